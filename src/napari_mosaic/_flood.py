@@ -1,0 +1,228 @@
+"""Compiled loops of the tessera pass: components, their figures, and the flood.
+
+One decision: every result is a function of the pixels alone, never of the order in which they are
+visited, so that two windows that see the same pixels write the same labels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+Array = np.ndarray[Any, Any]
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _root(parent: Array, i: int) -> int:
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def label_components(mask: Array, cell: int, y_origin: int, x_origin: int) -> tuple[Array, int]:
+    """Number the 4-connected components of `mask` from 1, in reading order of their first pixels.
+
+    Where `cell` is not 0, the lines of a fixed grid of `cell` pixels part them; `y_origin` and
+    `x_origin` are the place of `mask[0, 0]` on that grid.
+    """
+    height, width = mask.shape
+    labels = np.zeros((height, width), np.int32)
+    parent = np.zeros((height * width) // 2 + 2, np.int32)
+    count = 0
+    for y in range(height):
+        open_above = y > 0 and (cell == 0 or (y + y_origin) % cell != 0)
+        for x in range(width):
+            if not mask[y, x]:
+                continue
+            above = labels[y - 1, x] if open_above else 0
+            left = labels[y, x - 1] if x > 0 and (cell == 0 or (x + x_origin) % cell != 0) else 0
+            if above == 0 and left == 0:
+                count += 1
+                parent[count] = count
+                labels[y, x] = count
+            elif above == 0 or left == 0:
+                labels[y, x] = above + left
+            else:
+                a, b = _root(parent, above), _root(parent, left)
+                low = min(a, b)
+                parent[a] = low
+                parent[b] = low
+                labels[y, x] = low
+    number = np.zeros(count + 1, np.int32)
+    found = 0
+    for i in range(1, count + 1):
+        if parent[i] == i:
+            found += 1
+            number[i] = found
+        else:
+            number[i] = number[_root(parent, i)]
+    for y in range(height):
+        for x in range(width):
+            if labels[y, x]:
+                labels[y, x] = number[labels[y, x]]
+    return labels, found
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def component_boxes(labels: Array, count: int) -> Array:
+    """Area, box and first pixel of each component: rows `(area, y0, x0, y1, x1, y, x)`, row 0 unused."""
+    height, width = labels.shape
+    rows = np.zeros((count + 1, 7), np.int64)
+    for y in range(height):
+        for x in range(width):
+            i = labels[y, x]
+            if i == 0:
+                continue
+            row = rows[i]
+            if row[0] == 0:
+                row[1], row[2], row[3], row[4], row[5], row[6] = y, x, y + 1, x + 1, y, x
+            row[0] += 1
+            row[2] = min(row[2], x)
+            row[3] = y + 1
+            row[4] = max(row[4], x + 1)
+    return rows
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _link(heads: Array, following: Array, before: Array, p: int, bucket: int) -> None:
+    first = heads[bucket]
+    following[p] = first
+    before[p] = -1
+    if first >= 0:
+        before[first] = p
+    heads[bucket] = p
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _unlink(heads: Array, following: Array, before: Array, p: int, bucket: int) -> None:
+    if before[p] >= 0:
+        following[before[p]] = following[p]
+    else:
+        heads[bucket] = following[p]
+    if following[p] >= 0:
+        before[following[p]] = before[p]
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def flood(labels: Array, grout: Array, limit: int, reach: int) -> None:
+    """Grow `labels` in place over the pixels with `grout <= limit`, up to a path cost of `reach`.
+
+    A step into a pixel costs `1 + grout // 16`; a pixel takes the label with the least
+    `(cost, label)`. Steps cost at least 1, so when a bucket is opened all that could still improve
+    its pixels lies behind, and the result does not depend on the order inside the bucket.
+    """
+    height, width = labels.shape
+    cost = np.full(height * width, 32767, np.int16)
+    following = np.full(height * width, -1, np.int32)
+    before = np.full(height * width, -1, np.int32)
+    heads = np.full(reach + 1, -1, np.int32)
+    for y in range(height):
+        for x in range(width):
+            if labels[y, x] == 0:
+                continue
+            p = y * width + x
+            cost[p] = 0
+            inner = 0 < y < height - 1 and 0 < x < width - 1
+            if not (
+                inner and labels[y - 1, x] and labels[y + 1, x] and labels[y, x - 1] and labels[y, x + 1]
+            ):
+                _link(heads, following, before, p, 0)
+    for bucket in range(reach + 1):
+        while heads[bucket] >= 0:
+            p = heads[bucket]
+            _unlink(heads, following, before, p, bucket)
+            y, x = p // width, p % width
+            own = labels[y, x]
+            for side in range(4):
+                ny, nx = y + (side == 1) - (side == 0), x + (side == 3) - (side == 2)
+                if ny < 0 or nx < 0 or ny >= height or nx >= width or grout[ny, nx] > limit:
+                    continue
+                q = ny * width + nx
+                price = bucket + 1 + grout[ny, nx] // 16
+                if price > reach or price > cost[q]:
+                    continue
+                if price == cost[q]:
+                    labels[ny, nx] = min(labels[ny, nx], own)
+                    continue
+                if cost[q] != 32767:
+                    _unlink(heads, following, before, q, cost[q])
+                cost[q] = price
+                labels[ny, nx] = own
+                _link(heads, following, before, q, price)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def count_near(labels: Array, seeds: Array, radius: int) -> Array:
+    """Pixels of each seed's own label within `radius` (Chebyshev) of it; `seeds` has rows `(y, x)`."""
+    height, width = labels.shape
+    counts = np.zeros(len(seeds), np.int64)
+    for i in range(len(seeds)):
+        sy, sx = seeds[i]
+        own = labels[sy, sx]
+        for y in range(max(0, sy - radius), min(height, sy + radius + 1)):
+            for x in range(max(0, sx - radius), min(width, sx + radius + 1)):
+                if labels[y, x] == own:
+                    counts[i] += 1
+    return counts
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def hole_owners(holes: Array, count: int, labels: Array, largest: int) -> Array:
+    """The label that encloses each hole of at most `largest` pixels, 0 where it is open or has two."""
+    height, width = labels.shape
+    owner = np.zeros(count + 1, labels.dtype)
+    area = np.zeros(count + 1, np.int64)
+    broken = np.zeros(count + 1, np.bool_)
+    for y in range(height):
+        for x in range(width):
+            i = holes[y, x]
+            if i == 0:
+                continue
+            area[i] += 1
+            if y == 0 or x == 0 or y == height - 1 or x == width - 1:
+                broken[i] = True
+                continue
+            for side in range(4):
+                other = labels[y + (side == 1) - (side == 0), x + (side == 3) - (side == 2)]
+                if other == 0:
+                    continue
+                if owner[i] == 0:
+                    owner[i] = other
+                elif owner[i] != other:
+                    broken[i] = True
+    for i in range(count + 1):
+        if broken[i] or area[i] > largest:
+            owner[i] = 0
+    return owner
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def stone_figures(labels: Array, ids: Array, grout: Array) -> Array:
+    """Area, box and summed grout of the stones in `ids` (sorted): rows `(area, y0, x0, y1, x1, grout)`."""
+    height, width = labels.shape
+    rows = np.zeros((len(ids), 6), np.int64)
+    last_id, last_row = labels[0, 0], -1
+    for y in range(height):
+        for x in range(width):
+            value = labels[y, x]
+            if value == 0:
+                continue
+            if value != last_id or last_row == -1:
+                k = np.searchsorted(ids, value)
+                last_row = k if k < len(ids) and ids[k] == value else -2
+                last_id = value
+            if last_row < 0:
+                continue
+            row = rows[last_row]
+            if row[0] == 0:
+                row[1], row[2], row[3], row[4] = y, x, y + 1, x + 1
+            row[0] += 1
+            row[2] = min(row[2], x)
+            row[3] = y + 1
+            row[4] = max(row[4], x + 1)
+            row[5] += grout[y, x]
+    return rows

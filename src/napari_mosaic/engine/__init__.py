@@ -1,0 +1,1 @@
+"""Planning and running: windows and tiles, here or on a cluster."""

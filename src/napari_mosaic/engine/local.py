@@ -1,0 +1,234 @@
+"""Run a plan on this machine: the network here, the rest in threads beside it.
+
+One decision: windows and tiles are interleaved. A tile of tesserae is computed as soon as the windows
+around it are on disk, so finished parts can be looked at while the rest runs, and stopping loses
+nothing but the window in hand.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from napari_mosaic.engine.tasks import Context, Index, predict_maps, read_for_network, write_tile
+from napari_mosaic.errors import ReadError
+from napari_mosaic.progress import Progress
+from napari_mosaic.record import Record
+from napari_mosaic.record.pyramid import update_pyramid
+from napari_mosaic.tiling import Box, Lattice, Tile
+
+_READ_AHEAD = 2
+_PYRAMID_EVERY = 24
+
+
+@dataclass(kw_only=True)
+class Work:
+    """What is left to do: windows of the map and tiles of tesserae, in order."""
+
+    windows: list[Index]
+    tiles: list[Tile]
+    have: set[Index] = field(default_factory=set)
+    failed: dict[Box, str] = field(default_factory=dict)
+
+
+def plan_work(
+    record: Record, tile_size: int, *, only: Box | None = None, focus: tuple[float, float] | None = None
+) -> Work:
+    """The unfinished pieces that meet `only` (a box on the working grid), nearest to `focus` first."""
+    plan = record.plan
+    _forget_damage(record)
+    have = set(record.ledger.done("map"))
+    done = record.ledger.done("tesserae")
+    whole = Box(0, 0, *plan.shape)
+    wanted = (only or whole).clip(plan.shape)
+    tiles = []
+    for index in tile_lattice(plan.shape, plan.shard, tile_size).overlapping(wanted):
+        tile = tile_lattice(plan.shape, plan.shard, tile_size).tile(index)
+        if not all(shard in done for shard in plan.shards.overlapping(tile.core)):
+            tiles.append(tile)
+    needed = {index for tile in tiles for index in windows_under(record, tile)}
+    needed |= set(plan.lattice.overlapping(wanted))
+    windows = sorted(needed - have)
+    if focus is not None:
+        windows.sort(key=lambda index: _distance(plan.lattice.tile(index).core, focus))
+        tiles.sort(key=lambda tile: _distance(tile.core, focus))
+    return Work(windows=windows, tiles=tiles, have=have)
+
+
+def tile_lattice(shape: tuple[int, int], shard: int, tile_size: int) -> Lattice:
+    """Tiles of tesserae: whole shards, `tile_size` pixels or the next multiple of a shard."""
+    return Lattice(shape=shape, core=max(1, -(-tile_size // shard)) * shard)
+
+
+def windows_under(record: Record, tile: Tile) -> list[Index]:
+    """The windows of the map that a tile reads."""
+    plan = record.plan
+    return plan.lattice.overlapping(tile.core.grow(plan.tesserae.halo))
+
+
+def without_network(record: Record, work: Work) -> Work:
+    """The part of the work that needs no more of the map than is stored."""
+    tiles = [tile for tile in work.tiles if work.have.issuperset(windows_under(record, tile))]
+    return Work(windows=[], tiles=tiles, have=work.have)
+
+
+def run_steps(context: Context | None, record: Record, work: Work, workers: int) -> Iterator[Progress]:
+    """Do the work; yields as pieces are finished. Stop between two yields to keep what is done.
+
+    `context` is needed only where there are windows to compute.
+    """
+    run = _Run(context, record, work)
+    with ThreadPoolExecutor(max(1, workers), "tesserae") as pool, ThreadPoolExecutor(_READ_AHEAD, "read") as reader:
+        try:
+            yield from run.windows(pool, reader)
+            while run.running:
+                yield from run.collect(wait=True)
+        finally:
+            for future in run.running:
+                future.cancel()
+            pool.shutdown(wait=True)
+            run.note_finished()
+    yield from run.pyramid()
+    if work.failed:
+        raise ReadError(_failures(work.failed))
+
+
+class _Run:
+    """The moving parts of one run: which tiles wait, which are being computed."""
+
+    def __init__(self, context: Context | None, record: Record, work: Work) -> None:
+        self._context = context
+        self._plan = record.plan
+        self._record = record
+        self._work = work
+        self._waiting = {tile: set(windows_under(record, tile)) - work.have for tile in work.tiles}
+        self._ready = deque(tile for tile in work.tiles if not self._waiting[tile])
+        self._total = sum(record.plan.lattice.tile(index).core.area for index in work.windows) / 1e6
+        self._tiles_total = sum(tile.core.area for tile in work.tiles) / 1e6
+        self._found = 0.0
+        self.running: dict[Future[list[Index]], Tile] = {}
+
+    def windows(self, pool: ThreadPoolExecutor, reader: ThreadPoolExecutor) -> Iterator[Progress]:
+        """The map pass, with tiles started as they become ready."""
+        queue = deque(self._work.windows)
+        ahead: deque[tuple[Index, Future[Any]]] = deque()
+        batch = self._plan.batch
+        finished = 0.0
+        self._start(pool)
+        while queue or ahead:
+            while queue and len(ahead) < batch + _READ_AHEAD:
+                index = queue.popleft()
+                ahead.append((index, reader.submit(read_for_network, self._context, index)))
+            taken = [ahead.popleft() for _ in range(min(batch, len(ahead)))]
+            for index, core in self._map(taken):
+                finished += core.area / 1e6
+                self._window_done(index)
+                yield Progress(phase="joints", done=finished, total=self._total, region=core)
+            self._start(pool)
+            yield from self.collect(wait=len(self.running) > 4)
+            self._start(pool)
+        while self._ready:
+            self._start(pool)
+            yield from self.collect(wait=True)
+
+    def _map(self, taken: Sequence[tuple[Index, Future[Any]]]) -> Iterator[tuple[Index, Box]]:
+        """Predict and write some windows; what cannot be read is noted and left out."""
+        indices, pixels = [], []
+        for index, future in taken:
+            try:
+                pixels.append(future.result())
+                indices.append(index)
+            except ReadError as error:
+                self._work.failed[self._plan.lattice.tile(index).core] = str(error)
+        if not indices or self._context is None:
+            return
+        for index, map_ in zip(indices, predict_maps(self._context, indices, pixels), strict=True):
+            core = self._plan.lattice.tile(index).core
+            self._record.write_map(core, map_)
+            self._record.ledger.add("map", [index])
+            yield index, core
+
+    def _window_done(self, index: Index) -> None:
+        self._work.have.add(index)
+        for tile, missing in self._waiting.items():
+            if index in missing:
+                missing.discard(index)
+                if not missing:
+                    self._ready.append(tile)
+
+    def _start(self, pool: ThreadPoolExecutor) -> None:
+        while self._ready and len(self.running) < 6:
+            tile = self._ready.popleft()
+            self.running[pool.submit(write_tile, self._record, tile.core)] = tile
+
+    def collect(self, *, wait: bool) -> Iterator[Progress]:
+        """Note the tiles that are finished; with `wait`, at least one."""
+        if wait and self.running and not any(future.done() for future in self.running):
+            next(iter(self.running)).exception()
+        for tile in self.note_finished():
+            self._found += tile.core.area / 1e6
+            yield Progress(phase="tesserae", done=self._found, total=self._tiles_total, region=tile.core)
+            if len(unsettled(self._record)) >= _PYRAMID_EVERY:
+                yield from self.pyramid()
+
+    def note_finished(self) -> list[Tile]:
+        """Enter finished tiles in the ledger and return them; a tile's error is raised here."""
+        finished = [(future, tile) for future, tile in self.running.items() if future.done()]
+        for future, _ in finished:
+            del self.running[future]
+        tiles = []
+        for future, tile in finished:
+            if future.cancelled():
+                continue
+            self._record.ledger.add("tesserae", future.result())
+            tiles.append(tile)
+        return tiles
+
+    def pyramid(self) -> Iterator[Progress]:
+        """Bring the smaller levels up to date with what is finished."""
+        yield from pyramid_steps(self._record)
+
+
+def unsettled(record: Record) -> set[Index]:
+    """Shards of level 0 that are finished but not yet in the smaller levels."""
+    return set(record.ledger.done("tesserae") - record.ledger.done("pyramid"))
+
+
+def pyramid_steps(record: Record) -> Iterator[Progress]:
+    """Bring the smaller levels up to date."""
+    dirty = unsettled(record)
+    if not dirty:
+        return
+    for count, _ in enumerate(update_pyramid(record, dirty), 1):
+        yield Progress(phase="overview", done=count, total=max(count, len(dirty)), unit="blocks")
+    record.ledger.add("pyramid", sorted(dirty))
+
+
+def _forget_damage(record: Record) -> None:
+    """Strike from the ledger what is missing, empty or unreadable on disk, and what was made from it."""
+    plan = record.plan
+    windows = record.damaged("map", record.ledger.done("map"))
+    record.ledger.forget("map", windows)
+    record.discard("map", windows)
+    shards = set(record.damaged("tesserae", record.ledger.done("tesserae")))
+    record.discard("tesserae", shards)
+    for index in windows:
+        core = plan.lattice.tile(index).core
+        shards |= set(plan.shards.overlapping(core.grow(plan.tesserae.halo)))
+    record.ledger.forget("tesserae", shards)
+    record.ledger.forget("pyramid", shards)
+
+
+def _distance(box: Box, point: tuple[float, float]) -> float:
+    return ((box.y0 + box.y1) / 2 - point[0]) ** 2 + ((box.x0 + box.x1) / 2 - point[1]) ** 2
+
+
+def _failures(failed: dict[Box, str]) -> str:
+    box, reason = next(iter(failed.items()))
+    return (
+        f"{len(failed)} of the blocks could not be read, the first at y {box.y0}-{box.y1}, x {box.x0}-{box.x1} px "
+        f"of the working grid ({reason}); all others are finished: mend the source and go on with --resume."
+    )

@@ -1,0 +1,102 @@
+"""Make the plan of a run: scale, windows, zones.
+
+One decision: everything is decided before the first shard, from the source and the method alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.scale import ScaleEstimate, estimate_scale, zone_scales
+from napari_mosaic.engine.segmenters import Segmenter
+from napari_mosaic.errors import InputError
+from napari_mosaic.image import MosaicImage
+from napari_mosaic.record import SHARD, Plan
+from napari_mosaic.tesserae import TesseraParams
+from napari_mosaic.tiling import Lattice
+
+_SMALLEST, _LARGEST = 1 / 64, 16.0
+_ZONE_WINDOW = 512
+_BYTES_PER_PIXEL = 0.9
+"""On disk, per pixel of the working grid, pyramids and tables included; measured on photographs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What the caller fixes: the method's name, the scale or "auto", the tessera rules, the shard."""
+
+    method: str
+    scale: float | str
+    tesserae: TesseraParams
+    shard: int = SHARD
+
+
+def make_plan(image: MosaicImage, segmenter: Segmenter, outside: Outside, choices: Choices) -> Plan:
+    """The plan for `image`; finds the scale where it is "auto"."""
+    if isinstance(choices.scale, str):
+        estimate = estimate_scale(image, segmenter, outside)
+    else:
+        estimate = ScaleEstimate(check_scale(choices.scale), None, ())
+    factor = estimate.factor
+    shape = working_shape(image.shape, factor)
+    window = choices.shard
+    zones = _zones(estimate, shape, _ZONE_WINDOW if choices.shard == SHARD else choices.shard)
+    if zones is not None and choices.shard == SHARD:
+        window = _ZONE_WINDOW
+    return Plan(
+        source_shape=image.shape,
+        shape=shape,
+        factor=factor,
+        tessera_px=None if estimate.source_px is None else estimate.source_px * factor,
+        method=choices.method,
+        model=segmenter.name,
+        model_sha256=segmenter.sha256,
+        channels=segmenter.channels,
+        stride=segmenter.stride,
+        window=window,
+        halo=segmenter.halo,
+        shard=choices.shard,
+        zones=zones,
+        runtime=segmenter.runtime,
+        precision=segmenter.precision,
+        batch=segmenter.batch,
+        tesserae=choices.tesserae,
+    )
+
+
+def check_scale(scale: float) -> float:
+    """A factor given by hand; `InputError` outside of 1/64 to 16."""
+    if not _SMALLEST <= scale <= _LARGEST:
+        raise InputError(
+            f"A scale of {scale:g} is outside of {_SMALLEST:g} to {_LARGEST:g} (pixels of the analysis per "
+            'pixel of the photograph); give a number within, or "auto".'
+        )
+    return float(scale)
+
+
+def working_shape(shape: tuple[int, int], factor: float) -> tuple[int, int]:
+    """Shape of the working grid of a source of `shape`."""
+    return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
+
+
+def disk_bytes(shape: tuple[int, int]) -> int:
+    """Bytes that a record over a working grid of `shape` is likely to take."""
+    return int(shape[0] * shape[1] * _BYTES_PER_PIXEL) + 2_000_000
+
+
+def _zones(
+    estimate: ScaleEstimate, shape: tuple[int, int], window: int
+) -> tuple[tuple[float, ...], ...] | None:
+    lattice = Lattice(shape=shape, core=window)
+    rows, columns = lattice.counts
+    centres = np.array(
+        [
+            [((box.y0 + box.y1) / 2, (box.x0 + box.x1) / 2) for box in (lattice.tile((i, j)).core for j in range(columns))]
+            for i in range(rows)
+        ]
+    )
+    scales = zone_scales(estimate, centres / estimate.factor)
+    return None if scales is None else tuple(tuple(float(value) for value in row) for row in scales)

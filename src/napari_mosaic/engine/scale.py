@@ -1,0 +1,182 @@
+"""How large are the tesserae? The resampling factor, found from windows spread over the mosaic.
+
+One decision: the method itself is the ruler. At every place a few small windows are read at a ladder
+of scales; at the right one the method finds stones of the size that it was trained for, surely and
+without gaps. Places vote; where they disagree by more than 1.5 times there are zones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.segmenters import Segmenter
+from napari_mosaic.engine.windows import read_resampled
+from napari_mosaic.image import MosaicImage
+from napari_mosaic.tesserae import GROUT, Flag, TesseraParams, find_in_window
+from napari_mosaic.tiling import Box
+
+LADDER = tuple(2.0 ** (k / 2) for k in range(-7, 5))
+"""Trial factors, working pixels per source pixel: tesserae of 6 to 270 source pixels reach 24."""
+
+_PROBE = 320
+_PLACES = 9
+_SPREAD = 0.45
+_FEWEST = 8
+_ZONE_RATIO = 1.5
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one place says: its centre in source pixels, its best factor and how sure it is (0..1)."""
+
+    y: float
+    x: float
+    factor: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class ScaleEstimate:
+    """The factor for the working grid, the size of a tessera on the source, and what the places said."""
+
+    factor: float
+    source_px: float | None
+    probes: tuple[Probe, ...]
+
+    @property
+    def spread(self) -> float:
+        """Largest ratio between the places that are sure of their scale."""
+        sure = [probe.factor for probe in self.probes if probe.weight > 0.25]
+        return max(sure) / min(sure) if sure else 1.0
+
+
+def estimate_scale(image: MosaicImage, segmenter: Segmenter, outside: Outside) -> ScaleEstimate:
+    """Find the factor at which tesserae have the size that the method was trained for.
+
+    Returns factor 1 and no size where no place shows stones at any scale.
+    """
+    probes = [
+        probe for place in probe_places(image, outside) if (probe := probe_scale(image, segmenter, place))
+    ]
+    if not probes:
+        return ScaleEstimate(1.0, None, ())
+    factor = _vote(probes)
+    return ScaleEstimate(factor, segmenter.tessera_px / factor, tuple(probes))
+
+
+def probe_places(image: MosaicImage, outside: Outside, count: int = _PLACES) -> list[tuple[float, float]]:
+    """Centres `(y, x)` in source pixels of about `count` places spread over what is inside."""
+    height, width = image.shape
+    rows = max(1, round(np.sqrt(count * height / width)))
+    columns = max(1, round(count / rows))
+    places = [
+        ((i + 0.5) / rows * height, (j + 0.5) / columns * width) for i in range(rows) for j in range(columns)
+    ]
+    inside = [place for place in places if _is_inside(outside, place, image.shape)]
+    return inside or places
+
+
+def _is_inside(outside: Outside, place: tuple[float, float], shape: tuple[int, int]) -> bool:
+    factor = outside.factor
+    y, x = int(place[0] * factor), int(place[1] * factor)
+    limit = (max(1, int(shape[0] * factor)), max(1, int(shape[1] * factor)))
+    box = Box(y - 8, x - 8, y + 8, x + 8).clip(limit)
+    mask = outside.mask(box) if box.area else None
+    return mask is None or float(mask.mean()) < 0.5
+
+
+def probe_scale(image: MosaicImage, segmenter: Segmenter, place: tuple[float, float]) -> Probe | None:
+    """Ask one place for its scale; None where it shows no stones."""
+    trials = []
+    for factor in LADDER:
+        if factor < LADDER[-1] and _PROBE / factor > 2 * max(image.shape):
+            continue
+        size, coverage, sureness, count = read_trial(image, segmenter, place, factor)
+        if count < _FEWEST:
+            continue
+        misfit = np.log(size / segmenter.tessera_px)
+        trials.append((coverage * sureness * np.exp(-((misfit / _SPREAD) ** 2) / 2), factor * segmenter.tessera_px / size))
+    if not trials:
+        return None
+    trials.sort(reverse=True)
+    weight, factor = trials[0]
+    again = read_trial(image, segmenter, place, factor)
+    if again[3] >= _FEWEST:
+        factor *= float(np.clip(segmenter.tessera_px / again[0], 0.7, 1.4))
+    return Probe(place[0], place[1], float(factor), float(weight))
+
+
+def read_trial(
+    image: MosaicImage, segmenter: Segmenter, place: tuple[float, float], factor: float
+) -> tuple[float, float, float, int]:
+    """Look at one place at one scale.
+
+    Returns
+    -------
+    tuple
+        Pitch of the tesserae in working pixels, part of the window that they and their joints cover,
+        mean certainty of the map (0..1), and how many there are.
+    """
+    side = -(-_PROBE // segmenter.stride) * segmenter.stride
+    corner = (place[0] - side / factor / 2, place[1] - side / factor / 2)
+    window = read_resampled(image, corner, factor, (side, side))
+    map_ = segmenter.predict(window[None])[0]
+    box = Box(0, 0, side, side)
+    found = find_in_window(map_, box, box, box.shape, TesseraParams(min_area=20))
+    return measure_trial(map_, found.columns)
+
+
+def measure_trial(map_: NDArray[np.uint8], columns: dict[str, NDArray[np.generic]]) -> tuple[float, float, float, int]:
+    """Pitch, coverage, certainty and count of a trial; see `read_trial`."""
+    areas = np.asarray(columns["area"], float)
+    whole = (np.asarray(columns["flags"], int) & int(Flag.EDGE | Flag.OVERSIZED)) == 0
+    if not whole.any():
+        return 0.0, 0.0, 0.0, 0
+    typical = areas[whole]
+    pitch = float(np.sqrt(np.median(typical))) + 2.5
+    coverage = min(1.0, float((pitch**2) * len(areas)) / map_[GROUT].size)
+    grout = map_[GROUT].astype(float) / 255
+    return pitch, coverage, float(np.mean(np.abs(2 * grout - 1))), int(whole.sum())
+
+
+def _vote(probes: list[Probe]) -> float:
+    """Weighted median of the factors, on a logarithmic scale."""
+    logs = np.log([probe.factor for probe in probes])
+    weights = np.array([max(probe.weight, 1e-3) ** 2 for probe in probes])
+    order = np.argsort(logs)
+    share = np.cumsum(weights[order]) / weights.sum()
+    return float(np.exp(logs[order][int(np.searchsorted(share, 0.5))]))
+
+
+def zone_scales(
+    estimate: ScaleEstimate, centres: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """One relative scale for each window centre, or None where one scale serves all.
+
+    Parameters
+    ----------
+    estimate
+        With its probes.
+    centres
+        `(rows, columns, 2)` centres of the windows in source pixels.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        `(rows, columns)`: network pixels per working pixel, a power of the square root of 2, that of
+        the nearest sure probe; 1 where that differs from the whole by less than 1.5 times.
+    """
+    sure = [probe for probe in estimate.probes if probe.weight > 0.25]
+    if estimate.spread <= _ZONE_RATIO or len(sure) < 2:
+        return None
+    points = np.array([(probe.y, probe.x) for probe in sure])
+    ratios = np.array([probe.factor / estimate.factor for probe in sure])
+    steps = np.round(2 * np.log2(ratios)) / 2
+    steps[np.maximum(ratios, 1 / ratios) < _ZONE_RATIO] = 0
+    distance = np.linalg.norm(centres[:, :, None] - points, axis=-1)
+    scales: NDArray[np.float64] = 2.0 ** steps[distance.argmin(-1)]
+    return None if np.all(scales == 1) else scales

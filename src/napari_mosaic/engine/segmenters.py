@@ -1,0 +1,123 @@
+"""Methods: whatever turns windows of a photograph into maps of joints, found by name.
+
+One decision: the engine knows a method only by this Protocol and the registry, so a network, a
+classical rule and a user's own function run through the same lattice, record and viewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.errors import InputError
+
+Windows = NDArray[np.uint8]
+
+
+class Segmenter(Protocol):
+    """A method ready to run."""
+
+    name: str
+    sha256: str
+    channels: int
+    tessera_px: float
+    stride: int
+    halo: int
+    runtime: str
+    precision: str
+    batch: int
+
+    def predict(self, windows: Windows) -> NDArray[np.uint8]:
+        """Windows `(N, H, W, 3)` uint8 to maps `(N, C, H, W)` uint8; H and W are multiples of `stride`."""
+
+
+class Network:
+    """The grout network as a method."""
+
+    def __init__(self, model: str, device: str, precision: str, threads: int | None) -> None:
+        from napari_mosaic.grout import load_network
+
+        self._network = load_network(model, device=device, precision=precision, threads=threads)
+        card = self._network.card
+        self.name: str = card.name
+        self.sha256: str = card.sha256
+        self.channels = len(card.channels)
+        self.tessera_px = float(card.tessera_px)
+        self.stride = int(card.stride)
+        self.halo = int(card.halo)
+        self.runtime = "torch"
+        self.precision: str = self._network.precision
+        self.batch = 1 if self._network.device.type == "cpu" else 8
+
+    def predict(self, windows: Windows) -> NDArray[np.uint8]:
+        """Maps of a batch of windows."""
+        return self._network.predict(windows)
+
+
+class FunctionSegmenter:
+    """A user's own function as a method.
+
+    Parameters
+    ----------
+    function
+        From one window `(H, W, 3)` uint8 to a map `(C, H, W)` uint8: channel 0 the joints (255 =
+        joint), channel 1, if any, the inner parts of the stones. The result at a pixel may depend on
+        at most `halo` pixels around it.
+    name
+        Stands in the record.
+    tessera_px
+        Size of a tessera in pixels that the function works best at.
+    channels, halo, stride
+        Of the function.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Windows], NDArray[np.uint8]],
+        *,
+        name: str,
+        tessera_px: float = 24.0,
+        channels: int = 1,
+        halo: int = 32,
+        stride: int = 1,
+    ) -> None:
+        self._function = function
+        self.name = name
+        self.sha256 = ""
+        self.channels = channels
+        self.tessera_px = tessera_px
+        self.stride = stride
+        self.halo = halo
+        self.runtime = "function"
+        self.precision = "uint8"
+        self.batch = 1
+
+    def predict(self, windows: Windows) -> NDArray[np.uint8]:
+        """Maps of a batch of windows, one call each."""
+        return np.stack([self._function(window) for window in windows])
+
+
+Factory = Callable[..., Segmenter]
+_METHODS: dict[str, Factory] = {"grout": Network}
+
+
+def register_method(name: str, factory: Factory) -> None:
+    """Add a method; `factory(model, device, precision, threads)` makes it ready to run."""
+    _METHODS[name] = factory
+
+
+def method_names() -> tuple[str, ...]:
+    """The names that `load_segmenter` knows."""
+    return tuple(_METHODS)
+
+
+def load_segmenter(
+    method: str, model: str, *, device: str = "auto", precision: str = "auto", threads: int | None = None
+) -> Any:
+    """Make a method ready to run; `InputError` where there is none of that name."""
+    if method not in _METHODS:
+        raise InputError(f"There is no method {method!r}; choose one of {', '.join(_METHODS)}.")
+    return _METHODS[method](model, device, precision, threads)

@@ -1,0 +1,46 @@
+"""Progress of a long operation, written once for the API, the command line and the viewer.
+
+One decision: a long operation is a generator that yields `Progress` and returns its result.
+Whoever runs it may stop between two yields; what is finished stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from napari_mosaic.tiling import Box
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One finished piece of a long operation.
+
+    `done` and `total` count `unit` (megapixels of the working grid, files, windows) within `phase`;
+    `region` is the finished box on the working grid, where there is one.
+    """
+
+    phase: str
+    done: float
+    total: float
+    unit: str = "MP"
+    region: Box | None = None
+    message: str = ""
+
+
+Steps = Generator[Progress, None, T]
+
+
+def drain(steps: Steps[T], on_progress: Callable[[Progress], None] | None = None) -> T:
+    """Run a generator of steps to its end and return its result."""
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        if on_progress is not None:
+            on_progress(progress)

@@ -1,0 +1,24 @@
+"""The record of one mosaic on disk: its only reader and writer."""
+
+from napari_mosaic.record.metadata import SourceEntry
+from napari_mosaic.record.plan import SHARD, Plan
+from napari_mosaic.record.store import (
+    Record,
+    check_source,
+    create_record,
+    open_record,
+    relink,
+    write_error,
+)
+
+__all__ = [
+    "SHARD",
+    "Plan",
+    "Record",
+    "SourceEntry",
+    "check_source",
+    "create_record",
+    "open_record",
+    "relink",
+    "write_error",
+]

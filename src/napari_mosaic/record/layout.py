@@ -1,0 +1,98 @@
+"""The arrays of a record: OME-Zarr 0.5, sharded, all levels on halves of the working grid.
+
+One decision: a shard is written whole and appears at once (the store writes to a temporary name and
+renames), so a reader in another process sees a finished shard or none.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.codecs import BloscCodec
+
+from napari_mosaic.record.plan import Plan
+from napari_mosaic.tesserae import id_dtype
+
+LABELS = "labels/tesserae"
+_SMALLEST_LEVEL = 512
+
+
+def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
+    """Shapes of the pyramid: halves, rounded up, until both sides are at most 512 px."""
+    shapes = [shape]
+    while max(shapes[-1]) > _SMALLEST_LEVEL:
+        shapes.append((-(-shapes[-1][0] // 2), -(-shapes[-1][1] // 2)))
+    return shapes
+
+
+def create_arrays(path: Path, plan: Plan, pixel_mm: float | None) -> None:
+    """Create the group, the map and the tesserae, empty, in the folder `path`."""
+    root = zarr.create_group(str(path), zarr_format=3, overwrite=False)
+    names = ["grout", "core"][: plan.channels]
+    root.attrs["ome"] = {
+        "version": "0.5",
+        "multiscales": [_multiscale("map", plan, pixel_mm, channels=True)],
+        "omero": {"channels": [{"label": name, "window": _WINDOW, "color": "FFFFFF"} for name in names]},
+    }
+    labels = root.create_group(LABELS)
+    labels.attrs["ome"] = {
+        "version": "0.5",
+        "multiscales": [_multiscale("tesserae", plan, pixel_mm, channels=False)],
+        "image-label": {"source": {"image": "../../"}},
+    }
+    root["labels"].attrs["ome"] = {"version": "0.5", "labels": ["tesserae"]}
+    for level, shape in enumerate(level_shapes(plan.shape)):
+        _create(root, str(level), (plan.channels, *shape), np.dtype(np.uint8), plan.shard)
+        _create(labels, str(level), shape, id_dtype(plan.shape), plan.shard)
+
+
+_WINDOW = {"min": 0, "max": 255, "start": 0, "end": 255}
+
+
+def _create(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], shard: int) -> None:
+    lead = shape[:-2]
+    group.create_array(
+        name,
+        shape=shape,
+        dtype=dtype,
+        chunks=(*(1 for _ in lead), shard // 4, shard // 4),
+        shards=(*lead, shard, shard),
+        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle" if dtype.itemsize > 1 else "noshuffle"),
+        fill_value=0,
+        dimension_names=("c", "y", "x")[-len(shape) :],
+        config={"write_empty_chunks": True},
+    )
+
+
+def _multiscale(name: str, plan: Plan, pixel_mm: float | None, *, channels: bool) -> dict[str, Any]:
+    """NGFF metadata: scale and translation of each level to the source's pixels, or to millimetres."""
+    unit = {} if pixel_mm is None else {"unit": "millimeter"}
+    axes = [{"name": axis, "type": "space", **unit} for axis in "yx"]
+    pixel = (1.0 if pixel_mm is None else pixel_mm) / plan.factor
+    source_pixel = pixel * plan.factor
+    datasets = []
+    for level in range(len(level_shapes(plan.shape))):
+        scale = pixel * 2**level
+        shift = scale / 2 - source_pixel / 2
+        lead = [1.0] if channels else []
+        datasets.append(
+            {
+                "path": str(level),
+                "coordinateTransformations": [
+                    {"type": "scale", "scale": [*lead, scale, scale]},
+                    {"type": "translation", "translation": [*(0.0 for _ in lead), shift, shift]},
+                ],
+            }
+        )
+    if channels:
+        axes = [{"name": "c", "type": "channel"}, *axes]
+    return {"name": name, "axes": axes, "datasets": datasets, "type": "nearest" if not channels else "mean"}
+
+
+def shard_file(path: Path, array: str, index: tuple[int, int], *, channels: bool) -> Path:
+    """Where a shard of level 0 lies on disk."""
+    lead = ["0"] if channels else []
+    return path.joinpath(*array.split("/"), "c", *lead, str(index[0]), str(index[1]))

@@ -1,0 +1,84 @@
+"""The ledger: which pieces of which phase are finished.
+
+One decision: one append-only text file a phase, one line a piece, written after the piece itself.
+A line cut off by a crash has no newline and counts as not written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+Index = tuple[int, int]
+
+
+class Ledger:
+    """The finished pieces of a record, by phase."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._done: dict[str, set[Index]] = {}
+
+    def done(self, phase: str) -> frozenset[Index]:
+        """The finished pieces of `phase`."""
+        return frozenset(self._load(phase))
+
+    def add(self, phase: str, indices: Iterable[Index]) -> None:
+        """Note pieces as finished; they are on disk when this returns."""
+        known = self._load(phase)
+        new = [index for index in indices if index not in known]
+        if not new:
+            return
+        self._folder.mkdir(exist_ok=True)
+        with self._path(phase).open("ab") as file:
+            file.write("".join(f"{i} {j}\n" for i, j in new).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        known.update(new)
+
+    def forget(self, phase: str, indices: Iterable[Index] | None = None) -> None:
+        """Note pieces (all of them by default) as not finished."""
+        known = self._load(phase)
+        kept = set() if indices is None else known - set(indices)
+        if kept == known:
+            return
+        self._folder.mkdir(exist_ok=True)
+        temporary = self._path(phase).with_suffix(".tmp")
+        temporary.write_text("".join(f"{i} {j}\n" for i, j in sorted(kept)))
+        os.replace(temporary, self._path(phase))
+        self._done[phase] = kept
+
+    def reload(self) -> None:
+        """Read the files again: another process may have written."""
+        self._done.clear()
+
+    def _path(self, phase: str) -> Path:
+        return self._folder / f"{phase}.txt"
+
+    def _load(self, phase: str) -> set[Index]:
+        if phase not in self._done:
+            try:
+                text = self._path(phase).read_bytes().decode("ascii", "replace")
+            except FileNotFoundError:
+                text = ""
+            whole = text[: text.rfind("\n") + 1].splitlines()
+            self._done[phase] = {index for line in whole if (index := _parse(line)) is not None}
+            if len(text) > text.rfind("\n") + 1:
+                self._cut_tail(phase, whole)
+        return self._done[phase]
+
+    def _cut_tail(self, phase: str, lines: list[str]) -> None:
+        """Remove a line that a crash cut off, so that the next one does not join it."""
+        if not os.access(self._path(phase), os.W_OK):
+            return
+        temporary = self._path(phase).with_suffix(".tmp")
+        temporary.write_text("".join(f"{line}\n" for line in lines))
+        os.replace(temporary, self._path(phase))
+
+
+def _parse(line: str) -> Index | None:
+    parts = line.split()
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        return None
+    return int(parts[0]), int(parts[1])

@@ -1,0 +1,142 @@
+"""`mosaic.json`: what a record says of itself.
+
+One decision: written to a temporary name, synced and renamed, so it is always whole; a newer format is
+refused, because guessing at it could lose somebody's edits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from napari_mosaic.errors import MissingError, RecordError
+from napari_mosaic.image import MosaicImage, PixelSize
+from napari_mosaic.record.plan import Plan
+
+FORMAT = 1
+NAME = "mosaic.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceEntry:
+    """Where the photograph is and how to know it again."""
+
+    name: str
+    location: str
+    relative: str
+    fingerprint: str
+    size_bytes: int
+    shape: tuple[int, int]
+    rights: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """All of `mosaic.json`; `phases` holds one word a phase: "running", "partial" or "done"."""
+
+    source: SourceEntry
+    plan: Plan
+    pixel_size: PixelSize | None = None
+    crs: str | None = None
+    affine: tuple[float, ...] | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    phases: dict[str, str] = field(default_factory=dict)
+
+
+def describe_source(image: MosaicImage, record: Path) -> SourceEntry:
+    """The entry of an open image, for a record at `record`."""
+    info = image.source
+    relative = ""
+    if info.location and "://" not in info.location and Path(info.location).is_absolute():
+        try:
+            relative = os.path.relpath(info.location, record.parent.resolve())
+        except ValueError:  # another drive
+            relative = ""
+    return SourceEntry(
+        name=image.name,
+        location=info.location,
+        relative=Path(relative).as_posix() if relative else "",
+        fingerprint=info.fingerprint,
+        size_bytes=info.size_bytes,
+        shape=image.shape,
+        rights=info.rights,
+    )
+
+
+def write_metadata(path: Path, metadata: Metadata) -> None:
+    """Replace `mosaic.json` in the folder `path`, whole or not at all."""
+    values = {
+        "format": FORMAT,
+        "source": asdict(metadata.source),
+        "plan": metadata.plan.to_json(),
+        "pixel_size": None if metadata.pixel_size is None else asdict(metadata.pixel_size),
+        "crs": metadata.crs,
+        "affine": metadata.affine,
+        "versions": metadata.versions,
+        "phases": metadata.phases,
+    }
+    temporary = path / f"{NAME}.tmp"
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(values, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path / NAME)
+
+
+def read_metadata(path: Path) -> Metadata:
+    """Read `mosaic.json` of the folder `path`.
+
+    Raises
+    ------
+    MissingError
+        There is nothing at `path`.
+    RecordError
+        It is no record, is damaged, or was written by a newer version.
+    """
+    if not path.exists():
+        raise MissingError(f"There is no mosaic record at {path}; check the path, or make one with segment.")
+    try:
+        values = json.loads((path / NAME).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RecordError(
+            f"{path} is no mosaic record (it holds no {NAME}); give a folder NAME.mosaic.zarr made by segment."
+        ) from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RecordError(
+            f"{path / NAME} cannot be read ({error}); restore it from a copy, or segment again."
+        ) from error
+    return _parse(values, path)
+
+
+def _parse(values: Any, path: Path) -> Metadata:
+    if not isinstance(values, dict) or not isinstance(values.get("format"), int):
+        raise RecordError(f"{path / NAME} is not of a mosaic record; give a folder made by segment.")
+    if values["format"] > FORMAT:
+        raise RecordError(
+            f"{path} has record format {values['format']}, newer than this version knows ({FORMAT}); "
+            "update napari-mosaic to open it."
+        )
+    try:
+        source = SourceEntry(**{**values["source"], "shape": tuple(values["source"]["shape"])})
+        pixel, affine = values.get("pixel_size"), values.get("affine")
+        return Metadata(
+            source=source,
+            plan=Plan.from_json(values["plan"]),
+            pixel_size=None if pixel is None else PixelSize(**pixel),
+            crs=values.get("crs"),
+            affine=None if affine is None else tuple(affine),
+            versions=values.get("versions", {}),
+            phases=values.get("phases", {}),
+        )
+    except (KeyError, TypeError) as error:
+        raise RecordError(
+            f"{path / NAME} misses or misspells a field ({error}); restore it from a copy, or segment again."
+        ) from error
+
+
+def with_phase(metadata: Metadata, **phases: str) -> Metadata:
+    """The metadata with the state of some phases changed."""
+    return replace(metadata, phases={**metadata.phases, **phases})

@@ -1,0 +1,90 @@
+"""The plan: everything that decides the pixels of a record, fixed before its first shard.
+
+One decision: what was chosen by trial (scale, runtime, precision, windows) is chosen once and stored,
+so that a resumed run and every worker compute the same map.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from napari_mosaic.errors import RecordError
+from napari_mosaic.tesserae import TesseraParams
+from napari_mosaic.tiling import Lattice
+
+SHARD = 1024
+"""Side of a shard in pixels of the working grid; it belongs to the format."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How one source becomes one record.
+
+    `factor` is working pixels per source pixel; `window` and `halo` the core and halo of the lattice
+    that the network runs on, in pixels of the working grid; `zones` one relative scale a window, row
+    by row, where parts of the mosaic are drawn finer or coarser than the rest, or None.
+    """
+
+    source_shape: tuple[int, int]
+    shape: tuple[int, int]
+    factor: float
+    tessera_px: float | None
+    method: str
+    model: str
+    model_sha256: str
+    channels: int
+    stride: int
+    window: int
+    halo: int
+    shard: int = SHARD
+    zones: tuple[tuple[float, ...], ...] | None = None
+    runtime: str = "torch"
+    precision: str = "fp32"
+    batch: int = 1
+    tesserae: TesseraParams = field(default_factory=TesseraParams)
+
+    @property
+    def lattice(self) -> Lattice:
+        """The windows of the map pass."""
+        return Lattice(shape=self.shape, core=self.window, halo=self.halo)
+
+    @property
+    def shards(self) -> Lattice:
+        """The shards of every array at level 0."""
+        return Lattice(shape=self.shape, core=self.shard)
+
+    def zone(self, index: tuple[int, int]) -> float:
+        """Scale of a window relative to the working grid."""
+        return 1.0 if self.zones is None else self.zones[index[0]][index[1]]
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Plan:
+        """The plan of JSON values; `RecordError` where a field is missing or unknown."""
+        try:
+            zones = values["zones"]
+            return cls(
+                **{
+                    **values,
+                    "source_shape": tuple(values["source_shape"]),
+                    "shape": tuple(values["shape"]),
+                    "zones": None if zones is None else tuple(tuple(row) for row in zones),
+                    "tesserae": TesseraParams(**values["tesserae"]),
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise RecordError(
+                f"The plan in mosaic.json cannot be read ({error}); it was damaged or written by another "
+                "version: restore the file or segment again."
+            ) from error
+
+    def same_map(self, other: Plan) -> bool:
+        """Whether both plans give the same map: all fields but the tessera rules and the batch."""
+        ignored = {"tesserae", "batch"}
+        mine, theirs = self.to_json(), other.to_json()
+        return all(mine[key] == theirs[key] for key in mine if key not in ignored)

@@ -1,0 +1,381 @@
+"""A record open for reading or writing.
+
+One decision: one process writes at a time. It holds the operating system's lock on a file in the
+record, which the system frees whatever way the process ends; readers need no lock, because every file
+appears whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.metadata
+import os
+import shutil
+import uuid
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import zarr
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from napari_mosaic.areas import AreaSet, read_areas, write_areas
+from napari_mosaic.errors import LockedError, MissingError, RecordError, WriteError
+from napari_mosaic.image import MosaicImage, PixelSize, open_image
+from napari_mosaic.record import layout, tables
+from napari_mosaic.record.ledger import Index, Ledger
+from napari_mosaic.record.metadata import (
+    Metadata,
+    SourceEntry,
+    describe_source,
+    read_metadata,
+    with_phase,
+    write_metadata,
+)
+from napari_mosaic.record.plan import Plan
+from napari_mosaic.tiling import Box
+
+_PACKAGES = ("napari-mosaic", "numpy", "zarr", "numba", "torch", "segmentation-models-pytorch")
+_DAMAGE = (ValueError, OSError, RuntimeError, KeyError)
+
+
+class Channel:
+    """One channel of a level of the map as a two-dimensional array that is read where it is indexed."""
+
+    def __init__(self, level: Any, channel: int) -> None:
+        self._level = level
+        self._channel = channel
+        self.shape: tuple[int, int] = level.shape[1:]
+        self.dtype = level.dtype
+        self.ndim = 2
+
+    def __getitem__(self, key: Any) -> NDArray[np.uint8]:
+        key = key if isinstance(key, tuple) else (key,)
+        return np.asarray(self._level[(self._channel, *key)])
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
+        del copy
+        return np.asarray(self[:, :], dtype=dtype)
+
+
+class Record:
+    """The result for one mosaic: a folder on disk. A context manager; see `open_record`."""
+
+    def __init__(self, path: Path, *, writable: bool = False, lock: bool = True) -> None:
+        self.path = path
+        self.writable = writable
+        self._lock = FileLock(str(path / "lock")) if writable and lock else None
+        self._metadata = read_metadata(path)
+        if self._lock is not None:
+            self._acquire(self._lock)
+        try:
+            root = zarr.open_group(str(path), mode="r+" if writable else "r")
+            count = len(layout.level_shapes(self.plan.shape))
+            self.map_levels: list[Any] = [root[str(level)] for level in range(count)]
+            self.tessera_levels: list[Any] = [root[f"{layout.LABELS}/{level}"] for level in range(count)]
+        except _DAMAGE as error:
+            self.close()
+            raise RecordError(
+                f"The arrays of {path} cannot be opened ({error}); a folder in it was moved or damaged: "
+                "restore it, or segment again."
+            ) from error
+        self.ledger = Ledger(path / "ledger")
+
+    def _acquire(self, lock: FileLock) -> None:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise LockedError(
+                f"{self.path} is being written by another process; wait until it has finished or close it there."
+            ) from error
+        except OSError as error:
+            raise WriteError(
+                f"{self.path} cannot be written ({error.strerror}); give a folder that you may write to."
+            ) from error
+
+    def close(self) -> None:
+        """Free the lock."""
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> Record:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def metadata(self) -> Metadata:
+        """All of `mosaic.json`."""
+        return self._metadata
+
+    @property
+    def plan(self) -> Plan:
+        """How the record is computed."""
+        return self._metadata.plan
+
+    @property
+    def source(self) -> SourceEntry:
+        """The photograph's entry."""
+        return self._metadata.source
+
+    @property
+    def pixel_size(self) -> PixelSize | None:
+        """Size of a source pixel on the floor, where known."""
+        return self._metadata.pixel_size
+
+    @property
+    def crs(self) -> str | None:
+        """Coordinate reference system of the source."""
+        return self._metadata.crs
+
+    @property
+    def affine(self) -> tuple[float, ...] | None:
+        """From source pixels to the CRS: `a, b, c, d, e, f`."""
+        return self._metadata.affine
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the working grid."""
+        return self.plan.shape
+
+    @property
+    def areas(self) -> AreaSet:
+        """Regions, exclusions and area classes, in source pixels."""
+        path = self.path / "areas.geojson"
+        return read_areas(path) if path.exists() else AreaSet()
+
+    @areas.setter
+    def areas(self, areas: AreaSet) -> None:
+        write_areas(self.path / "areas.geojson", areas)
+
+    @property
+    def count(self) -> int:
+        """Number of tesserae found so far."""
+        return tables.count_rows(self.tables)
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the table's parts."""
+        return self.path / "tables" / "tesserae"
+
+    @property
+    def complete(self) -> bool:
+        """Whether every phase is done for the whole area."""
+        return all(self._metadata.phases.get(phase) == "done" for phase in ("map", "tesserae"))
+
+    def state(self) -> dict[str, tuple[int, int]]:
+        """Finished and planned pieces of each phase."""
+        self.ledger.reload()
+        totals = {"map": len(self.plan.lattice), "tesserae": len(self.plan.shards)}
+        return {phase: (len(self.ledger.done(phase)), total) for phase, total in totals.items()}
+
+    def update(self, **changes: Any) -> None:
+        """Change fields of `mosaic.json`."""
+        self._metadata = replace(self._metadata, **changes)
+        write_metadata(self.path, self._metadata)
+
+    def set_phase(self, **phases: str) -> None:
+        """Note the state of phases."""
+        self._metadata = with_phase(self._metadata, **phases)
+        write_metadata(self.path, self._metadata)
+
+    def read_map(self, box: Box) -> NDArray[np.uint8]:
+        """The stored map, `(C, h, w)` uint8, over `box` clipped to the working grid."""
+        y, x = box.clip(self.shape).slices
+        return np.asarray(self.map_levels[0][:, y, x])
+
+    def read_labels(self, box: Box, level: int = 0) -> NDArray[Any]:
+        """Stored ids, `(h, w)`, over `box` of a level, clipped to it."""
+        array = self.tessera_levels[level]
+        return np.asarray(array[box.clip(array.shape).slices])
+
+    def table(self, columns: list[str] | None = None) -> pa.Table:
+        """Seeds, boxes, areas (px of the working grid), scores and flags by id."""
+        return tables.read_parts(self.tables, columns)
+
+    def write_map(self, box: Box, map_: NDArray[np.uint8]) -> None:
+        """Write whole shards of the map."""
+        y, x = box.slices
+        self._write(self.map_levels[0], (slice(None), y, x), map_)
+
+    def write_tesserae(self, index: Index, labels: NDArray[Any], columns: tables.Columns) -> None:
+        """Write one shard of tesserae and its rows of the table."""
+        self._write(self.tessera_levels[0], self.plan.shards.tile(index).core.slices, labels)
+        tables.write_part(self.tables, index, columns)
+
+    def _write(self, array: Any, key: tuple[slice, ...], values: NDArray[Any]) -> None:
+        try:
+            array[key] = values
+        except OSError as error:
+            raise write_error(self.path, error) from error
+
+    def damaged(self, phase: str, indices: Iterable[Index]) -> list[Index]:
+        """The pieces among `indices` whose shards are missing, empty or unreadable."""
+        return [index for index in indices if not self._is_sound(phase, index)]
+
+    def discard(self, phase: str, indices: Iterable[Index]) -> None:
+        """Remove the shards of pieces from the disk: a damaged shard cannot be written in part."""
+        for index in indices:
+            for file in self._files(phase, index):
+                file.unlink(missing_ok=True)
+
+    def _files(self, phase: str, index: Index) -> list[Path]:
+        channels = phase == "map"
+        core = (self.plan.lattice if channels else self.plan.shards).tile(index).core
+        array = "0" if channels else f"{layout.LABELS}/0"
+        return [
+            layout.shard_file(self.path, array, shard, channels=channels)
+            for shard in self.plan.shards.overlapping(core)
+        ]
+
+    def _is_sound(self, phase: str, index: Index) -> bool:
+        try:
+            if any(file.stat().st_size == 0 for file in self._files(phase, index)):
+                return False
+            if phase == "map":
+                self.read_map(self.plan.lattice.tile(index).core)
+                return True
+            self.read_labels(self.plan.shards.tile(index).core)
+            return (self.tables / tables.part_name(index)).stat().st_size > 0
+        except _DAMAGE:
+            return False
+
+    def open_source(self, location: str | Path | None = None) -> MosaicImage:
+        """Open the photograph: beside the record first, then where it was.
+
+        Raises `MissingError` where it is in neither place, `RecordError` where another image lies there.
+        """
+        for candidate in [location] if location is not None else self._locations():
+            text = str(candidate)
+            if "://" in text or text.startswith("sample:") or Path(text).exists():
+                image = open_image(candidate)
+                check_source(image, self.source, self.path)
+                return image
+        raise MissingError(
+            f"The photograph {self.source.name} of {self.path.name} is not at {self.source.location or 'any place'}; "
+            f"say where it is with: napari-mosaic relink {self.path.name} PHOTOGRAPH."
+        )
+
+    def _locations(self) -> list[str]:
+        source = self.source
+        relative = [str((self.path.parent / source.relative).resolve())] if source.relative else []
+        return [*relative, *([source.location] if source.location else [])]
+
+    def layers(self) -> list[tuple[Any, dict[str, Any], str]]:
+        """The joints and the tesserae as layer-data tuples for napari, lazily, in place and scale."""
+        pixel = self.pixel_size.mm if self.pixel_size is not None else 1.0
+        scale = pixel / self.plan.factor
+        shift = scale / 2 - pixel / 2
+        shared = {
+            "scale": (scale, scale),
+            "translate": (shift, shift),
+            "units": ("mm", "mm") if self.pixel_size is not None else ("pixel", "pixel"),
+            "metadata": {"mosaic_record": str(self.path)},
+        }
+        joints = [Channel(level, 0) for level in self.map_levels]
+        images = {
+            "name": f"{self.source.name} joints",
+            "contrast_limits": (0, 255),
+            "colormap": "magma",
+            "blending": "additive",
+            "opacity": 0.6,
+            "visible": False,
+            "multiscale": True,
+        }
+        labels = {"name": f"{self.source.name} tesserae", "opacity": 0.5, "multiscale": True}
+        return [(joints, {**images, **shared}, "image"), (list(self.tessera_levels), {**labels, **shared}, "labels")]
+
+
+def check_source(image: MosaicImage, entry: SourceEntry, record: Path) -> None:
+    """Raise `RecordError` where `image` is not the photograph that a record was made from."""
+    if tuple(image.shape) == tuple(entry.shape) and image.source.fingerprint == entry.fingerprint:
+        return
+    image.close()
+    raise RecordError(
+        f"{image.name} is not the photograph that {record.name} was made from ({entry.name}, "
+        f"{entry.shape[1]} x {entry.shape[0]} px, other content); give the original, or segment again."
+    )
+
+
+def write_error(path: Path, error: OSError) -> WriteError:
+    """One sentence for a write that failed."""
+    if error.errno == errno.ENOSPC:
+        return WriteError(
+            f"The disk with {path} is full; what is finished is kept: free some space and go on with --resume."
+        )
+    return WriteError(f"{path} cannot be written ({error.strerror or error}); give a folder that you may write to.")
+
+
+def open_record(path: str | Path, *, writable: bool = False) -> Record:
+    """Open a mosaic record.
+
+    Parameters
+    ----------
+    path
+        The folder `NAME.mosaic.zarr`.
+    writable
+        Whether to write; one process at a time may.
+
+    Raises
+    ------
+    MissingError, RecordError, LockedError
+        Nothing there; no record, damaged or newer; another process writes to it.
+    """
+    return Record(Path(path), writable=writable)
+
+
+def open_for_worker(path: str | Path) -> Record:
+    """Open a record for writing shards while the process that handed out the work holds the lock."""
+    return Record(Path(path), writable=True, lock=False)
+
+
+def create_record(
+    path: str | Path, image: MosaicImage, plan: Plan, *, areas: AreaSet, pixel_size: PixelSize | None = None
+) -> Record:
+    """Make an empty record, whole or not at all, and open it for writing."""
+    path = Path(path)
+    if path.exists():
+        raise RecordError(f"{path} exists already; go on with it (resume), replace it (overwrite) or take another name.")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
+    size = pixel_size or image.pixel_size
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        layout.create_arrays(temporary, plan, size.mm if size is not None else None)
+        metadata = Metadata(
+            source=describe_source(image, path),
+            plan=plan,
+            pixel_size=size,
+            crs=image.crs,
+            affine=image.affine,
+            versions=_versions(),
+            phases={"map": "partial", "tesserae": "partial"},
+        )
+        write_areas(temporary / "areas.geojson", areas)
+        write_metadata(temporary, metadata)
+        os.replace(temporary, path)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise write_error(path, error) from error
+    return Record(path, writable=True)
+
+
+def relink(path: str | Path, source: str | Path) -> None:
+    """Tell a record where its photograph is now; it must be the same photograph."""
+    with open_record(path, writable=True) as record, open_image(source) as image:
+        check_source(image, record.source, record.path)
+        record.update(source=describe_source(image, record.path))
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,320 @@
+"""From a map of joints to tesserae, by rules of bounded reach.
+
+One decision: *a tessera is named by its place*. Its id is the 3 x 3 cell of the canonical pixel (the
+seed) of its core blob, so a label is a function of the map around it: any window that sees `halo`
+pixels around its core computes the same labels for that core as the whole image would, and tiles need
+no seams to be repaired. Everything here takes arrays and returns arrays.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Annotated, Any, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_mosaic import _flood
+from napari_mosaic.errors import InputError
+from napari_mosaic.tiling import Box
+
+GROUT, CORE = 0, 1
+CELL = 3
+"""Side of the cell that names a tessera, in pixels of the working grid."""
+
+_COUNT_RADIUS = 24
+_DISTANCE_CAP = 24
+_DISTANCE_NEIGHBOURHOOD = 12
+
+
+class Flag(enum.IntFlag):
+    """What a look at a tessera should know."""
+
+    OVERSIZED = 1
+    """Its core was larger than the limit and was parted by the rule of place."""
+    EDGE = 2
+    """It touches the border of the image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Bounds of a number, and what it means, for forms and command lines."""
+
+    low: float
+    high: float
+    help: str
+
+
+def check_limits(params: Any) -> None:
+    """Raise `InputError` where a field of a dataclass lies outside of the `Limits` in its annotation."""
+    for name, hint in get_type_hints(type(params), include_extras=True).items():
+        value = getattr(params, name)
+        for limits in getattr(hint, "__metadata__", ()):
+            if (
+                isinstance(limits, Limits)
+                and isinstance(value, int | float)
+                and not limits.low <= value <= limits.high
+            ):
+                raise InputError(
+                    f"{name} is {value}, outside of {limits.low:g} to {limits.high:g} ({limits.help}); "
+                    "choose a value within."
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TesseraParams:
+    """How tesserae are cut from a map. Lengths and areas are in pixels of the working grid."""
+
+    threshold: Annotated[
+        float, Limits(low=0.05, high=0.95, help="joint probability above which a pixel is joint")
+    ] = 0.5
+    core_threshold: Annotated[
+        float, Limits(low=0.05, high=0.95, help="probability above which a pixel is the inside of a stone")
+    ] = 0.5
+    min_area: Annotated[
+        int, Limits(low=0, high=400, help="smallest tessera kept, in pixels of the analysis size")
+    ] = 40
+    max_hole: Annotated[int, Limits(low=0, high=64, help="largest hole filled inside a tessera")] = 30
+    min_seed: Annotated[int, Limits(low=1, high=64, help="smallest inner part that makes a tessera")] = 5
+    reach: Annotated[int, Limits(low=8, high=200, help="largest growth of a tessera from its inside")] = 40
+    blob_limit: Annotated[int, Limits(low=16, high=512, help="largest inner part kept whole")] = 96
+    blob_cell: Annotated[int, Limits(low=8, high=256, help="grid that parts larger ones")] = 36
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+    @property
+    def settled(self) -> int:
+        """Margin within which final labels are wanted around a core."""
+        return self.max_hole + self.reach + self.blob_limit + _COUNT_RADIUS
+
+    @property
+    def flooded(self) -> int:
+        """Margin of the flood around a core."""
+        return self.settled + self.reach
+
+    @property
+    def halo(self) -> int:
+        """Margin of the map that a core needs for exact labels."""
+        filters = _DISTANCE_CAP + _DISTANCE_NEIGHBOURHOOD
+        return self.flooded + self.blob_cell + self.blob_limit + CELL + filters
+
+
+@dataclass(frozen=True)
+class Tesserae:
+    """Labels of one core and the figures of the tesserae whose seeds lie in it.
+
+    `labels` is `(h, w)`, uint32 or uint64. The columns have one entry a tessera, sorted by id, in
+    pixels of the whole working grid: seed `y, x`, box `y0, x0, y1, x1`, `area`, `score` (0..1, mean
+    probability of being stone), `flags`.
+    """
+
+    labels: NDArray[Any]
+    columns: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+def id_dtype(shape: tuple[int, int]) -> np.dtype[Any]:
+    """The unsigned type that holds every id of a working grid of `shape`: uint32 up to 38 gigapixels."""
+    largest = -(-shape[0] // CELL) * -(-shape[1] // CELL) + 1
+    return np.dtype(np.uint32 if largest < 2**32 else np.uint64)
+
+
+def id_at(y: Any, x: Any, width: int) -> Any:
+    """The id of a seed at `(y, x)` on a working grid `width` pixels wide."""
+    return (y // CELL) * -(-width // CELL) + x // CELL + 1
+
+
+def place_of(id_: Any, width: int) -> tuple[Any, Any]:
+    """The middle pixel of the cell that an id names: the inverse of `id_at` up to one pixel."""
+    row, column = divmod(id_ - 1, -(-width // CELL))
+    return row * CELL + 1, column * CELL + 1
+
+
+def find_tesserae(map_: NDArray[np.uint8], params: TesseraParams | None = None) -> NDArray[Any]:
+    """Label the tesserae of a whole map held in memory.
+
+    Parameters
+    ----------
+    map_
+        `(C, Y, X)` uint8; channel 0 the probability of a joint (255 = 1), channel 1, where there is
+        one, the core map.
+    params
+        Thresholds and limits.
+
+    Returns
+    -------
+    numpy.ndarray
+        `(Y, X)` ids, 0 = no tessera. Sparse: see `id_at`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> grout = np.full((1, 40, 40), 255, np.uint8)
+    >>> grout[:, 5:17, 5:35] = 0
+    >>> len(np.unique(find_tesserae(grout))) - 1
+    1
+    """
+    box = Box(0, 0, map_.shape[1], map_.shape[2])
+    return find_in_window(map_, box, box, box.shape, params or TesseraParams()).labels
+
+
+def find_in_window(
+    map_: NDArray[np.uint8], window: Box, core: Box, shape: tuple[int, int], params: TesseraParams
+) -> Tesserae:
+    """Label the tesserae of `core`, seeing the map of `window`.
+
+    Exact (equal to the labels of the whole image) where `window` holds `params.halo` pixels around
+    `core`, or ends at the border of the image.
+
+    Parameters
+    ----------
+    map_
+        `(C, h, w)` uint8 over `window`.
+    window, core
+        Boxes on the working grid; `core` inside `window`, both inside the image.
+    shape
+        Of the whole working grid: ids depend on its width.
+    params
+        Thresholds and limits.
+    """
+    if map_.ndim != 3 or map_.shape[1:] != window.shape:
+        raise InputError(
+            f"A map of shape {map_.shape} does not cover the window {tuple(window)}; "
+            "give (channels, height, width) of that window."
+        )
+    limit = round(params.threshold * 255)
+    seeds = _find_seeds(map_, window, shape, params)
+    near = core.grow(params.flooded).intersect(window)
+    labels = np.ascontiguousarray(seeds.labels[near.within(window)])
+    grout = np.ascontiguousarray(map_[GROUT][near.within(window)])
+    _flood.flood(labels, grout, limit, params.reach)
+    seeds = _only_inside(seeds, near)
+    _drop_small(labels, seeds, near, params.min_area)
+    _fill_holes(labels, params.max_hole)
+    columns = _columns(labels, grout, seeds, near, core, shape)
+    return Tesserae(np.ascontiguousarray(labels[core.within(near)]), columns)
+
+
+@dataclass(frozen=True)
+class _Seeds:
+    labels: NDArray[Any]
+    ids: NDArray[Any]
+    yx: NDArray[np.int64]
+    flags: NDArray[np.uint8]
+
+
+def core_mask(map_: NDArray[np.uint8], params: TesseraParams) -> NDArray[np.bool_]:
+    """The inner parts of the stones: of the core map where there is one, else of the distance to a joint.
+
+    Without a core map, the pixels whose distance to the joints, capped at 24 px, is at least 0.6 of
+    the largest within 12 px: a bounded form of the marker rule usual for the watershed.
+    """
+    stone: NDArray[np.bool_] = map_[GROUT] <= round(params.threshold * 255)
+    if len(map_) > CORE:
+        inner: NDArray[np.bool_] = (map_[CORE] >= round(params.core_threshold * 255)) & stone
+        return inner
+    distance = np.minimum(ndimage.distance_transform_edt(stone), _DISTANCE_CAP).astype(np.float32)
+    summit = ndimage.maximum_filter(distance, size=2 * _DISTANCE_NEIGHBOURHOOD + 1)
+    inner = stone & (distance >= np.maximum(1.5, 0.6 * summit))
+    return inner
+
+
+def _find_seeds(
+    map_: NDArray[np.uint8], window: Box, shape: tuple[int, int], params: TesseraParams
+) -> _Seeds:
+    """Core blobs of the window, each under the id of its first pixel."""
+    blobs, count = _flood.label_components(core_mask(map_, params), 0, 0, 0)
+    rows = _flood.component_boxes(blobs, count)
+    oversized = np.maximum(rows[:, 3] - rows[:, 1], rows[:, 4] - rows[:, 2]) > params.blob_limit
+    parted = np.zeros(count + 1, bool)
+    if oversized.any():
+        pieces, extra = _flood.label_components(oversized[blobs], params.blob_cell, window.y0, window.x0)
+        piece_rows = _flood.component_boxes(pieces, extra)
+        blobs[oversized[blobs]] = 0
+        blobs[pieces > 0] = pieces[pieces > 0] + count
+        rows[oversized] = 0
+        rows = np.concatenate([rows, piece_rows[1:]])
+        parted = np.concatenate([parted, np.ones(extra, bool)])
+    return _name_blobs(blobs, rows, parted, window, shape, params.min_seed)
+
+
+def _name_blobs(
+    blobs: NDArray[np.int32],
+    rows: NDArray[np.int64],
+    parted: NDArray[np.bool_],
+    window: Box,
+    shape: tuple[int, int],
+    min_seed: int,
+) -> _Seeds:
+    """Give each blob the id of its first pixel's cell; of two in one cell the first stays."""
+    keep = np.flatnonzero(rows[:, 0] >= max(1, min_seed))
+    y, x = rows[keep, 5] + window.y0, rows[keep, 6] + window.x0
+    ids = id_at(y, x, shape[1])
+    order = np.lexsort((x, y, ids))
+    keep, y, x, ids = keep[order], y[order], x[order], ids[order]
+    first = np.ones(len(ids), bool)
+    first[1:] = ids[1:] != ids[:-1]
+    keep, y, x, ids = keep[first], y[first], x[first], ids[first]
+    names = np.zeros(len(rows), id_dtype(shape))
+    names[keep] = ids
+    flags = np.where(parted[keep], int(Flag.OVERSIZED), 0).astype(np.uint8)
+    return _Seeds(names[blobs], ids.astype(names.dtype), np.stack([y, x], 1).astype(np.int64), flags)
+
+
+def _only_inside(seeds: _Seeds, box: Box) -> _Seeds:
+    y, x = seeds.yx[:, 0], seeds.yx[:, 1]
+    inside = (y >= box.y0) & (y < box.y1) & (x >= box.x0) & (x < box.x1)
+    return _Seeds(seeds.labels, seeds.ids[inside], seeds.yx[inside], seeds.flags[inside])
+
+
+def _drop_small(labels: NDArray[Any], seeds: _Seeds, near: Box, min_area: int) -> None:
+    """Clear, in place, the stones with fewer than `min_area` pixels around their seeds."""
+    local = seeds.yx - np.array([near.y0, near.x0])
+    counts = _flood.count_near(labels, local, _COUNT_RADIUS)
+    small = seeds.ids[counts < min_area]
+    if len(small):
+        labels[np.isin(labels, small)] = 0
+
+
+def _fill_holes(labels: NDArray[Any], largest: int) -> None:
+    """Give, in place, unlabelled pixels that one stone encloses to that stone."""
+    if largest == 0:
+        return
+    holes, count = _flood.label_components(labels == 0, 0, 0, 0)
+    owner = _flood.hole_owners(holes, count, labels, largest)
+    if owner.any():
+        filled = owner[holes]
+        np.copyto(labels, filled, where=filled > 0)
+
+
+def _columns(
+    labels: NDArray[Any],
+    grout: NDArray[np.uint8],
+    seeds: _Seeds,
+    near: Box,
+    core: Box,
+    shape: tuple[int, int],
+) -> dict[str, NDArray[Any]]:
+    """Figures of the stones whose seeds lie in the core."""
+    own = _only_inside(seeds, core)
+    local = own.yx - np.array([near.y0, near.x0])
+    alive = labels[local[:, 0], local[:, 1]] == own.ids
+    ids, yx, flags = own.ids[alive], own.yx[alive], own.flags[alive]
+    rows = _flood.stone_figures(labels, ids, grout)
+    y0, x0, y1, x1 = (rows[:, 1:5] + np.array([near.y0, near.x0] * 2)).T
+    edge = (y0 == 0) | (x0 == 0) | (y1 == shape[0]) | (x1 == shape[1])
+    score = 1 - rows[:, 5] / np.maximum(rows[:, 0], 1) / 255
+    return {
+        "id": ids,
+        "y": yx[:, 0].astype(np.int32),
+        "x": yx[:, 1].astype(np.int32),
+        "y0": y0.astype(np.int32),
+        "x0": x0.astype(np.int32),
+        "y1": y1.astype(np.int32),
+        "x1": x1.astype(np.int32),
+        "area": rows[:, 0].astype(np.int32),
+        "score": score.astype(np.float32),
+        "flags": (flags | np.where(edge, int(Flag.EDGE), 0)).astype(np.uint8),
+    }

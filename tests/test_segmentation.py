@@ -1,0 +1,329 @@
+"""The whole path with a method that needs no network: records, resume, damage, laziness, order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from napari_mosaic.engine import local
+from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.planning import Choices, make_plan
+from napari_mosaic.engine.segmenters import FunctionSegmenter
+from napari_mosaic.engine.tasks import Context
+from napari_mosaic.errors import InputError, LockedError, RecordError, WriteError
+from napari_mosaic.image import open_image
+from napari_mosaic.progress import drain
+from napari_mosaic.record import Record, create_record, open_record
+from napari_mosaic.segmentation import (
+    SegmentParams,
+    apply_steps,
+    estimate_run,
+    initial_areas,
+    lazy_tesserae,
+    preview_tesserae,
+    segment,
+    segment_steps,
+)
+from napari_mosaic.tesserae import TesseraParams, find_tesserae, place_of
+from napari_mosaic.tiling import Box
+
+Photograph = Callable[..., NDArray[np.uint8]]
+PARAMS = SegmentParams(method="brightness", scale=1.0, tile_size=64)
+SMALL = TesseraParams(reach=10, blob_limit=60, blob_cell=16, max_hole=8)
+
+
+def small_record(path: Path, picture: NDArray[np.uint8], segmenter: Any, **run: Any) -> Record:
+    """A record with shards of 64 px, so that small pictures have many."""
+    image = open_image(picture)
+    choices = Choices(method="brightness", scale=run.pop("scale", 1.0), tesserae=SMALL, shard=64)
+    areas = initial_areas(image)
+    plan = make_plan(image, segmenter, Outside(image, areas, 1.0), choices)
+    record = create_record(path, image, plan, areas=areas)
+    context = Context(image, plan, segmenter, Outside(image, areas, plan.factor))
+    work = local.plan_work(record, run.pop("tile_size", 64), **run)
+    for _ in local.run_steps(context, record, work, 2):
+        pass
+    return record
+
+
+def whole(record: Record) -> NDArray[Any]:
+    return record.read_labels(Box(0, 0, *record.shape))
+
+
+@pytest.mark.parametrize(("tile_size", "focus"), [(64, None), (192, (10.0, 250.0)), (1024, None)])
+def test_a_record_equals_the_untiled_labels(
+    tmp_path: Path, photograph: Photograph, brightness: FunctionSegmenter, tile_size: int, focus: Any
+) -> None:
+    picture = photograph((300, 260))
+    with small_record(tmp_path / "a.mosaic.zarr", picture, brightness, tile_size=tile_size, focus=focus) as record:
+        map_ = record.read_map(Box(0, 0, 300, 260))
+        np.testing.assert_array_equal(map_, brightness.predict(picture[None])[0])
+        np.testing.assert_array_equal(whole(record), find_tesserae(map_, SMALL))
+        ids = record.table(["id"])["id"].to_numpy()
+        np.testing.assert_array_equal(np.sort(ids), np.unique(whole(record))[1:])
+        assert record.count == len(ids)
+
+
+def test_every_level_is_the_one_below_halved(
+    tmp_path: Path, photograph: Photograph, brightness: FunctionSegmenter
+) -> None:
+    with small_record(tmp_path / "a.mosaic.zarr", photograph((300, 700)), brightness) as record:
+        labels = whole(record)
+        for level, array in enumerate(record.tessera_levels):
+            np.testing.assert_array_equal(array[:], labels[:: 2**level, :: 2**level])
+        mean = np.asarray(record.map_levels[0][:]).astype(int).reshape(2, 150, 2, 350, 2).sum((2, 4))
+        np.testing.assert_array_equal(record.map_levels[1][:], (mean + 2) // 4)
+
+
+def test_a_damaged_shard_is_made_again(
+    tmp_path: Path, photograph: Photograph, brightness: FunctionSegmenter
+) -> None:
+    picture = photograph((300, 260))
+    with small_record(tmp_path / "a.mosaic.zarr", picture, brightness) as record:
+        before = whole(record)
+        path = record.path
+        (path / "0" / "c" / "0" / "1" / "1").write_bytes(b"")
+        (path / "labels" / "tesserae" / "0" / "c" / "3" / "2").unlink()
+        broken = path / "labels" / "tesserae" / "0" / "c" / "0" / "0"
+        broken.write_bytes(broken.read_bytes()[:-7])
+        image = open_image(picture)
+        context = Context(image, record.plan, brightness, Outside(image, record.areas, 1.0))
+        work = local.plan_work(record, 64)
+        assert work.windows == [(1, 1)]
+        for _ in local.run_steps(context, record, work, 2):
+            pass
+        np.testing.assert_array_equal(whole(record), before)
+        assert not local.plan_work(record, 64).tiles
+
+
+def test_cancel_keeps_what_is_done_and_resume_finishes_it(tmp_path: Path, photograph: Photograph) -> None:
+    picture, path = photograph((2300, 2200)), tmp_path / "a.mosaic.zarr"
+    steps = segment_steps(picture, path, params=PARAMS)
+    for progress in steps:
+        if progress.phase == "joints" and progress.done > 2:
+            break
+    steps.close()
+    with open_record(path) as record:
+        done, total = record.state()["map"]
+        assert 0 < done < total
+        assert not record.complete
+    with segment(picture, path, params=PARAMS, resume=True) as record:
+        assert record.complete
+        np.testing.assert_array_equal(
+            whole(record), find_tesserae(record.read_map(Box(0, 0, 2300, 2200)), PARAMS.tesserae)
+        )
+
+
+SCRIPT = """
+import sys, time
+sys.path.insert(0, {tests!r})
+import numpy as np
+from conftest import bright_stones
+from napari_mosaic.segmentation import SegmentParams, segment_steps
+params = SegmentParams(method="brightness", scale=1.0, tile_size=64)
+for step in segment_steps(bright_stones((3100, 3000)), {path!r}, params=params):
+    print(step.phase, step.done, flush=True)
+    time.sleep(0.02)
+"""
+
+
+@pytest.mark.parametrize("after", [1, 4, 11])
+def test_killed_at_any_moment_then_resumed_gives_the_same(
+    tmp_path: Path, photograph: Photograph, after: int
+) -> None:
+    path = tmp_path / "a.mosaic.zarr"
+    script = textwrap.dedent(SCRIPT).format(tests=str(Path(__file__).parent), path=str(path))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        seen = 0
+        for line in process.stdout:
+            seen += not line.startswith("preparing")
+            if seen >= after:
+                break
+        time.sleep(np.random.default_rng().uniform(0, 0.05))
+        os.kill(process.pid, signal.SIGKILL)
+    picture = photograph((3100, 3000))
+    with segment(picture, path, params=PARAMS, resume=True) as record:
+        map_ = record.read_map(Box(0, 0, *record.shape))
+        assert record.complete
+        np.testing.assert_array_equal(whole(record), find_tesserae(map_, PARAMS.tesserae))
+        np.testing.assert_array_equal(record.tessera_levels[2][:], whole(record)[::4, ::4])
+
+
+def test_lazy_blocks_equal_the_full_run_in_any_order(
+    tmp_path: Path, photograph: Photograph, brightness: FunctionSegmenter
+) -> None:
+    picture = photograph((1300, 1500))
+    levels = lazy_tesserae(picture, PARAMS)
+    blocks = [(1, 2), (0, 0), (2, 1)]
+    early = {block: levels[0].blocks[block].compute() for block in blocks}
+    with segment(picture, tmp_path / "a.mosaic.zarr", params=PARAMS) as record:
+        labels = whole(record)
+        for (i, j), block in early.items():
+            np.testing.assert_array_equal(block, labels[i * 512 : (i + 1) * 512, j * 512 : (j + 1) * 512])
+        np.testing.assert_array_equal(levels[1][200:300, 100:250].compute(), labels[400:600:2, 200:500:2])
+        np.testing.assert_array_equal(lazy_tesserae(record)[0][600:900, 700:720].compute(), labels[600:900, 700:720])
+
+
+def test_find_in_view_computes_only_what_is_needed(tmp_path: Path, photograph: Photograph) -> None:
+    picture, path = photograph((2600, 2600)), tmp_path / "a.mosaic.zarr"
+    params = SegmentParams(method="brightness", scale=1.0, tile_size=1024)
+    with segment(picture, path, params=params, only=Box(100, 100, 300, 300)) as record:
+        assert record.state()["tesserae"][0] == 1
+        assert record.state()["map"][0] < record.state()["map"][1]
+        assert not record.complete
+        first = record.read_labels(Box(0, 0, 1024, 1024))
+    with segment(picture, path, params=params, resume=True) as record:
+        assert record.complete
+        np.testing.assert_array_equal(record.read_labels(Box(0, 0, 1024, 1024)), first)
+
+
+def test_region_and_exclusion_are_never_computed(tmp_path: Path, photograph: Photograph) -> None:
+    picture = photograph((1200, 2200))
+    region, exclude = np.zeros((1200, 2200), bool), np.zeros((1200, 2200), bool)
+    region[:, :900] = True
+    exclude[:300, :300] = True
+    with segment(picture, tmp_path / "a.mosaic.zarr", params=PARAMS, region=region, exclude=exclude) as record:
+        labels = whole(record)
+        assert not labels[:, 900:].any()
+        assert not labels[:300, :300].any()
+        assert labels[310:, 10:890].any()
+
+
+def test_scale_and_place_are_kept(tmp_path: Path, photograph: Photograph) -> None:
+    picture = photograph((600, 800))
+    params = SegmentParams(method="brightness", scale=0.5)
+    with segment(picture, tmp_path / "a.mosaic.zarr", params=params, pixel_mm=0.8) as record:
+        assert record.shape == (300, 400)
+        (_, joints, kind), (_, labels, other) = record.layers()
+        assert (kind, other) == ("image", "labels")
+        assert joints["scale"] == pytest.approx((1.6, 1.6))
+        assert labels["translate"] == pytest.approx((0.4, 0.4))
+        table = record.table()
+        y, x = place_of(int(table["id"][0].as_py()), 400)
+        assert abs(y - table["y"][0].as_py()) <= 1
+        assert abs(x - table["x"][0].as_py()) <= 1
+
+
+def test_auto_scale_brings_stones_to_the_size_of_the_model(
+    tmp_path: Path, photograph: Photograph
+) -> None:
+    del tmp_path
+    factors = {}
+    for pitch in (10, 40):
+        estimate = estimate_run(photograph((900, 900), pitch=pitch), SegmentParams(method="brightness"))
+        factors[pitch] = estimate.factor
+    assert 2 < factors[10] / factors[40] < 8
+
+
+def test_other_thresholds_without_the_network(tmp_path: Path, photograph: Photograph) -> None:
+    picture = photograph((1200, 1100))
+    with segment(picture, tmp_path / "a.mosaic.zarr", params=PARAMS) as record:
+        other = TesseraParams(min_area=300)
+        box = Box(200, 300, 500, 700)
+        expected = find_tesserae(record.read_map(Box(0, 0, *record.shape)), other)
+        np.testing.assert_array_equal(preview_tesserae(record, box, other), expected[box.slices])
+        count = record.count
+        with drain(apply_steps(record, other)) as changed:
+            np.testing.assert_array_equal(whole(changed), expected)
+            assert changed.count < count
+            assert changed.plan.tesserae == other
+
+
+def test_existing_records_are_not_replaced_by_accident(tmp_path: Path, photograph: Photograph) -> None:
+    picture, path = photograph((300, 300)), tmp_path / "a.mosaic.zarr"
+    segment(picture, path, params=PARAMS).close()
+    with pytest.raises(RecordError, match="--overwrite"):
+        segment(picture, path, params=PARAMS)
+    with pytest.raises(RecordError, match="not the photograph"):
+        segment(photograph((300, 300), seed=9), path, params=PARAMS, resume=True)
+    with pytest.raises(RecordError, match="begun at scale"):
+        segment(picture, path, params=SegmentParams(method="brightness", scale=0.7), resume=True)
+    segment(photograph((300, 300), seed=9), path, params=PARAMS, overwrite=True).close()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.mosaic.zarr"]
+
+
+def test_one_process_writes_at_a_time(tmp_path: Path, photograph: Photograph) -> None:
+    path = tmp_path / "a.mosaic.zarr"
+    segment(photograph((300, 300)), path, params=PARAMS).close()
+    with open_record(path, writable=True), pytest.raises(LockedError, match="another process"):
+        open_record(path, writable=True)
+    open_record(path, writable=True).close()
+
+
+def test_records_of_a_newer_format_and_other_folders_are_refused(tmp_path: Path, photograph: Photograph) -> None:
+    path = tmp_path / "a.mosaic.zarr"
+    segment(photograph((300, 300)), path, params=PARAMS).close()
+    metadata = path / "mosaic.json"
+    metadata.write_text(metadata.read_text().replace('"format": 1', '"format": 99'))
+    with pytest.raises(RecordError, match="newer than"):
+        open_record(path)
+    with pytest.raises(RecordError, match="no mosaic record"):
+        open_record(tmp_path)
+    metadata.write_text("{")
+    with pytest.raises(RecordError, match="cannot be read"):
+        open_record(path)
+
+
+def test_a_full_disk_is_said_before_and_during(
+    tmp_path: Path, photograph: Photograph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture, path = photograph((2100, 1100)), tmp_path / "a.mosaic.zarr"
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+        with pytest.raises(WriteError, match="free"):
+            segment(picture, path, params=PARAMS)
+    assert not path.exists()
+    real, calls = Record.write_map, []
+
+    def fill(self: Record, box: Box, map_: NDArray[np.uint8]) -> None:
+        calls.append(box)
+        if len(calls) == 2:
+            raise WriteError(f"The disk with {self.path} is full")
+        real(self, box, map_)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Record, "write_map", fill)
+        with pytest.raises(WriteError, match="full"):
+            segment(picture, path, params=PARAMS)
+    with segment(picture, path, params=PARAMS, resume=True) as record:
+        assert record.complete
+
+
+def test_what_cannot_be_written_is_said(tmp_path: Path, photograph: Photograph) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WriteError, match="cannot be written"):
+        segment(photograph((300, 300)), tmp_path / "file" / "a.mosaic.zarr", params=PARAMS)
+
+
+@pytest.mark.parametrize("scale", [0.0, 100.0, -1.0])
+def test_scales_out_of_range_are_refused(photograph: Photograph, tmp_path: Path, scale: float) -> None:
+    with pytest.raises(InputError, match="scale"):
+        segment(photograph((300, 300)), tmp_path / "a.mosaic.zarr", params=SegmentParams(method="brightness", scale=scale))
+
+
+def test_on_a_cluster_the_same(tmp_path: Path, photograph: Photograph, brightness: FunctionSegmenter) -> None:
+    distributed = pytest.importorskip("distributed")
+    from PIL import Image
+
+    picture = photograph((2200, 1500))
+    source = tmp_path / "floor.png"
+    Image.fromarray(picture).save(source)
+    with distributed.Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as client:
+        record = drain(
+            segment_steps(source, tmp_path / "a.mosaic.zarr", params=PARAMS, client=client, segmenter=brightness)
+        )
+    with record, segment(source, tmp_path / "b.mosaic.zarr", params=PARAMS) as local_record:
+        assert record.complete
+        np.testing.assert_array_equal(whole(record), whole(local_record))
