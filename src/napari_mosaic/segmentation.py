@@ -45,6 +45,7 @@ class SegmentParams:
     tile_size: Annotated[int, Limits(low=64, high=65536, help="block that is worked on at once, in pixels")] = 2048
     device: Annotated[str, "auto, cpu, cuda or mps"] = "auto"
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], "number format of the network"] = "auto"
+    runtime: Annotated[Literal["auto", "torch", "openvino"], "what executes the network"] = "auto"
     workers: Annotated[int, Limits(low=0, high=256, help="threads beside the network, 0 = one for each core")] = 0
     threshold: Annotated[
         float, Limits(low=0.05, high=0.95, help="joint probability above which a pixel is joint")
@@ -154,7 +155,7 @@ def segment_steps(
         image = yield from _open(source, stack)
         path = output_path(image, wanted.output)
         yield Progress(phase="preparing", done=0, total=1, unit="", message="loading the model")
-        segmenter = segmenter or load_method(params)
+        segmenter = segmenter or load_method(_as_planned(path, params, wanted))
         record, backup = yield from _ready_record(path, image, segmenter, params, wanted)
         stack.callback(record.close)
         context = Context(image, record.plan, segmenter, Outside(image, record.areas, record.plan.factor))
@@ -179,9 +180,21 @@ def load_method(params: SegmentParams) -> Segmenter:
         params.model,
         device=params.device,
         precision=params.precision,
+        runtime=params.runtime,
         threads=params.workers or None,
     )
     return segmenter
+
+
+def _as_planned(path: Path, params: SegmentParams, job: Job) -> SegmentParams:
+    """The parameters with the runtime and precision that a record to be resumed was begun with."""
+    if not (job.resume and path.exists()):
+        return params
+    with open_record(path) as record:
+        plan = record.plan
+    runtime: Any = plan.runtime
+    precision: Any = plan.precision
+    return replace(params, runtime=runtime, precision=precision)
 
 
 def output_path(image: MosaicImage, output: str | Path | None) -> Path:

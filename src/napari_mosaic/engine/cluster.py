@@ -65,7 +65,7 @@ def _worker_context(path: str, segmenter: Any) -> tuple[Record, Context]:
     image = record.open_source()
     plan = record.plan
     if segmenter is None:
-        segmenter = load_segmenter(plan.method, plan.model, precision=plan.precision)
+        segmenter = load_segmenter(plan.method, plan.model, precision=plan.precision, runtime=plan.runtime)
     return record, Context(image, plan, segmenter, Outside(image, record.areas, plan.factor))
 
 

@@ -37,10 +37,12 @@ class Segmenter(Protocol):
 class Network:
     """The grout network as a method."""
 
-    def __init__(self, model: str, device: str, precision: str, threads: int | None) -> None:
+    def __init__(self, model: str, device: str, precision: str, runtime: str, threads: int | None) -> None:
         from napari_mosaic.grout import load_network
 
-        self._network = load_network(model, device=device, precision=precision, threads=threads)
+        self._network = load_network(
+            model, device=device, precision=precision, runtime=runtime, threads=threads
+        )
         card = self._network.card
         self.name: str = card.name
         self.sha256: str = card.sha256
@@ -48,7 +50,7 @@ class Network:
         self.tessera_px = float(card.tessera_px)
         self.stride = int(card.stride)
         self.halo = int(card.halo)
-        self.runtime = "torch"
+        self.runtime: str = self._network.runtime
         self.precision: str = self._network.precision
         self.batch = 1 if self._network.device.type == "cpu" else 8
 
@@ -105,7 +107,7 @@ _METHODS: dict[str, Factory] = {"grout": Network}
 
 
 def register_method(name: str, factory: Factory) -> None:
-    """Add a method; `factory(model, device, precision, threads)` makes it ready to run."""
+    """Add a method; `factory(model, device, precision, runtime, threads)` makes it ready to run."""
     _METHODS[name] = factory
 
 
@@ -115,9 +117,15 @@ def method_names() -> tuple[str, ...]:
 
 
 def load_segmenter(
-    method: str, model: str, *, device: str = "auto", precision: str = "auto", threads: int | None = None
+    method: str,
+    model: str,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    runtime: str = "auto",
+    threads: int | None = None,
 ) -> Any:
     """Make a method ready to run; `InputError` where there is none of that name."""
     if method not in _METHODS:
         raise InputError(f"There is no method {method!r}; choose one of {', '.join(_METHODS)}.")
-    return _METHODS[method](model, device, precision, threads)
+    return _METHODS[method](model, device, precision, runtime, threads)

@@ -1,0 +1,86 @@
+"""Make the pictures of the user guide by driving the panel on the drawn sample.
+
+xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+from PIL import Image
+from qtpy.QtWidgets import QApplication
+
+from napari_mosaic.widgets import MosaicPanel
+from napari_mosaic.widgets._forms import LookValue
+from napari_mosaic.widgets._state import Tuning
+
+IMAGES = Path(__file__).parent / "images"
+SIZE = (1480, 900)
+
+
+def wait(condition: Callable[[], bool], seconds: float = 600.0) -> None:
+    """Keep the viewer alive until something is so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        QApplication.processEvents()
+        time.sleep(0.01)
+        if time.monotonic() > end:
+            raise TimeoutError("the picture's moment did not come")
+
+
+def breathe(seconds: float = 0.8) -> None:
+    """Let napari draw."""
+    end = time.monotonic() + seconds
+    wait(lambda: time.monotonic() > end)
+
+
+def shoot(viewer: napari.Viewer, name: str) -> None:
+    """Keep the window as a picture of few colours: small enough for a repository."""
+    breathe()
+    pixels = viewer.screenshot(canvas_only=False, flash=False)
+    picture = Image.fromarray(pixels[..., :3]).quantize(200, dither=Image.Dither.NONE)
+    picture.save(IMAGES / f"{name}.png", optimize=True)
+
+
+def settle(panel: Any) -> None:
+    """Wait until the panel rests."""
+    wait(lambda: panel.job is None)
+    wait(lambda: panel.shown is None or not panel.shown.busy)
+
+
+def main(source: str = "sample:drawn") -> None:
+    """Open, find, look, tune."""
+    IMAGES.mkdir(exist_ok=True)
+    viewer = napari.Viewer(show=True)
+    viewer.window._qt_window.resize(*SIZE)
+    panel = MosaicPanel(viewer)
+    viewer.window.add_dock_widget(panel, name="Mosaic", area="right")
+    with tempfile.TemporaryDirectory() as folder:
+        panel.open_photograph(source)
+        settle(panel)
+        wait(lambda: panel.state.estimate is not None or bool(panel.state.message))
+        panel.set_place(Path(folder) / "floor" / "drawn.mosaic.zarr")
+        viewer.reset_view()
+        shoot(viewer, "open")
+        panel.find_all()
+        settle(panel)
+        shoot(viewer, "found")
+        panel.face.look_form.set_value(LookValue(outlines=True))
+        panel._look(panel.face.look_form.value())
+        viewer.camera.zoom *= 3
+        breathe()
+        panel.tune(Tuning(threshold=0.4, min_area=60))
+        wait(lambda: any("preview" in layer.name for layer in viewer.layers))
+        shoot(viewer, "check")
+        panel.shutdown()
+        viewer.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,293 @@
+"""Areas that were drawn elsewhere: GeoJSON, GeoPackage, mask images, arrays, shapely polygons.
+
+One decision: whatever the file says of its coordinates is believed; where it says nothing they are
+source pixels, unless they miss the image altogether and meet it as map coordinates.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.affinity import affine_transform
+from shapely.geometry.base import BaseGeometry
+
+from napari_mosaic.areas import (
+    Area,
+    AreaSet,
+    check_polygonal,
+    features_of,
+    merged,
+    read_json,
+    read_shape,
+)
+from napari_mosaic.errors import DependencyError, InputError, MissingError, ReadError
+
+AreaSource: TypeAlias = str | Path | BaseGeometry | NDArray[Any]
+
+_Rows: TypeAlias = list[tuple[BaseGeometry, Mapping[str, Any]]]
+_GEOJSON = {".geojson", ".json"}
+_VECTOR = {".gpkg", ".shp", ".fgb", ".kml", ".gml"}
+_MASK = {".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".npy"}
+_GEOGRAPHIC = "OGC:CRS84"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The source that areas are placed on: its shape in pixels and, where it has them, CRS and affine.
+
+    `affine` is `(a, b, c, d, e, f)` from pixel `(x, y)` to the CRS.
+    """
+
+    shape: tuple[int, int]
+    crs: str | None = None
+    affine: tuple[float, ...] | None = None
+
+
+def read_geometry(source: AreaSource, grid: Grid, *, what: str = "area") -> BaseGeometry:
+    """All polygons of a source of areas, together, in source pixels.
+
+    Parameters
+    ----------
+    source
+        Path of a GeoJSON or other vector file or of a mask image (white = inside), a mask `(Y, X)`, or
+        polygons in source pixels. A mask may be smaller than the image, in the same proportions.
+    grid
+        The image that the areas belong to.
+    what
+        What to call it in messages.
+
+    Raises
+    ------
+    MissingError, ReadError, InputError
+        Nothing there; not readable; no polygon, or none that meets the image.
+
+    """
+    if isinstance(source, BaseGeometry):
+        geometry = merged([source])
+    elif isinstance(source, np.ndarray):
+        geometry = polygons_of_mask(source, grid, what=f"The {what}")
+    else:
+        geometry = _read_file(Path(source), grid).of("region")
+    check_polygonal(geometry, f"The {what}")
+    if not geometry.intersects(_frame(grid)):
+        raise InputError(
+            f"The {what} does not meet the image ({grid.shape[1]} x {grid.shape[0]} px), so nothing would be "
+            "left; check that it was drawn on this image and in its coordinates."
+        )
+    return geometry
+
+
+def read_area_file(path: str | Path, grid: Grid, *, default: str = "region") -> AreaSet:
+    """All areas of a vector file, with their kinds, brought to source pixels."""
+    rows, crs = _read_rows(_existing(path))
+    return _to_pixels(AreaSet.from_rows(rows, default=default), crs, grid, Path(path))
+
+
+def polygons_of_mask(mask: NDArray[Any], grid: Grid, *, what: str = "The mask") -> BaseGeometry:
+    """Outlines of a mask `(Y, X)`, exactly along its pixels, in source pixels."""
+    _check_proportions(mask, grid, what)
+    geometry = merged(outlines(np.asarray(mask, bool)))
+    check_polygonal(geometry, what)
+    fx, fy = grid.shape[1] / mask.shape[1], grid.shape[0] / mask.shape[0]
+    return geometry if fx == fy == 1 else affine_transform(geometry, (fx, 0, 0, fy, 0, 0))
+
+
+def outlines(mask: NDArray[np.bool_]) -> Iterator[BaseGeometry]:
+    """Polygons along the pixels of each connected piece of a mask, `(x, y)` in its own pixels."""
+    from rasterio.features import shapes
+
+    for geometry, _ in shapes(mask.astype(np.uint8), mask=mask, connectivity=4):
+        yield shapely.geometry.shape(geometry)
+
+
+def read_mask(path: str | Path) -> NDArray[np.bool_]:
+    """A mask image, True where it is brighter than half of its brightest pixel."""
+    path = _existing(path)
+    try:
+        values = _read_pixels(path)
+    except (OSError, ValueError, RuntimeError, SyntaxError, struct.error) as error:
+        raise ReadError(f"The mask {path} cannot be read ({error}); save it as PNG or TIFF.") from error
+    if values.ndim == 3:
+        values = values[..., :3].max(axis=-1) if values.shape[-1] > 2 else values[..., 0]
+    if values.ndim != 2 or values.size == 0:
+        raise InputError(f"The mask {path} has the shape {values.shape}; give a picture of one page.")
+    mask: NDArray[np.bool_] = values > values.max() / 2
+    return mask
+
+
+def _read_pixels(path: Path) -> NDArray[Any]:
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return np.asarray(np.load(path, allow_pickle=False))
+    if suffix in {".tif", ".tiff"}:
+        import tifffile
+
+        return np.asarray(tifffile.imread(path))
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
+
+
+def _read_file(path: Path, grid: Grid) -> AreaSet:
+    """Any file as areas of one kind."""
+    path = _existing(path)
+    suffix = path.suffix.lower()
+    if suffix in _MASK:
+        geometry = polygons_of_mask(read_mask(path), grid, what=f"The mask {path.name}")
+        return AreaSet().add("region", geometry)
+    if suffix in _GEOJSON | _VECTOR:
+        rows, crs = _read_rows(path)
+        # Whatever the file calls them, here they mark one area; points and lines mark none.
+        polygons = [row for row, _ in rows if row.geom_type in {"Polygon", "MultiPolygon"}]
+        if polygons:
+            return _to_pixels(AreaSet().add("region", merged(polygons)), crs, grid, path)
+        raise InputError(
+            f"{path} holds no polygon, so it marks no area; draw at least one and save it again."
+        )
+    known = ", ".join(sorted(_GEOJSON | _VECTOR | _MASK))
+    raise InputError(f"{path} is not of a kind that areas can be read from; give one of {known}.")
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.exists():
+        raise MissingError(f"There is no file {path}, so no area can be read from it; check the path.")
+    return path
+
+
+def _read_rows(path: Path) -> tuple[_Rows, str | None]:
+    """Geometries and properties of a vector file, and its CRS where it names one."""
+    if path.suffix.lower() not in _GEOJSON:
+        return _read_vector(path)
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise InputError(f"{path} is no GeoJSON object, so it holds no areas; export it again as GeoJSON.")
+    rows = [(read_shape(feature), feature.get("properties") or {}) for feature in features_of(values)]
+    return rows, _crs_of_geojson(values)
+
+
+def _read_vector(path: Path) -> tuple[_Rows, str | None]:
+    try:
+        import pyogrio
+    except ImportError as error:
+        raise DependencyError(
+            f"{path.name} needs the package pyogrio, which is not installed; install it, or save as GeoJSON."
+        ) from error
+    try:
+        info, _, wkb, columns = pyogrio.raw.read(path)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise ReadError(f"{path} cannot be read ({error}); export it again.") from error
+    names = [str(name) for name in info["fields"]]
+    records = zip(*columns, strict=True) if names else iter([()] * len(wkb))
+    rows: _Rows = [
+        (geometry, dict(zip(names, record, strict=True)))
+        for geometry, record in zip(shapely.from_wkb(wkb), records, strict=True)
+        if geometry is not None and not geometry.is_empty
+    ]
+    return rows, info["crs"]
+
+
+def _crs_of_geojson(values: Mapping[str, Any]) -> str | None:
+    """The old `crs` member, which GIS programs still write; without it nothing is said."""
+    crs = values.get("crs")
+    name = crs.get("properties", {}).get("name") if isinstance(crs, Mapping) else None
+    return str(name) if name else None
+
+
+def _to_pixels(areas: AreaSet, crs: str | None, grid: Grid, path: Path) -> AreaSet:
+    if crs is not None and grid.crs is not None:
+        return _transformed(areas, crs, grid)
+    frame = _frame(grid)
+    if grid.affine is None or (_meets(areas, frame) and _spans_pixels(areas)):
+        return areas
+    candidates = [grid.crs]
+    if grid.crs is not None and _meets(areas, shapely.box(-180, -90, 180, 90)):
+        candidates.append(_GEOGRAPHIC)
+    for candidate in candidates:
+        moved = _transformed(areas, candidate, grid)
+        if _meets(moved, frame):
+            return moved
+    raise InputError(
+        f"The areas of {path.name} lie outside of the image, as pixels and as map coordinates; "
+        "check that they belong to it and in which coordinate system they were saved."
+    )
+
+
+def _meets(areas: AreaSet, frame: BaseGeometry) -> bool:
+    return any(area.geometry.intersects(frame) for area in areas)
+
+
+def _spans_pixels(areas: AreaSet) -> bool:
+    """Whether anything is as large as a pixel; degrees of longitude and latitude are not."""
+    bounds = np.array([area.geometry.bounds for area in areas if not area.geometry.is_empty])
+    return bool((np.ptp(bounds.reshape(-1, 2, 2), axis=1) >= 1).any())
+
+
+def _transformed(areas: AreaSet, crs: str | None, grid: Grid) -> AreaSet:
+    """Areas in `crs` brought to the image's CRS and through its affine to pixels."""
+    assert grid.affine is not None or grid.crs is not None
+    a, b, c, d, e, f = grid.affine or (1, 0, 0, 0, 1, 0)
+    inverse = np.linalg.inv(np.array([[a, b, c], [d, e, f], [0, 0, 1]], float))
+    convert = _converter(crs, grid.crs)
+
+    def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        x, y = convert(points).T
+        # Written out: a matrix product may round equal points differently, which opens rings.
+        return np.column_stack([row[0] * x + row[1] * y + row[2] for row in inverse[:2]])
+
+    return AreaSet(
+        tuple(
+            Area(
+                kind=area.kind,
+                geometry=shapely.transform(area.geometry, place),
+                name=area.name,
+                properties=area.properties,
+            )
+            for area in areas
+        )
+    )
+
+
+def _converter(source: str | None, target: str | None) -> Any:
+    if source is None or target is None or source == target:
+        return lambda points: points
+    try:
+        import pyproj
+    except ImportError as error:
+        raise DependencyError(
+            "Areas in another coordinate system need the package pyproj, which is not installed; "
+            "install it, or save them in the coordinate system of the image."
+        ) from error
+    try:
+        transformer = pyproj.Transformer.from_crs(source, target, always_xy=True)
+    except pyproj.exceptions.CRSError as error:
+        raise InputError(
+            f"The coordinate system {source!r} is not known ({error}); save the areas in that of the image."
+        ) from error
+    return lambda points: np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
+
+
+def _frame(grid: Grid) -> BaseGeometry:
+    return shapely.box(0, 0, grid.shape[1], grid.shape[0])
+
+
+def _check_proportions(mask: NDArray[Any], grid: Grid, what: str) -> None:
+    height, width = grid.shape
+    if mask.ndim == 2 and mask.size:
+        fy, fx = height / mask.shape[0], width / mask.shape[1]
+        slack = max(fy, fx) * max(1 / mask.shape[0], 1 / mask.shape[1])
+        if abs(fy - fx) <= slack:
+            return
+    given = " x ".join(str(n) for n in mask.shape[::-1])
+    raise InputError(
+        f"{what} measures {given} px and the image {width} x {height} px, so they do not lie on each other; "
+        "give a mask of the image's size or of its proportions."
+    )

@@ -1,0 +1,117 @@
+"""The command line: `napari-mosaic`.
+
+One decision: this file only names the commands; each lives in a module that is imported when it is
+run, so that `--help` answers at once and loads neither torch nor Qt.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from napari_mosaic.cli.output import say
+from napari_mosaic.errors import MosaicError
+
+REPORT = "https://github.com/napari-mosaic/napari-mosaic/issues"
+OK, COULD_NOT, WRONG_USAGE, STOPPED = 0, 1, 2, 130
+
+_COMMANDS = {
+    "segment": ("segmenting", "Find all joints and tesserae of photographs and keep them as mosaic records."),
+    "batch": ("batch", "Segment all photographs of a table; finished ones are skipped."),
+    "info": ("records", "Say what a photograph or a mosaic record is."),
+    "export": ("records", "Write the tesserae of a record for other programs."),
+    "preview": ("records", "Draw the tesserae of a record over its photograph."),
+    "relink": ("records", "Tell a record where its photograph is now."),
+    "evaluate": ("comparing", "Compare a record, labels or a mask with the truth."),
+}
+_MODELS = {
+    "list": ("list_models", "List the models that can be used by name."),
+    "show": ("show_model", "Say what a model is: its files, licence and trained size."),
+}
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("napari-mosaic")
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+def make_app() -> App:
+    """The commands, not yet imported."""
+    app = App(
+        name="napari-mosaic",
+        help=(
+            "Photographs of mosaics into data: every tessera and all the joints, at any size.\n\n"
+            "Add --debug to any command to see where an error comes from."
+        ),
+        version=_version,
+        default_parameter=Parameter(negative=()),
+        help_format="plaintext",
+        suppress_keyboard_interrupt=False,
+    )
+    for name, (module, text) in _COMMANDS.items():
+        app.command(f"napari_mosaic.cli.{module}:{name}", name=name, help=text)
+    models = App(name="models", help="What models there are.", default_parameter=Parameter(negative=()))
+    for name, (function, text) in _MODELS.items():
+        models.command(f"napari_mosaic.cli.models:{function}", name=name, help=text)
+    app.command(models)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Parameters
+    ----------
+    argv
+        Words after the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        0 done, 1 could not, 2 wrong usage, 130 stopped by the user.
+
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    if not debug:
+        warnings.simplefilter("ignore")
+    try:
+        result = make_app()(words, exit_on_error=False, print_error=False, result_action="return_value")
+    except KeyboardInterrupt:
+        again = {"segment": "; go on with --resume", "batch": "; give the same command to go on"}
+        say(f"Stopped. What is finished is kept{again.get(next(iter(words), ''), '')}.")
+        return STOPPED
+    except Exception as error:  # noqa: BLE001 - the one place where nothing may reach the user raw
+        return _report(error, debug=debug)
+    return result if isinstance(result, int) else OK
+
+
+def _report(error: Exception, *, debug: bool) -> int:
+    """Say what went wrong in one sentence; the exit code."""
+    if debug:
+        say(traceback.format_exc().rstrip())
+    if isinstance(error, CycloptsError):
+        say(" ".join(str(error).split()), prefix="napari-mosaic: ")
+        return WRONG_USAGE
+    if isinstance(error, MosaicError):
+        say(str(error), prefix="napari-mosaic: ")
+        return getattr(error, "exit_code", COULD_NOT)
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    say(
+        f"Something went wrong that nobody expected ({what}); please report it at {REPORT} with what "
+        "the same command says with --debug.",
+        prefix="napari-mosaic: ",
+    )
+    return COULD_NOT
+
+
+__all__ = ["COULD_NOT", "OK", "STOPPED", "WRONG_USAGE", "main", "make_app"]

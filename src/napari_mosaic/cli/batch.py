@@ -1,0 +1,187 @@
+"""`batch`: a table of photographs to records.
+
+One decision: the state is in the records themselves. What is complete is skipped and what was begun
+is gone on with, so the same command can be given again until all is done.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from napari_mosaic.cli.options import Flag, Json, plain
+from napari_mosaic.cli.output import answer, answer_json, say
+from napari_mosaic.cli.segmenting import Outcome, SegmentOptions, attempt, describe
+from napari_mosaic.errors import InputError, MissingError, MosaicError, ReadError, WriteError
+from napari_mosaic.record import open_record
+from napari_mosaic.segmentation import SegmentParams
+
+_NAMES = {
+    "source": "source",
+    "photograph": "source",
+    "region": "region",
+    "exclude": "exclude",
+    "mm_per_pixel": "pixel_mm",
+    "pixel_mm": "pixel_mm",
+    "output": "output",
+    "record": "output",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table."""
+
+    source: str
+    output: Path
+    region: Path | None = None
+    exclude: Path | None = None
+    pixel_mm: float | None = None
+
+
+def batch(
+    jobs: Path,
+    /,
+    *,
+    summary: Path | None = None,
+    overwrite: Flag = False,
+    as_json: Json = False,
+    params: Annotated[SegmentOptions, Parameter(name="*")] = SegmentOptions(),  # noqa: B008 - frozen
+) -> int:
+    """Segment all photographs of a table; finished ones are skipped, begun ones gone on with.
+
+    Parameters
+    ----------
+    jobs
+        CSV with the columns source, and where wanted region, exclude, mm per pixel, output.
+        Paths are relative to the table.
+    summary
+        CSV to write at the end; JOBS.summary.csv by default.
+    overwrite
+        Segment finished ones again.
+    as_json
+        Write the result as JSON.
+    params
+        How to segment.
+
+    """
+    rows = read_jobs(jobs)
+    settings = plain(params, SegmentParams)
+    outcomes = []
+    for row in rows:
+        done = None if overwrite else finished(row)
+        outcomes.append(done or _segment_row(row, settings, overwrite=overwrite))
+        if not as_json and outcomes[-1].error is None:
+            answer(outcomes[-1].line + (" (was done)" if done else ""))
+    path = summary or jobs.with_name(f"{jobs.stem}.summary.csv")
+    write_summary(path, outcomes)
+    failed = sum(outcome.error is not None for outcome in outcomes)
+    if as_json:
+        answer_json({"results": [asdict(o) for o in outcomes], "failed": failed, "summary": str(path)})
+    say(f"{len(rows) - failed} of {len(rows)} photographs done, {failed} failed; summary in {path}.")
+    return 1 if failed else 0
+
+
+def _segment_row(row: Row, params: SegmentParams, *, overwrite: bool) -> Outcome:
+    job = {
+        "output": row.output,
+        "region": row.region,
+        "exclude": row.exclude,
+        "pixel_mm": row.pixel_mm,
+        "overwrite": overwrite,
+        "resume": not overwrite,
+    }
+    return attempt(row.source, params, job, None)
+
+
+def finished(row: Row) -> Outcome | None:
+    """The outcome of a row whose record is complete already."""
+    if not (row.output / "mosaic.json").exists():
+        return None
+    try:
+        with open_record(row.output) as record:
+            return describe(record, row.source) if record.complete else None
+    except MosaicError:
+        return None  # segmenting it says what is wrong
+
+
+def read_jobs(path: Path) -> list[Row]:
+    """Read the table, whatever program wrote it: commas, semicolons or tabs, any capitals."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise MissingError(f"There is no table {path}; check the path.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReadError(f"The table {path} cannot be read ({error}); save it as CSV in UTF-8.") from error
+    lines = text.splitlines()
+    delimiter = max(",;\t", key=lines[0].count) if lines else ","
+    reader = csv.DictReader(lines, delimiter=delimiter)
+    names = {name: _known(name) for name in reader.fieldnames or []}
+    if "source" not in names.values():
+        raise InputError(
+            f"The table {path} has no column source, so it names no photographs; its first line must hold "
+            "source, and may hold region, exclude, mm per pixel, output."
+        )
+    rows = []
+    for number, line in enumerate(reader, start=2):
+        values = {known: (line.get(name) or "").strip() for name, known in names.items() if known}
+        if values["source"]:
+            rows.append(_parse(values, path, number))
+    return rows
+
+
+def _known(name: str) -> str | None:
+    return _NAMES.get((name or "").strip().lower().replace(" ", "_").replace("-", "_"))
+
+
+def _parse(values: dict[str, str], path: Path, number: int) -> Row:
+    folder = path.parent
+    source = values["source"]
+    if "://" not in source and not source.startswith("sample:"):
+        source = str(folder / source)
+    name = f"{_stem(source)}.mosaic.zarr"
+    try:
+        pixel_mm = float(values["pixel_mm"].replace(",", ".")) if values.get("pixel_mm") else None
+    except ValueError as error:
+        raise InputError(
+            f"Line {number} of {path} gives {values['pixel_mm']!r} as mm per pixel, which is no number; "
+            "correct it or leave it empty."
+        ) from error
+    beside = Path(source).parent if Path(source).exists() else folder
+    output = folder / values["output"] if values.get("output") else beside / name
+    if not output.name.endswith(".zarr"):
+        output = output / name
+    return Row(
+        source=source,
+        output=output,
+        region=folder / values["region"] if values.get("region") else None,
+        exclude=folder / values["exclude"] if values.get("exclude") else None,
+        pixel_mm=pixel_mm,
+    )
+
+
+def _stem(source: str) -> str:
+    return Path(source.split(":")[-1].rstrip("/")).stem
+
+
+def write_summary(path: Path, outcomes: list[Outcome]) -> None:
+    """Write one line a photograph, whole or not at all."""
+    names = [field.name for field in fields(Outcome) if field.name != "preview"]
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(names)
+            for outcome in outcomes:
+                values = [getattr(outcome, name) for name in names]
+                writer.writerow(["" if value is None else value for value in values])
+        os.replace(temporary, path)
+    except OSError as error:
+        raise WriteError(
+            f"The summary {path} cannot be written ({error.strerror}); give another place with --summary."
+        ) from error

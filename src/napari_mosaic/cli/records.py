@@ -1,0 +1,174 @@
+"""`info`, `export`, `preview`, `relink`: what can be done with a record that is there.
+
+One decision: a record is looked at and handed on without its photograph wherever that is possible.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from napari_mosaic.cli.options import Flag, Json
+from napari_mosaic.cli.output import answer, answer_json, answer_table, run, say
+from napari_mosaic.export import FORMATS, export_record_steps
+from napari_mosaic.image import MosaicImage, open_image_steps
+from napari_mosaic.record import Record, open_record
+from napari_mosaic.record import relink as relink_record
+
+if TYPE_CHECKING:
+    Format = str
+else:
+    Format = Literal[tuple(FORMATS)]
+_HELP = "; ".join(f"{f.name}: {f.help}" for f in FORMATS.values()) + ". By the suffix by default."
+
+
+def info(source: str, /, *, as_json: Json = False) -> int:
+    """Say what a photograph or a mosaic record is.
+
+    Parameters
+    ----------
+    source
+        Photograph or record.
+    as_json
+        Write the result as JSON.
+
+    """
+    if (Path(source) / "mosaic.json").exists():
+        with open_record(source) as record:
+            rows = _record_rows(record)
+    else:
+        with run(open_image_steps(source), Path(source).name) as image:
+            rows = _image_rows(image)
+    if as_json:
+        answer_json({name.replace(" ", "_"): value for name, value in rows})
+    else:
+        answer_table(rows)
+    return 0
+
+
+def _image_rows(image: MosaicImage) -> list[tuple[str, Any]]:
+    return [
+        ("name", image.name),
+        ("kind", image.source.kind),
+        ("location", image.source.location),
+        ("size", _size(image.shape)),
+        ("megapixels", round(image.shape[0] * image.shape[1] / 1e6, 1)),
+        ("levels", len(image.level_shapes)),
+        ("pixel size", _pixel_size(image.pixel_size)),
+        ("coordinate system", image.crs),
+        ("rights", image.source.rights or None),
+    ]
+
+
+def _record_rows(record: Record) -> list[tuple[str, Any]]:
+    from napari_mosaic.cli.segmenting import typical_size
+
+    plan = record.plan
+    stone = typical_size(record)
+    phases = ", ".join(f"{phase} {done}/{total}" for phase, (done, total) in record.state().items())
+    return [
+        ("record", str(record.path)),
+        ("complete", record.complete),
+        ("phases", phases),
+        ("tesserae", record.count),
+        ("typical tessera", None if stone is None else f"{stone} px of the photograph"),
+        ("photograph", record.source.location),
+        ("size", _size(plan.source_shape)),
+        ("analysis size", f"{_size(plan.shape)} (x {plan.factor:.3g})"),
+        ("pixel size", _pixel_size(record.pixel_size)),
+        ("coordinate system", record.crs),
+        ("method", f"{plan.method}, model {plan.model}"),
+        ("areas", len(record.areas)),
+        ("rights", record.source.rights or None),
+    ]
+
+
+def _size(shape: tuple[int, int]) -> str:
+    return f"{shape[1]} x {shape[0]} px"
+
+
+def _pixel_size(size: Any) -> str | None:
+    if size is None:
+        return None
+    return f"{size.mm:.4g} mm ({size.origin}{'' if size.confirmed else ', not confirmed'})"
+
+
+def export(
+    record: Path,
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    format_: Annotated[Format | None, Parameter(name="--format", help=_HELP)] = None,
+    overwrite: Flag = False,
+) -> int:
+    """Write the tesserae of a record for other programs, numbered in reading order.
+
+    Parameters
+    ----------
+    record
+        The record.
+    output
+        The file to write.
+    format_
+        The format.
+    overwrite
+        Replace a file that is there.
+
+    """
+    with open_record(record) as opened:
+        warn_incomplete(opened)
+        path = run(export_record_steps(opened, format_, output, overwrite=overwrite), output.name)
+        answer(f"{opened.count:,} tesserae in {path}")
+    return 0
+
+
+def preview(
+    record: Path,
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    max_px: int = 3000,
+) -> int:
+    """Draw the tesserae of a record over its photograph, as PNG.
+
+    Parameters
+    ----------
+    record
+        The record.
+    output
+        The PNG to write.
+    max_px
+        Longest side of the picture.
+
+    """
+    from napari_mosaic.cli.segmenting import draw
+
+    with open_record(record) as opened:
+        warn_incomplete(opened)
+        draw(opened, output, max_px=max_px)
+    answer(str(output))
+    return 0
+
+
+def relink(record: Path, source: str, /) -> int:
+    """Tell a record where its photograph is now; it must be the same photograph.
+
+    Parameters
+    ----------
+    record
+        The record.
+    source
+        The photograph.
+
+    """
+    relink_record(record, source)
+    answer(f"{record.name} now finds its photograph at {source}")
+    return 0
+
+
+def warn_incomplete(record: Record) -> None:
+    """Say so where a record is handed on before it is finished."""
+    if not record.complete:
+        say(f"{record.path.name} is not complete: only what is done so far is written.")

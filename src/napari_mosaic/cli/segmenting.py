@@ -1,0 +1,219 @@
+"""`segment`: photographs to records.
+
+One decision: of several photographs each stands for itself; one that cannot be read is reported and
+the rest go on.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from cyclopts import Parameter
+
+from napari_mosaic.cli.options import Flag, Json, options_of, plain
+from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
+from napari_mosaic.errors import MissingError, MosaicError, WriteError
+from napari_mosaic.record import Record
+from napari_mosaic.segmentation import SegmentParams, segment_steps
+
+if TYPE_CHECKING:
+    SegmentOptions = SegmentParams
+else:
+    SegmentOptions = options_of(SegmentParams)
+
+PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".jp2", ".vrt", ".dzi"}
+_ZARR = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one photograph."""
+
+    source: str
+    record: str | None = None
+    tesserae: int | None = None
+    tessera_px: float | None = None
+    factor: float | None = None
+    width: int | None = None
+    height: int | None = None
+    complete: bool | None = None
+    preview: str | None = None
+    seconds: float | None = None
+    error: str | None = None
+
+    @property
+    def line(self) -> str:
+        """The outcome in one line."""
+        if self.error is not None:
+            return f"{self.source}: {self.error}"
+        found = f"{self.tesserae:,} tesserae"
+        size = "" if self.tessera_px is None else f", about {self.tessera_px:.1f} px each"
+        part = "" if self.complete else ", not complete (go on with --resume)"
+        return f"{Path(self.source).name}: {found}{size}{part}, in {self.record}"
+
+
+def segment(
+    *sources: str,
+    output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
+    region: Path | None = None,
+    exclude: Path | None = None,
+    pixel_mm: float | None = None,
+    preview: Path | None = None,
+    overwrite: Flag = False,
+    resume: Flag = False,
+    blocks: Flag = False,
+    as_json: Json = False,
+    params: Annotated[SegmentOptions, Parameter(name="*")] = SegmentOptions(),  # noqa: B008 - frozen
+) -> int:
+    """Find all joints and tesserae of photographs and keep them as mosaic records.
+
+    Parameters
+    ----------
+    sources
+        Photographs: files, folders of files, OME-Zarrs, web addresses, sample:NAME.
+    output
+        The record NAME.mosaic.zarr, or the folder for it; beside the photograph by default.
+    region
+        Work only here: GeoJSON, GeoPackage or mask image.
+    exclude
+        Leave this out: GeoJSON, GeoPackage or mask image.
+    pixel_mm
+        Edge of a pixel of the photograph on the floor, in mm.
+    preview
+        Also draw the tesserae over the photograph: a PNG, or a folder for several.
+    overwrite
+        Replace a record that is there.
+    resume
+        Go on with a record that is there.
+    blocks
+        Take each folder as one photograph in georeferenced blocks.
+    as_json
+        Write the result as JSON.
+    params
+        How to segment.
+
+    """
+    found = find_sources(sources, blocks=blocks)
+    if overwrite and resume:
+        raise UsageError("--overwrite begins again and --resume goes on; give one of the two.")
+    several = len(found) > 1
+    if several and output is not None and output.name.endswith(".zarr"):
+        raise UsageError(
+            f"{output} can hold one record and there are {len(found)} sources; give a folder with -o."
+        )
+    job = {
+        "output": output,
+        "region": region,
+        "exclude": exclude,
+        "pixel_mm": pixel_mm,
+        "overwrite": overwrite,
+        "resume": resume,
+    }
+    settings = plain(params, SegmentParams)
+    outcomes = []
+    for source in found:
+        picture = None if preview is None else preview_path(preview, source, several=several)
+        work = attempt if several else perform
+        outcomes.append(work(source, settings, job, picture))
+        if not as_json and outcomes[-1].error is None:
+            answer(outcomes[-1].line)
+    return summarise(outcomes, as_json=as_json, several=several)
+
+
+def find_sources(sources: tuple[str, ...], *, blocks: bool) -> list[str]:
+    """All photographs that words on the command line name, folders opened, in order."""
+    if not sources:
+        raise UsageError("There is no photograph to segment; name at least one, or a folder of them.")
+    found: list[str] = []
+    for source in sources:
+        path = Path(source)
+        is_one = not path.is_dir() or any((path / name).exists() for name in _ZARR)
+        if is_one or blocks:
+            found.append(source)
+            continue
+        inside = sorted(child for child in path.iterdir() if child.suffix.lower() in PICTURES)
+        if not inside:
+            raise MissingError(
+                f"There is no photograph in the folder {path}; give one with PNG, JPEG or TIFF files."
+            )
+        found.extend(str(child) for child in inside)
+    return found
+
+
+def preview_path(preview: Path, source: str, *, several: bool) -> Path:
+    """Where the preview of a source goes; its folder is made before the work begins."""
+    folder = preview if several or preview.is_dir() else preview.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(
+            f"The folder {folder} for previews cannot be made ({error.strerror}); give another --preview."
+        ) from error
+    name = f"{Path(source.replace(':', '_')).stem}.preview.png"
+    return preview / name if folder == preview else preview
+
+
+def attempt(source: str, params: SegmentParams, job: dict[str, Any], preview: Path | None) -> Outcome:
+    """`perform`, with a failure of this photograph as an outcome."""
+    try:
+        return perform(source, params, job, preview)
+    except MosaicError as error:
+        say(f"{source}: {error}")
+        return Outcome(source=source, error=str(error))
+
+
+def perform(source: str, params: SegmentParams, job: dict[str, Any], preview: Path | None) -> Outcome:
+    """Segment one photograph under a bar."""
+    start = time.monotonic()
+    with run(segment_steps(source, params=params, **job), Path(source).name) as record:
+        if preview is not None:
+            draw(record, preview, source)
+        return describe(record, source, preview, time.monotonic() - start)
+
+
+def draw(record: Record, path: Path, source: str | None = None, *, max_px: int = 3000) -> None:
+    """Draw the preview of a record."""
+    from napari_mosaic.export.preview import draw_preview
+
+    with record.open_source(source) as image:
+        draw_preview(record, image, path, max_px=max_px)
+
+
+def describe(
+    record: Record, source: str, preview: Path | None = None, seconds: float | None = None
+) -> Outcome:
+    """The outcome of a finished record."""
+    height, width = record.plan.source_shape
+    return Outcome(
+        source=source,
+        record=str(record.path),
+        tesserae=record.count,
+        tessera_px=typical_size(record),
+        factor=round(record.plan.factor, 4),
+        width=width,
+        height=height,
+        complete=record.complete,
+        preview=None if preview is None else str(preview),
+        seconds=None if seconds is None else round(seconds, 1),
+    )
+
+
+def typical_size(record: Record) -> float | None:
+    """Edge of a square of the median tessera's area, in pixels of the photograph."""
+    area = record.table(["area"]).column("area").to_numpy()
+    return round(float(np.sqrt(np.median(area))) / record.plan.factor, 1) if len(area) else None
+
+
+def summarise(outcomes: list[Outcome], *, as_json: bool, several: bool) -> int:
+    """Write what became of all photographs; the exit code."""
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    if as_json:
+        values = [{k: v for k, v in asdict(outcome).items() if v is not None} for outcome in outcomes]
+        answer_json({"results": values, "failed": len(failed)} if several else values[0])
+    elif several:
+        say(f"{len(outcomes) - len(failed)} of {len(outcomes)} photographs done, {len(failed)} failed.")
+    return 1 if failed else 0

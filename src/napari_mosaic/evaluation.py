@@ -1,0 +1,286 @@
+"""Comparing files: a record, labels or a mask against the truth in whatever form it was drawn.
+
+One decision: both sides become labels on the grid of the truth and are compared there; a figure that
+is printed never depends on which side was enlarged or which of the two colours a mask means.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_mosaic.area_files import Grid, read_geometry
+from napari_mosaic.areas import rasterise, read_json
+from napari_mosaic.errors import InputError, MissingError, ReadError
+from napari_mosaic.export.source_grid import read_source_labels
+from napari_mosaic.grout_metrics import GroutMetrics, evaluate_grout
+from napari_mosaic.metrics import Metrics, Overlaps, add_overlaps, count_overlaps, summarise
+from napari_mosaic.record import Record, open_record
+from napari_mosaic.tiling import Box
+
+_UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, struct.error, zlib.error)
+"""What readers of pictures raise where a file is broken."""
+
+Meaning = Literal["auto", "labels", "tesserae", "grout"]
+
+_BAND_PIXELS = 2**23
+_GROUT_LIMIT = 2**26
+"""Grout lines are compared up to this many pixels; beyond, centre lines take too long to be worth it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationParams:
+    """How files are read for a comparison."""
+
+    prediction_is: Annotated[
+        Meaning, "what the prediction's pixels mean: labels, or white tesserae or grout"
+    ] = "auto"
+    truth_is: Annotated[Meaning, "what the truth's pixels mean: labels, or white tesserae or grout"] = "auto"
+    min_area: Annotated[int, "regions of masks under this many pixels are specks and dropped"] = 0
+    tolerance: Annotated[float, "pixels within which two edges of grout agree"] = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """The figures of one comparison; `grout` is None where the image is too large for them."""
+
+    prediction: str
+    truth: str
+    metrics: Metrics
+    grout: GroutMetrics | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Labels that are read by box, `(y, x)` on their own grid."""
+
+    shape: tuple[int, int]
+    read: Callable[[Box], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class _Crop:
+    """A truth drawn over an enlarged crop of a photograph: where it is and by how much."""
+
+    box: Box
+    zoom: int
+    ignore: tuple[Box, ...]
+
+
+def evaluate_files(
+    prediction: str | Path,
+    truth: str | Path,
+    *,
+    params: EvaluationParams | None = None,
+    ignore: str | Path | None = None,
+) -> Evaluation:
+    """Compare a prediction with the truth.
+
+    Parameters
+    ----------
+    prediction
+        A record, or an image or `.npy` of labels or of a mask, as large as the photograph.
+    truth
+        The same, or a `NAME.json` that tells the place of the labels `NAME.png`: the crop `y`, `x`,
+        `size` of the photograph, its `zoom`, and boxes `ignore` `[x0, y0, x1, y1]` in enlarged pixels.
+    params
+        What the pixels of masks mean.
+    ignore
+        What to leave out: a mask image, a vector file, or JSON with `ignore` boxes, on the photograph.
+
+    Raises
+    ------
+    MosaicError
+        One of its kinds: a file is missing or unreadable, or the two do not fit each other.
+
+    """
+    params = params or EvaluationParams()
+    with ExitStack() as stack:
+        predicted = _open_labels(prediction, params.prediction_is, params.min_area, stack)
+        crop, path = _read_crop(truth)
+        true = _open_labels(path, params.truth_is, params.min_area, stack)
+        left_out = None if ignore is None else _read_ignored(ignore, predicted.shape)
+        if crop is not None:
+            left_out = _crop_ignored(crop, left_out, true.shape)
+            predicted = _cropped(predicted, crop, true.shape, str(prediction))
+        _check_same(predicted.shape, true.shape, str(prediction), str(truth))
+        return Evaluation(
+            prediction=str(prediction),
+            truth=str(truth),
+            metrics=summarise(add_overlaps(list(_count_bands(predicted, true, left_out)))),
+            grout=_grout(predicted, true, left_out, params.tolerance),
+        )
+
+
+def _count_bands(predicted: _Labels, true: _Labels, ignore: NDArray[np.bool_] | None) -> Iterator[Overlaps]:
+    height, width = true.shape
+    rows = max(1, _BAND_PIXELS // width)
+    for y in range(0, height, rows):
+        band = Box(y, 0, min(y + rows, height), width)
+        edges = (band.y0 == 0, band.y1 == height, True, True)
+        left_out = None if ignore is None else ignore[band.slices]
+        yield count_overlaps(predicted.read(band), true.read(band), ignore=left_out, edges=edges)
+
+
+def _grout(
+    predicted: _Labels, true: _Labels, ignore: NDArray[np.bool_] | None, tolerance: float
+) -> GroutMetrics | None:
+    whole = Box(0, 0, *true.shape)
+    if whole.area > _GROUT_LIMIT:
+        return None
+    return evaluate_grout(
+        predicted.read(whole) == 0, true.read(whole) == 0, tolerance=tolerance, ignore=ignore
+    )
+
+
+def _open_labels(path: str | Path, meaning: Meaning, min_area: int, stack: ExitStack) -> _Labels:
+    path = Path(path)
+    if path.is_dir():
+        return _record_labels(stack.enter_context(open_record(path)))
+    values = read_label_image(path)
+    if meaning == "auto":
+        meaning = "tesserae" if _looks_like_mask(values) else "labels"
+    if meaning != "labels":
+        bright = values > values.max() / 2
+        values = label_mask(bright if meaning == "tesserae" else ~bright, min_area)
+    return _array_labels(values)
+
+
+def _record_labels(record: Record) -> _Labels:
+    """The tesserae of a record on the grid of its photograph."""
+    return _Labels(record.plan.source_shape, lambda box: read_source_labels(record, box))
+
+
+def _array_labels(values: NDArray[Any]) -> _Labels:
+    return _Labels((values.shape[0], values.shape[1]), lambda box: values[box.slices])
+
+
+def read_label_image(path: str | Path) -> NDArray[Any]:
+    """Whole numbers `(Y, X)` of a label image or mask: `.npy`, TIFF, PNG and what Pillow reads."""
+    path = Path(path)
+    if not path.exists():
+        raise MissingError(f"There is no file {path} to compare; check the path.")
+    try:
+        values = _read_pixels(path)
+    except _UNREADABLE as error:
+        raise ReadError(f"{path} cannot be read as labels ({error}); save it as TIFF, PNG or NPY.") from error
+    values = np.squeeze(values)
+    if values.ndim == 3 and values.shape[-1] <= 4:
+        colours = values[..., :3] if values.shape[-1] > 2 else values[..., :1]
+        values = colours[..., 0] if (colours == colours[..., :1]).all() else values
+    if values.ndim != 2 or values.dtype.kind not in "uib":
+        raise InputError(
+            f"{path} holds {values.dtype} values of the shape {values.shape}, which are no labels; "
+            "give one whole number a pixel, 0 = no tessera, or a black and white mask."
+        )
+    return values
+
+
+def _read_pixels(path: Path) -> NDArray[Any]:
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return np.asarray(np.load(path, allow_pickle=False))
+    if suffix in {".tif", ".tiff"}:
+        import tifffile
+
+        return np.asarray(tifffile.imread(path))
+    import imageio.v3 as iio
+
+    return np.asarray(iio.imread(path))
+
+
+def _looks_like_mask(values: NDArray[Any]) -> bool:
+    """Whether nearly all pixels are black or white, which no label image is."""
+    top = int(values.max())
+    if values.dtype.kind == "b" or top == 255:
+        return float(((values == 0) | (values == top)).mean()) > 0.95
+    return len(np.unique(values)) <= 2
+
+
+def label_mask(mask: NDArray[np.bool_], min_area: int = 0) -> NDArray[np.int32]:
+    """Number the 4-connected pieces of a mask, True on *tesserae*, of at least `min_area` pixels."""
+    labels, count = ndimage.label(mask)
+    small = np.bincount(labels.ravel(), minlength=count + 1) < min_area
+    small[0] = False
+    result: NDArray[np.int32] = np.where(small[labels], 0, labels).astype(np.int32)
+    return result
+
+
+def _read_crop(truth: str | Path) -> tuple[_Crop | None, Path]:
+    """The place of a truth that is a JSON file, and the file or record that holds its labels."""
+    path = Path(truth)
+    if path.suffix.lower() != ".json":
+        return None, path
+    values = read_json(path)
+    try:
+        size, zoom = int(values["size"]), int(values["zoom"])
+        y, x = int(values["y"]), int(values["x"])
+        ignore = tuple(Box(y0, x0, y1, x1) for x0, y0, x1, y1 in values.get("ignore", []))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} does not tell the place of a truth ({error}); it needs the numbers y, x, size and zoom."
+        ) from error
+    return _Crop(Box(y, x, y + size, x + size), zoom, ignore), path.with_suffix(".png")
+
+
+def _cropped(labels: _Labels, crop: _Crop, shape: tuple[int, int], name: str) -> _Labels:
+    """Labels of the photograph cut out and enlarged like the truth."""
+    if labels.shape == shape:
+        return labels
+    if crop.box.y1 > labels.shape[0] or crop.box.x1 > labels.shape[1]:
+        raise InputError(
+            f"{name} measures {labels.shape[1]} x {labels.shape[0]} px and the truth lies at "
+            f"{tuple(crop.box)}, outside of it; give labels of the whole photograph."
+        )
+    return _array_labels(_enlarged(labels.read(crop.box), crop.zoom))
+
+
+def _enlarged(values: NDArray[Any], zoom: int) -> NDArray[Any]:
+    return np.repeat(np.repeat(values, zoom, axis=0), zoom, axis=1)
+
+
+def _crop_ignored(crop: _Crop, ignore: NDArray[np.bool_] | None, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """What the truth itself and the user leave out, on the truth's grid."""
+    mask = np.zeros(shape, bool)
+    for box in crop.ignore:
+        mask[box.slices] = True
+    if ignore is not None:
+        mask |= ignore if ignore.shape == shape else _enlarged(ignore[crop.box.slices], crop.zoom)
+    return mask
+
+
+def _read_ignored(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    path = Path(path)
+    if path.suffix.lower() == ".json":
+        values = read_json(path)
+        if isinstance(values, dict) and "ignore" in values and "type" not in values:
+            mask = np.zeros(shape, bool)
+            for x0, y0, x1, y1 in values["ignore"]:
+                mask[int(y0) : int(y1), int(x0) : int(x1)] = True
+            return mask
+    geometry = read_geometry(path, Grid(shape=shape), what="ignored area")
+    return rasterise(geometry, Box(0, 0, *shape), 1.0)
+
+
+def _check_same(
+    predicted: tuple[int, int], true: tuple[int, int], prediction_name: str, truth_name: str
+) -> None:
+    if predicted != true:
+        raise InputError(
+            f"{prediction_name} measures {predicted[1]} x {predicted[0]} px and {truth_name} "
+            f"{true[1]} x {true[0]} px, so their pixels do not correspond; "
+            "give both on the photograph's grid."
+        )

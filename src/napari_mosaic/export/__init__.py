@@ -1,0 +1,120 @@
+"""Handing results on: one file per format, found through one table.
+
+One decision: an export is a copy for other programs. It lies on the source's grid, numbers tesserae
+from 1 in reading order, appears whole or not at all, and never replaces anything unasked.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_mosaic.errors import InputError
+from napari_mosaic.progress import Progress, Steps, drain
+from napari_mosaic.record import Record
+
+Writer = Callable[[Record, Path], Iterator[Progress]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """One format: the name that users give, its suffixes, what it holds, and the module that writes it."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    help: str
+    module: str
+
+    def load(self) -> Writer:
+        """The function `write_steps(record, path)` of the format's module."""
+        writer: Writer = importlib.import_module(f"napari_mosaic.export.{self.module}").write_steps
+        return writer
+
+
+FORMATS = {
+    format_.name: format_
+    for format_ in (
+        Format(name="tiff", suffixes=(".tif", ".tiff"), help="labels, GeoTIFF where placed", module="tiff"),
+        Format(name="png", suffixes=(".png",), help="labels, 16 bit, up to 65535 tesserae", module="png"),
+        Format(
+            name="zarr", suffixes=(".zarr",), help="labels as OME-Zarr 0.4 with levels", module="ome_zarr"
+        ),
+        Format(name="geopackage", suffixes=(".gpkg",), help="outlines as polygons", module="geopackage"),
+        Format(name="csv", suffixes=(".csv",), help="table: place, box, area", module="csv"),
+    )
+}
+
+
+def export_record(
+    record: Record,
+    format: str | None,  # noqa: A002 - the word that users give
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Path:
+    """Write the tesserae of a record in a format of `FORMATS`; see `export_record_steps`."""
+    return drain(export_record_steps(record, format, path, overwrite=overwrite), on_progress)
+
+
+def export_record_steps(
+    record: Record,
+    format: str | None,  # noqa: A002
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+) -> Steps[Path]:
+    """Write the tesserae of a record for other programs, tile by tile.
+
+    Parameters
+    ----------
+    record
+        Open for reading; an incomplete one is written as far as it goes.
+    format
+        A name in `FORMATS`, or None to go by the suffix of `path`.
+    path
+        The file, or for "zarr" the folder, to write.
+    overwrite
+        Whether to replace what is there. Only another export is ever replaced, never a record.
+
+    Returns
+    -------
+    Path
+        What was written.
+
+    Raises
+    ------
+    InputError
+        Unknown format, or more tesserae than the format can number.
+    WriteError
+        The place is taken, read-only or full.
+
+    """
+    from napari_mosaic.export.atomic import replacing
+
+    path = Path(path)
+    writer = find_format(format, path).load()
+    with replacing(path, overwrite=overwrite) as temporary:
+        yield from writer(record, temporary)
+    return path
+
+
+def find_format(name: str | None, path: str | Path) -> Format:
+    """The format of that name, or else of the suffix of `path`."""
+    known = ", ".join(FORMATS)
+    if name is not None:
+        if name not in FORMATS:
+            raise InputError(f"There is no export format {name!r}; choose one of {known}.")
+        return FORMATS[name]
+    suffix = Path(path).suffix.lower()
+    for format_ in FORMATS.values():
+        if suffix in format_.suffixes:
+            return format_
+    raise InputError(
+        f"The name {Path(path).name} does not tell the format; add --format with one of {known}."
+    )
+
+
+__all__ = ["FORMATS", "Format", "export_record", "export_record_steps", "find_format"]

@@ -1,0 +1,47 @@
+"""The figures of tesserae that tables hand on, in source pixels and, where it is known, millimetres.
+
+One decision: a unit stands in the name of its column, and a column of millimetres or map coordinates
+is there only when somebody vouches for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.export.outlines import to_map
+from napari_mosaic.export.stones import Stones, millimetres
+from napari_mosaic.record import Record
+
+
+def figures_of(
+    record: Record, stones: Stones, rows: NDArray[np.int64], centre: NDArray[np.float64]
+) -> dict[str, NDArray[Any]]:
+    """Columns of some tesserae: `rows` of `stones` and their centres `(n, 2)` on the working grid."""
+    factor = record.plan.factor
+    columns = {name: values[rows] for name, values in stones.columns.items()}
+    y, x = centre.T / factor
+    figures: dict[str, NDArray[Any]] = {
+        "number": rows + 1,
+        "id": columns["id"].astype(np.int64),
+        "centre_y_px": np.round(y, 2),
+        "centre_x_px": np.round(x, 2),
+        "area_px": np.round(columns["area"] / factor**2, 2),
+        **{f"{name}_px": np.round(columns[name] / factor, 2) for name in ("y0", "x0", "y1", "x1")},
+        "score": np.round(columns["score"].astype(float), 3),
+        "flags": columns["flags"].astype(np.int32),
+    }
+    mm = millimetres(record)
+    if mm is not None:
+        edge = mm / factor
+        figures |= {
+            "area_mm2": np.round(columns["area"] * edge**2, 2),
+            "height_mm": np.round((columns["y1"] - columns["y0"]) * edge, 2),
+            "width_mm": np.round((columns["x1"] - columns["x0"]) * edge, 2),
+        }
+    if record.affine is not None:
+        east, north = to_map(record, x, y)
+        figures |= {"map_x": east, "map_y": north}
+    return figures

@@ -1,0 +1,66 @@
+"""Labels as a 16-bit PNG.
+
+One decision: written row by row as they come, because every library for PNG wants the whole picture
+in memory; the format is simple enough.
+
+References
+----------
+W3C, Portable Network Graphics (PNG) Specification, third edition.
+
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.errors import InputError
+from napari_mosaic.export.source_grid import band_rows, number_tiles, progress_at
+from napari_mosaic.export.stones import read_stones
+from napari_mosaic.progress import Progress
+from napari_mosaic.record import Record
+
+_UP = 2
+"""The filter that stores differences to the row above, which for labels are nearly all zero."""
+
+
+def write_steps(record: Record, path: Path) -> Iterator[Progress]:
+    """Write numbered labels on the photograph's grid to `path`, band by band."""
+    stones = read_stones(record)
+    if len(stones) >= 2**16:
+        raise InputError(
+            f"The record has {len(stones)} tesserae and a PNG can number 65535; "
+            "export as tiff or zarr instead."
+        )
+    height, width = record.plan.source_shape
+    packer = zlib.compressobj(6)
+    above = np.zeros((1, 2 * width), np.uint8)
+    with path.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        _chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0))
+        for box, numbers in number_tiles(record, stones, (band_rows(width), width)):
+            raw = numbers.astype(">u2").view(np.uint8)
+            _chunk(file, b"IDAT", packer.compress(_filtered(raw, above)))
+            above = raw[-1:]
+            yield progress_at(record, box)
+        _chunk(file, b"IDAT", packer.flush())
+        _chunk(file, b"IEND", b"")
+
+
+def _filtered(raw: NDArray[np.uint8], above: NDArray[np.uint8]) -> bytes:
+    """Rows as differences to the rows above, each led by the number of the filter."""
+    rows = np.empty((raw.shape[0], raw.shape[1] + 1), np.uint8)
+    rows[:, 0] = _UP
+    rows[:, 1:] = raw - np.concatenate([above, raw[:-1]])
+    return rows.tobytes()
+
+
+def _chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
+    if data or kind != b"IDAT":
+        file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))

@@ -1,0 +1,132 @@
+"""How well grout lines agree with the truth: along their edges and along their centre lines.
+
+One decision: a line is judged as a line. A joint that is found one pixel aside is found, and a joint
+that is broken is not, however few pixels the gap has; pixel metrics say neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_mosaic.metrics import PixelMetrics, evaluate_masks, masks_to_compare, ratio
+
+_Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroutMetrics:
+    """Agreement of grout lines: pixel by pixel, along their edges and along their centre lines."""
+
+    boundary_f: float
+    boundary_precision: float
+    boundary_recall: float
+    centreline_dice: float
+    tolerance: float
+    pixels: PixelMetrics
+
+
+def evaluate_grout(
+    prediction: NDArray[Any],
+    truth: NDArray[Any],
+    *,
+    tolerance: float = 2.0,
+    ignore: NDArray[Any] | None = None,
+) -> GroutMetrics:
+    """Compare grout lines.
+
+    Parameters
+    ----------
+    prediction, truth
+        Masks `(Y, X)`, True on *grout*.
+    tolerance
+        Distance in px within which two edges agree.
+    ignore
+        Mask of what is left out.
+
+    References
+    ----------
+    Csurka et al., What is a good evaluation measure for semantic segmentation?, BMVC 2013 (boundary F).
+    Shit et al., clDice: a novel topology-preserving loss, CVPR 2021 (centre lines).
+
+    """
+    predicted, true, counted = masks_to_compare(prediction, truth, ignore)
+    edge_p, edge_t = _edge(predicted), _edge(true)
+    precision = _share(_near(edge_t, tolerance), edge_p & counted)
+    recall = _share(_near(edge_p, tolerance), edge_t & counted)
+    line_p, line_t = thin(predicted) & counted, thin(true) & counted
+    on_truth, on_prediction = _share(true, line_p), _share(predicted, line_t)
+    return GroutMetrics(
+        boundary_f=ratio(2 * precision * recall, precision + recall),
+        boundary_precision=precision,
+        boundary_recall=recall,
+        centreline_dice=ratio(2 * on_truth * on_prediction, on_truth + on_prediction),
+        tolerance=tolerance,
+        pixels=evaluate_masks(predicted, true, ignore=ignore),
+    )
+
+
+def thin(mask: NDArray[Any]) -> _Bools:
+    """Centre lines of a mask, one pixel wide, connected as the mask is.
+
+    References
+    ----------
+    Guo and Hall, Parallel thinning with two-subiteration algorithms, CACM 32 (1989).
+
+    """
+    padded = np.pad(np.asarray(mask, bool), 1)
+    width = padded.shape[1]
+    flat = padded.ravel()
+    around = np.array([-width, 1 - width, 1, width + 1, width, width - 1, -1, -width - 1])
+    weights = 1 << np.arange(8)
+    inside = np.flatnonzero(flat)
+    border = inside[~flat[inside[:, None] + around].all(axis=1)] if len(inside) else inside
+    changed = len(border) > 0
+    while changed:
+        changed = False
+        for removable in _REMOVABLE:
+            code = (flat[border[:, None] + around] * weights).sum(axis=1)
+            gone = border[removable[code]]
+            if len(gone):
+                flat[gone] = False
+                near = np.unique(gone[:, None] + around)
+                border = np.union1d(border[flat[border]], near[flat[near]])
+                changed = True
+    return flat.reshape(padded.shape)[1:-1, 1:-1]
+
+
+def _removable() -> tuple[_Bools, _Bools]:
+    """For each pattern of the 8 neighbours (clockwise from north), whether a pass may remove the pixel."""
+    n, ne, e, se, s, sw, w, nw = (((np.arange(256)[:, None] >> np.arange(8)) & 1) > 0).T
+    pieces = (~n & (ne | e)).astype(int) + (~e & (se | s)) + (~s & (sw | w)) + (~w & (nw | n))
+    one = (nw | n).astype(int) + (ne | e) + (se | s) + (sw | w)
+    two = (n | ne).astype(int) + (e | se) + (s | sw) + (w | nw)
+    ends = np.minimum(one, two)
+    simple = (pieces == 1) & (ends >= 2) & (ends <= 3)
+    return simple & ~((s | sw | ~nw) & w), simple & ~((n | ne | ~se) & e)
+
+
+_REMOVABLE = _removable()
+
+
+def _share(inside: _Bools, of: _Bools) -> float:
+    """Share of the pixels `of` that lie `inside`; 1 where there are none to get wrong."""
+    total = int(of.sum())
+    return float((inside & of).sum() / total) if total else 1.0
+
+
+def _edge(mask: _Bools) -> _Bools:
+    """Outermost pixels of a mask; the edge of the image is no edge of the mask."""
+    inner: _Bools = ndimage.binary_erosion(mask, border_value=1)
+    return mask & ~inner
+
+
+def _near(mask: _Bools, distance: float) -> _Bools:
+    if not mask.any():
+        return np.zeros(mask.shape, bool)
+    near: _Bools = ndimage.distance_transform_edt(~mask) <= distance
+    return near

@@ -1,0 +1,92 @@
+"""Images from any source as lazy sRGB pyramids.
+
+`open_image` opens files, folders, addresses, arrays and napari layers; what it returns is read window by
+window. Opening is cheap: only what cannot be read by tile is decoded first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from napari_mosaic.image.model import MosaicImage, check_sides
+from napari_mosaic.image.raster import Context, PixelSize, Scratch, SourceInfo
+from napari_mosaic.image.registry import open_raster_steps
+from napari_mosaic.image.surround import surround_mask
+from napari_mosaic.progress import Progress, Steps, drain
+
+
+def open_image_steps(source: Any, *, cache_dir: str | PathLike[str] | None = None) -> Steps[MosaicImage]:
+    """Open an image in steps; see `open_image`.
+
+    Yields
+    ------
+    Progress
+        Of phase "decode", in megapixels, where the source must be decoded first, or "download".
+    """
+    folder = None if cache_dir is None else Path(cache_dir)
+    with ExitStack() as opened:
+        scratch = Scratch(folder)
+        opened.callback(scratch.close)
+        raster = yield from open_raster_steps(source, Context(folder, scratch))
+        opened.callback(raster.close)
+        check_sides(raster.levels[0].shape, raster.name)
+        opened.pop_all()
+        return MosaicImage(raster, scratch, origin=raster.source.location or source)
+
+
+def open_image(
+    source: Any,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    cache_dir: str | PathLike[str] | None = None,
+) -> MosaicImage:
+    """Open a mosaic as a lazy sRGB pyramid.
+
+    Parameters
+    ----------
+    source
+        Path of a PNG, JPEG, WebP, BMP, TIFF, JPEG 2000, VRT or `.dzi` file, of an OME-Zarr or of a folder of
+        georeferenced blocks; an http address of an OME-Zarr, a `.dzi`, a IIIF `info.json` or manifest, or a
+        picture; a numpy, dask or zarr array or a list of levels; a napari Image layer; "sample:NAME".
+    on_progress
+        Called with each finished piece of decoding.
+    cache_dir
+        Folder for downloaded tiles and scratch data; by default the user's cache folder and the system's
+        temporary folder.
+
+    Returns
+    -------
+    MosaicImage
+        To be closed by the caller, or used in a `with` statement.
+
+    Raises
+    ------
+    MissingError
+        Where the file or address does not exist.
+    ReadError
+        Where it exists but is damaged, of an unknown kind or out of reach.
+    InputError
+        Where it can be read but is no picture of a mosaic: wrong channels, values or size.
+
+    Examples
+    --------
+    >>> from napari_mosaic.image import open_image
+    >>> with open_image("sample:brick") as image:
+    ...     image.shape
+    (512, 512)
+    """
+    return drain(open_image_steps(source, cache_dir=cache_dir), on_progress)
+
+
+__all__ = [
+    "MosaicImage",
+    "PixelSize",
+    "SourceInfo",
+    "open_image",
+    "open_image_steps",
+    "surround_mask",
+]

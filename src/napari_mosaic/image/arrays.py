@@ -1,0 +1,225 @@
+"""Arrays that somebody else holds: numpy, dask, zarr, lists of levels and napari layers.
+
+One decision: an array is read where it is; it is never copied as a whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.errors import InputError, MosaicError
+from napari_mosaic.image.colour import BANDS, Colour, Model, fix_range
+from napari_mosaic.image.raster import (
+    Context,
+    Georeference,
+    Level,
+    PixelSize,
+    Raster,
+    SourceInfo,
+    fingerprint_level,
+    sample_boxes,
+)
+from napari_mosaic.progress import Steps
+from napari_mosaic.tiling import Box
+
+_WHOLE = 16 << 20
+_MM = {"millimeter": 1.0, "millimetre": 1.0, "mm": 1.0, "meter": 1e3, "metre": 1e3, "m": 1e3,
+       "centimeter": 10.0, "centimetre": 10.0, "cm": 10.0, "micrometer": 1e-3, "micrometre": 1e-3,
+       "um": 1e-3, "µm": 1e-3, "micron": 1e-3, "nanometer": 1e-6, "nm": 1e-6, "inch": 25.4, "in": 25.4,
+       "foot": 304.8, "ft": 304.8, "kilometer": 1e6, "km": 1e6}  # fmt: skip
+
+
+def is_array(value: Any) -> bool:
+    """Whether something has the manners of an array."""
+    return hasattr(value, "shape") and hasattr(value, "dtype") and hasattr(value, "__getitem__")
+
+
+def is_levels(value: Any) -> bool:
+    """Whether something is a sequence of arrays, such as napari's multiscale data."""
+    if isinstance(value, str | os.PathLike) or is_array(value) or not isinstance(value, Sequence):
+        return False
+    return len(value) > 0 and all(is_array(item) for item in value)
+
+
+def is_layer(value: Any) -> bool:
+    """Whether something looks like a napari Image layer; napari itself is not imported."""
+    return all(hasattr(value, name) for name in ("data", "multiscale", "scale")) and not is_array(value)
+
+
+def open_array(source: Any, context: Context) -> Steps[Raster]:
+    """Open one array or a list of levels, largest first."""
+    yield from ()
+    return array_raster(list(source) if is_levels(source) else [source], "array")
+
+
+def open_layer(layer: Any, context: Context) -> Steps[Raster]:
+    """Open a napari Image layer: its file where that is the same picture, else its data."""
+    data = list(layer.data) if layer.multiscale else [layer.data]
+    if not all(is_array(item) for item in data):
+        raise InputError(
+            f"The layer {getattr(layer, 'name', '')!r} holds no image, so it shows no mosaic; "
+            "choose an image layer."
+        )
+    size = _layer_size(layer)
+    path = getattr(getattr(layer, "source", None), "path", None)
+    if path and Path(path).exists():
+        raster = yield from _open_file(path, data[0], context)
+        if raster is not None:
+            return _with_size(raster, size)
+    name = str(getattr(layer, "name", "") or "layer")
+    rgb = bool(getattr(layer, "rgb", False))
+    return _with_size(array_raster(data, name, channels_last=rgb or None), size)
+
+
+def _open_file(path: Any, data: Any, context: Context) -> Steps[Raster | None]:
+    """The file behind a layer, unless it cannot be opened or differs in size from what the layer shows."""
+    from napari_mosaic.image.registry import open_raster_steps
+
+    try:
+        raster = yield from open_raster_steps(path, context)
+    except MosaicError:
+        return None
+    if raster.levels[0].shape == tuple(data.shape[:2]) and raster.orientation == 1:
+        return raster
+    raster.close()
+    return None
+
+
+def _with_size(raster: Raster, size: PixelSize | None) -> Raster:
+    from dataclasses import replace
+
+    if size is None or (
+        raster.georeference.pixel_size is not None and raster.georeference.pixel_size.confirmed
+    ):
+        return raster
+    return replace(raster, georeference=replace(raster.georeference, pixel_size=size))
+
+
+def _layer_size(layer: Any) -> PixelSize | None:
+    """Pixel size from a layer's scale, where its units are lengths."""
+    scale = [float(step) for step in layer.scale][-2:]
+    unit = to_mm((getattr(layer, "units", None) or (None,))[-1])
+    if unit is None or scale[-1] <= 0:
+        return None
+    return PixelSize(mm=scale[-1] * unit, confirmed=True, origin="user")
+
+
+def to_mm(unit: Any) -> float | None:
+    """Millimetres in a unit of length given by name; None for pixels and unknown ones."""
+    return _MM.get(str(unit).strip().lower()) if unit is not None else None
+
+
+def array_raster(
+    data: Sequence[Any],
+    name: str,
+    channels_last: bool | None = None,
+    source: SourceInfo | None = None,
+    georeference: Georeference | None = None,
+) -> Raster:
+    """A raster over arrays of one picture, largest first.
+
+    Parameters
+    ----------
+    data
+        Arrays `(Y, X)`, `(Y, X, channels)` or `(channels, Y, X)` with 1, 3 or 4 channels (RGBA).
+    name
+        Name of the image.
+    channels_last
+        Where the channels are; None to tell from the shape.
+    source, georeference
+        What is known otherwise; by default the arrays are the source.
+    """
+    axis = _channel_axis(tuple(data[0].shape), channels_last, name)
+    levels = tuple(Level(_plane_shape(item.shape, axis), _reader(item, axis)) for item in data)
+    dtype = np.dtype(data[0].dtype)
+    channels = 1 if axis is None else int(data[0].shape[axis])
+    colour = measure_colour(levels, dtype, channels)
+    if source is None:
+        size = int(np.prod(data[0].shape)) * dtype.itemsize
+        source = SourceInfo(
+            kind="array", location="", size_bytes=size, fingerprint=fingerprint_level(levels[0], dtype)
+        )
+    return Raster(
+        name=name, levels=levels, colour=colour, source=source, georeference=georeference or Georeference()
+    )
+
+
+def measure_colour(levels: Sequence[Level], dtype: np.dtype[Any], channels: int, **known: Any) -> Colour:
+    """Colour model and range of samples with 1, 3 or 4 channels; `known` fields are taken as they are.
+
+    Small images are looked at as a whole, so a mask that masks nothing is dropped; of larger ones the
+    smallest level and windows all over level 0 are read.
+    """
+    model: Model = known.pop("model", "grey" if channels < 3 else "rgb")
+    bits = known.pop("bits", None)
+    alpha = known.pop("alpha", channels - 1 if channels in (2, 4) and model != "cmyk" else None)
+    whole = levels[0].shape[0] * levels[0].shape[1] <= _WHOLE
+    bands = BANDS[model]
+    ranged = fix_range(dtype, (raw[..., :bands] for raw in sample_raws(levels)), bits, exact=whole)
+    if alpha is not None and whole:
+        opaque = all(bool((raw[..., alpha] > 0).all()) for raw in sample_raws(levels))
+        alpha = None if opaque else alpha
+    return Colour(model=model, alpha=alpha, **{**ranged, **known})
+
+
+def sample_raws(levels: Sequence[Level]) -> Iterator[NDArray[Any]]:
+    """Raw samples of a whole small image, or of windows all over level 0 and of the coarsest small level.
+
+    Nothing is read before the first is asked for.
+    """
+    first, last = levels[0], levels[-1]
+    if first.shape[0] * first.shape[1] <= _WHOLE:
+        yield first.read(Box(0, 0, *first.shape))
+        return
+    for box in sample_boxes(first.shape, 128, 5):
+        yield first.read(box)
+    if last.shape[0] * last.shape[1] <= _WHOLE // 4:
+        yield last.read(Box(0, 0, *last.shape))
+
+
+def _channel_axis(shape: tuple[int, ...], channels_last: bool | None, name: str) -> int | None:
+    if len(shape) == 2:
+        return None
+    if len(shape) == 3:
+        if shape[2] in (1, 3, 4) or channels_last:
+            axis = 2
+        elif shape[0] in (1, 3, 4):
+            axis = 0
+        else:
+            axis = 2 if shape[2] <= shape[0] else 0
+        if shape[axis] in (1, 3, 4):
+            return axis
+        refuse_channels(shape[axis], name)
+    raise InputError(
+        f"{name} has the shape {shape}, which is no picture; give one plane (Y, X) or colours (Y, X, 3)."
+    )
+
+
+def refuse_channels(count: int, name: str) -> None:
+    """Raise the one sentence about pictures with too many or too few channels."""
+    raise InputError(
+        f"{name} has {count} channels, but a picture has 1 (grey), 3 (RGB) or 4 (RGBA, CMYK); "
+        "choose the channels that show the mosaic and save them as RGB."
+    )
+
+
+def _plane_shape(shape: Sequence[int], axis: int | None) -> tuple[int, int]:
+    kept = [int(length) for i, length in enumerate(shape) if i != axis]
+    return kept[0], kept[1]
+
+
+def _reader(data: Any, axis: int | None) -> Any:
+    def read(box: Box) -> NDArray[Any]:
+        key = box.slices if axis != 0 else (slice(None), *box.slices)
+        part = np.asarray(data[key])
+        if axis is None:
+            return part[..., None]
+        return np.moveaxis(part, 0, -1) if axis == 0 else part
+
+    return read

@@ -1,0 +1,227 @@
+"""What every opener hands over: raw levels, how to colour them, and where they lie on the ground.
+
+One decision: an opener knows files and nothing of colour, pyramids or orientation; it returns plain
+functions from a box to raw samples `(h, w, channels)`, and everything else is done once, for all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.image.colour import Colour
+from napari_mosaic.progress import Steps
+from napari_mosaic.tiling import Box
+
+RawReader = Callable[[Box], NDArray[Any]]
+Affine = tuple[float, float, float, float, float, float]
+
+MIN_SIDE = 16
+"""Shorter sides cannot hold a tessera and its joints."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelSize:
+    """Edge of a level-0 pixel on the floor.
+
+    `confirmed` is False where the figure describes a print rather than a floor (dpi tags) or has no unit.
+    `origin` is one of "OME", "GeoTIFF", "world file", "dpi tag", "user".
+    """
+
+    mm: float
+    confirmed: bool
+    origin: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceInfo:
+    """Where an image came from, and a cheap fingerprint that does not depend on file times."""
+
+    kind: str
+    location: str
+    size_bytes: int
+    fingerprint: str
+    rights: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Georeference:
+    """CRS, affine (order a, b, c, d, e, f) and pixel size of the stored, unturned image."""
+
+    crs: str | None = None
+    affine: Affine | None = None
+    pixel_size: PixelSize | None = None
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution: its height and width, and a reader of raw `(h, w, channels)` samples."""
+
+    shape: tuple[int, int]
+    read: RawReader
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raster:
+    """An opened source before colour, orientation and missing levels are dealt with."""
+
+    name: str
+    levels: tuple[Level, ...]
+    colour: Colour
+    source: SourceInfo
+    georeference: Georeference = field(default_factory=Georeference)
+    orientation: int = 1
+    close: Callable[[], None] = lambda: None
+
+
+class Scratch:
+    """A temporary folder, made when first asked for and removed at the end."""
+
+    def __init__(self, parent: Path | None) -> None:
+        self._parent = parent
+        self._path: Path | None = None
+        self._lock = threading.Lock()
+
+    def path(self) -> Path:
+        """The folder."""
+        with self._lock:
+            if self._path is None:
+                if self._parent is not None:
+                    self._parent.mkdir(parents=True, exist_ok=True)
+                self._path = Path(tempfile.mkdtemp(prefix="napari-mosaic-", dir=self._parent))
+            return self._path
+
+    def close(self) -> None:
+        """Remove the folder and what it holds."""
+        with self._lock:
+            if self._path is not None:
+                shutil.rmtree(self._path, ignore_errors=True)
+                self._path = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an opener may use: the persistent cache and a scratch folder."""
+
+    cache_dir: Path | None
+    scratch: Scratch
+
+
+Opener = Callable[[Any, Context], Steps[Raster]]
+
+
+class BlockCache:
+    """Decoded blocks by key, the least recently used dropped first; safe to share between threads."""
+
+    def __init__(self, limit: int = 256 << 20) -> None:
+        self._limit = limit
+        self._blocks: dict[Any, NDArray[Any]] = {}
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: Any, load: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """The block of `key`, from memory or from `load`."""
+        with self._lock:
+            block = self._blocks.pop(key, None)
+            if block is not None:
+                self._blocks[key] = block
+                return block
+        block = load()
+        with self._lock:
+            if key not in self._blocks:
+                self._blocks[key] = block
+                self._size += block.nbytes
+            while self._size > self._limit and len(self._blocks) > 1:
+                self._size -= self._blocks.pop(next(iter(self._blocks))).nbytes
+        return block
+
+    def clear(self) -> None:
+        """Forget all blocks."""
+        with self._lock:
+            self._blocks.clear()
+            self._size = 0
+
+
+def read_blocks(
+    box: Box, core: tuple[int, int], shape: tuple[int, int], load: Callable[[int, int], NDArray[Any]]
+) -> NDArray[Any]:
+    """Assemble `box` from the blocks of a regular grid.
+
+    Parameters
+    ----------
+    box
+        Rectangle within `shape`.
+    core
+        Height and width of a block.
+    shape
+        Height and width of the image.
+    load
+        Gives the block at (row, column), `(h, w, channels)`, at least as large as its part of the image.
+    """
+    out: NDArray[Any] | None = None
+    for row in range(box.y0 // core[0], -(-box.y1 // core[0])):
+        for column in range(box.x0 // core[1], -(-box.x1 // core[1])):
+            place = Box(row * core[0], column * core[1], (row + 1) * core[0], (column + 1) * core[1])
+            part = place.clip(shape).intersect(box)
+            block = load(row, column)
+            if out is None:
+                out = np.empty((*box.shape, block.shape[2]), dtype=block.dtype)
+            out[part.within(box)] = block[part.within(place)]
+    assert out is not None
+    return out
+
+
+def fingerprint_bytes(*parts: bytes | str) -> str:
+    """Hash of the parts in order."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()[:32]
+
+
+def fingerprint_file(path: Path, block: int = 1 << 16) -> tuple[int, str]:
+    """Size of a file, and a hash of its size, head, middle and tail."""
+    size = path.stat().st_size
+    parts: list[bytes] = [str(size).encode()]
+    with path.open("rb") as file:
+        for start in sorted({0, max(0, size // 2 - block // 2), max(0, size - block)}):
+            file.seek(start)
+            parts.append(file.read(block))
+    return size, fingerprint_bytes(*parts)
+
+
+def fingerprint_level(level: Level, dtype: np.dtype[Any], window: int = 64) -> str:
+    """Hash of the shape, the type and nine small windows of an array."""
+    parts: list[bytes | str] = [f"{level.shape} {dtype}"]
+    boxes = sample_boxes(level.shape, window, 3)
+    parts.extend(np.ascontiguousarray(level.read(box)).tobytes() for box in boxes)
+    return fingerprint_bytes(*parts)
+
+
+def sample_boxes(shape: tuple[int, int], window: int, count: int) -> list[Box]:
+    """A grid of `count` x `count` windows, spread from corner to corner and clipped to the image."""
+
+    def starts(length: int) -> list[int]:
+        room = max(0, length - window)
+        return sorted({round(room * i / max(1, count - 1)) for i in range(count)})
+
+    return [Box(y, x, y + window, x + window).clip(shape) for y in starts(shape[0]) for x in starts(shape[1])]
+
+
+def close_all(closers: Sequence[Callable[[], None]]) -> Callable[[], None]:
+    """One function that calls all of `closers`, the last first, even where one fails."""
+    stack = contextlib.ExitStack()
+    for closer in closers:
+        stack.callback(closer)
+    return stack.close

@@ -1,0 +1,119 @@
+"""The flat surround of a photograph: the black cloth, the white paper, the empty corner of a scan.
+
+One decision: better too little than a stone too much. Only what is flat, near black or near white, thick
+and joined to the picture's border counts, and a look at full resolution must confirm it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_mosaic.tiling import Box
+
+if TYPE_CHECKING:
+    from napari_mosaic.image.model import MosaicImage
+
+LARGEST = 2048
+BLACK = 30
+WHITE = 244
+FLAT = 3.0
+THICK = 0.012
+LEAST = 0.004
+
+
+def surround_mask(image: MosaicImage) -> tuple[NDArray[np.bool_], float]:
+    """Coarse mask of a flat white or black surround.
+
+    Parameters
+    ----------
+    image
+        An opened image.
+
+    Returns
+    -------
+    mask
+        `(h, w)` bool at a small level of the pyramid; True is surround.
+    factor
+        Level-0 pixels for each pixel of the mask.
+
+    Notes
+    -----
+    A pixel counts where its neighbourhood hardly varies and is near black or near white; regions thinner
+    than about 1 % of the picture are dropped, because a stone at the border is that thin, then those that do
+    not touch the border, then those that show texture at full resolution.
+    """
+    level = next(
+        k for k, shape in enumerate(image.level_shapes) if max(shape) <= LARGEST or _is_last(image, k)
+    )
+    height, width = image.level_shapes[level]
+    factor = image.shape[0] / height
+    mask = np.zeros((height, width), dtype=bool)
+    rgb = image.read(Box(0, 0, height, width), level)
+    valid = image.read_valid(Box(0, 0, height, width), level)
+    for candidate in flat_regions(rgb, valid):
+        if factor <= 1 or _is_flat_closely(image, candidate, factor):
+            mask |= candidate
+    return mask, factor
+
+
+def _is_last(image: MosaicImage, level: int) -> bool:
+    return level == len(image.level_shapes) - 1
+
+
+def flat_regions(rgb: NDArray[np.uint8], valid: NDArray[np.bool_] | None = None) -> list[NDArray[np.bool_]]:
+    """Thick flat regions, black or white, that touch the border of a picture `(h, w, 3)`.
+
+    What is outside already (`valid` False) counts as border.
+    """
+    flat = _flatness(rgb) < FLAT
+    found: list[NDArray[np.bool_]] = []
+    for near in (rgb.max(axis=-1) <= BLACK, rgb.min(axis=-1) >= WHITE):
+        if (near & flat).mean() >= LEAST:
+            found += _bordering(near & flat, near, valid)
+    return found
+
+
+def _flatness(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Standard deviation of the brightest band in 7 x 7 windows."""
+    grey = rgb.max(axis=-1).astype(np.float32)
+    mean = ndimage.uniform_filter(grey, 7, mode="nearest")
+    square = ndimage.uniform_filter(grey * grey, 7, mode="nearest")
+    deviation: NDArray[np.float32] = np.sqrt(np.maximum(square - mean * mean, 0))
+    return deviation
+
+
+def _bordering(
+    flat: NDArray[np.bool_], near: NDArray[np.bool_], valid: NDArray[np.bool_] | None
+) -> list[NDArray[np.bool_]]:
+    """Parts of `flat` that are thick and touch the border, grown back into `near`."""
+    radius = max(3.0, THICK * max(flat.shape))
+    # beyond the border the surround goes on: a strip along the edge counts as twice as thick
+    padded = np.pad(flat, int(radius) + 1, mode="edge")
+    core = ndimage.distance_transform_edt(padded) > radius
+    grown = (ndimage.distance_transform_edt(~core) <= radius) & padded
+    opened = grown[int(radius) + 1 : -int(radius) - 1, int(radius) + 1 : -int(radius) - 1]
+    # the window of the flatness stops short of the mosaic's edge
+    opened = ndimage.binary_dilation(opened, iterations=3, mask=near)
+    border = np.zeros_like(flat)
+    border[0], border[-1], border[:, 0], border[:, -1] = True, True, True, True
+    if valid is not None and not valid.all():
+        border |= ndimage.binary_dilation(~valid)
+    labels, count = ndimage.label(opened)
+    parts = [labels == label for label in range(1, count + 1) if (labels[border] == label).any()]
+    return [part for part in parts if part.sum() >= LEAST * part.size and (part & border).sum() >= 4 * radius]
+
+
+def _is_flat_closely(image: MosaicImage, region: NDArray[np.bool_], factor: float) -> bool:
+    """Whether 16 windows at full resolution, well inside a coarse region, show no texture."""
+    inner = ndimage.distance_transform_edt(region) > max(2.0, 24 / factor)
+    places = np.argwhere(inner if inner.any() else region)
+    chosen = places[np.linspace(0, len(places) - 1, 16).astype(int)]
+    flat = 0
+    for y, x in (chosen + 0.5) * factor:
+        window = image.read(Box(int(y) - 12, int(x) - 12, int(y) + 12, int(x) + 12))
+        flat += bool(np.median(_flatness(window)) < 2 * FLAT)
+    return flat >= 14

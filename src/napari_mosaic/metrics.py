@@ -1,0 +1,387 @@
+"""How well a segmentation agrees with the truth, by every figure that this field compares by.
+
+One decision: everything that is said about tesserae follows from one sparse table, the number of
+pixels that each true and each predicted region share. The table is a sum over pixels, so it can be
+counted tile by tile and added up, and nothing here is ever as large as regions times regions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+from napari_mosaic.errors import InputError
+
+THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+SLIVER = 0.04
+"""Share of the median true tessera below which a region is a sliver that an edge has cut off."""
+
+_Floats = NDArray[np.float64]
+_Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelMetrics:
+    """Agreement pixel by pixel of one class against the rest."""
+
+    iou: float
+    dice: float
+    accuracy: float
+    precision: float
+    recall: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matching:
+    """One-to-one matching of tesserae: a pair counts when its IoU is above `threshold`."""
+
+    threshold: float
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    f1: float
+    precision: float
+    recall: float
+    panoptic_quality: float
+    mean_matched_iou: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """Agreement of predicted with true tesserae.
+
+    `cnt`, `prec`, `rec` and `fm` are the field's best-overlap figures; they match nothing one to one
+    (one huge region has `rec` 1), so read them beside `matching`.
+    """
+
+    truth: int
+    predicted: int
+    cnt: float
+    prec: float
+    rec: float
+    fm: float
+    mean_best_iou: float
+    matching: tuple[Matching, ...]
+    pixels: PixelMetrics
+
+    def at(self, threshold: float) -> Matching:
+        """Matching at an IoU threshold of `THRESHOLDS`."""
+        for matching in self.matching:
+            if abs(matching.threshold - threshold) < 1e-9:
+                return matching
+        known = ", ".join(f"{m.threshold:g}" for m in self.matching)
+        raise InputError(f"No matching was computed at IoU {threshold:g}; choose one of {known}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain numbers, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlaps:
+    """Pixels that each pair of a true and a predicted id shares; id 0 is no tessera.
+
+    `truth`, `predicted`, `area` and `ignored` run in parallel, one entry a pair; `ignored` are the
+    pixels of the pair that are to be left out. `edge` holds predicted ids that touch the edge.
+    """
+
+    truth: NDArray[Any]
+    predicted: NDArray[Any]
+    area: NDArray[np.int64]
+    ignored: NDArray[np.int64]
+    edge: NDArray[Any] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+def evaluate_labels(
+    prediction: NDArray[Any], truth: NDArray[Any], *, ignore: NDArray[Any] | None = None
+) -> Metrics:
+    """Compare predicted with true tesserae.
+
+    Parameters
+    ----------
+    prediction, truth
+        Labels `(Y, X)`, integers, 0 = no tessera; ids need not be consecutive.
+    ignore
+        Mask `(Y, X)` of what is left out. Regions of either side that lie mostly inside are not
+        counted, nor are slivers under 4 % of the median true tessera; ignored pixels do not
+        count in the pixel metrics.
+
+    Raises
+    ------
+    InputError
+        The arrays do not fit each other, are no labels, or no true tessera is left to compare with.
+
+    Examples
+    --------
+    >>> truth = np.kron(np.arange(1, 5).reshape(2, 2), np.ones((8, 8), int))
+    >>> evaluate_labels(truth, truth).at(0.5).f1
+    1.0
+
+    """
+    return summarise(count_overlaps(prediction, truth, ignore=ignore))
+
+
+def count_overlaps(
+    prediction: NDArray[Any],
+    truth: NDArray[Any],
+    *,
+    ignore: NDArray[Any] | None = None,
+    edges: tuple[bool, bool, bool, bool] = (True, True, True, True),
+) -> Overlaps:
+    """Count shared pixels of one tile; the parts of a larger image go to `add_overlaps`.
+
+    `edges` tells which sides of the tile (top, bottom, left, right) are sides of the whole image.
+    """
+    _check_labels(prediction, truth, ignore)
+    truth_ids, t = np.unique(truth, return_inverse=True)
+    predicted_ids, p = np.unique(prediction, return_inverse=True)
+    key = t.ravel().astype(np.int64) * len(predicted_ids) + p.ravel()
+    keys, area = np.unique(key, return_counts=True)
+    ignored = np.zeros(len(keys), np.int64)
+    if ignore is not None:
+        some, count = np.unique(key[np.asarray(ignore, bool).ravel()], return_counts=True)
+        ignored[np.searchsorted(keys, some)] = count
+    sides = (prediction[:1], prediction[-1:], prediction[:, :1], prediction[:, -1:])
+    edge = np.concatenate([s.ravel() for s, used in zip(sides, edges, strict=True) if used] or [keys[:0]])
+    return Overlaps(
+        truth=truth_ids[keys // len(predicted_ids)],
+        predicted=predicted_ids[keys % len(predicted_ids)],
+        area=area.astype(np.int64),
+        ignored=ignored,
+        edge=np.unique(edge),
+    )
+
+
+def add_overlaps(parts: Sequence[Overlaps]) -> Overlaps:
+    """Add up the tables of tiles that partition an image."""
+    if not parts:
+        raise InputError("There is nothing to add up; give the overlaps of at least one tile.")
+    truth_ids, t = np.unique(np.concatenate([part.truth for part in parts]), return_inverse=True)
+    predicted_ids, p = np.unique(np.concatenate([part.predicted for part in parts]), return_inverse=True)
+    keys, place = np.unique(t.astype(np.int64) * len(predicted_ids) + p, return_inverse=True)
+    area, ignored = np.zeros((2, len(keys)), np.int64)
+    np.add.at(area, place, np.concatenate([part.area for part in parts]))
+    np.add.at(ignored, place, np.concatenate([part.ignored for part in parts]))
+    return Overlaps(
+        truth=truth_ids[keys // len(predicted_ids)],
+        predicted=predicted_ids[keys % len(predicted_ids)],
+        area=area,
+        ignored=ignored,
+        edge=np.unique(np.concatenate([part.edge for part in parts])),
+    )
+
+
+def summarise(overlaps: Overlaps) -> Metrics:
+    """All metrics of a table of overlaps, as `evaluate_labels` gives them."""
+    n_truth, n_predicted, pairs = _counted_pairs(overlaps)
+    prec, rec, best_iou = _best_overlaps(n_truth, pairs)
+    matched = _match(n_truth, n_predicted, pairs)
+    return Metrics(
+        truth=n_truth,
+        predicted=n_predicted,
+        cnt=abs(n_truth - n_predicted) / n_truth,
+        prec=prec,
+        rec=rec,
+        fm=ratio(2 * prec * rec, prec + rec),
+        mean_best_iou=best_iou,
+        matching=tuple(_matching(matched, t, n_truth, n_predicted) for t in THRESHOLDS),
+        pixels=_pixels_of(overlaps),
+    )
+
+
+def evaluate_masks(
+    prediction: NDArray[Any], truth: NDArray[Any], *, ignore: NDArray[Any] | None = None
+) -> PixelMetrics:
+    """Compare two masks `(Y, X)`, True where the class is, pixel by pixel."""
+    predicted, true, counted = masks_to_compare(prediction, truth, ignore)
+    tp = int((predicted & true & counted).sum())
+    fp = int((predicted & ~true & counted).sum())
+    fn = int((~predicted & true & counted).sum())
+    return _pixel_metrics(tp, fp, fn, int(counted.sum()) - tp - fp - fn)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Counted pairs only: positions among the counted regions, shared pixels, areas of both, IoU."""
+
+    truth: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    shared: _Floats
+    truth_area: _Floats
+    predicted_area: _Floats
+
+    @property
+    def iou(self) -> _Floats:
+        return self.shared / (self.truth_area + self.predicted_area - self.shared)
+
+
+def _counted_pairs(overlaps: Overlaps) -> tuple[int, int, _Pairs]:
+    """Leave out what lies in ignored places and slivers; number what is left on both sides."""
+    truth_ids, t = np.unique(overlaps.truth, return_inverse=True)
+    predicted_ids, p = np.unique(overlaps.predicted, return_inverse=True)
+    area, ignored = overlaps.area.astype(float), overlaps.ignored.astype(float)
+    truth_area = np.bincount(t, area).astype(float)
+    predicted_area = np.bincount(p, area).astype(float)
+    true = truth_ids > 0
+    if not true.any():
+        raise InputError(
+            "The truth holds no tessera, so nothing can be compared; check that it is the right file."
+        )
+    sliver = SLIVER * float(np.median(truth_area[true]))
+    keep_t = true & (truth_area >= sliver) & ~(np.bincount(t, ignored) > 0.5 * truth_area)
+    cut = np.isin(predicted_ids, overlaps.edge) & (predicted_area < sliver)
+    keep_p = (predicted_ids > 0) & ~cut & ~(np.bincount(p, ignored) > 0.5 * predicted_area)
+    if not keep_t.any():
+        raise InputError(
+            "Every true tessera lies in an ignored place, so nothing can be compared; ignore less."
+        )
+    both = keep_t[t] & keep_p[p]
+    place_t, place_p = np.cumsum(keep_t) - 1, np.cumsum(keep_p) - 1
+    t, p = t[both], p[both]
+    pairs = _Pairs(place_t[t], place_p[p], area[both], truth_area[t], predicted_area[p])
+    return int(keep_t.sum()), int(keep_p.sum()), pairs
+
+
+def _best_overlaps(n_truth: int, pairs: _Pairs) -> tuple[float, float, float]:
+    """Prec, Rec and the mean of the best IoU over all true tesserae."""
+    order = np.lexsort((pairs.predicted, -pairs.shared, pairs.truth))
+    _, first = np.unique(pairs.truth[order], return_index=True)
+    best = order[first]
+    prec = float((pairs.shared[best] / pairs.predicted_area[best]).sum()) / n_truth
+    rec = float((pairs.shared[best] / pairs.truth_area[best]).sum()) / n_truth
+    top = np.zeros(n_truth)
+    np.maximum.at(top, pairs.truth, pairs.iou)
+    return prec, rec, float(top.mean())
+
+
+def _match(n_truth: int, n_predicted: int, pairs: _Pairs) -> _Floats:
+    """IoU of the pairs of the one-to-one matching with the greatest sum of IoU."""
+    t, p, iou = pairs.truth, pairs.predicted, pairs.iou
+    matched = [np.zeros(0)]
+    while len(iou):
+        # A pair worth more than the best that both could have instead is in every best matching.
+        certain = iou > _best_other(t, iou, n_truth) + _best_other(p, iou, n_predicted)
+        if not certain.any():
+            break
+        matched.append(iou[certain])
+        rest = ~np.isin(t, t[certain]) & ~np.isin(p, p[certain])
+        t, p, iou = t[rest], p[rest], iou[rest]
+    return np.concatenate([*matched, _assign(t, p, iou)])
+
+
+def _best_other(group: NDArray[np.int64], iou: _Floats, count: int) -> _Floats:
+    """For each pair, the greatest IoU among the other pairs of its group."""
+    order = np.lexsort((-iou, group))
+    first = np.flatnonzero(np.diff(group[order], prepend=-1))
+    best, second = np.zeros((2, count))
+    best[group[order[first]]] = iou[order[first]]
+    next_ = first + 1
+    next_ = next_[~np.isin(next_, first) & (next_ < len(order))]
+    second[group[order[next_]]] = iou[order[next_]]
+    is_best = np.zeros(len(iou), bool)
+    is_best[order[first]] = True
+    return np.where(is_best, second[group], best[group])
+
+
+def _assign(truth: NDArray[np.int64], predicted: NDArray[np.int64], iou: _Floats) -> _Floats:
+    """IoU of the best matching of a sparse table of pairs."""
+    if len(iou) == 0:
+        return np.zeros(0)
+    rows, t = np.unique(truth, return_inverse=True)
+    columns, p = np.unique(predicted, return_inverse=True)
+    own = np.arange(len(rows))
+    # Each true tessera also has a partner of its own that is worth nothing, so that a full matching
+    # always exists; 1 is added throughout because a sparse matrix cannot hold a weight of 0.
+    weights = sparse.csr_array(
+        (
+            np.concatenate([1 + iou, np.ones(len(rows))]),
+            (np.concatenate([t, own]), np.concatenate([p, len(columns) + own])),
+        ),
+        shape=(len(rows), len(columns) + len(rows)),
+    )
+    chosen_t, chosen_p = min_weight_full_bipartite_matching(weights, maximize=True)
+    real = chosen_p < len(columns)
+    matched: _Floats = np.asarray(weights[chosen_t[real], chosen_p[real]]).ravel() - 1
+    return matched
+
+
+def _matching(iou: _Floats, threshold: float, n_truth: int, n_predicted: int) -> Matching:
+    """Figures at one threshold. The limit is strict, as in the definition of panoptic quality."""
+    hits = iou[iou > threshold + 1e-12]
+    tp = len(hits)
+    f1 = ratio(2 * tp, n_truth + n_predicted)
+    mean = ratio(float(hits.sum()), tp)
+    return Matching(
+        threshold=threshold,
+        true_positives=tp,
+        false_positives=n_predicted - tp,
+        false_negatives=n_truth - tp,
+        f1=f1,
+        precision=ratio(tp, n_predicted),
+        recall=ratio(tp, n_truth),
+        panoptic_quality=f1 * mean,
+        mean_matched_iou=mean,
+    )
+
+
+def _pixels_of(overlaps: Overlaps) -> PixelMetrics:
+    true, predicted = overlaps.truth > 0, overlaps.predicted > 0
+    counted = overlaps.area - overlaps.ignored
+    quadrants = (true & predicted, ~true & predicted, true & ~predicted, ~true & ~predicted)
+    tp, fp, fn, tn = (int(counted[q].sum()) for q in quadrants)
+    return _pixel_metrics(tp, fp, fn, tn)
+
+
+def _pixel_metrics(tp: int, fp: int, fn: int, tn: int) -> PixelMetrics:
+    return PixelMetrics(
+        iou=ratio(tp, tp + fp + fn),
+        dice=ratio(2 * tp, 2 * tp + fp + fn),
+        accuracy=ratio(tp + tn, tp + fp + fn + tn),
+        precision=ratio(tp, tp + fp),
+        recall=ratio(tp, tp + fn),
+    )
+
+
+def ratio(part: float, whole: float) -> float:
+    """`part / whole`; 0 where the whole is nothing."""
+    return float(part / whole) if whole else 0.0
+
+
+def masks_to_compare(
+    prediction: NDArray[Any], truth: NDArray[Any], ignore: NDArray[Any] | None
+) -> tuple[_Bools, _Bools, _Bools]:
+    """Both masks and the mask of the pixels that count, checked for their shapes."""
+    _check_shapes(prediction, truth, ignore)
+    counted = np.ones(truth.shape, bool) if ignore is None else ~np.asarray(ignore, bool)
+    return np.asarray(prediction, bool), np.asarray(truth, bool), counted
+
+
+def _check_shapes(prediction: NDArray[Any], truth: NDArray[Any], ignore: NDArray[Any] | None) -> None:
+    shapes = [a.shape for a in (prediction, truth, ignore) if a is not None]
+    if len(set(shapes)) > 1 or truth.ndim != 2 or truth.size == 0:
+        given = ", ".join(" x ".join(map(str, s)) for s in shapes)
+        raise InputError(
+            f"Prediction, truth and ignored places have shapes {given}, so their pixels do not correspond; "
+            "give two-dimensional arrays of one size."
+        )
+
+
+def _check_labels(prediction: NDArray[Any], truth: NDArray[Any], ignore: NDArray[Any] | None) -> None:
+    _check_shapes(prediction, truth, ignore)
+    for name, labels in (("prediction", prediction), ("truth", truth)):
+        if labels.dtype.kind not in "uib":
+            raise InputError(
+                f"The {name} holds {labels.dtype} numbers, which name no tesserae; "
+                "give whole numbers, 0 = no tessera."
+            )
+        if labels.dtype.kind == "i" and int(labels.min()) < 0:
+            raise InputError(
+                f"The {name} holds the negative number {int(labels.min())}, which names no tessera; "
+                "give labels from 0 (no tessera) upwards."
+            )

@@ -1,0 +1,69 @@
+"""How a photograph sees a mosaic: uneven light, casts, blur, enlargement, sharpening, noise and JPEG.
+
+One decision: effects come in the order in which a camera and an archive add them, and each is drawn
+independently, so that soft, noisy and crushed photographs are all met.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.synthetic.noise import Field, chance, smooth_noise, smoothstep
+
+
+def photograph(rng: np.random.Generator, picture: Field) -> NDArray[np.uint8]:
+    """Take a photograph (Y, X, 3) uint8 of a picture in 0..255."""
+    picture = _light(rng, picture)
+    picture = _develop(rng, picture)
+    return _archive(rng, picture)
+
+
+def _light(rng: np.random.Generator, picture: Field) -> Field:
+    shape = picture.shape[:2]
+    light = np.ones(shape, np.float32)
+    if chance(rng, 0.6):
+        light += smooth_noise(rng, shape, max(shape) * rng.uniform(0.4, 1.0)) * rng.uniform(0.02, 0.18)
+    if chance(rng, 0.15):
+        edge = smooth_noise(rng, shape, max(shape) * rng.uniform(0.2, 0.6))
+        light *= 1 - rng.uniform(0.2, 0.5) * smoothstep(edge, 0.0, rng.uniform(0.1, 0.8))
+    return np.asarray(picture * np.clip(light, 0.25, 1.8)[..., None], np.float32)
+
+
+def _develop(rng: np.random.Generator, picture: Field) -> Field:
+    """Exposure, cast, contrast, saturation."""
+    if chance(rng, 0.5):
+        picture = picture * np.exp(rng.normal(0, 0.06, 3)).astype(np.float32)
+    grey = picture.mean(axis=2, keepdims=True)
+    picture = grey + (picture - grey) * np.float32(rng.choice([rng.uniform(0.4, 1.5), 0.0], p=[0.95, 0.05]))
+    if chance(rng, 0.85):
+        bright = max(20.0, float(np.quantile(grey, 0.95)))
+        picture = picture * np.float32(rng.uniform(120, 255) / bright)
+    middle = np.float32(picture.mean())
+    picture = middle + (picture - middle) * np.float32(rng.uniform(0.65, 1.3))
+    gamma = np.float32(np.exp(rng.normal(0, 0.15)))
+    return np.asarray(255.0 * (np.clip(picture, 0, 255) / 255.0) ** gamma, np.float32)
+
+
+def _archive(rng: np.random.Generator, picture: Field) -> NDArray[np.uint8]:
+    """Blur, reduction, noise, JPEG, and enlargement back to the size asked for."""
+    height, width = picture.shape[:2]
+    picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.1))
+    factor = rng.uniform(1.2, 3.0) if chance(rng, 0.5) else 1.0
+    if factor > 1:
+        size = (max(16, round(width / factor)), max(16, round(height / factor)))
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    if chance(rng, 0.4):
+        soft = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.6, 1.6))
+        picture = picture + (picture - soft) * np.float32(rng.uniform(0.3, 1.5))
+    sigma = rng.uniform(0.3, 9) if chance(rng, 0.6) else 0.3
+    picture = picture + rng.standard_normal(picture.shape, dtype=np.float32) * np.float32(sigma)
+    image = np.clip(picture + 0.5, 0, 255).astype(np.uint8)
+    if chance(rng, 0.6):
+        _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 96))])
+        image = cv2.imdecode(code, cv2.IMREAD_COLOR)
+    if factor > 1:
+        way = (cv2.INTER_CUBIC, cv2.INTER_LINEAR, cv2.INTER_LANCZOS4)[int(rng.integers(3))]
+        image = cv2.resize(image, (width, height), interpolation=way)
+    return np.asarray(image, np.uint8)

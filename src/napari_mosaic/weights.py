@@ -1,0 +1,241 @@
+"""Which weights there are, where they lie, what they are for and whether they are whole.
+
+One decision: one registry entry holds file, hash, licence, size of tessera and normalisation together, and
+what a weights file says of itself stands in its own header; nothing here needs torch, and nothing is
+downloaded but by `find_weights`, never in the middle of a prediction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+
+from napari_mosaic.errors import MissingError, ModelError, ReadError, WriteError
+
+DATA = Path(__file__).parent / "models_data"
+DEFAULT = "grout-lite"
+LONGEST_HEADER = 100_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsEntry:
+    """One set of weights.
+
+    `path` is where the file lies (None until downloaded), `url` where it can be had, `sha256` what it must
+    hash to (None for a user's own file), `tessera_px` the size of tessera that it was trained for.
+    """
+
+    name: str
+    file_name: str
+    licence: str
+    summary: str
+    tessera_px: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    sha256: str | None = None
+    url: str | None = None
+    path: Path | None = None
+    bundled: bool = False
+
+
+def bundled_entry(name: str = DEFAULT) -> WeightsEntry:
+    """The entry of weights that come with the package, as their recipe describes them."""
+    recipe = read_recipe(name)
+    return WeightsEntry(
+        name=name,
+        file_name=f"{name}.safetensors",
+        licence=str(recipe["licence"]),
+        summary=str(recipe["summary"]),
+        tessera_px=float(recipe["tessera_px"]),
+        mean=tuple(recipe["mean"]),
+        std=tuple(recipe["std"]),
+        sha256=str(recipe["sha256"]),
+        path=DATA / f"{name}.safetensors",
+        bundled=True,
+    )
+
+
+def read_recipe(name: str = DEFAULT) -> dict:  # type: ignore[type-arg]
+    """How bundled weights were made: command, parameters, seeds, versions, time, hash."""
+    path = DATA / f"{name}.json"
+    try:
+        recipe: dict = json.loads(path.read_text(encoding="utf-8"))  # type: ignore[type-arg]
+    except (OSError, ValueError) as error:
+        raise MissingError(f"The recipe {path.name} of the bundled weights is missing; reinstall the package.") from error
+    return recipe
+
+
+def registry() -> dict[str, WeightsEntry]:
+    """All weights known by name."""
+    return {DEFAULT: bundled_entry(DEFAULT)}
+
+
+def find_weights(
+    name_or_path: str | Path = DEFAULT,
+    *,
+    entries: Mapping[str, WeightsEntry] | None = None,
+    cache: str | Path | None = None,
+    on_bytes: Callable[[int, int], None] | None = None,
+) -> WeightsEntry:
+    """Find weights by name or path, downloading them once where they come from elsewhere.
+
+    Parameters
+    ----------
+    name_or_path
+        A name of the registry, or a file of one's own (`.safetensors`, `.pth`, `.pt`).
+    entries
+        Registry to look in; None takes `registry()`.
+    cache
+        Folder for downloads; None takes the user's cache.
+    on_bytes
+        Called with bytes fetched and bytes in all (0 where unknown).
+
+    Returns
+    -------
+    WeightsEntry
+        Its `path` is an existing file, checked against `sha256` where one is known.
+
+    Raises
+    ------
+    MissingError
+        If there is neither a file nor a name like that, or the address holds nothing.
+    ReadError
+        If the download fails.
+    ModelError
+        If the file does not have the hash that it must have.
+    """
+    known = registry() if entries is None else entries
+    entry = known.get(str(name_or_path))
+    if entry is None:
+        return _own_file(Path(name_or_path), known)
+    if entry.path is not None:
+        if not entry.path.is_file():
+            raise MissingError(f"The weights {entry.name!r} are not at {entry.path}; reinstall the package.")
+        check_hash(entry.path, entry)
+        return entry
+    path = Path(cache or cache_folder()) / entry.file_name
+    if not (path.is_file() and _hash(path) == entry.sha256):
+        _download(entry, path, on_bytes)
+    return replace(entry, path=path)
+
+
+def cache_folder() -> Path:
+    """Where downloaded weights are kept: `NAPARI_MOSAIC_CACHE`, or the user's cache folder."""
+    chosen = os.environ.get("NAPARI_MOSAIC_CACHE")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return base / "napari-mosaic"
+
+
+def check_hash(path: Path, entry: WeightsEntry) -> None:
+    """Raise `ModelError` where the file at `path` is not the one that `entry` means."""
+    if entry.sha256 is not None and _hash(path) != entry.sha256:
+        raise ModelError(
+            f"{path} is not the file that {entry.name!r} means: its SHA-256 differs, so it is damaged or was "
+            f"changed; delete it and fetch it again."
+        )
+
+
+def is_safetensors(path: str | Path) -> bool:
+    """Whether a file begins like a safetensors file, whatever its name."""
+    try:
+        with Path(path).open("rb") as stream:
+            start = stream.read(9)
+    except OSError as error:
+        raise ReadError(f"{path} cannot be read ({error.strerror}); check that it is a readable file.") from error
+    return len(start) == 9 and start[8:] == b"{" and struct.unpack("<Q", start[:8])[0] < LONGEST_HEADER
+
+
+def read_header(path: str | Path) -> dict[str, str]:
+    """What a safetensors file says of itself; raises `ModelError` where its header is damaged."""
+    try:
+        with Path(path).open("rb") as stream:
+            length = struct.unpack("<Q", stream.read(8))[0]
+            header = json.loads(stream.read(min(length, LONGEST_HEADER)))
+        return dict(header.get("__metadata__", {}))
+    except (OSError, ValueError, struct.error, AttributeError) as error:
+        raise ModelError(f"{path} has no readable safetensors header; it is damaged or something else.") from error
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file in hexadecimal."""
+    return _hash(Path(path))
+
+
+def _own_file(path: Path, known: Mapping[str, WeightsEntry]) -> WeightsEntry:
+    if not path.is_file():
+        raise MissingError(
+            f"There is no model {str(path)!r}: it is neither a file nor one of the known names "
+            f"({', '.join(sorted(known))}); check the path or choose a name."
+        )
+    return WeightsEntry(
+        name=path.stem,
+        file_name=path.name,
+        licence="as its owner says",
+        summary="A file of your own.",
+        tessera_px=24.0,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        path=path,
+    )
+
+
+def _hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _download(entry: WeightsEntry, path: Path, on_bytes: Callable[[int, int], None] | None) -> None:
+    """Fetch to a temporary name, check, then rename: the cache never holds half a file."""
+    if entry.url is None or entry.sha256 is None:
+        raise MissingError(f"The weights {entry.name!r} have no address and hash; give the path of a file instead.")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _fetch(entry.url, part, on_bytes)
+        if _hash(part) != entry.sha256:
+            raise ModelError(
+                f"What {entry.url} sent is not {entry.name!r}: its SHA-256 differs; nothing was kept. "
+                f"Try again, or fetch the file by hand and give its path."
+            )
+        os.replace(part, path)
+    except httpx.HTTPError as error:
+        raise ReadError(f"{entry.url} could not be fetched ({error}); check the connection and try again.") from error
+    except OSError as error:
+        if isinstance(error, (MissingError, ReadError)):
+            raise
+        raise WriteError(f"{path.parent} cannot be written ({error.strerror}); set NAPARI_MOSAIC_CACHE.") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _fetch(url: str, part: Path, on_bytes: Callable[[int, int], None] | None) -> None:
+    with httpx.stream("GET", url, follow_redirects=True, timeout=60.0) as response:
+        if response.status_code in (404, 410):
+            raise MissingError(f"{url} holds nothing ({response.status_code}); the weights may have moved.")
+        if response.status_code != httpx.codes.OK:
+            raise ReadError(f"{url} answered {response.status_code}; try again later.")
+        total, done = int(response.headers.get("content-length", 0)), 0
+        with part.open("wb") as stream:
+            for block in response.iter_bytes(1 << 18):
+                stream.write(block)
+                done += len(block)
+                if on_bytes is not None:
+                    on_bytes(done, total)

@@ -1,0 +1,163 @@
+"""Segmenting without the panel: one call for scripts, one command for menus.
+
+One decision: both start the same job as the panel and return at once; a script that wants the layers
+waits for the job, which keeps the viewer alive.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Layer
+from napari.viewer import Viewer
+from qtpy.QtCore import QObject
+
+from napari_mosaic.errors import InputError
+from napari_mosaic.progress import Progress
+from napari_mosaic.segmentation import SegmentParams
+from napari_mosaic.tiling import Box
+from napari_mosaic.widgets import _runs, _sources
+from napari_mosaic.widgets._guard import keep_out_triton
+from napari_mosaic.widgets._jobs import Job, JobFailure
+from napari_mosaic.widgets._layers import RecordLayers
+
+_running: set[Job] = set()
+
+
+def segment_layer(
+    viewer: Viewer,
+    layer: Layer | str,
+    output: str | Path | None = None,
+    *,
+    params: SegmentParams | None = None,
+    region: Any = None,
+    only: Box | None = None,
+) -> Job:
+    """Segment a layer of an open viewer in the background and add joints and tesserae as they come.
+
+    Parameters
+    ----------
+    viewer
+        The viewer that the layer is in.
+    layer
+        An Image layer or its name.
+    output
+        The record, `NAME.mosaic.zarr`; beside the layer's file by default. One that is there is gone on with.
+    params
+        Model, scale, thresholds.
+    region
+        A shapely polygon in source pixels `(x, y)`, a mask or a file; the whole layer by default.
+    only
+        Compute only what meets this box of source pixels now.
+
+    Returns
+    -------
+    Job
+        `job.wait()` keeps the viewer alive until it ends and returns the `RecordFacts`; `job.cancel()`
+        stops it and keeps what is finished.
+
+    Raises
+    ------
+    InputError
+        If the layer is no photograph.
+
+    Examples
+    --------
+    >>> job = segment_layer(viewer, "floor", "floor.mosaic.zarr")  # doctest: +SKIP
+    >>> job.wait().count  # doctest: +SKIP
+    """
+    chosen = viewer.layers[layer] if isinstance(layer, str) else layer
+    if not _sources.is_photograph(chosen):
+        raise InputError(
+            f"The layer “{chosen.name}” is no flat image, so it shows no mosaic; choose an Image layer."
+        )
+    request = _runs.FindRequest(
+        layer=chosen,
+        place=Path(output) if output is not None else _sources.default_place(chosen),
+        params=params or SegmentParams(),
+        region=region,
+        only=only,
+        focus=_middle(_sources.view_box(chosen)),
+    )
+    keep_out_triton()
+    job = Job(lambda: _runs.find_steps(request))
+    show = _Show(viewer, chosen, job)
+    job.stepped.connect(show.step)
+    job.ended.connect(show.end)
+    _running.add(job)
+    return job.start()
+
+
+def segment_selected_layer(viewer: Viewer) -> None:
+    """The command *Find tesserae in the selected layer*: needs no panel."""
+    from napari.utils.notifications import show_error, show_info
+
+    layers = [layer for layer in viewer.layers.selection if _sources.is_photograph(layer)]
+    if not layers:
+        show_error("Select an image layer first: the photograph of a mosaic.")
+        return
+    job = segment_layer(viewer, layers[0])
+    bar = _Bar(job)
+    job.stepped.connect(bar.step)
+    job.ended.connect(bar.end)
+    job.returned.connect(lambda facts: show_info(f"{facts.count:,} tesserae, kept in {facts.path}."))
+    job.failed.connect(lambda failure: show_error(str(failure)))
+
+
+class _Show(QObject):
+    """Shows what a job has finished; lives as long as the job."""
+
+    def __init__(self, viewer: Viewer, layer: Layer, job: Job) -> None:
+        super().__init__(job)
+        self._viewer, self._layer, self._job = viewer, layer, job
+        self._shown: RecordLayers | None = None
+
+    def step(self, event: Any) -> None:
+        """Add layers when the record opens, refresh them as it grows."""
+        if isinstance(event, _runs.Opened):
+            self._shown = RecordLayers(self._viewer, event, self._job)
+        elif isinstance(event, _runs.Saved):
+            self._layer.metadata[_sources.SOURCE] = str(event.path)
+        elif isinstance(event, Progress) and self._shown is not None:
+            self._shown.note(event.phase, event.region)
+
+    def end(self) -> None:
+        """Read once more what is shown, then let go."""
+        if self._shown is not None:
+            self._shown.shown.connect(self._release)
+            self._shown.settle()
+        else:
+            _running.discard(self._job)
+
+    def _release(self) -> None:
+        if self._shown is not None and not self._shown.busy:
+            self._shown.close()
+            _running.discard(self._job)
+
+
+class _Bar(QObject):
+    """A job in napari's activity dock."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        from napari.utils import progress
+
+        self._bar = progress(total=1000, desc="Finding tesserae")
+
+    def step(self, event: Any) -> None:
+        """Move the bar."""
+        if isinstance(event, Progress) and event.unit and event.total > 0 and event.phase == "tesserae":
+            self._bar.n = round(1000 * min(1.0, event.done / event.total))
+            self._bar.refresh()
+
+    def end(self) -> None:
+        """Take the bar away."""
+        self._bar.close()
+
+
+def _middle(box: Box) -> tuple[float, float]:
+    return (box.y0 + box.y1) / 2, (box.x0 + box.x1) / 2
+
+
+__all__ = ["Job", "JobFailure", "segment_layer", "segment_selected_layer"]

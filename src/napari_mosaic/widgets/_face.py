@@ -1,0 +1,226 @@
+"""The panel's widgets in their places, and how a view is applied to them.
+
+One decision: this knows no viewer, no job and no state; it shows a `PanelView` and lends its buttons.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_mosaic.widgets._forms import AreaForm, LookForm, SizeForm, StepBox, TuningForm, note
+from napari_mosaic.widgets._state import STEPS, ButtonView, PanelView
+
+WIDTH = 360
+"""The width that the panel is laid out for."""
+
+
+class PanelFace(QWidget):
+    """Everything that is seen of the panel."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("mosaicPanel")
+        self.steps = tuple(StepBox(number, title) for number, title in enumerate(STEPS, 1))
+        self.message = note()
+        self.message.setObjectName("message")
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.size_form, self.area_form = SizeForm(), AreaForm()
+        self.look_form, self.tuning_form = LookForm(), TuningForm()
+        self._figures: list[QWidget] = []
+        self._view: PanelView | None = None
+        for build in (
+            self._open,
+            self._size,
+            self._area,
+            self._find,
+            self._check,
+            self._measure,
+            self._deliver,
+        ):
+            build()
+        self._arrange()
+
+    def apply(self, view: PanelView) -> None:
+        """Show what differs from the view before."""
+        old, self._view = self._view, view
+        if view == old:
+            return
+        for box, step in zip(self.steps, view.steps, strict=True):
+            box.apply(step)
+        for button, shown in (
+            (self.find_view, view.find_view),
+            (self.find_all, view.find_all),
+            (self.cancel, view.cancel),
+            (self.apply_all, view.apply),
+            (self.size_form.confirm, view.confirm),
+            (self.save, view.deliver),
+        ):
+            _apply_button(button, shown)
+        self.reset.setEnabled(view.apply.enabled)
+        self.cost.setText(view.cost)
+        self.place.setText(_shortened(view.place))
+        self.place.setToolTip(view.place)
+        self.size_note.setText(view.size_note)
+        self._apply_progress(view.progress)
+        if old is None or view.measures != old.measures:
+            self._apply_measures(view.measures)
+        self.message.setText(view.message)
+        self.message.setVisible(bool(view.message))
+
+    def _open(self) -> None:
+        self.photograph = QComboBox()
+        self.photograph.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.photograph.setMinimumContentsLength(10)
+        self.open_image = QPushButton("Photograph …")
+        self.open_record = QPushButton("Record …")
+        self.samples = QToolButton()
+        self.samples.setText("Sample")
+        self.samples.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.samples.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.sample_menu = QMenu(self.samples)
+        self.samples.setMenu(self.sample_menu)
+        rows = self.steps[0].rows
+        rows.addWidget(self.photograph)
+        rows.addLayout(_row(self.open_image, self.open_record, self.samples))
+
+    def _size(self) -> None:
+        self.size_note = note()
+        self.steps[1].rows.addWidget(self.size_form)
+        self.steps[1].rows.addWidget(self.size_note)
+
+    def _area(self) -> None:
+        self.steps[2].rows.addWidget(self.area_form)
+
+    def _find(self) -> None:
+        self.place = note()
+        self.place.setWordWrap(False)
+        self.place.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.change_place = QToolButton()
+        self.change_place.setText("…")
+        self.change_place.setToolTip("Keep the record in another place.")
+        self.cost = note()
+        self.find_view, self.find_all = QPushButton("Find in view"), QPushButton("Whole mosaic")
+        self.find_view.setObjectName("primary")
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar_text = note()
+        self.cancel = QPushButton("Cancel")
+        place = QHBoxLayout()
+        place.setSpacing(6)
+        place.addWidget(QLabel("Record"))
+        place.addWidget(self.place, 1)
+        place.addWidget(self.change_place)
+        rows = self.steps[3].rows
+        rows.addLayout(place)
+        rows.addWidget(self.cost)
+        rows.addLayout(_row(self.find_view, self.find_all))
+        rows.addWidget(self.bar)
+        below = QHBoxLayout()
+        below.addWidget(self.bar_text, 1)
+        below.addWidget(self.cancel)
+        rows.addLayout(below)
+
+    def _check(self) -> None:
+        self.apply_all, self.reset = QPushButton("Apply to all"), QPushButton("Reset")
+        rows = self.steps[4].rows
+        rows.addWidget(self.look_form)
+        rows.addWidget(self.tuning_form)
+        row = QHBoxLayout()
+        row.setSpacing(6)
+        row.addWidget(self.apply_all, 1)
+        row.addWidget(self.reset)
+        rows.addLayout(row)
+
+    def _measure(self) -> None:
+        self.measures = QGridLayout()
+        self.measures.setColumnStretch(0, 1)
+        self.measures.setVerticalSpacing(3)
+        self.steps[5].rows.addLayout(self.measures)
+
+    def _deliver(self) -> None:
+        self.format = QComboBox()
+        self.save = QPushButton("Save …")
+        row = QHBoxLayout()
+        row.setSpacing(6)
+        row.addWidget(self.format, 1)
+        row.addWidget(self.save)
+        self.steps[6].rows.addLayout(row)
+
+    def _arrange(self) -> None:
+        body = QWidget()
+        body.setObjectName("mosaicBody")
+        column = QVBoxLayout(body)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        for step in self.steps:
+            column.addWidget(step)
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(body)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.message)
+        layout.addWidget(scroll, 1)
+        self.setMinimumWidth(WIDTH - 40)
+
+    def _apply_progress(self, progress: tuple[int, str] | None) -> None:
+        for widget in (self.bar, self.bar_text, self.cancel):
+            widget.setVisible(progress is not None)
+        if progress is None:
+            return
+        share, text = progress
+        self.bar.setRange(0, 0 if share < 0 else 1000)
+        self.bar.setValue(max(0, share))
+        self.bar_text.setText(text)
+
+    def _apply_measures(self, measures: tuple[tuple[str, str], ...]) -> None:
+        for widget in self._figures:
+            self.measures.removeWidget(widget)
+            widget.deleteLater()
+        self._figures = []
+        for row, (name, figure) in enumerate(measures or (("No tesserae yet.", ""),)):
+            left, right = note(name), QLabel(figure)
+            right.setObjectName("figure")
+            self.measures.addWidget(left, row, 0)
+            self.measures.addWidget(right, row, 1, Qt.AlignmentFlag.AlignRight)
+            self._figures += [left, right]
+
+
+def _apply_button(button: Any, shown: ButtonView) -> None:
+    button.setEnabled(shown.enabled)
+    button.setToolTip(shown.reason)
+    if shown.text and button.text() != shown.text:
+        button.setText(shown.text)
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setSpacing(6)
+    for widget in widgets:
+        row.addWidget(widget, 1)
+    return row
+
+
+def _shortened(place: str) -> str:
+    """The last two parts of a path; the whole stands in the tooltip."""
+    parts = place.replace("\\", "/").split("/")
+    return place if len(parts) <= 3 else "… / " + " / ".join(parts[-2:])

@@ -1,0 +1,253 @@
+"""The two layers of a record in a viewer: joints and tesserae, live while they are being made.
+
+One decision: reading, and making the layers, happens on a background thread; the main thread only adds
+them, and refreshes at most twice a second, when what will be seen is already in memory.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_mosaic.record import Record
+from napari_mosaic.tiling import Box
+from napari_mosaic.widgets._jobs import Latest
+from napari_mosaic.widgets._levels import LivePyramid
+from napari_mosaic.widgets._sources import RECORD, LayerData, placement, view_box
+from napari_mosaic.widgets._state import RecordFacts, Tuning
+from napari_mosaic.widgets._tuning import preview
+
+REFRESH_MS = 500
+"""Least time between two refreshes of a layer."""
+
+JOINTS, TESSERAE, PREVIEW = "image", "labels", "preview"
+_PHASES = {"joints": JOINTS, "tesserae": TESSERAE}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A record that can be looked at now: its layers, not yet in a viewer, and what they read from."""
+
+    record: Record
+    layers: dict[str, Layer]
+    pyramids: dict[str, LivePyramid]
+    facts: RecordFacts
+
+
+def record_data(record: Record, photograph: Layer | None = None) -> tuple[list[LayerData], list[LivePyramid]]:
+    """Layer data of a record whose blocks are kept in memory, placed like `photograph` where one is given."""
+    found, pyramids = [], []
+    for levels, meta, kind in record.layers():
+        pyramid = LivePyramid(levels)
+        place = {} if photograph is None else placement(photograph, record.plan.factor)
+        found.append((pyramid.levels, {**meta, **place}, kind))
+        pyramids.append(pyramid)
+    return found, pyramids
+
+
+def make_layers(record: Record, facts: RecordFacts, photograph: Layer | None = None) -> Opened:
+    """Make the layers of a record; for a worker's thread."""
+    data, pyramids = record_data(record, photograph)
+    makers = {JOINTS: Image, TESSERAE: Labels}
+    layers = {kind: makers[kind](levels, **meta) for levels, meta, kind in data}
+    return Opened(record, layers, dict(zip(layers, pyramids, strict=True)), facts)
+
+
+class RecordLayers(QObject):
+    """Shows one record and follows it while it is written.
+
+    `shown` comes after a refresh, `failed(JobFailure)` where a preview failed.
+    """
+
+    shown = Signal()
+    failed = Signal(object)
+    _read = Signal(object)
+
+    def __init__(self, viewer: Any, opened: Opened, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.record = opened.record
+        self._viewer = viewer
+        self._pyramids = opened.pyramids
+        self._dirty: dict[str, list[Box]] = {kind: [] for kind in self._pyramids}
+        self._settling = self._busy = self._closed = False
+        self._wanted: Tuning | None = None
+        self._look = (False, True, False)
+        self._reader = ThreadPoolExecutor(1, "napari-mosaic layers")
+        self._timer = QTimer(self)
+        self._timer.setInterval(REFRESH_MS)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._begin)
+        self._read.connect(self._refresh)
+        self._previewer = Latest(self)
+        self._previewer.answered.connect(self._previewed)
+        self._previewer.failed.connect(self.failed)
+        self.layers = {kind: self._standing(layer) or layer for kind, layer in opened.layers.items()}
+        self._adding = [layer for layer in self.layers.values() if layer not in viewer.layers]
+        self._add_next()
+
+    @property
+    def joints(self) -> Image | None:
+        """The map of joints, while it is in the viewer."""
+        return self._present(JOINTS)
+
+    @property
+    def tesserae(self) -> Labels | None:
+        """The tesserae, while they are in the viewer."""
+        return self._present(TESSERAE)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something finished is still to be shown."""
+        return bool(self._adding) or self._busy or self._settling or any(self._dirty.values())
+
+    def note(self, phase: str, box: Box | None) -> None:
+        """A box of the working grid is finished; it will be seen soon."""
+        kind = _PHASES.get(phase)
+        if kind is not None and box is not None:
+            self._dirty[kind].append(box)
+            self._wake()
+
+    def settle(self) -> None:
+        """The record is at rest: read again what is shown."""
+        self._settling = True
+        self._wake()
+
+    def look(self, *, joints: bool, tesserae: bool, outlines: bool) -> None:
+        """Choose what is seen."""
+        self._look = (joints, tesserae, outlines)
+        seen = self._present(PREVIEW) or self.tesserae
+        if self.joints is not None:
+            self.joints.visible = joints
+        for layer in (self.tesserae, self._present(PREVIEW)):
+            if layer is not None:
+                layer.contour = 2 if outlines else 0
+                layer.opacity = 0.9 if outlines else 0.5
+                layer.visible = tesserae and layer is seen
+
+    def preview(self, tuning: Tuning) -> None:
+        """Show the view as it would be with other sliders."""
+        base = self.tesserae
+        if base is not None:
+            self._wanted = tuning
+            record, box = self.record, view_box(base)
+            self._previewer.ask(lambda: preview(record, box, tuning))
+
+    def end_preview(self) -> None:
+        """Take the preview away and show the stored tesserae."""
+        self._wanted = None
+        self._previewer.forget()
+        layer = self._present(PREVIEW)
+        self.layers.pop(PREVIEW, None)
+        if layer is not None:
+            self._viewer.layers.remove(layer)
+            if self.tesserae is not None:
+                self.tesserae.visible = self._look[1]
+
+    def remove(self) -> None:
+        """Take all layers out of the viewer."""
+        self.close()
+        for kind in list(self.layers):
+            layer = self._present(kind)
+            if layer is not None:
+                self._viewer.layers.remove(layer)
+
+    def close(self) -> None:
+        """Stop following the record; the layers stay."""
+        self._closed = True
+        self._adding = []
+        self._timer.stop()
+        self._previewer.close()
+        self._reader.shutdown(wait=True, cancel_futures=True)
+
+    def _standing(self, layer: Layer) -> Layer | None:
+        """A layer that a reader has added for the same record, given the live data."""
+        for other in self._viewer.layers:
+            if type(other) is type(layer) and other.metadata.get(RECORD) == layer.metadata.get(RECORD):
+                other.data = layer.data_raw if hasattr(layer, "data_raw") else layer.data
+                return other
+        return None
+
+    def _add_next(self) -> None:
+        """Add one layer, and the next one when the viewer has breathed."""
+        if self._closed or not self._adding:
+            return
+        self._viewer.add_layer(self._adding.pop(0))
+        joints, tesserae, outlines = self._look
+        self.look(joints=joints, tesserae=tesserae, outlines=outlines)
+        QTimer.singleShot(0, self._add_next)
+
+    def _present(self, kind: str) -> Any:
+        layer = self.layers.get(kind)
+        return layer if layer is not None and layer in self._viewer.layers else None
+
+    def _previewed(self, answer: tuple[Tuning, Box, NDArray[Any]]) -> None:
+        tuning, box, labels = answer
+        base = self.tesserae
+        if tuning != self._wanted or base is None:
+            return
+        linear = base._transforms["data2physical"].linear_matrix[-2:, -2:]
+        place = np.asarray(base.translate[-2:]) + linear @ np.array([box.y0, box.x0])
+        layer = self._present(PREVIEW)
+        if layer is None:
+            layer = Labels(labels, name=f"{base.name} (preview)", translate=place, **_like(base))
+            layer.contour = base.contour
+            self.layers[PREVIEW] = self._viewer.add_layer(layer)
+            self._viewer.layers.selection.active = base
+        else:
+            layer.data = labels
+            layer.translate = place
+        base.visible = False
+        layer.visible = self._look[1]
+
+    def _wake(self) -> None:
+        if not self._timer.isActive() and not self._busy and not self._closed:
+            self._timer.start()
+
+    def _begin(self) -> None:
+        dirty = {kind: boxes for kind, boxes in self._dirty.items() if boxes}
+        settle, self._settling = self._settling, False
+        if dirty or settle:
+            self._dirty = {kind: [] for kind in self._pyramids}
+            self._busy = True
+            self._reader.submit(self._work, dirty, settle)
+
+    def _work(self, dirty: dict[str, list[Box]], settle: bool) -> None:
+        try:
+            for kind, pyramid in self._pyramids.items():
+                if settle:
+                    pyramid.renew()
+                elif kind in dirty:
+                    pyramid.update(dirty[kind])
+        finally:
+            self._read.emit(tuple(self._pyramids) if settle else tuple(dirty))
+
+    def _refresh(self, kinds: tuple[str, ...]) -> None:
+        self._busy = False
+        if self._closed:
+            return
+        for kind in kinds:
+            layer = self._present(kind)
+            if layer is not None and layer.visible:
+                layer.refresh(extent=False)
+        if self.busy:
+            self._timer.start()
+        self.shown.emit()
+
+
+def _like(base: Labels) -> dict[str, Any]:
+    """Keywords of a flat layer that lies and looks like the largest level of `base`."""
+    return {
+        "scale": base.scale[-2:],
+        "units": base.units[-2:],
+        "rotate": base.rotate,
+        "shear": base.shear,
+        "affine": base.affine,
+        "opacity": base.opacity,
+        "metadata": {RECORD: base.metadata.get(RECORD)},
+    }

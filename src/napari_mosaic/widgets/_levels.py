@@ -1,0 +1,184 @@
+"""Levels of a pyramid as napari reads them: blocks kept in memory, renewed away from the main thread.
+
+One decision: napari slices on the main thread, so what it asks for should be in memory before it asks.
+Finished parts of a running record are read by a worker and put into the blocks, the smaller levels from
+the same pixels, because the record makes its own smaller levels later; only then is the layer told.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.tiling import Box, Lattice
+
+BLOCK = 512
+"""Side of a block in pixels."""
+
+BUDGET = 192 * 2**20
+"""Bytes of blocks that one level keeps."""
+
+Reader = Callable[[Box], NDArray[Any]]
+
+
+class CachedLevel:
+    """One level as an array that napari can slice: `(h, w)` or `(h, w, 3)`.
+
+    Reading a part that is not in memory reads it from `read`, so every user of the layer's data sees
+    true pixels; `put` and `forget` may be called from any thread.
+    """
+
+    def __init__(self, read: Reader, shape: Sequence[int], dtype: Any, budget: int = BUDGET) -> None:
+        self.shape = tuple(int(side) for side in shape)
+        self.dtype = np.dtype(dtype)
+        self.ndim = len(self.shape)
+        self.size = int(np.prod(self.shape, dtype=np.int64))
+        self._read = read
+        self._lattice = Lattice(shape=(self.shape[0], self.shape[1]), core=BLOCK)
+        self._blocks: OrderedDict[tuple[int, int], NDArray[Any]] = OrderedDict()
+        self._most = max(16, budget // (BLOCK * BLOCK * self.dtype.itemsize * (3 if self.ndim == 3 else 1)))
+        self._lock = threading.Lock()
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        parts = key if isinstance(key, tuple) else (key,)
+        parts = tuple(part for part in parts if part is not Ellipsis)
+        parts += (slice(None),) * (self.ndim - len(parts))
+        box, rest = _window(parts[:2], self.shape)
+        window = self._gather(box)
+        return np.asarray(window[(*rest, *parts[2:])])
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
+        del copy
+        return np.asarray(self[:, :], dtype=dtype)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def put(self, box: Box, pixels: NDArray[Any]) -> None:
+        """Replace the pixels of `box` in the blocks that are in memory."""
+        for index in self._lattice.overlapping(box):
+            core = self._lattice.tile(index).core
+            part = core.intersect(box)
+            with self._lock:
+                block = self._blocks.get(index)
+                if block is not None:
+                    block[part.within(core)] = pixels[part.within(box)]
+
+    def forget(self, box: Box | None = None) -> None:
+        """Drop the blocks that meet `box`, or all: they are read again when they are asked for."""
+        with self._lock:
+            if box is None:
+                self._blocks.clear()
+                return
+            for index in self._lattice.overlapping(box):
+                self._blocks.pop(index, None)
+
+    def renew(self) -> None:
+        """Read all blocks in memory again, on the calling thread."""
+        with self._lock:
+            known = list(self._blocks)
+        for index in known:
+            fresh = np.array(self._read(self._lattice.tile(index).core))
+            with self._lock:
+                self._blocks[index] = fresh
+
+    def warm(self, box: Box) -> None:
+        """Read the blocks of `box` into memory, on the calling thread."""
+        for index in self._lattice.overlapping(box):
+            self._block(index)
+
+    def _gather(self, box: Box) -> NDArray[Any]:
+        window = np.zeros((*box.shape, *self.shape[2:]), self.dtype)
+        for index in self._lattice.overlapping(box):
+            core = self._lattice.tile(index).core
+            part = core.intersect(box)
+            window[part.within(box)] = self._block(index)[part.within(core)]
+        return window
+
+    def _block(self, index: tuple[int, int]) -> NDArray[Any]:
+        with self._lock:
+            block = self._blocks.get(index)
+            if block is not None:
+                self._blocks.move_to_end(index)
+                return block
+        block = np.array(self._read(self._lattice.tile(index).core))
+        with self._lock:
+            self._blocks[index] = block
+            while len(self._blocks) > self._most:
+                self._blocks.popitem(last=False)
+        return block
+
+
+Level = CachedLevel | NDArray[Any]
+
+
+class LivePyramid:
+    """The levels of one array of a record, kept up to date while the record is being written.
+
+    The last level is a plain array that changes in place: napari reads that one only once.
+    """
+
+    def __init__(self, levels: Sequence[Any]) -> None:
+        self._sources = list(levels)
+        self.levels: list[Level] = [
+            CachedLevel(_reader(level), level.shape, level.dtype) for level in self._sources[:-1]
+        ]
+        self._last: NDArray[Any] = np.array(self._sources[-1][:, :])
+        self.levels.append(self._last)
+
+    def update(self, boxes: Sequence[Box]) -> None:
+        """Take over finished boxes of level 0, in all levels; on a worker's thread."""
+        shape = self._sources[0].shape
+        for box in (box.clip((shape[0], shape[1])) for box in boxes):
+            if box.area == 0:
+                continue
+            pixels = np.asarray(self._sources[0][box.slices])
+            for k, level in enumerate(self.levels):
+                step = 2**k
+                small = _coarser(box, step)
+                if small.area == 0:
+                    continue
+                rows, columns = (slice(small[i] * step - box[i], None, step) for i in (0, 1))
+                thin = pixels[rows, columns]
+                if isinstance(level, CachedLevel):
+                    level.put(small, thin)
+                else:
+                    level[small.slices] = thin[: small.shape[0], : small.shape[1]]
+
+    def renew(self) -> None:
+        """Read everything that is in memory again, on a worker's thread: the record is settled now."""
+        for level in self.levels:
+            if isinstance(level, CachedLevel):
+                level.renew()
+        self._last[...] = self._sources[-1][:, :]
+
+
+def _reader(level: Any) -> Reader:
+    return lambda box: np.asarray(level[box.slices])
+
+
+def _coarser(box: Box, step: int) -> Box:
+    """The pixels of a level whose first source pixel lies in `box`."""
+    return Box(*(-(-edge // step) for edge in box))
+
+
+def _window(parts: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Box, tuple[Any, ...]]:
+    """The box that an index touches, and the index within it."""
+    low, high, rest = [0, 0], [0, 0], []
+    for axis, part in enumerate(parts):
+        if isinstance(part, slice):
+            start, stop, step = part.indices(shape[axis])
+            chosen = range(start, stop, step)
+            first, last = (min(chosen), max(chosen) + 1) if len(chosen) else (0, 0)
+            inner: Any = slice(None, None, step)
+        else:
+            first = int(part) % shape[axis]
+            last, inner = first + 1, 0
+        low[axis], high[axis] = first, last
+        rest.append(inner)
+    return Box(low[0], low[1], high[0], high[1]), tuple(rest)

@@ -1,0 +1,478 @@
+"""The main panel: it leads from a photograph to a record.
+
+One decision: every event changes the frozen state and shows the view that follows from it; whatever
+takes longer than a blink is a job. Closing the panel ends its jobs and undoes its connections.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Layer
+from napari.viewer import Viewer
+from qtpy.QtCore import QEvent, QSignalBlocker
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+
+from napari_mosaic.errors import MosaicError
+from napari_mosaic.progress import Progress
+from napari_mosaic.segmentation import SegmentParams
+from napari_mosaic.tiling import Box
+from napari_mosaic.widgets import _places, _runs, _sources
+from napari_mosaic.widgets._face import WIDTH, PanelFace
+from napari_mosaic.widgets._forms import AreaValue, LookValue
+from napari_mosaic.widgets._guard import keep_out_triton
+from napari_mosaic.widgets._jobs import Job, JobFailure, Latest
+from napari_mosaic.widgets._layers import RecordLayers
+from napari_mosaic.widgets._state import (
+    PanelState,
+    RecordFacts,
+    RunFacts,
+    SizeFacts,
+    SourceFacts,
+    Tuning,
+    resolve,
+)
+from napari_mosaic.widgets._style import style_sheet
+from napari_mosaic.widgets._tuning import thresholds
+from napari_mosaic.widgets._viewer import ViewerLink
+
+
+class MosaicPanel(QWidget):
+    """The panel *Mosaic* of a viewer.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer that it works on.
+    params
+        Method, model and device; scale and thresholds come from the panel.
+    """
+
+    def __init__(self, napari_viewer: Viewer, params: SegmentParams | None = None) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.params = params or SegmentParams()
+        self.state = PanelState(busy="Loading the network …")
+        self.face = PanelFace(self)
+        self.job: Job | None = None
+        self.shown: RecordLayers | None = None
+        self._layer: Layer | None = None
+        self._adding = False
+        self._closed = False
+        self._started = 0.0
+        self._link = ViewerLink(napari_viewer, self)
+        self._looker, self._estimator, self._reader, self._warmer = (Latest(self) for _ in range(4))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.face)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self.setMinimumWidth(WIDTH)
+        keep_out_triton()
+        _places.claim_records()
+        _places.offer_samples(self.face.sample_menu, self.open_photograph)
+        _places.offer_formats(self.face.format)
+        self._connect_face()
+        self._connect_answers()
+        self._restyle()
+        self._update()
+        self._warmer.ask(_runs.warm_up)
+        self._begin_with_layers()
+
+    # what a person can do -------------------------------------------------------------------------
+
+    def open_photograph(self, source: str | Path) -> None:
+        """Open a photograph in the background and add it to the viewer."""
+        self._start(lambda: _runs.photograph_steps(str(source)), "Opening the photograph")
+
+    def open_record(self, path: str | Path) -> None:
+        """Open a record with its photograph in the background."""
+        self.choose(None)
+        self._start(lambda: _runs.restore_steps(Path(path)), "Opening the record")
+
+    def choose(self, layer: Layer | None) -> None:
+        """Work on a layer; None for no photograph."""
+        if layer is self._layer or self.job is not None:
+            self._list_layers()
+            return
+        self._leave_record()
+        self._layer = layer
+        self._list_layers()
+        if layer is None:
+            self._set(source=None, size=SizeFacts(), place=None, estimate=None)
+            return
+        self._look_at(layer, _sources.default_place(layer))
+        self._resume()
+
+    def set_place(self, path: str | Path) -> None:
+        """Keep the record there, or go on with the one that is there."""
+        path = Path(path)
+        if not path.name.endswith(".mosaic.zarr"):
+            path = path.with_name(f"{path.name}.mosaic.zarr")
+        self._leave_record()
+        self._set(place=path)
+        self._resume()
+
+    def find_in_view(self) -> None:
+        """Find tesserae in what the canvas shows, the middle first."""
+        if self._layer is not None:
+            box = _sources.view_box(self._layer)
+            self._find("Finding in view", only=box, focus=_middle(box))
+
+    def find_all(self) -> None:
+        """Find tesserae everywhere, the middle of the view first."""
+        if self._layer is not None:
+            self._find("Finding everywhere", focus=_middle(_sources.view_box(self._layer)))
+
+    def cancel(self) -> None:
+        """End the run; what is finished stays."""
+        if self.job is not None and self.state.run is not None:
+            self.job.cancel()
+            self._set(run=replace(self.state.run, stopping=True))
+
+    def tune(self, tuning: Tuning) -> None:
+        """Move the sliders and preview the view."""
+        self.face.tuning_form.set_value(tuning)
+        self._set(tuning=tuning)
+        if tuning != self.state.applied:
+            self._preview()
+        elif self.shown is not None:
+            self.shown.end_preview()
+
+    def apply_to_all(self) -> None:
+        """Redo all tesserae of the record as the sliders say."""
+        record, tuning = self.state.record, self.state.tuning
+        if record is not None:
+            self._start(lambda: _runs.apply_tuning_steps(record.path, tuning), "Applying to all")
+
+    def save_as(self, path: str | Path, name: str | None = None) -> None:
+        """Export the record to a file."""
+        record = self.state.record
+        if record is not None:
+            self._start(lambda: _runs.export_steps(record.path, name, Path(path)), "Saving a copy")
+
+    def draw_area(self) -> None:
+        """Add a layer to draw an area in, and stay within it."""
+        like = self._layer
+        place = {} if like is None else {"scale": like.scale[-2:], "units": like.units[-2:]}
+        layer = self.viewer.add_shapes(
+            name="area", ndim=2, face_color="transparent", edge_color="#ffd54f", **place
+        )
+        layer.mode = "add_polygon"
+        self.limit(replace(self.face.area_form.value(), include=layer.name))
+
+    def limit(self, areas: AreaValue) -> None:
+        """Work within one drawn layer and leave out another."""
+        self._list_layers()
+        self.face.area_form.set_value(areas)
+        self._set(include=areas.include, exclude=areas.exclude)
+
+    def shutdown(self) -> None:
+        """End jobs, undo connections; the layers stay in the viewer."""
+        if self._closed:
+            return
+        self._closed = True
+        self._link.close()
+        for latest in (self._looker, self._estimator, self._reader, self._warmer):
+            latest.close()
+        if self.job is not None:
+            self.job.abandon()
+            self.job = None
+        if self.shown is not None:
+            self.shown.close()
+
+    # jobs -----------------------------------------------------------------------------------------
+
+    def _start(self, make: Callable[[], Any], title: str) -> None:
+        """Run steps as the panel's one long job."""
+        if self.job is not None:
+            return
+        self._started = time.monotonic()
+        self._set(run=RunFacts(title=title), message="")
+        job = Job(make)
+        job.stepped.connect(self._step)
+        job.returned.connect(self._returned)
+        job.failed.connect(lambda failure: self._stopped(str(failure)))
+        job.cancelled.connect(
+            lambda: self._stopped("Cancelled. What is finished is kept; the next run goes on from there.")
+        )
+        job.ended.connect(self._ended)
+        self.job = job.start()
+
+    def _find(self, title: str, **part: Any) -> None:
+        if self._layer is None or self.state.place is None or self.job is not None:
+            return
+        try:
+            request = _runs.FindRequest(
+                layer=self._layer,
+                place=self.state.place,
+                params=self._params(),
+                region=self._polygons(self.state.include),
+                exclude=self._polygons(self.state.exclude),
+                pixel_mm=self.state.size.pixel_mm if self.state.size.confirmed else None,
+                **part,
+            )
+        except MosaicError as error:
+            self._set(message=str(error))
+            return
+        self._estimator.forget()
+        self._start(lambda: _runs.find_steps(request), title)
+
+    def _step(self, event: Any) -> None:
+        if isinstance(event, Progress):
+            self._progress(event)
+        elif isinstance(event, _runs.Opened):
+            self._show(event)
+        elif isinstance(event, _runs.Restored):
+            self._restore(event)
+        elif isinstance(event, _runs.Saved) and self._layer is not None:
+            self._layer.metadata[_sources.SOURCE] = str(event.path)
+
+    def _progress(self, progress: Progress) -> None:
+        if self.shown is not None:
+            self.shown.note(progress.phase, progress.region)
+        if self.state.run is not None:
+            elapsed = time.monotonic() - self._started
+            self._set(run=self.state.run.after(progress, elapsed))
+
+    def _returned(self, value: Any) -> None:
+        if isinstance(value, RecordFacts):
+            self._take(value)
+        elif isinstance(value, Path):
+            self._set(message=f"Saved {value.name}.")
+
+    def _stopped(self, message: str) -> None:
+        if self.state.record is not None:
+            self._reader.ask(_runs.ask(_runs.read_facts, self.state.record.path))
+        self._set(message=message)
+
+    def _ended(self) -> None:
+        self.job = None
+        if self.shown is not None:
+            self.shown.settle()
+        self._set(run=None)
+        if self.state.source is not None and self.state.estimate is None and not self._looker.busy:
+            self._estimate()
+
+    # answers --------------------------------------------------------------------------------------
+
+    def _looked(self, answer: tuple[SourceFacts, SizeFacts]) -> None:
+        source, size = answer
+        if self.state.size.pixel_mm is None:
+            self._set(size=replace(size, analysis_px=self.state.size.analysis_px))
+        self._set(source=source)
+        self._estimate()
+
+    def _estimate(self) -> None:
+        if self._layer is not None and self.state.place is not None and self.job is None:
+            self._estimator.ask(_runs.ask(_runs.estimate, self._layer, self._params(), self.state.place))
+
+    def _take(self, facts: RecordFacts) -> None:
+        """The record is at rest, as `facts` say."""
+        applied = facts.tuning
+        if self.shown is not None:
+            self.shown.end_preview()
+        self.face.tuning_form.set_value(applied)
+        self._set(record=facts, tuning=applied, applied=applied)
+
+    def _show(self, event: Any) -> None:
+        """Add the layers of a record."""
+        if self.state.size.pixel_mm is None and event.facts.pixel_mm is not None:
+            size = replace(
+                self.state.size, pixel_mm=event.facts.pixel_mm, confirmed=event.facts.pixel_confirmed
+            )
+            self._set(size=size)
+        self._take(event.facts)
+        if self.shown is not None:
+            return
+        self.shown = RecordLayers(self.viewer, event, self)
+        self.shown.failed.connect(self._complain)
+        self._look(self.face.look_form.value())
+
+    def _restore(self, event: Any) -> None:
+        """Add a photograph; of a record, its layers follow."""
+        if event.photograph is None:
+            self._set(message=event.message)
+            return
+        data, meta, _ = event.photograph
+        self._adding = True
+        layer = self.viewer.add_image(data, **meta)
+        self._adding = False
+        self._leave_record()
+        self._layer = layer
+        self._list_layers()
+        self._look_at(layer, event.record or _sources.default_place(layer))
+
+    def _look_at(self, layer: Layer, place: Path) -> None:
+        facts = SourceFacts(name=layer.name, shape=_sources.plane_shape(layer))
+        self._estimator.forget()
+        self._set(source=facts, size=SizeFacts(), place=place, estimate=None, message="", view_share=1.0)
+        self._looker.ask(_runs.ask(_runs.look_at, layer))
+
+    def _resume(self) -> None:
+        """Show the record that is already at the place."""
+        layer, place = self._layer, self.state.place
+        if layer is not None and place is not None and _places.is_record(place):
+            self._start(lambda: _runs.open_steps(place, layer), "Opening the record")
+
+    def _preview(self) -> None:
+        if self.shown is not None and self.job is None:
+            self.shown.preview(self.state.tuning)
+
+    def _leave_record(self) -> None:
+        """Stop following the record that is shown; its layers go."""
+        if self.shown is not None:
+            self.shown.remove()
+            self.shown = None
+        self._set(record=None, tuning=Tuning(), applied=Tuning())
+
+    # forms ----------------------------------------------------------------------------------------
+
+    def _resize(self, size: SizeFacts) -> None:
+        again = size.analysis_px != self.state.size.analysis_px
+        self._set(size=size)
+        if again:
+            self._estimate()
+
+    def _params(self) -> SegmentParams:
+        size, estimate, rules = self.state.size, self.state.estimate, thresholds(self.state.tuning)
+        scale: Any = self.params.scale
+        if size.analysis_px and estimate is not None and estimate.stone_px and self.state.record is None:
+            scale = size.analysis_px / estimate.stone_px
+        return replace(self.params, scale=scale, **rules)
+
+    def _look(self, look: LookValue) -> None:
+        if self.shown is not None:
+            self.shown.look(joints=look.joints, tesserae=look.tesserae, outlines=look.outlines)
+
+    def _polygons(self, name: str) -> Any:
+        if not name or self._layer is None or name not in self.viewer.layers:
+            return None
+        return _sources.polygons(self.viewer.layers[name], self._layer)
+
+    def _ask_export(self) -> None:
+        name, record = self.face.format.currentData(), self.state.record
+        path = _places.ask_export(self, name, record.path) if record is not None else ""
+        if path:
+            self.save_as(path, name)
+
+    # the viewer -----------------------------------------------------------------------------------
+
+    def _begin_with_layers(self) -> None:
+        self._list_layers()
+        photographs = self._link.photographs()
+        selected = [layer for layer in photographs if layer in self.viewer.layers.selection]
+        if photographs:
+            self.choose((selected or photographs)[0])
+
+    def _added(self, layer: Layer) -> None:
+        if not self._adding and self._layer is None and _sources.is_photograph(layer):
+            self.choose(layer)
+
+    def _removed(self, layer: Layer) -> None:
+        if layer is self._layer:
+            self.cancel()
+            self._layer = None
+            self._leave_record()
+            self._set(source=None, size=SizeFacts(), place=None, estimate=None)
+
+    def _list_layers(self) -> None:
+        box = self.face.photograph
+        with QSignalBlocker(box):
+            box.clear()
+            for layer in self._link.photographs():
+                box.addItem(layer.name, layer)
+            index = next((i for i in range(box.count()) if box.itemData(i) is self._layer), -1)
+            box.setCurrentIndex(index)
+            box.setPlaceholderText("choose a layer" if box.count() else "no photograph yet")
+        self.face.area_form.set_choices(self._link.drawings())
+
+    def _moved(self) -> None:
+        if self._layer is None or self._layer not in self.viewer.layers:
+            return
+        height, width = _sources.plane_shape(self._layer)
+        self._set(view_share=max(_sources.view_box(self._layer).area / (height * width), 1e-6))
+        if self.state.tuning != self.state.applied:
+            self._preview()
+
+    # the frame ------------------------------------------------------------------------------------
+
+    def event(self, event: QEvent) -> bool:
+        """Shut down before the widget is deleted, whoever deletes it."""
+        if event.type() in (QEvent.Type.DeferredDelete, QEvent.Type.Close):
+            self.shutdown()
+        return bool(super().event(event))
+
+    def _connect_face(self) -> None:
+        face = self.face
+        for button, slot in (
+            (face.open_image, lambda: _chosen(_places.ask_image(self), self.open_photograph)),
+            (face.open_record, lambda: _chosen(_places.ask_record(self), self.open_record)),
+            (face.change_place, lambda: _chosen(_places.ask_place(self, self.state.place), self.set_place)),
+            (face.find_view, self.find_in_view),
+            (face.find_all, self.find_all),
+            (face.cancel, self.cancel),
+            (face.apply_all, self.apply_to_all),
+            (face.reset, lambda: self.tune(self.state.applied)),
+            (face.save, self._ask_export),
+        ):
+            button.clicked.connect(_without_argument(slot))
+        face.photograph.activated.connect(lambda index: self.choose(face.photograph.itemData(index)))
+        face.size_form.changed.connect(self._resize)
+        face.area_form.changed.connect(self.limit)
+        face.area_form.drawn.connect(self.draw_area)
+        face.look_form.changed.connect(self._look)
+        face.tuning_form.changed.connect(self.tune)
+
+    def _connect_answers(self) -> None:
+        link = self._link
+        for signal, slot in (
+            (link.listed, self._list_layers),
+            (link.added, self._added),
+            (link.removed, self._removed),
+            (link.moved, self._moved),
+            (link.restyled, self._restyle),
+            (self._looker.answered, self._looked),
+            (self._estimator.answered, lambda facts: self._set(estimate=facts)),
+            (self._reader.answered, self._take),
+            (self._warmer.answered, lambda _: self._set(busy="")),
+        ):
+            signal.connect(slot)
+        for latest in (self._looker, self._estimator, self._reader, self._warmer):
+            latest.failed.connect(self._complain)
+
+    def _complain(self, failure: JobFailure) -> None:
+        self._set(message=str(failure))
+
+    def _restyle(self) -> None:
+        self.face.setStyleSheet(style_sheet(self.viewer.theme))
+
+    def _set(self, **changes: Any) -> None:
+        self.state = replace(self.state, **changes)
+        self._update()
+
+    def _update(self) -> None:
+        if not self._closed:
+            self.face.size_form.set_value(self.state.size)
+            self.face.apply(resolve(self.state))
+
+
+def _middle(box: Box) -> tuple[float, float]:
+    return (box.y0 + box.y1) / 2, (box.x0 + box.x1) / 2
+
+
+def _chosen(path: str, use: Callable[[str], None]) -> None:
+    if path:
+        use(path)
+
+
+def _without_argument(slot: Callable[[], Any]) -> Callable[..., None]:
+    """Qt passes `checked` to slots that take anything."""
+
+    def call(*_: Any) -> None:
+        slot()
+
+    return call

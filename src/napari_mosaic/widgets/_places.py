@@ -1,0 +1,74 @@
+"""Files, folders, samples and formats to choose from.
+
+One decision: every dialog is here, so the panel itself can be driven without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from qtpy.QtWidgets import QComboBox, QFileDialog, QMenu, QWidget
+
+from napari_mosaic.export import FORMATS
+from napari_mosaic.image.samples import SAMPLES
+
+PLUGIN = "napari-mosaic"
+PATTERN = "*.mosaic.zarr/"
+_KINDS = "Images (*.tif *.tiff *.btf *.png *.jpg *.jpeg *.webp *.bmp *.jp2 *.vrt *.dzi *.json);;All files (*)"
+
+
+def claim_records() -> None:
+    """Make this plugin the preferred reader of its own records, unless a person chose another.
+
+    Any plugin may read folders; without a preference napari asks at each record that is dropped.
+    """
+    from napari.settings import get_settings
+
+    plugins = get_settings().plugins
+    if not any("mosaic.zarr" in pattern for pattern in plugins.extension2reader):
+        plugins.extension2reader = {**plugins.extension2reader, PATTERN: PLUGIN}
+
+
+def is_record(path: Path) -> bool:
+    """Whether there is a mosaic record at a place."""
+    return (path / "mosaic.json").is_file()
+
+
+def offer_samples(menu: QMenu, chosen: Callable[[str], None]) -> None:
+    """Fill a menu with the samples."""
+    for name, sample in SAMPLES.items():
+        action = menu.addAction(sample.title)
+        action.triggered.connect(lambda _=False, name=name: chosen(f"sample:{name}"))
+
+
+def offer_formats(box: QComboBox) -> None:
+    """Fill a box with the formats that a record can be exported to."""
+    for name in sorted(FORMATS, key=lambda name: name != "csv"):
+        box.addItem(f"{name}: {FORMATS[name].help}", name)
+
+
+def ask_image(parent: QWidget) -> str:
+    """A photograph to open; empty if none was chosen."""
+    return str(QFileDialog.getOpenFileName(parent, "Open a photograph", "", _KINDS)[0])
+
+
+def ask_record(parent: QWidget) -> str:
+    """A record to open; empty if none was chosen."""
+    return str(QFileDialog.getExistingDirectory(parent, "Open a mosaic record (NAME.mosaic.zarr)"))
+
+
+def ask_place(parent: QWidget, place: Path | None) -> str:
+    """A place for a new record; empty if none was chosen."""
+    start = str(place) if place is not None else "mosaic.mosaic.zarr"
+    return str(
+        QFileDialog.getSaveFileName(parent, "Keep the record as", start, "Mosaic record (*.mosaic.zarr)")[0]
+    )
+
+
+def ask_export(parent: QWidget, name: str, record: Path) -> str:
+    """A file to export to; empty if none was chosen."""
+    format_ = FORMATS[name]
+    start = record.with_name(record.name.removesuffix(".mosaic.zarr") + format_.suffixes[0])
+    kinds = f"{format_.help} ({' '.join(f'*{suffix}' for suffix in format_.suffixes)})"
+    return str(QFileDialog.getSaveFileName(parent, "Save a copy as", str(start), kinds)[0])

@@ -1,0 +1,267 @@
+"""What the panel's jobs do, as generators without widgets: survey, find, apply, preview, save.
+
+One decision: a job opens its own photograph and its own view of the record, and hands over values, so
+nothing that lives on the main thread is used by two threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_mosaic.errors import InputError, MosaicError
+from napari_mosaic.export import export_record_steps
+from napari_mosaic.image import MosaicImage, open_image, open_image_steps
+from napari_mosaic.progress import Progress
+from napari_mosaic.record import Record, open_record
+from napari_mosaic.segmentation import (
+    SegmentParams,
+    apply_steps,
+    estimate_run,
+    segment_steps,
+)
+from napari_mosaic.tesserae import Flag
+from napari_mosaic.tiling import Box
+from napari_mosaic.widgets._layers import Opened, make_layers
+from napari_mosaic.widgets._sources import (
+    PLACE,
+    LayerData,
+    location_of,
+    open_layer,
+    photograph_data,
+)
+from napari_mosaic.widgets._state import EstimateFacts, RecordFacts, SizeFacts, SourceFacts, Tuning
+from napari_mosaic.widgets._tuning import tessera_params, tuning_of
+
+SAVED_PX = 1_000_000_000
+"""Most pixels of a layer without a file that are saved beside its record."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindRequest:
+    """One run: what to segment, where the record goes, and which part of it (source px)."""
+
+    layer: Any
+    place: Path
+    params: SegmentParams = field(default_factory=SegmentParams)
+    region: Any = None
+    exclude: Any = None
+    pixel_mm: float | None = None
+    only: Box | None = None
+    focus: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A record with the photograph that it was made from, or the sentence why that is not there."""
+
+    photograph: LayerData | None
+    record: Path | None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A layer without a file was saved there."""
+
+    path: Path
+
+
+Steps = Generator[Any, None, Any]
+
+
+def look_at(layer: Any) -> tuple[SourceFacts, SizeFacts]:
+    """What is known of a layer's photograph."""
+    with open_layer(layer) as image:
+        size = image.pixel_size
+        facts = SourceFacts(name=layer.name, shape=image.shape, location=location_of(layer))
+        if size is None:
+            return facts, SizeFacts()
+        return facts, SizeFacts(pixel_mm=size.mm, confirmed=size.confirmed, origin=size.origin)
+
+
+def estimate(layer: Any, params: SegmentParams, place: Path) -> EstimateFacts:
+    """What a run over the whole of a layer would cost."""
+    with open_layer(layer) as image:
+        found = estimate_run(image, params, output=place)
+    stone = None if found.tessera_px is None else found.tessera_px / found.factor
+    return EstimateFacts(seconds=found.seconds, disk=found.bytes_on_disk, stone_px=stone, factor=found.factor)
+
+
+def find_steps(request: FindRequest) -> Steps:
+    """Segment; yields `Progress`, once `Saved` where the layer had no file, and `Opened`. Returns facts."""
+    yield Progress(phase="Opening the photograph", done=0, total=0)
+    with (yield from _photograph(request)) as image:
+        steps = segment_steps(
+            image,
+            request.place,
+            params=request.params,
+            resume=request.place.exists(),
+            region=request.region,
+            exclude=request.exclude,
+            pixel_mm=request.pixel_mm,
+            only=request.only,
+            focus=request.focus,
+        )
+        return (yield from _shown(steps, request.place, request.layer))
+
+
+def apply_tuning_steps(path: Path, tuning: Tuning) -> Steps:
+    """Redo the tesserae of a record with other sliders; yields `Progress`, returns facts."""
+    with open_record(path) as record:
+        params = tessera_params(tuning, record.plan.tesserae)
+        steps = apply_steps(record, params)
+    try:
+        finished = yield from steps
+    finally:
+        steps.close()
+    finished.close()
+    return read_facts(path)
+
+
+def open_steps(path: Path, photograph: Any = None) -> Steps:
+    """Open a record to look at; yields `Opened`, returns facts."""
+    record = open_record(path)
+    facts = record_facts(record)
+    yield make_layers(record, facts, photograph)
+    return facts
+
+
+def photograph_steps(source: str) -> Steps:
+    """Open a photograph; yields `Progress` and `Restored` without a record."""
+    image = yield from open_image_steps(source)
+    yield Restored(photograph_data(image), None)
+
+
+def restore_steps(path: Path) -> Steps:
+    """Open a record and its photograph; yields `Restored`, then `Opened`; returns facts."""
+    yield Progress(phase="Opening the photograph", done=0, total=0)
+    yield restore(path)
+    return (yield from open_steps(path))
+
+
+def export_steps(path: Path, name: str | None, target: Path) -> Steps:
+    """Export a record; yields `Progress`, returns the file. The dialog has asked about replacing."""
+    with open_record(path) as record:
+        return (yield from export_record_steps(record, name, target, overwrite=True))
+
+
+def restore(path: Path) -> Restored:
+    """The photograph of a record, ready to be added, for a viewer that does not show it yet."""
+    with open_record(path) as record:
+        try:
+            data, meta, kind = photograph_data(record.open_source())
+        except MosaicError as error:
+            return Restored(None, path, str(error))
+    meta["metadata"][PLACE] = str(path)
+    return Restored((data, meta, kind), path)
+
+
+def read_facts(path: Path) -> RecordFacts:
+    """What a record holds."""
+    with open_record(path) as record:
+        return record_facts(record)
+
+
+def record_facts(record: Record) -> RecordFacts:
+    """What an open record holds."""
+    table = record.table(["area", "flags"])
+    areas, flags = table["area"].to_numpy(), table["flags"].to_numpy()
+    done = record.ledger.done("tesserae")
+    size = record.pixel_size
+    return RecordFacts(
+        path=record.path,
+        count=len(areas),
+        complete=record.complete,
+        factor=record.plan.factor,
+        median_area=float(np.median(areas)) if len(areas) else None,
+        covered_px=float(sum(record.plan.shards.tile(index).core.area for index in done)),
+        flagged=int(np.count_nonzero(flags & int(Flag.OVERSIZED))),
+        pixel_mm=None if size is None else size.mm,
+        pixel_confirmed=size is not None and size.confirmed,
+        tuning=tuning_of(record),
+    )
+
+
+def warm_up() -> None:
+    """Import what the first run needs: it takes seconds, and is better done while a person looks around."""
+    import importlib
+
+    from napari.layers import Labels
+
+    Labels(np.zeros((8, 8), np.uint32))
+    for module in ("napari_mosaic._flood", "napari_mosaic.grout"):
+        try:
+            importlib.import_module(module)
+        except ImportError:  # the run itself will say what is missing
+            continue
+
+
+def _photograph(request: FindRequest) -> Generator[Any, None, MosaicImage]:
+    """The photograph to segment, saved beside the record first where it is in memory only."""
+    image = open_layer(request.layer)
+    if image.source.location:
+        return image
+    if image.shape[0] * image.shape[1] > SAVED_PX:
+        image.close()
+        raise InputError(
+            f"The layer “{request.layer.name}” has no file and is too large to save beside the record; "
+            "save it as a TIFF and open that."
+        )
+    with image:
+        yield Progress(phase="Saving the photograph", done=0, total=0)
+        path = _save(image, request.place)
+    yield Saved(path)
+    return open_image(path)
+
+
+def _save(image: MosaicImage, place: Path) -> Path:
+    import tifffile
+
+    place.parent.mkdir(parents=True, exist_ok=True)
+    stem = place.name.removesuffix(".mosaic.zarr")
+    path, number = place.with_name(f"{stem}.tif"), 1
+    while path.exists():
+        number += 1
+        path = place.with_name(f"{stem} {number}.tif")
+    pixels = image.read(Box(0, 0, *image.shape))
+    tifffile.imwrite(path, pixels, photometric="rgb", tile=(512, 512), compression="zlib", metadata=None)
+    return path
+
+
+def _shown(steps: Generator[Progress, None, Record], path: Path, layer: Any) -> Steps:
+    """Pass steps on, and open the record for looking as soon as there is something in it."""
+    opened = False
+    try:
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                stop.value.close()
+                break
+            if not opened and progress.region is not None:
+                opened = True
+                yield from _opened(path, layer)
+            yield progress
+    finally:
+        steps.close()
+    if not opened:
+        yield from _opened(path, layer)
+    return read_facts(path)
+
+
+def _opened(path: Path, layer: Any) -> Steps:
+    record = open_record(path)
+    yield make_layers(record, record_facts(record), layer)
+
+
+def ask(function: Callable[..., Any], *args: Any) -> Callable[[], Any]:
+    """A call to make later, for `Latest.ask`."""
+    return lambda: function(*args)
+
+
+__all__ = ["FindRequest", "Opened", "Restored", "Saved", "find_steps"]

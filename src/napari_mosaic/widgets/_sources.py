@@ -1,0 +1,149 @@
+"""From layers to photographs and back: what a layer shows, and where it is.
+
+One decision: a layer that we added carries the location of its photograph in its metadata; any other
+layer is opened as it is, from its own file where it has one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Layer, Shapes
+from numpy.typing import NDArray
+
+from napari_mosaic.errors import InputError
+from napari_mosaic.image import MosaicImage, open_image
+from napari_mosaic.tiling import Box
+from napari_mosaic.widgets._levels import CachedLevel
+
+SOURCE = "mosaic_source"
+"""Key of a layer's metadata: where its photograph is."""
+
+RECORD = "mosaic_record"
+"""Key of a layer's metadata: the record that it shows."""
+
+PLACE = "mosaic_place"
+"""Key of a photograph's metadata: the record that it was opened with."""
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+def photograph_data(image: MosaicImage) -> LayerData:
+    """A photograph as layer data for napari: all levels, read where they are looked at."""
+    pixel = image.pixel_size.mm if image.pixel_size is not None else 1.0
+    unit = "mm" if image.pixel_size is not None else "pixel"
+    levels = [
+        CachedLevel(_reader(image, k), (*shape, 3), np.uint8) for k, shape in enumerate(image.level_shapes)
+    ]
+    meta = {
+        "name": image.name,
+        "rgb": True,
+        "multiscale": len(levels) > 1,
+        "scale": (pixel, pixel),
+        "units": (unit, unit),
+        "metadata": {SOURCE: image.source.location},
+    }
+    return (levels if len(levels) > 1 else image.read(Box(0, 0, *image.shape))), meta, "image"
+
+
+def _reader(image: MosaicImage, level: int) -> Any:
+    return lambda box: image.read(box, level)
+
+
+def is_photograph(layer: Layer) -> bool:
+    """Whether a layer can be a photograph: a flat image that is no map of ours."""
+    return isinstance(layer, Image) and layer.ndim == 2 and RECORD not in layer.metadata
+
+
+def plane_shape(layer: Layer) -> tuple[int, int]:
+    """Height and width of a layer's picture."""
+    data = layer.data[0] if layer.multiscale else layer.data
+    return int(data.shape[0]), int(data.shape[1])
+
+
+def location_of(layer: Layer) -> str:
+    """Path or address of a layer's photograph; empty where it is in memory only."""
+    known = layer.metadata.get(SOURCE)
+    if known:
+        return str(known)
+    path = getattr(layer.source, "path", None)
+    return str(path) if path and Path(path).exists() else ""
+
+
+def open_layer(layer: Layer) -> MosaicImage:
+    """The photograph of a layer; for a worker's thread, because opening may decode."""
+    known = layer.metadata.get(SOURCE)
+    return open_image(known or layer)
+
+
+def default_place(layer: Layer) -> Path:
+    """Where the record of a layer goes: beside its file, else into a folder of the user."""
+    if PLACE in layer.metadata:
+        return Path(layer.metadata[PLACE])
+    location = location_of(layer)
+    stem = Path(location.rstrip("/")).stem if location and "://" not in location else layer.name
+    name = "".join(c if c.isalnum() or c in " ._-" else "_" for c in stem.removeprefix("sample:")).strip()
+    if location and Path(location).exists():
+        return Path(location).absolute().parent / f"{name}.mosaic.zarr"
+    return Path.home() / "mosaics" / f"{name or 'mosaic'}.mosaic.zarr"
+
+
+def view_box(layer: Layer) -> Box:
+    """The part of a layer that the canvas shows, in pixels of its largest level."""
+    shape = plane_shape(layer)
+    factors = layer.downsample_factors[layer.data_level] if layer.multiscale else np.ones(2)
+    (y0, x0), (y1, x1) = layer.corner_pixels[:, -2:] * np.asarray(factors)[-2:]
+    one = np.asarray(factors)[-2:]
+    box = Box(int(y0), int(x0), int(np.ceil(y1 + one[0])), int(np.ceil(x1 + one[1]))).clip(shape)
+    return box if box.area else Box(0, 0, *shape)
+
+
+def placement(layer: Layer, factor: float) -> dict[str, Any]:
+    """Where a working grid of `factor` px per source px lies, for a layer over the same picture."""
+    scale = np.asarray(layer.scale, dtype=float)[-2:]
+    half = 0.5 / factor - 0.5
+    linear = layer._transforms["data2physical"].linear_matrix[-2:, -2:]
+    translate = np.asarray(layer.translate, dtype=float)[-2:] + linear @ np.array([half, half])
+    return {
+        "scale": tuple(scale / factor),
+        "translate": tuple(translate),
+        "rotate": layer.rotate,
+        "shear": layer.shear,
+        "affine": layer.affine,
+        "units": tuple(layer.units)[-2:],
+    }
+
+
+def polygons(shapes: Shapes, photograph: Layer) -> Any:
+    """The areas of a Shapes layer as polygons `(x, y)` in source pixels.
+
+    Raises
+    ------
+    InputError
+        If the layer holds no area.
+    """
+    import shapely
+
+    parts = []
+    for outline, kind in zip(shapes.data, shapes.shape_type, strict=True):
+        corners = _outline(np.asarray(outline), kind)
+        if len(corners) >= 3:
+            points = [photograph.world_to_data(shapes.data_to_world(point)) for point in corners]
+            parts.append(shapely.Polygon([(x + 0.5, y + 0.5) for y, x in points]).buffer(0))
+    area = shapely.union_all(parts)
+    if area.is_empty:
+        raise InputError(f"The layer “{shapes.name}” holds no area; draw a polygon in it or choose another.")
+    return area
+
+
+def _outline(corners: NDArray[Any], kind: str) -> NDArray[Any]:
+    if kind in ("line", "path"):
+        return corners[:0]
+    if kind != "ellipse":
+        return corners
+    centre = corners.mean(axis=0)
+    one, other = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
+    turn = np.linspace(0, 2 * np.pi, 64, endpoint=False)[:, None]
+    return np.asarray(centre + np.cos(turn) * one + np.sin(turn) * other)

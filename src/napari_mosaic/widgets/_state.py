@@ -1,0 +1,388 @@
+"""What the panel knows and what it therefore shows, without any widget.
+
+One decision: everything that happens changes one frozen `PanelState`; `resolve` turns it into a frozen
+`PanelView`, and the widgets only ever apply the difference of two views. What a button does and why it
+is off can so be tested without a window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from napari_mosaic.progress import Progress
+
+Mark = Literal["done", "next", "later"]
+STEPS = ("Open", "Size", "Area", "Find", "Check", "Measure", "Deliver")
+OPEN, SIZE, AREA, FIND, CHECK, MEASURE, DELIVER = range(7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """What the two sliders say."""
+
+    threshold: float = 0.5
+    min_area: int = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFacts:
+    """The photograph that is worked on; `shape` in pixels, `location` empty for a layer without a file."""
+
+    name: str
+    shape: tuple[int, int]
+    location: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeFacts:
+    """Size of a source pixel in mm, and whether a person vouches for it; analysis size in px per tessera."""
+
+    pixel_mm: float | None = None
+    confirmed: bool = False
+    origin: str = ""
+    analysis_px: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimateFacts:
+    """What a run over the whole area would cost; `stone_px` is a tessera's side in the photograph."""
+
+    seconds: float
+    disk: int
+    stone_px: float | None
+    factor: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """A run that is going on."""
+
+    title: str
+    phase: str = ""
+    done: float = 0.0
+    total: float = 0.0
+    unit: str = "MP"
+    elapsed: float = 0.0
+    stopping: bool = False
+
+    def after(self, progress: Progress, elapsed: float) -> RunFacts:
+        """The run after a step."""
+        counted = bool(progress.unit)
+        return replace(
+            self,
+            phase=_sentence(progress.message or progress.phase),
+            done=progress.done if counted else 0.0,
+            total=progress.total if counted else 0.0,
+            unit=progress.unit,
+            elapsed=elapsed,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordFacts:
+    """What is on disk; `median_area` in pixels of the working grid, `covered` in working megapixels."""
+
+    path: Path
+    count: int
+    complete: bool
+    factor: float
+    median_area: float | None = None
+    covered_px: float = 0.0
+    flagged: int = 0
+    pixel_mm: float | None = None
+    pixel_confirmed: bool = False
+    tuning: Tuning = field(default_factory=Tuning)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanelState:
+    """All that the panel knows."""
+
+    source: SourceFacts | None = None
+    size: SizeFacts = field(default_factory=SizeFacts)
+    include: str = ""
+    exclude: str = ""
+    place: Path | None = None
+    estimate: EstimateFacts | None = None
+    view_share: float = 1.0
+    busy: str = ""
+    run: RunFacts | None = None
+    record: RecordFacts | None = None
+    tuning: Tuning = field(default_factory=Tuning)
+    applied: Tuning = field(default_factory=Tuning)
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class StepView:
+    """One step as shown: its mark, what is known, and why it cannot be used (empty when it can)."""
+
+    mark: Mark
+    summary: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ButtonView:
+    """A button as shown; `reason` is the tooltip that says why it is off."""
+
+    enabled: bool
+    text: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanelView:
+    """Everything that the widgets show."""
+
+    steps: tuple[StepView, ...]
+    find_view: ButtonView
+    find_all: ButtonView
+    cancel: ButtonView
+    apply: ButtonView
+    confirm: ButtonView
+    deliver: ButtonView
+    cost: str
+    place: str
+    size_note: str
+    measures: tuple[tuple[str, str], ...]
+    progress: tuple[int, str] | None
+    message: str
+
+
+def resolve(state: PanelState) -> PanelView:
+    """The view of a state."""
+    summaries = (
+        _open(state),
+        _size(state),
+        _area(state),
+        _find(state),
+        _check(state),
+        _measure(state),
+        _deliver(state),
+    )
+    reasons = tuple(_reason(state, step) for step in range(len(STEPS)))
+    upcoming = next_step(state)
+    marks: list[Mark] = [
+        "later" if reasons[i] else ("done" if _is_done(state, i) else "later") for i in range(7)
+    ]
+    if not reasons[upcoming]:
+        marks[upcoming] = "next"
+    return PanelView(
+        steps=tuple(StepView(*parts) for parts in zip(marks, summaries, reasons, strict=True)),
+        cost=_cost(state),
+        place=str(state.place) if state.place is not None else "",
+        size_note=_size_note(state),
+        measures=_measures(state),
+        progress=_progress(state.run),
+        message=state.message,
+        **_buttons(state),
+    )
+
+
+def next_step(state: PanelState) -> int:
+    """The step that a person would take now."""
+    if state.source is None and state.record is None:
+        return OPEN
+    if state.run is not None or state.record is None:
+        return FIND
+    return DELIVER if state.record.complete and state.tuning == state.applied else CHECK
+
+
+def _is_done(state: PanelState, step: int) -> bool:
+    known = state.source is not None or state.record is not None
+    return {
+        OPEN: known,
+        SIZE: known and state.size.confirmed,
+        AREA: known,
+        FIND: state.record is not None and state.record.complete,
+        CHECK: state.record is not None and state.tuning == state.applied,
+        MEASURE: state.record is not None and state.record.count > 0,
+        DELIVER: False,
+    }[step]
+
+
+def _reason(state: PanelState, step: int) -> str:
+    if step == OPEN:
+        return ""
+    if step in (SIZE, AREA, FIND):
+        return "" if state.source is not None else "Open a photograph first."
+    if state.record is None:
+        return "Find tesserae first."
+    if step == DELIVER and state.run is not None:
+        return "Wait for the run to end, or cancel it."
+    return ""
+
+
+def _buttons(state: PanelState) -> dict[str, ButtonView]:
+    find = _reason(state, FIND) or ("A run is going on." if state.run is not None else "")
+    if not find and state.place is None:
+        find = "Choose a place for the record."
+    changed = state.tuning != state.applied
+    apply = _reason(state, CHECK) or ("A run is going on." if state.run is not None else "")
+    if not apply and not changed:
+        apply = "The sliders stand where they were applied."
+    whole = (
+        "Go on with the whole" if state.record is not None and not state.record.complete else "Whole mosaic"
+    )
+    running = state.run is not None
+    stopping = state.run is not None and state.run.stopping
+    return {
+        "find_view": ButtonView(not find, "Find in view", find),
+        "find_all": ButtonView(not find, whole, find),
+        "cancel": ButtonView(running and not stopping, "Stopping …" if stopping else "Cancel"),
+        "apply": ButtonView(not apply, _apply_text(state), apply),
+        "confirm": _confirm(state.size),
+        "deliver": ButtonView(not _reason(state, DELIVER), "Save …", _reason(state, DELIVER)),
+    }
+
+
+def _confirm(size: SizeFacts) -> ButtonView:
+    if size.pixel_mm is None:
+        return ButtonView(False, "Confirm", "Type the pixel size first.")
+    if size.confirmed:
+        return ButtonView(False, "Confirmed", "")
+    return ButtonView(True, "Confirm", "")
+
+
+def _apply_text(state: PanelState) -> str:
+    if state.record is None or state.record.covered_px == 0:
+        return "Apply to all"
+    return f"Apply to all (about {duration(state.record.covered_px / 12e6)})"
+
+
+def _open(state: PanelState) -> str:
+    if state.source is None:
+        if state.record is not None:
+            return f"{state.record.path.name}; its photograph is not in the viewer"
+        return "Open a photograph, a record or a sample"
+    height, width = state.source.shape
+    return f"{width:,} × {height:,} px · {megapixels(height * width)}"
+
+
+def _size(state: PanelState) -> str:
+    if state.size.pixel_mm is None:
+        return "pixel size unknown: lengths in px"
+    unsure = "" if state.size.confirmed else ", not confirmed"
+    return f"{state.size.pixel_mm:.4g} mm per pixel{unsure}"
+
+
+def _size_note(state: PanelState) -> str:
+    estimate = state.estimate
+    if estimate is None or estimate.stone_px is None:
+        return "The size of the stones is measured before the run."
+    analysis = estimate.stone_px * estimate.factor
+    real = ""
+    if state.size.pixel_mm is not None:
+        real = f" ({estimate.stone_px * state.size.pixel_mm:.2g} mm)"
+    return (
+        f"Stones are about {estimate.stone_px:.0f} px{real} in the photograph, analysed at {analysis:.0f} px."
+    )
+
+
+def _area(state: PanelState) -> str:
+    inside = f"within “{state.include}”" if state.include else "whole photograph"
+    return f"{inside}, without “{state.exclude}”" if state.exclude else inside
+
+
+def _find(state: PanelState) -> str:
+    if state.run is not None:
+        return state.run.title
+    if state.record is None:
+        return state.busy or ("ready" if state.source is not None else "")
+    done = "complete" if state.record.complete else "in part"
+    return f"{state.record.count:,} tesserae · {done}"
+
+
+def _check(state: PanelState) -> str:
+    if state.record is None:
+        return ""
+    if state.tuning != state.applied:
+        return "preview of the view, not applied yet"
+    flagged = state.record.flagged
+    return f"{flagged:,} very large ones to look at" if flagged else "look, and tune where needed"
+
+
+def _measure(state: PanelState) -> str:
+    return dict(_measures(state)).get("Tessera, median", "")
+
+
+def _measures(state: PanelState) -> tuple[tuple[str, str], ...]:
+    record = state.record
+    if record is None or record.count == 0 or not record.median_area:
+        return ()
+    side = record.median_area**0.5 / record.factor
+    rows = [("Tesserae", f"{record.count:,}")]
+    mm = state.size.pixel_mm
+    if mm is None:
+        rows.append(("Tessera, median", f"{side:.1f} px"))
+        return tuple(rows)
+    unsure = "" if state.size.confirmed else " (size not confirmed)"
+    rows.append(("Tessera, median", f"{side * mm:.1f} mm{unsure}"))
+    area_mm2 = record.covered_px / record.factor**2 * mm**2
+    rows.append(("Area looked at", f"{area_mm2 / 1e6:.3g} m²"))
+    rows.append(("Density", f"{record.count / (area_mm2 / 1e4):.0f} per dm²"))
+    return tuple(rows)
+
+
+def _deliver(state: PanelState) -> str:
+    if state.record is None:
+        return ""
+    return "saved as it is found; export a copy" if state.record.complete else "what is found so far"
+
+
+def _cost(state: PanelState) -> str:
+    if state.source is None:
+        return ""
+    if state.estimate is None:
+        return state.busy or "Measuring how long it takes …"
+    whole, share = state.estimate, min(1.0, state.view_share)
+    view = duration(max(1.0, whole.seconds * share))
+    return (
+        f"View about {view} · {data_size(whole.disk * share)}\n"
+        f"Whole about {duration(whole.seconds)} · {data_size(whole.disk)}"
+    )
+
+
+def _progress(run: RunFacts | None) -> tuple[int, str] | None:
+    if run is None:
+        return None
+    if run.total <= 0:
+        return (-1, run.phase or "Starting …")
+    share = min(1.0, run.done / run.total)
+    text = f"{run.phase} {run.done:,.1f} of {run.total:,.1f} {run.unit}"
+    if share > 0.02 and run.elapsed > 2:
+        text += f" · {duration(run.elapsed * (1 - share) / share)} left"
+    return (round(share * 1000), text)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def duration(seconds: float) -> str:
+    """A time in words that nobody takes for exact."""
+    if seconds < 1.5:
+        return "1 s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def data_size(count: float) -> str:
+    """Bytes in the unit that fits."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}" if count < 10 * size else f"{count / size:.0f} {unit}"
+    return f"{max(1, round(count / 1e3))} kB"
+
+
+def megapixels(count: float) -> str:
+    """Pixels in the unit that fits."""
+    if count >= 1e9:
+        return f"{count / 1e9:.2f} GP"
+    return f"{count / 1e6:.1f} MP" if count < 1e7 else f"{count / 1e6:.0f} MP"

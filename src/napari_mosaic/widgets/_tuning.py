@@ -1,0 +1,58 @@
+"""From the two sliders to the rules that cut tesserae, and the preview of a view.
+
+One decision: sensitivity is one slider for both of the map's channels: who sees joints sooner sees the
+inside of a stone later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from napari_mosaic.record import Record
+from napari_mosaic.segmentation import preview_tesserae
+from napari_mosaic.tesserae import TesseraParams
+from napari_mosaic.tiling import Box
+from napari_mosaic.widgets._state import Tuning
+
+PREVIEW_PX = 3_000_000
+"""Most pixels of the working grid that a preview covers."""
+
+
+def thresholds(tuning: Tuning) -> dict[str, Any]:
+    """The fields of `TesseraParams` and `SegmentParams` that the sliders set."""
+    return {
+        "threshold": tuning.threshold,
+        "core_threshold": round(1 - tuning.threshold, 4),
+        "min_area": tuning.min_area,
+    }
+
+
+def tessera_params(tuning: Tuning, base: TesseraParams) -> TesseraParams:
+    """The rules of a record with other sliders."""
+    return replace(base, **thresholds(tuning))
+
+
+def tuning_of(record: Record) -> Tuning:
+    """The sliders that a record was made with."""
+    rules = record.plan.tesserae
+    return Tuning(threshold=rules.threshold, min_area=rules.min_area)
+
+
+def preview(record: Record, box: Box, tuning: Tuning) -> tuple[Tuning, Box, NDArray[Any]]:
+    """Tesserae of a box of the working grid, cut down to what is quick, with other sliders."""
+    box = central(box.clip(record.shape), PREVIEW_PX)
+    params = tessera_params(tuning, record.plan.tesserae)
+    return tuning, box, preview_tesserae(record, box, params)
+
+
+def central(box: Box, most: int) -> Box:
+    """The middle of a box, with at most `most` pixels."""
+    if box.area <= most:
+        return box
+    share = (most / box.area) ** 0.5
+    height, width = (max(1, int(side * share)) for side in box.shape)
+    y0, x0 = box.y0 + (box.shape[0] - height) // 2, box.x0 + (box.shape[1] - width) // 2
+    return Box(y0, x0, y0 + height, x0 + width)

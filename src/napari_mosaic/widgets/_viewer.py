@@ -1,0 +1,81 @@
+"""What the panel hears from a viewer.
+
+One decision: all connections to the viewer are made here and undone by `close`, so a panel that goes
+leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.layers import Layer, Shapes
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_mosaic.widgets._sources import is_photograph
+
+CAMERA_MS = 250
+"""How long the camera rests before the view counts as changed."""
+
+
+class ViewerLink(QObject):
+    """Layers, camera and theme of a viewer as signals."""
+
+    listed = Signal()
+    added = Signal(object)
+    removed = Signal(object)
+    moved = Signal()
+    restyled = Signal()
+
+    def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(CAMERA_MS)
+        self._rest.timeout.connect(self.moved)
+        self._pairs = (
+            (viewer.layers.events.inserted, self._inserted),
+            (viewer.layers.events.removed, self._removed),
+            (viewer.layers.events.reordered, self._listed),
+            (viewer.camera.events.center, self._turned),
+            (viewer.camera.events.zoom, self._turned),
+            (viewer.events.theme, self._restyled),
+        )
+        for emitter, slot in self._pairs:
+            emitter.connect(slot)
+
+    def close(self) -> None:
+        """Undo all connections."""
+        self._rest.stop()
+        for emitter, slot in self._pairs:
+            emitter.disconnect(slot)
+        self._pairs = ()
+        for layer in self.viewer.layers:
+            layer.events.name.disconnect(self._listed)
+
+    def photographs(self) -> list[Layer]:
+        """The layers that can be photographs."""
+        return [layer for layer in self.viewer.layers if is_photograph(layer)]
+
+    def drawings(self) -> list[str]:
+        """Names of the layers that can hold areas."""
+        return [layer.name for layer in self.viewer.layers if isinstance(layer, Shapes)]
+
+    def _inserted(self, event: Any) -> None:
+        event.value.events.name.connect(self._listed)
+        self.listed.emit()
+        self.added.emit(event.value)
+
+    def _removed(self, event: Any) -> None:
+        event.value.events.name.disconnect(self._listed)
+        self.removed.emit(event.value)
+        self.listed.emit()
+
+    def _listed(self, _: Any = None) -> None:
+        self.listed.emit()
+
+    def _turned(self, _: Any = None) -> None:
+        self._rest.start()
+
+    def _restyled(self, _: Any = None) -> None:
+        self.restyled.emit()

@@ -1,0 +1,220 @@
+"""The panel is driven on a sample: found, cancelled, tuned, reopened."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_mosaic.progress import Progress
+from napari_mosaic.record import open_record
+from napari_mosaic.widgets import _runs
+from napari_mosaic.widgets._jobs import Job, JobFailure, Latest
+from napari_mosaic.widgets._state import FIND, Tuning
+
+
+def test_a_failure_of_any_kind_arrives_as_one_sentence(qtbot: Any) -> None:
+    def steps() -> Any:
+        yield Progress(phase="x", done=0, total=1)
+        raise RuntimeError("CUDA out of memory")
+
+    job = Job(steps).start()
+    with pytest.raises(JobFailure, match="not enough memory"):
+        job.wait(10)
+
+
+def test_cancelling_closes_the_generator_in_its_own_thread(qtbot: Any) -> None:
+    closed = []
+
+    def steps() -> Any:
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.append(True)
+
+    job = Job(steps)
+    job.stepped.connect(lambda _: job.cancel())
+    with qtbot.waitSignals([job.cancelled, job.ended]):
+        job.start()
+    assert closed
+    assert job.wait(1) is None
+
+
+def test_only_the_newest_question_is_answered(qtbot: Any) -> None:
+    latest, answers = Latest(), []
+    latest.answered.connect(answers.append)
+    for number in range(20):
+        latest.ask(lambda number=number: number)
+    qtbot.waitUntil(lambda: not latest.busy)
+    assert answers == [19]
+
+
+def test_find_tune_apply_and_save(
+    open_panel: Callable[..., Any], viewer: Any, qtbot: Any, settled: Callable[[Any], None], floor: Path
+) -> None:
+    panel = open_panel()
+    panel.open_photograph(floor)
+    settled(panel)
+    qtbot.waitUntil(lambda: panel.state.estimate is not None, timeout=60_000)
+    assert panel.state.place == floor.with_name("floor.mosaic.zarr")
+    assert panel.face.find_view.isEnabled()
+
+    panel.face.find_all.click()
+    settled(panel)
+    assert panel.state.message == ""
+    assert panel.state.record.complete
+    assert [type(layer).__name__ for layer in viewer.layers] == ["Image", "Image", "Labels"]
+    stored = open_record(panel.state.place).tessera_levels[0][:]
+    labels = viewer.layers[2]
+    np.testing.assert_array_equal(np.asarray(labels.data[0]), stored)
+    assert labels.multiscale
+    assert stored.any()
+
+    panel.tune(Tuning(threshold=0.5, min_area=200))
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=30_000)
+    preview = viewer.layers[3].data
+    assert panel.face.apply_all.isEnabled()
+    panel.face.apply_all.click()
+    settled(panel)
+    assert len(viewer.layers) == 3
+    applied = open_record(panel.state.place).tessera_levels[0][:]
+    assert len(np.unique(applied)) < len(np.unique(stored))
+    if preview.shape == applied.shape:
+        np.testing.assert_array_equal(preview, applied)
+    assert panel.state.applied == Tuning(threshold=0.5, min_area=200)
+
+    target = floor.with_name("floor.csv")
+    panel.save_as(target, "csv")
+    settled(panel)
+    assert target.exists()
+
+
+def test_cancel_keeps_what_is_done_and_the_next_run_goes_on(
+    open_panel: Callable[..., Any], viewer: Any, qtbot: Any, settled: Callable[[Any], None], floor: Path
+) -> None:
+    panel = open_panel()
+    panel.open_photograph(floor)
+    settled(panel)
+    panel.find_all()
+    panel.job.stepped.connect(
+        lambda event: panel.cancel() if isinstance(event, Progress) and event.phase == "tesserae" else None
+    )
+    settled(panel)
+    qtbot.waitUntil(lambda: not panel._reader.busy, timeout=30_000)
+    state = open_record(panel.state.place).state()
+    assert state["tesserae"][0] >= 1
+    if "Cancelled" in panel.state.message:
+        assert panel.face.find_all.text() in ("Go on with the whole", "Whole mosaic")
+    panel.find_all()
+    settled(panel)
+    assert panel.state.record.complete
+
+
+def test_find_in_view_computes_no_more_than_is_seen(
+    open_panel: Callable[..., Any], viewer: Any, qtbot: Any, settled: Callable[[Any], None], tmp_path: Path, photograph: Any
+) -> None:
+    panel = open_panel()
+    layer = viewer.add_image(photograph((600, 3300)), name="long", scale=(2, 2), translate=(5, 7))
+    panel.set_place(tmp_path / "long.mosaic.zarr")
+    layer.corner_pixels = np.array([[0, 0], [599, 400]])
+    panel.find_in_view()
+    settled(panel)
+    assert panel.state.record is not None, panel.state.message
+    done, total = open_record(panel.state.place).state()["tesserae"]
+    assert done < total
+    assert not panel.state.record.complete
+    labels = viewer.layers[-1]
+    np.testing.assert_allclose(labels.scale, (2, 2))
+    np.testing.assert_allclose(labels.translate, (5, 7))
+    assert (tmp_path / "long.tif").exists()
+
+
+def test_a_record_comes_back_with_its_photograph(
+    open_panel: Callable[..., Any], viewer: Any, qtbot: Any, settled: Callable[[Any], None], floor: Path
+) -> None:
+    from napari_mosaic.segmentation import SegmentParams, segment
+
+    place = floor.with_name("floor.mosaic.zarr")
+    segment(floor, params=SegmentParams(method="brightness", scale=1.0)).close()
+    viewer.open(str(place), plugin="napari-mosaic")
+    assert [type(layer).__name__ for layer in viewer.layers] == ["Image", "Image", "Labels"]
+    panel = open_panel()
+    settled(panel)
+    assert len(viewer.layers) == 3
+    assert panel.state.record.path == place
+    assert panel.face.steps[FIND]._summary.text().startswith(f"{panel.state.record.count:,} tesserae")
+
+
+def test_a_record_without_its_photograph_says_so(
+    open_panel: Callable[..., Any], viewer: Any, settled: Callable[[Any], None], floor: Path
+) -> None:
+    from napari_mosaic.segmentation import SegmentParams, segment
+
+    segment(floor, params=SegmentParams(method="brightness", scale=1.0)).close()
+    shutil.move(floor, floor.with_name("elsewhere.bin"))
+    panel = open_panel()
+    panel.open_record(floor.with_name("floor.mosaic.zarr"))
+    settled(panel)
+    assert len(viewer.layers) == 2
+    assert panel.state.record.count > 0
+
+
+def test_an_unreadable_file_is_one_sentence_in_the_panel(
+    open_panel: Callable[..., Any], settled: Callable[[Any], None], tmp_path: Path
+) -> None:
+    path = tmp_path / "broken.png"
+    path.write_bytes(b"\x89PNG broken")
+    panel = open_panel()
+    panel.open_photograph(path)
+    settled(panel)
+    assert "broken" in panel.state.message
+    assert panel.face.message.isVisibleTo(panel)
+
+
+def test_an_area_drawn_by_hand_limits_the_run(
+    open_panel: Callable[..., Any], viewer: Any, settled: Callable[[Any], None], floor: Path
+) -> None:
+    panel = open_panel()
+    panel.open_photograph(floor)
+    settled(panel)
+    panel.draw_area()
+    viewer.layers["area"].add_rectangles([[0, 0], [700, 400]])
+    panel.find_all()
+    settled(panel)
+    labels = open_record(panel.state.place).tessera_levels[0][:]
+    assert labels[:, :380].any()
+    assert not labels[:, 420:].any()
+
+
+def test_removing_the_photograph_empties_the_panel(
+    open_panel: Callable[..., Any], viewer: Any, settled: Callable[[Any], None], floor: Path
+) -> None:
+    panel = open_panel()
+    panel.open_photograph(floor)
+    settled(panel)
+    viewer.layers.clear()
+    assert panel.state.source is None
+    assert not panel.face.find_view.isEnabled()
+
+
+def test_a_panel_that_closes_during_a_run_ends_it(open_panel: Callable[..., Any], qtbot: Any, floor: Path, settled: Any) -> None:
+    panel = open_panel()
+    panel.open_photograph(floor)
+    settled(panel)
+    panel.find_all()
+    panel.close()
+    assert panel.job is None
+
+
+def test_estimates_and_facts_are_values(floor: Path) -> None:
+    from napari_mosaic.segmentation import SegmentParams, segment
+
+    with segment(floor, params=SegmentParams(method="brightness", scale=1.0)) as record:
+        facts = _runs.record_facts(record)
+    assert facts.complete
+    assert facts.covered_px == 700 * 1300

@@ -1,0 +1,405 @@
+"""Deep Zoom, IIIF, OME-Zarr and pictures over HTTP, and how servers misbehave."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+import zarr
+from PIL import Image
+
+import napari_mosaic.image.http as http_module
+from napari_mosaic.errors import MissingError, ReadError
+from napari_mosaic.image import open_image
+from napari_mosaic.image.http import Patience
+from napari_mosaic.tiling import Box
+
+Y, X = np.mgrid[:1300, :1700]
+PICTURE = np.stack([X % 256, Y % 256, (X // 7 + Y // 5) % 256], -1).astype(np.uint8)
+Answer = tuple[int, dict[str, str], bytes]
+
+
+class Site:
+    """A local server whose answers are a function of the path."""
+
+    def __init__(self) -> None:
+        self.answer: Callable[[str], Answer] = lambda path: (404, {}, b"")
+        self.asked: list[str] = []
+        self.busiest = 0
+        self._busy = 0
+        self._lock = threading.Lock()
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                with site._lock:
+                    site.asked.append(unquote(self.path))
+                    site._busy += 1
+                    site.busiest = max(site.busiest, site._busy)
+                status, headers, body = site.answer(unquote(self.path))
+                part = self.headers.get("Range")
+                if part and status == 200:
+                    headers = {**headers, "Content-Range": f"bytes 0-0/{len(body)}"}
+                    status, body = 206, http_module._cut(body, part.removeprefix("bytes="))
+                with site._lock:
+                    site._busy -= 1
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    self.send_response(status)
+                    for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                        self.send_header(name, value)
+                    self.end_headers()
+                    self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Site]:
+    monkeypatch.setattr(
+        http_module, "PATIENCE", Patience(timeout=30, attempts=2, longest_wait=0.02, total_wait=0.1)
+    )
+    monkeypatch.setenv("NAPARI_MOSAIC_CACHE", str(tmp_path / "cache"))
+    opened = Site()
+    yield opened
+    opened.close()
+
+
+def png(data: np.ndarray, kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(data)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+# ---------------------------------------------------------------- Deep Zoom
+
+
+def deepzoom(data: np.ndarray, size: int = 254, overlap: int = 1) -> dict[str, bytes]:
+    """Files of a Deep Zoom picture."""
+    height, width = data.shape[:2]
+    files = {
+        "floor.dzi": (
+            f'<?xml version="1.0"?><Image xmlns="http://schemas.microsoft.com/deepzoom/2008" '
+            f'TileSize="{size}" Overlap="{overlap}" Format="png"><Size Width="{width}" Height="{height}"/></Image>'
+        ).encode()
+    }
+    top = (max(height, width) - 1).bit_length()
+    for level in (top, top - 1):
+        step = 1 << (top - level)
+        part = data[::step, ::step]
+        for row in range(-(-part.shape[0] // size)):
+            for column in range(-(-part.shape[1] // size)):
+                y0, x0 = max(0, row * size - overlap), max(0, column * size - overlap)
+                tile = part[y0 : (row + 1) * size + overlap, x0 : (column + 1) * size + overlap]
+                files[f"floor_files/{level}/{column}_{row}.png"] = png(tile)
+    return files
+
+
+FILES = deepzoom(PICTURE)
+
+
+def serve(files: dict[str, bytes]) -> Callable[[str], Answer]:
+    return lambda path: (200, {}, files[path[1:]]) if path[1:] in files else (404, {}, b"")
+
+
+def test_deepzoom_over_http_is_read_by_tile_and_kept(site: Site) -> None:
+    site.answer = serve(FILES)
+    box = Box(200, 500, 300, 530)
+    with open_image(f"{site.url}/floor.dzi") as image:
+        assert (image.name, image.source.kind) == ("floor", "Deep Zoom")
+        assert image.level_shapes == ((1300, 1700), (650, 850))
+        assert len(site.asked) == 1
+        np.testing.assert_array_equal(image.read(box), PICTURE[box.slices])
+        np.testing.assert_array_equal(image.read(Box(0, 0, 650, 850), 1), PICTURE[::2, ::2])
+    assert site.busiest <= http_module.PATIENCE.connections
+    site.asked.clear()
+    with open_image(f"{site.url}/floor.dzi") as image:
+        np.testing.assert_array_equal(image.read(box), PICTURE[box.slices])
+    assert site.asked == ["/floor.dzi"]
+
+
+def test_what_was_seen_can_be_read_without_the_server(site: Site) -> None:
+    site.answer = serve(FILES)
+    with open_image(f"{site.url}/floor.dzi") as image:
+        image.read(Box(0, 0, 100, 100))
+    site.answer = lambda path: (500, {}, b"")
+    with open_image(f"{site.url}/floor.dzi") as image:
+        np.testing.assert_array_equal(image.read(Box(0, 0, 100, 100)), PICTURE[:100, :100])
+        with pytest.raises(ReadError, match="500"):
+            image.read(Box(1000, 1000, 1010, 1010))
+
+
+def test_local_deepzoom(tmp_path: Path) -> None:
+    for name, content in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    with open_image(tmp_path / "floor.dzi") as image:
+        np.testing.assert_array_equal(image.read(Box(0, 0, 1300, 1700)), PICTURE)
+        (tmp_path / "floor_files/10/0_0.png").unlink()
+        with pytest.raises(MissingError, match="hole"):
+            image.read(Box(0, 0, 9, 9), 1)
+
+
+def test_tile_of_a_wrong_size_is_never_stretched(site: Site) -> None:
+    files = {**FILES, "floor_files/11/0_0.png": png(PICTURE[:100, :100])}
+    site.answer = serve(files)
+    with open_image(f"{site.url}/floor.dzi") as image, pytest.raises(ReadError, match="100 x 100 px"):
+        image.read(Box(0, 0, 9, 9))
+
+
+def test_garbage_tiles_are_an_error_and_are_not_kept(site: Site) -> None:
+    site.answer = serve({**FILES, "floor_files/11/0_0.png": b"<html>busy</html>"})
+    with open_image(f"{site.url}/floor.dzi") as image:
+        with pytest.raises(ReadError, match="cannot be decoded"):
+            image.read(Box(0, 0, 9, 9))
+        site.answer = serve(FILES)
+        np.testing.assert_array_equal(image.read(Box(0, 0, 9, 9)), PICTURE[:9, :9])
+
+
+# ---------------------------------------------------------------- IIIF
+
+
+def iiif(version: int = 2, level: int = 2, limit: int = 10_000, **more: Any) -> Callable[[str], Answer]:
+    """An image server for PICTURE at /floor; tiles of more than `limit` px come back smaller."""
+    profile: Any = f"http://iiif.io/api/image/2/level{level}.json" if version == 2 else f"level{level}"
+    info = {
+        "@context": f"http://iiif.io/api/image/{version}/context.json",
+        "width": 1700,
+        "height": 1300,
+        "profile": [profile] if version == 2 else profile,
+        **more,
+    }
+
+    def answer(path: str) -> Answer:
+        if path == "/floor/info.json":
+            return 200, {}, json.dumps(info).encode()
+        if not path.startswith("/floor/"):
+            return 404, {}, b""
+        region, size, _, _ = path.removeprefix("/floor/").split("/")
+        x, y, width, height = (0, 0, 1700, 1300) if region == "full" else map(int, region.split(","))
+        if level == 0 and (region == "full" or x % 512 or y % 512):
+            return 404, {}, b""
+        if version == 2 and size in ("max",):
+            return 400, {}, b""
+        wide = width if size in ("full", "max") else int(size.split(",")[0])
+        step = round(width / wide)
+        tile = PICTURE[y : y + height : step, x : x + width : step][:limit, :limit]
+        return 200, {}, png(tile)
+
+    return answer
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_iiif_image_api(site: Site, version: int, level: int) -> None:
+    site.answer = iiif(version, level, tiles=[{"width": 512, "scaleFactors": [1, 2, 4]}])
+    with open_image(f"{site.url}/floor/info.json") as image:
+        assert image.level_shapes == ((1300, 1700), (650, 850))
+        box = Box(450, 900, 700, 1300)
+        np.testing.assert_array_equal(image.read(box), PICTURE[box.slices])
+        np.testing.assert_array_equal(image.read(Box(0, 0, 650, 850), 1), PICTURE[::2, ::2])
+
+
+def test_iiif_server_that_sends_less_is_asked_for_smaller_pieces(site: Site) -> None:
+    site.answer = iiif(limit=200)
+    with open_image(f"{site.url}/floor/info.json") as image:
+        np.testing.assert_array_equal(image.read(Box(100, 100, 500, 500)), PICTURE[100:500, 100:500])
+
+
+def test_iiif_server_that_sends_far_too_little(site: Site) -> None:
+    site.answer = iiif(limit=20)
+    with open_image(f"{site.url}/floor/info.json") as image, pytest.raises(ReadError, match="were asked for"):
+        image.read(Box(0, 0, 50, 50))
+
+
+def test_iiif_limits_are_kept(site: Site) -> None:
+    site.answer = iiif(3, 2, limit=300, maxWidth=300, tiles=[{"width": 1024, "scaleFactors": [1]}])
+    with open_image(f"{site.url}/floor/info.json") as image:
+        image.read(Box(0, 0, 100, 100))
+    assert site.asked[1:] == ["/floor/0,0,300,300/300,300/0/default.jpg"]
+
+
+def test_iiif_base_address(site: Site) -> None:
+    site.answer = iiif()
+    with open_image(f"{site.url}/floor") as image:
+        assert image.shape == (1300, 1700)
+
+
+def manifest(url: str, version: int) -> dict[str, Any]:
+    if version == 2:
+        resource = {"service": {"@id": f"{url}/floor"}}
+        canvas = {"images": [{"resource": resource}]}
+        return {
+            "@type": "sc:Manifest",
+            "label": "A floor",
+            "license": "https://example.org/by",
+            "attribution": "The Museum",
+            "sequences": [{"canvases": [canvas]}],
+        }
+    body = {"type": "Image", "service": [{"id": f"{url}/floor", "type": "ImageService3"}]}
+    return {
+        "type": "Manifest",
+        "label": {"en": ["A floor"]},
+        "rights": "https://example.org/by",
+        "requiredStatement": {"label": {"en": ["By"]}, "value": {"en": ["The Museum"]}},
+        "items": [{"type": "Canvas", "items": [{"items": [{"body": body}]}]}],
+    }
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_iiif_manifests_and_rights(site: Site, version: int) -> None:
+    images = iiif(version, rights="https://example.org/by")
+    text = json.dumps(manifest(site.url, version)).encode()
+    site.answer = lambda path: (200, {}, text) if path == "/manifest" else images(path)
+    with open_image(f"{site.url}/manifest") as image:
+        assert image.name == "A floor"
+        assert image.source.rights == "https://example.org/by · The Museum"
+        np.testing.assert_array_equal(image.read(Box(0, 0, 9, 9)), PICTURE[:9, :9])
+    with pytest.raises(ValueError, match="no number 7"):
+        open_image(f"{site.url}/manifest#canvas=7")
+
+
+@pytest.mark.parametrize("text", [b"[1]", b"{", b"{}", b'{"type": "Manifest"}', b"\0\1garbage"])
+def test_json_that_is_no_iiif(site: Site, text: bytes) -> None:
+    site.answer = lambda path: (200, {}, text)
+    with pytest.raises(ReadError, match="no IIIF description"):
+        open_image(f"{site.url}/info.json")
+
+
+# ---------------------------------------------------------------- others
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_ome_zarr_over_http(site: Site, tmp_path: Path, zarr_format: Any) -> None:
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=zarr_format)
+    shards = {"shards": (3, 400, 400)} if zarr_format == 3 else {}
+    array = group.create_array("0", shape=(3, 1300, 1700), dtype=np.uint8, chunks=(3, 100, 100), **shards)
+    array[...] = PICTURE.transpose(2, 0, 1)
+    multiscale = {
+        "axes": [{"name": name} for name in "cyx"],
+        "datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 1]}]}],
+    }
+    group.attrs["multiscales" if zarr_format == 2 else "ome"] = (
+        [multiscale] if zarr_format == 2 else {"version": "0.5", "multiscales": [multiscale]}
+    )
+
+    def answer(path: str) -> Answer:
+        file = tmp_path / path[1:]
+        return (200, {}, file.read_bytes()) if file.is_file() else (404, {}, b"")
+
+    site.answer = answer
+    with open_image(f"{site.url}/a.zarr") as image:
+        site.asked.clear()
+        box = Box(450, 900, 500, 1000)
+        np.testing.assert_array_equal(image.read(box), PICTURE[box.slices])
+        assert len(site.asked) <= 4
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp"])
+def test_picture_over_http(site: Site, name: str) -> None:
+    site.answer = serve({name: png(PICTURE[:100, :200], name[2:].upper())})
+    with open_image(f"{site.url}/{name}") as image:
+        assert image.source.location == f"{site.url}/{name}"
+        np.testing.assert_array_equal(image.read(Box(0, 0, 100, 200)), PICTURE[:100, :200])
+
+
+def test_tiff_over_http_is_read_by_range(site: Site, tmp_path: Path) -> None:
+    import tifffile
+
+    noise = np.random.default_rng(0).integers(0, 255, (2048, 2304, 3), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", noise, photometric="rgb", tile=(256, 256), compression="zstd")
+    content = (tmp_path / "a.tif").read_bytes()
+    sent = []
+
+    def answer(path: str) -> Answer:
+        return (200, {}, content) if path == "/a.tif" else (404, {}, b"")
+
+    site.answer = answer
+    cut = http_module._cut
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            http_module, "_cut", lambda data, part: sent.append(len(cut(data, part))) or cut(data, part)
+        )
+        with open_image(f"{site.url}/a.tif") as image:
+            np.testing.assert_array_equal(
+                image.read(Box(1000, 1000, 1100, 1100)), noise[1000:1100, 1000:1100]
+            )
+            assert image.source.location == f"{site.url}/a.tif"
+    assert sum(sent) < len(content) / 2
+
+
+# ---------------------------------------------------------------- misbehaviour
+
+ADDRESSES = ["floor.dzi", "info.json", "a.zarr", "floor.png", "floor"]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_404(site: Site, address: str) -> None:
+    with pytest.raises(MissingError, match="check the address"):
+        open_image(f"{site.url}/{address}")
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_429_for_ever(site: Site, address: str) -> None:
+    site.answer = lambda path: (429, {"Retry-After": "30"}, b"")
+    with pytest.raises(ReadError, match="asks to wait again and again"):
+        open_image(f"{site.url}/{address}")
+    assert len(site.asked) > 2
+
+
+def test_429_for_a_while(site: Site) -> None:
+    served = serve(FILES)
+    site.answer = lambda path: served(path) if len(site.asked) % 3 == 0 else (429, {"Retry-After": "0"}, b"")
+    with open_image(f"{site.url}/floor.dzi") as image:
+        np.testing.assert_array_equal(image.read(Box(0, 0, 300, 300)), PICTURE[:300, :300])
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_garbage(site: Site, address: str) -> None:
+    site.answer = lambda path: (200, {}, b"<html>Welcome</html>")
+    with pytest.raises(ReadError, match=r"give the|is no zarr"):
+        open_image(f"{site.url}/{address}")
+
+
+@pytest.mark.parametrize("address", ["floor.dzi", "a.zarr", "floor.png"])
+def test_nothing(site: Site, address: str) -> None:
+    def silence(path: str) -> Answer:
+        time.sleep(1.0)
+        return 200, {}, b""
+
+    site.answer = silence
+    site_patience = Patience(timeout=0.05, attempts=2, longest_wait=0.02, total_wait=0.1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(http_module, "PATIENCE", site_patience)
+        with pytest.raises(ReadError, match="does not answer"):
+            open_image(f"{site.url}/{address}")
+
+
+def test_no_server_and_no_address(site: Site) -> None:
+    with pytest.raises(ReadError, match="cannot be reached"):
+        open_image("http://127.0.0.1:9/floor.dzi")
+    with pytest.raises(ReadError):
+        open_image("http://[/floor.dzi")

@@ -1,0 +1,177 @@
+"""What the panel shows follows from what it knows; no window is needed."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("napari")
+
+from napari_mosaic.progress import Progress
+from napari_mosaic.tiling import Box
+from napari_mosaic.widgets._levels import CachedLevel, LivePyramid
+from napari_mosaic.widgets._state import (
+    CHECK,
+    DELIVER,
+    FIND,
+    MEASURE,
+    OPEN,
+    SIZE,
+    EstimateFacts,
+    PanelState,
+    RecordFacts,
+    RunFacts,
+    SizeFacts,
+    SourceFacts,
+    Tuning,
+    duration,
+    next_step,
+    resolve,
+)
+
+SOURCE = SourceFacts(name="floor", shape=(6144, 8192), location="/data/floor.tif")
+ESTIMATE = EstimateFacts(seconds=300, disk=150_000_000, stone_px=31.0, factor=24 / 31)
+RECORD = RecordFacts(
+    path=Path("floor.mosaic.zarr"), count=5000, complete=True, factor=0.5, median_area=144.0, covered_px=4e6
+)
+OPENED = PanelState(source=SOURCE, place=Path("/data/floor.mosaic.zarr"), estimate=ESTIMATE)
+
+
+def test_an_empty_panel_asks_for_a_photograph_and_says_why_the_rest_is_off() -> None:
+    view = resolve(PanelState())
+    assert view.steps[OPEN].mark == "next"
+    assert view.steps[FIND].reason == "Open a photograph first."
+    assert view.steps[CHECK].reason == "Find tesserae first."
+    assert not view.find_view.enabled
+    assert view.find_view.reason
+
+
+def test_before_a_run_time_disk_and_place_are_shown() -> None:
+    view = resolve(replace(OPENED, view_share=0.1))
+    assert view.find_view.enabled
+    assert "Whole about 5 min · 150 MB" in view.cost
+    assert "View about 30 s · 15 MB" in view.cost
+    assert view.place == str(Path("/data/floor.mosaic.zarr"))
+    assert "31 px" in view.size_note
+    assert "24 px" in view.size_note
+
+
+def test_a_run_can_be_cancelled_once_and_nothing_else_started() -> None:
+    run = RunFacts(title="Finding in view")
+    view = resolve(replace(OPENED, run=run))
+    assert view.cancel.enabled
+    assert not view.find_all.enabled
+    assert view.progress is not None
+    stopping = resolve(replace(OPENED, run=replace(run, stopping=True)))
+    assert not stopping.cancel.enabled
+
+
+def test_progress_tells_how_long_it_still_takes() -> None:
+    run = RunFacts(title="").after(Progress(phase="joints", done=5, total=10), elapsed=60)
+    progress = resolve(replace(OPENED, run=run)).progress
+    assert progress == (500, "Joints 5.0 of 10.0 MP · 60 s left")
+
+
+def test_an_unconfirmed_pixel_size_waits_for_a_person() -> None:
+    unsure = SizeFacts(pixel_mm=0.353, origin="dpi tag")
+    view = resolve(replace(OPENED, size=unsure))
+    assert view.confirm.enabled
+    assert "not confirmed" in view.steps[SIZE].summary
+    sure = resolve(replace(OPENED, size=replace(unsure, confirmed=True)))
+    assert sure.steps[SIZE].mark == "done"
+    assert not sure.confirm.enabled
+
+
+def test_measures_are_in_mm_only_where_the_size_is_known() -> None:
+    state = replace(OPENED, record=RECORD)
+    assert dict(resolve(state).measures)["Tessera, median"] == "24.0 px"
+    state = replace(state, size=SizeFacts(pixel_mm=0.5, confirmed=True))
+    measures = dict(resolve(state).measures)
+    assert measures["Tessera, median"] == "12.0 mm"
+    assert measures["Area looked at"] == "4 m²"
+    assert measures["Density"] == "12 per dm²"
+    assert resolve(state).steps[MEASURE].summary == "12.0 mm"
+
+
+def test_sliders_that_were_moved_can_be_applied_with_the_time_it_takes() -> None:
+    state = replace(OPENED, record=RECORD, tuning=Tuning(threshold=0.3))
+    view = resolve(state)
+    assert view.apply.enabled
+    assert view.apply.text == "Apply to all (about 1 s)"
+    assert next_step(state) == CHECK
+    assert next_step(replace(state, tuning=state.applied)) == DELIVER
+
+
+def test_a_record_in_part_can_be_gone_on_with() -> None:
+    view = resolve(replace(OPENED, record=replace(RECORD, complete=False)))
+    assert view.find_all.text == "Go on with the whole"
+    assert "in part" in view.steps[FIND].summary
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (42, "42 s"), (600, "10 min"), (7200, "2.0 h")])
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def counted(array: np.ndarray) -> tuple[CachedLevel, list[Box]]:
+    reads: list[Box] = []
+
+    def read(box: Box) -> np.ndarray:
+        reads.append(box)
+        return array[box.slices]
+
+    return CachedLevel(read, array.shape, array.dtype), reads
+
+
+@pytest.mark.parametrize(
+    "key", [np.s_[:, :], np.s_[3:700:1, 500:530:1], np.s_[5, :], np.s_[7, 9], np.s_[::4, 1::3], np.s_[-40:], np.s_[0:0, :]]
+)
+def test_a_cached_level_reads_as_its_array(key: object) -> None:
+    array = np.arange(1100 * 700, dtype=np.uint32).reshape(1100, 700)
+    level, _ = counted(array)
+    np.testing.assert_array_equal(level[key], array[key])
+
+
+def test_a_cached_level_reads_a_block_once_until_it_is_forgotten() -> None:
+    array = np.zeros((1024, 1024), np.uint8)
+    level, reads = counted(array)
+    level[0:600:1, 0:100:1]
+    level[10:500:1, 0:50:1]
+    assert len(reads) == 2
+    level.forget(Box(0, 0, 10, 10))
+    level[0:600:1, 0:100:1]
+    assert len(reads) == 3
+
+
+def test_colour_is_kept_whole() -> None:
+    array = np.random.default_rng(0).integers(0, 255, (600, 600, 3), np.uint8)
+    level, _ = counted(array)
+    np.testing.assert_array_equal(level[100:550:1, 3:9:1], array[100:550, 3:9])
+
+
+def test_finished_parts_reach_all_levels_before_the_record_makes_them() -> None:
+    full = np.zeros((2048, 1500), np.uint32)
+    small = [full, np.zeros((1024, 750), np.uint32), np.zeros((512, 375), np.uint32)]
+    pyramid = LivePyramid(small)
+    for level in pyramid.levels:
+        np.asarray(level[:, :])
+    full[1024:, 1024:] = np.arange(1024 * 476).reshape(1024, 476)
+    pyramid.update([Box(1024, 1024, 2048, 1500)])
+    for k, level in enumerate(pyramid.levels):
+        np.testing.assert_array_equal(np.asarray(level[:, :]), full[:: 2**k, :: 2**k])
+
+
+def test_triton_is_declared_absent_only_beside_mesas_llvm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari_mosaic.widgets._guard import keep_out_triton
+
+    monkeypatch.delitem(sys.modules, "triton", raising=False)
+    maps = tmp_path / "maps"
+    maps.write_text("7f00-7f01 r-xp /usr/lib/libGL.so\n")
+    assert not keep_out_triton(maps)
+    maps.write_text("7f00-7f01 r-xp /usr/lib/libLLVM-15.so.1\n")
+    assert keep_out_triton(maps)
+    monkeypatch.delitem(sys.modules, "triton")
