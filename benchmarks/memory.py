@@ -41,8 +41,14 @@ def write_floor(path: Path, side: int) -> None:
                 yield tiles[2 * (i % 2) + j % 2]
 
     tifffile.imwrite(
-        path, repeated(), shape=(side, side, 3), dtype=np.uint8, tile=(TILE, TILE), bigtiff=True,
-        photometric="rgb", compression="jpeg",
+        path,
+        repeated(),
+        shape=(side, side, 3),
+        dtype=np.uint8,
+        tile=(TILE, TILE),
+        bigtiff=True,
+        photometric="rgb",
+        compression="jpeg",
     )
 
 
@@ -66,9 +72,13 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "benchmark": "memory", "gigapixels": side * side / 1e9, "peak_rss_gb": round(peak / 2**20, 3),
-                "seconds": round(seconds), "megapixels_per_second": round(side * side / 1e6 / seconds, 2),
-                "tesserae": count, "record_gb": round(size / 1e9, 2),
+                "benchmark": "memory",
+                "gigapixels": side * side / 1e9,
+                "peak_rss_gb": round(peak / 2**20, 3),
+                "seconds": round(seconds),
+                "megapixels_per_second": round(side * side / 1e6 / seconds, 2),
+                "tesserae": count,
+                "record_gb": round(size / 1e9, 2),
             }
         )
     )

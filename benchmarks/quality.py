@@ -1,6 +1,6 @@
 """Zero-shot quality on the development photographs: one line of JSON a truth, and the previews.
 
-    python benchmarks/quality.py --data ../shared/data --out /tmp/quality [--model FILE] [--scale auto] [--only rabbit butterfly]
+    python benchmarks/quality.py --data ../shared/data --out quality [--model FILE] [--scale auto] [--only rabbit]
 
 Every photograph is segmented with the scale that the program finds by itself, and compared with
 `evaluate`. Look at the previews too: the truth has faults of its own (see the data's README).
@@ -34,8 +34,14 @@ def report(data: Path, record: Path, truth: str) -> dict[str, object]:
     params = EvaluationParams(min_area=25 if truth == "butterfly" else 0)
     metrics = evaluate_files(record, path, params=params).metrics
     figures = {
-        "truth": metrics.truth, "found": metrics.predicted, "cnt": metrics.cnt, "prec": metrics.prec,
-        "rec": metrics.rec, "fm": metrics.fm, "f1_50": metrics.at(0.5).f1, "f1_75": metrics.at(0.75).f1,
+        "truth": metrics.truth,
+        "found": metrics.predicted,
+        "cnt": metrics.cnt,
+        "prec": metrics.prec,
+        "rec": metrics.rec,
+        "fm": metrics.fm,
+        "f1_50": metrics.at(0.5).f1,
+        "f1_75": metrics.at(0.75).f1,
         "pixel_iou": metrics.pixels.iou,
     }
     return {name: round(float(value), 4) for name, value in figures.items()}

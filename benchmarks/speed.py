@@ -74,8 +74,10 @@ def main() -> None:
         print(
             json.dumps(
                 {
-                    "benchmark": "speed", "what": name if name == "plain" else f"segment at factor {name}",
-                    "megapixels": round(megapixels, 1), "seconds": round(seconds, 2),
+                    "benchmark": "speed",
+                    "what": name if name == "plain" else f"segment at factor {name}",
+                    "megapixels": round(megapixels, 1),
+                    "seconds": round(seconds, 2),
                     "source_megapixels_per_second": round(megapixels / seconds, 2),
                     "times_faster_than_plain": round(plain / seconds, 2),
                 }

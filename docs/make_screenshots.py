@@ -71,8 +71,7 @@ def main(source: str = "sample:drawn") -> None:
         panel.find_all()
         settle(panel)
         shoot(viewer, "found")
-        panel.face.look_form.set_value(LookValue(outlines=True))
-        panel._look(panel.face.look_form.value())
+        panel.look(LookValue(outlines=True))
         viewer.camera.zoom *= 3
         breathe()
         panel.tune(Tuning(threshold=0.4, min_area=60))

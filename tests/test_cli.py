@@ -163,9 +163,7 @@ def test_a_record_is_not_replaced_unasked(record: Path, capsys: pytest.CaptureFi
     assert main(["segment", source, *METHOD, "--overwrite"]) == 0
 
 
-def test_one_bad_photograph_does_not_stop_the_rest(
-    pictures: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_bad_photograph_does_not_stop_the_rest(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (pictures / "broken.png").write_bytes(b"\x89PNG nothing more")
     assert main(["segment", str(pictures), *METHOD, "-o", str(pictures / "out"), "--json"]) == 1
     captured = capsys.readouterr()
@@ -181,13 +179,9 @@ def test_an_empty_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "no photograph" in capsys.readouterr().err
 
 
-def test_batch_segments_a_table_and_skips_what_is_done(
-    pictures: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_batch_segments_a_table_and_skips_what_is_done(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = pictures / "jobs.csv"
-    table.write_text(
-        "Source;mm per pixel;output\neast.png;0,5;\nwest.png;;out\nnone.png;;\n", encoding="utf-8-sig"
-    )
+    table.write_text("Source;mm per pixel;output\neast.png;0,5;\nwest.png;;out\nnone.png;;\n", encoding="utf-8-sig")
     assert main(["batch", str(table), *METHOD]) == 1
     assert "2 of 3" in capsys.readouterr().err
     with open_record(pictures / "east.mosaic.zarr") as record:
@@ -339,9 +333,7 @@ def test_stopping_closes_the_work_and_exits_with_130(
     assert "Stopped." in capsys.readouterr().err
 
 
-def test_the_bar_shows_every_phase(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_bar_shows_every_phase(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def steps() -> Iterator[Progress]:
         yield Progress(phase="map", done=1, total=2)
         yield Progress(phase="tesserae", done=2, total=2)

@@ -47,9 +47,7 @@ def test_label_files_are_compared(tmp_path: Path, suffix: str) -> None:
     json.dumps(found.to_dict())
 
 
-@pytest.mark.parametrize(
-    ("white", "is_"), [("tesserae", "auto"), ("tesserae", "tesserae"), ("grout", "grout")]
-)
+@pytest.mark.parametrize(("white", "is_"), [("tesserae", "auto"), ("tesserae", "tesserae"), ("grout", "grout")])
 def test_masks_of_either_colour_are_compared_with_labels(tmp_path: Path, white: str, is_: Any) -> None:
     truth = stones()
     mask = (truth > 0) if white == "tesserae" else (truth == 0)

@@ -29,9 +29,7 @@ AFFINE = (0.002, 0.0, 300000.0, 0.0, -0.002, 4000000.0)
 
 
 @pytest.fixture(params=[1.0, 0.75, 1.5], ids=["same size", "reduced", "enlarged"])
-def record(
-    request: pytest.FixtureRequest, tmp_path: Path, photograph: Callable[..., Any]
-) -> Iterator[Record]:
+def record(request: pytest.FixtureRequest, tmp_path: Path, photograph: Callable[..., Any]) -> Iterator[Record]:
     params = SegmentParams(method="brightness", scale=request.param, tile_size=64)
     with segment(photograph((230, 310)), tmp_path / "a.mosaic.zarr", params=params) as record:
         yield record
@@ -122,9 +120,7 @@ def test_labels_of_a_part_are_those_of_the_whole(record: Record) -> None:
 
 def test_a_placed_record_becomes_a_geotiff(plain: Record, tmp_path: Path) -> None:
     rasterio = pytest.importorskip("rasterio")
-    place(
-        plain, crs="EPSG:32636", affine=AFFINE, pixel_size=PixelSize(mm=2, confirmed=True, origin="GeoTIFF")
-    )
+    place(plain, crs="EPSG:32636", affine=AFFINE, pixel_size=PixelSize(mm=2, confirmed=True, origin="GeoTIFF"))
     with open_record(plain.path) as record:
         path = export_record(record, "tiff", tmp_path / "labels.tif")
     with rasterio.open(path) as found:
@@ -237,9 +233,7 @@ def test_what_is_there_is_not_replaced_unasked(plain: Record, tmp_path: Path) ->
     assert read_labels(path).shape == (230, 310)
 
 
-def test_a_zarr_export_can_be_replaced_but_a_record_or_other_folder_cannot(
-    plain: Record, tmp_path: Path
-) -> None:
+def test_a_zarr_export_can_be_replaced_but_a_record_or_other_folder_cannot(plain: Record, tmp_path: Path) -> None:
     export_record(plain, None, tmp_path / "labels.zarr")
     export_record(plain, None, tmp_path / "labels.zarr", overwrite=True)
     with pytest.raises(WriteError, match="is a mosaic record"):
@@ -284,9 +278,7 @@ def test_formats_are_found_by_name_or_suffix() -> None:
         find_format("jpeg", "a.jpg")
 
 
-def test_memory_is_bounded_by_the_tile(
-    plain: Record, monkeypatch: pytest.MonkeyPatch, small_tiles: None
-) -> None:
+def test_memory_is_bounded_by_the_tile(plain: Record, monkeypatch: pytest.MonkeyPatch, small_tiles: None) -> None:
     largest = 0
     read = Record.read_labels
 
@@ -301,9 +293,7 @@ def test_memory_is_bounded_by_the_tile(
     assert largest <= 64 * 64
 
 
-def test_the_preview_draws_on_tesserae_and_leaves_the_rest(
-    plain: Record, tmp_path: Path, photograph: Any
-) -> None:
+def test_the_preview_draws_on_tesserae_and_leaves_the_rest(plain: Record, tmp_path: Path, photograph: Any) -> None:
     with open_image(photograph((230, 310))) as image:
         drawn = render_preview(plain, image, max_px=310)
         path = draw_preview(plain, image, tmp_path / "preview.png", max_px=310)

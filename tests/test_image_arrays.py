@@ -184,9 +184,7 @@ def write_ome_zarr(path: Path, version: str, data: np.ndarray = RGB, axes: str =
         "axes": [{"name": axis, **({"unit": "millimeter"} if axis in "yx" else {})} for axis in axes],
         "datasets": [
             {"path": str(k), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
-            for k, scale in enumerate(
-                [[1.0] * (len(axes) - 2) + [0.5, 0.5], [1.0] * (len(axes) - 2) + [1.0, 1.0]]
-            )
+            for k, scale in enumerate([[1.0] * (len(axes) - 2) + [0.5, 0.5], [1.0] * (len(axes) - 2) + [1.0, 1.0]])
         ],
     }
     group = zarr.open_group(path, mode="w", zarr_format=2 if version == "0.4" else 3)
@@ -233,9 +231,7 @@ def test_ome_zarr_with_odd_channels(tmp_path: Path, channels: int) -> None:
 
 def test_damaged_zarr(tmp_path: Path) -> None:
     write_ome_zarr(tmp_path / "a.zarr", "0.5")
-    shard = next(
-        path for path in (tmp_path / "a.zarr" / "0").rglob("*") if path.is_file() and path.name == "0"
-    )
+    shard = next(path for path in (tmp_path / "a.zarr" / "0").rglob("*") if path.is_file() and path.name == "0")
     shard.write_bytes(shard.read_bytes()[:50])
     with pytest.raises(ReadError, match="damaged or incomplete"):
         open_image(tmp_path / "a.zarr")

@@ -117,7 +117,7 @@ def test_vrt_whose_block_is_gone(folder: Path) -> None:
     text = (
         '<VRTDataset rasterXSize="200" rasterYSize="150"><VRTRasterBand dataType="Byte" band="1">'
         '<SimpleSource><SourceFilename relativeToVRT="1">gone.tif</SourceFilename>'
-        '<SourceBand>1</SourceBand></SimpleSource>'
+        "<SourceBand>1</SourceBand></SimpleSource>"
         "</VRTRasterBand></VRTDataset>"
     )
     (folder / "a.vrt").write_text(text)

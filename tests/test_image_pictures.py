@@ -120,9 +120,7 @@ def test_twelve_bits_in_sixteen_keep_their_scale(tmp_path: Path) -> None:
     np.testing.assert_allclose(all_of_it[..., 0], data * (255 / 4095), atol=0.51)
 
 
-@pytest.mark.parametrize(
-    ("peak", "white"), [(200, 255), (1000, 1023), (4095, 4095), (9000, 16383), (60000, 65535)]
-)
+@pytest.mark.parametrize(("peak", "white"), [(200, 255), (1000, 1023), (4095, 4095), (9000, 16383), (60000, 65535)])
 def test_white_of_integers(peak: int, white: int) -> None:
     found = fix_range(np.dtype(np.uint16), [np.array([[0, peak]], np.uint16)])
     assert found["high"] == white

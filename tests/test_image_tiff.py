@@ -67,9 +67,7 @@ def test_jpeg_tiles(tmp_path: Path, photometric: str) -> None:
 
 
 def test_only_touched_tiles_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tifffile.imwrite(
-        tmp_path / "a.tif", smooth(640, 640), photometric="rgb", tile=(64, 64), compression="deflate"
-    )
+    tifffile.imwrite(tmp_path / "a.tif", smooth(640, 640), photometric="rgb", tile=(64, 64), compression="deflate")
     decoded: list[int] = []
     original = tiff_module.PageReader._decode
     monkeypatch.setattr(
@@ -190,9 +188,7 @@ def write_geotiff(path: Path, data: np.ndarray, **options: Any) -> None:
 def test_geotiff_place_and_nodata(tmp_path: Path) -> None:
     data = smooth(200, 300)
     data[:50] = 0
-    write_geotiff(
-        tmp_path / "a.tif", data, nodata=0, photometric="RGB", tiled=True, blockxsize=64, blockysize=64
-    )
+    write_geotiff(tmp_path / "a.tif", data, nodata=0, photometric="RGB", tiled=True, blockxsize=64, blockysize=64)
     with open_image(tmp_path / "a.tif") as image:
         assert image.crs == "EPSG:32633"
         assert image.affine == pytest.approx((0.0005, 0, 500000, 0, -0.0005, 5000000))
@@ -225,9 +221,7 @@ def test_internal_mask_is_outside_at_every_level(tmp_path: Path) -> None:
 def test_alpha_reaches_made_levels(tmp_path: Path) -> None:
     data = np.full((1400, 1500, 4), 255, np.uint8)
     data[:, :700, 3] = 0
-    tifffile.imwrite(
-        tmp_path / "a.tif", data, photometric="rgb", extrasamples=["unassalpha"], tile=(256, 256)
-    )
+    tifffile.imwrite(tmp_path / "a.tif", data, photometric="rgb", extrasamples=["unassalpha"], tile=(256, 256))
     with open_image(tmp_path / "a.tif") as image:
         valid = image.read_valid(Box(0, 0, 700, 750), 1)
         assert not valid[:, :350].any()

@@ -68,9 +68,7 @@ class Site:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        ).start()
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def close(self) -> None:
         self._server.shutdown()
@@ -79,9 +77,7 @@ class Site:
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Site]:
-    monkeypatch.setattr(
-        http_module, "PATIENCE", Patience(timeout=30, attempts=2, longest_wait=0.02, total_wait=0.1)
-    )
+    monkeypatch.setattr(http_module, "PATIENCE", Patience(timeout=30, attempts=2, longest_wait=0.02, total_wait=0.1))
     monkeypatch.setenv("NAPARI_MOSAIC_CACHE", str(tmp_path / "cache"))
     opened = Site()
     yield opened
@@ -103,7 +99,8 @@ def deepzoom(data: np.ndarray, size: int = 254, overlap: int = 1) -> dict[str, b
     files = {
         "floor.dzi": (
             f'<?xml version="1.0"?><Image xmlns="http://schemas.microsoft.com/deepzoom/2008" '
-            f'TileSize="{size}" Overlap="{overlap}" Format="png"><Size Width="{width}" Height="{height}"/></Image>'
+            f'TileSize="{size}" Overlap="{overlap}" '
+            f'Format="png"><Size Width="{width}" Height="{height}"/></Image>'
         ).encode()
     }
     top = (max(height, width) - 1).bit_length()
@@ -340,13 +337,9 @@ def test_tiff_over_http_is_read_by_range(site: Site, tmp_path: Path) -> None:
     site.answer = answer
     cut = http_module._cut
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            http_module, "_cut", lambda data, part: sent.append(len(cut(data, part))) or cut(data, part)
-        )
+        patch.setattr(http_module, "_cut", lambda data, part: sent.append(len(cut(data, part))) or cut(data, part))
         with open_image(f"{site.url}/a.tif") as image:
-            np.testing.assert_array_equal(
-                image.read(Box(1000, 1000, 1100, 1100)), noise[1000:1100, 1000:1100]
-            )
+            np.testing.assert_array_equal(image.read(Box(1000, 1000, 1100, 1100)), noise[1000:1100, 1000:1100])
             assert image.source.location == f"{site.url}/a.tif"
     assert sum(sent) < len(content) / 2
 

@@ -108,9 +108,7 @@ def test_perfect_prediction_scores_one_everywhere() -> None:
 
 def test_ids_may_be_sparse_and_large() -> None:
     truth = blocks(3, 4)
-    ids = np.concatenate([[0], np.random.default_rng(0).choice(2**40, 12, replace=False) + 1]).astype(
-        np.uint64
-    )
+    ids = np.concatenate([[0], np.random.default_rng(0).choice(2**40, 12, replace=False) + 1]).astype(np.uint64)
     assert evaluate_labels(ids[truth], truth) == evaluate_labels(truth, truth)
 
 
@@ -233,9 +231,7 @@ def test_a_missing_joint_lowers_the_centreline_dice() -> None:
         (np.ones((4, 4), int), np.zeros((4, 4), int), "no tessera"),
     ],
 )
-def test_unusable_arrays_are_refused_in_one_sentence(
-    prediction: np.ndarray, truth: np.ndarray, words: str
-) -> None:
+def test_unusable_arrays_are_refused_in_one_sentence(prediction: np.ndarray, truth: np.ndarray, words: str) -> None:
     with pytest.raises(InputError, match=words):
         evaluate_labels(prediction, truth)
 

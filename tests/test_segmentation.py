@@ -86,9 +86,7 @@ def test_every_level_is_the_one_below_halved(
         np.testing.assert_array_equal(record.map_levels[1][:], (mean + 2) // 4)
 
 
-def test_a_damaged_shard_is_made_again(
-    tmp_path: Path, photograph: Photograph, brightness: FunctionSegmenter
-) -> None:
+def test_a_damaged_shard_is_made_again(tmp_path: Path, photograph: Photograph, brightness: FunctionSegmenter) -> None:
     picture = photograph((300, 260))
     with small_record(tmp_path / "a.mosaic.zarr", picture, brightness) as record:
         before = whole(record)
@@ -139,9 +137,7 @@ for step in segment_steps(bright_stones((3100, 3000)), {path!r}, params=params):
 
 
 @pytest.mark.parametrize("after", [1, 4, 11])
-def test_killed_at_any_moment_then_resumed_gives_the_same(
-    tmp_path: Path, photograph: Photograph, after: int
-) -> None:
+def test_killed_at_any_moment_then_resumed_gives_the_same(tmp_path: Path, photograph: Photograph, after: int) -> None:
     path = tmp_path / "a.mosaic.zarr"
     script = textwrap.dedent(SCRIPT).format(tests=str(Path(__file__).parent), path=str(path))
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
@@ -216,9 +212,7 @@ def test_scale_and_place_are_kept(tmp_path: Path, photograph: Photograph) -> Non
         assert abs(x - table["x"][0].as_py()) <= 1
 
 
-def test_auto_scale_brings_stones_to_the_size_of_the_model(
-    tmp_path: Path, photograph: Photograph
-) -> None:
+def test_auto_scale_brings_stones_to_the_size_of_the_model(tmp_path: Path, photograph: Photograph) -> None:
     del tmp_path
     factors = {}
     for pitch in (10, 40):
@@ -310,7 +304,11 @@ def test_what_cannot_be_written_is_said(tmp_path: Path, photograph: Photograph) 
 @pytest.mark.parametrize("scale", [0.0, 100.0, -1.0])
 def test_scales_out_of_range_are_refused(photograph: Photograph, tmp_path: Path, scale: float) -> None:
     with pytest.raises(InputError, match="scale"):
-        segment(photograph((300, 300)), tmp_path / "a.mosaic.zarr", params=SegmentParams(method="brightness", scale=scale))
+        segment(
+            photograph((300, 300)),
+            tmp_path / "a.mosaic.zarr",
+            params=SegmentParams(method="brightness", scale=scale),
+        )
 
 
 def test_on_a_cluster_the_same(tmp_path: Path, photograph: Photograph, brightness: FunctionSegmenter) -> None:

@@ -128,7 +128,16 @@ def counted(array: np.ndarray) -> tuple[CachedLevel, list[Box]]:
 
 
 @pytest.mark.parametrize(
-    "key", [np.s_[:, :], np.s_[3:700:1, 500:530:1], np.s_[5, :], np.s_[7, 9], np.s_[::4, 1::3], np.s_[-40:], np.s_[0:0, :]]
+    "key",
+    [
+        np.s_[:, :],
+        np.s_[3:700:1, 500:530:1],
+        np.s_[5, :],
+        np.s_[7, 9],
+        np.s_[::4, 1::3],
+        np.s_[-40:],
+        np.s_[0:0, :],
+    ],
 )
 def test_a_cached_level_reads_as_its_array(key: object) -> None:
     array = np.arange(1100 * 700, dtype=np.uint32).reshape(1100, 700)

@@ -127,9 +127,7 @@ def flood(labels: Array, grout: Array, limit: int, reach: int) -> None:
             p = y * width + x
             cost[p] = 0
             inner = 0 < y < height - 1 and 0 < x < width - 1
-            if not (
-                inner and labels[y - 1, x] and labels[y + 1, x] and labels[y, x - 1] and labels[y, x + 1]
-            ):
+            if not (inner and labels[y - 1, x] and labels[y + 1, x] and labels[y, x - 1] and labels[y, x + 1]):
                 _link(heads, following, before, p, 0)
     for bucket in range(reach + 1):
         while heads[bucket] >= 0:

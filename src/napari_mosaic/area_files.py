@@ -149,9 +149,7 @@ def _read_file(path: Path, grid: Grid) -> AreaSet:
         polygons = [row for row, _ in rows if row.geom_type in {"Polygon", "MultiPolygon"}]
         if polygons:
             return _to_pixels(AreaSet().add("region", merged(polygons)), crs, grid, path)
-        raise InputError(
-            f"{path} holds no polygon, so it marks no area; draw at least one and save it again."
-        )
+        raise InputError(f"{path} holds no polygon, so it marks no area; draw at least one and save it again.")
     known = ", ".join(sorted(_GEOJSON | _VECTOR | _MASK))
     raise InputError(f"{path} is not of a kind that areas can be read from; give one of {known}.")
 

@@ -207,8 +207,7 @@ def features_of(values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if kind in {"Polygon", "MultiPolygon", "GeometryCollection"}:
         return [{"type": "Feature", "properties": {}, "geometry": values}]
     raise InputError(
-        f"A GeoJSON object of the type {kind!r} holds no areas; "
-        "give a FeatureCollection, a Feature or a Polygon."
+        f"A GeoJSON object of the type {kind!r} holds no areas; give a FeatureCollection, a Feature or a Polygon."
     )
 
 

@@ -41,9 +41,7 @@ _GROUT_LIMIT = 2**26
 class EvaluationParams:
     """How files are read for a comparison."""
 
-    prediction_is: Annotated[
-        Meaning, "what the prediction's pixels mean: labels, or white tesserae or grout"
-    ] = "auto"
+    prediction_is: Annotated[Meaning, "what the prediction's pixels mean: labels, or white tesserae or grout"] = "auto"
     truth_is: Annotated[Meaning, "what the truth's pixels mean: labels, or white tesserae or grout"] = "auto"
     min_area: Annotated[int, "regions of masks under this many pixels are specks and dropped"] = 0
     tolerance: Annotated[float, "pixels within which two edges of grout agree"] = 2.0
@@ -141,9 +139,7 @@ def _grout(
     whole = Box(0, 0, *true.shape)
     if whole.area > _GROUT_LIMIT:
         return None
-    return evaluate_grout(
-        predicted.read(whole) == 0, true.read(whole) == 0, tolerance=tolerance, ignore=ignore
-    )
+    return evaluate_grout(predicted.read(whole) == 0, true.read(whole) == 0, tolerance=tolerance, ignore=ignore)
 
 
 def _open_labels(path: str | Path, meaning: Meaning, min_area: int, stack: ExitStack) -> _Labels:
@@ -275,9 +271,7 @@ def _read_ignored(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]
     return rasterise(geometry, Box(0, 0, *shape), 1.0)
 
 
-def _check_same(
-    predicted: tuple[int, int], true: tuple[int, int], prediction_name: str, truth_name: str
-) -> None:
+def _check_same(predicted: tuple[int, int], true: tuple[int, int], prediction_name: str, truth_name: str) -> None:
     if predicted != true:
         raise InputError(
             f"{prediction_name} measures {predicted[1]} x {predicted[0]} px and {truth_name} "

@@ -98,9 +98,7 @@ class Overlaps:
     edge: NDArray[Any] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-def evaluate_labels(
-    prediction: NDArray[Any], truth: NDArray[Any], *, ignore: NDArray[Any] | None = None
-) -> Metrics:
+def evaluate_labels(prediction: NDArray[Any], truth: NDArray[Any], *, ignore: NDArray[Any] | None = None) -> Metrics:
     """Compare predicted with true tesserae.
 
     Parameters
@@ -230,17 +228,13 @@ def _counted_pairs(overlaps: Overlaps) -> tuple[int, int, _Pairs]:
     predicted_area = np.bincount(p, area).astype(float)
     true = truth_ids > 0
     if not true.any():
-        raise InputError(
-            "The truth holds no tessera, so nothing can be compared; check that it is the right file."
-        )
+        raise InputError("The truth holds no tessera, so nothing can be compared; check that it is the right file.")
     sliver = SLIVER * float(np.median(truth_area[true]))
     keep_t = true & (truth_area >= sliver) & ~(np.bincount(t, ignored) > 0.5 * truth_area)
     cut = np.isin(predicted_ids, overlaps.edge) & (predicted_area < sliver)
     keep_p = (predicted_ids > 0) & ~cut & ~(np.bincount(p, ignored) > 0.5 * predicted_area)
     if not keep_t.any():
-        raise InputError(
-            "Every true tessera lies in an ignored place, so nothing can be compared; ignore less."
-        )
+        raise InputError("Every true tessera lies in an ignored place, so nothing can be compared; ignore less.")
     both = keep_t[t] & keep_p[p]
     place_t, place_p = np.cumsum(keep_t) - 1, np.cumsum(keep_p) - 1
     t, p = t[both], p[both]
@@ -377,8 +371,7 @@ def _check_labels(prediction: NDArray[Any], truth: NDArray[Any], ignore: NDArray
     for name, labels in (("prediction", prediction), ("truth", truth)):
         if labels.dtype.kind not in "uib":
             raise InputError(
-                f"The {name} holds {labels.dtype} numbers, which name no tesserae; "
-                "give whole numbers, 0 = no tessera."
+                f"The {name} holds {labels.dtype} numbers, which name no tesserae; give whole numbers, 0 = no tessera."
             )
         if labels.dtype.kind == "i" and int(labels.min()) < 0:
             raise InputError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -47,8 +48,7 @@ def choose_runtime(runtime: str, device: torch.device) -> str:
         raise InputError(f"There is no runtime {runtime!r}; choose auto, {' or '.join(RUNTIMES)}.")
     if runtime == "openvino" and not found:
         raise DependencyError(
-            "The runtime OpenVINO is not installed; install it with: pip install openvino, "
-            "or choose the runtime torch."
+            "The runtime OpenVINO is not installed; install it with: pip install openvino, or choose the runtime torch."
         )
     return runtime
 
@@ -58,7 +58,8 @@ def compile_openvino(module: PixelsToMaps, *, precision: str, threads: int | Non
     import openvino
 
     example = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         model = openvino.convert_model(module.eval(), example_input=example, input=[-1, -1, -1, 3])
     options: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",

@@ -39,23 +39,19 @@ class SegmentParams:
 
     model: Annotated[str, "name or file of the model"] = "grout-lite"
     method: Annotated[str, "how joints are found"] = "grout"
-    scale: Annotated[
-        float | Literal["auto"], "pixels of the analysis per pixel of the photograph, or auto"
-    ] = "auto"
+    scale: Annotated[float | Literal["auto"], "pixels of the analysis per pixel of the photograph, or auto"] = "auto"
     tile_size: Annotated[int, Limits(low=64, high=65536, help="block that is worked on at once, in pixels")] = 2048
     device: Annotated[str, "auto, cpu, cuda or mps"] = "auto"
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], "number format of the network"] = "auto"
     runtime: Annotated[Literal["auto", "torch", "openvino"], "what executes the network"] = "auto"
     workers: Annotated[int, Limits(low=0, high=256, help="threads beside the network, 0 = one for each core")] = 0
-    threshold: Annotated[
-        float, Limits(low=0.05, high=0.95, help="joint probability above which a pixel is joint")
-    ] = 0.5
+    threshold: Annotated[float, Limits(low=0.05, high=0.95, help="joint probability above which a pixel is joint")] = (
+        0.5
+    )
     core_threshold: Annotated[
         float, Limits(low=0.05, high=0.95, help="probability above which a pixel is the inside of a stone")
     ] = 0.5
-    min_area: Annotated[
-        int, Limits(low=0, high=400, help="smallest tessera kept, in pixels of the analysis size")
-    ] = 40
+    min_area: Annotated[int, Limits(low=0, high=400, help="smallest tessera kept, in pixels of the analysis size")] = 40
 
     def __post_init__(self) -> None:
         check_limits(self)
@@ -63,9 +59,7 @@ class SegmentParams:
     @property
     def tesserae(self) -> TesseraParams:
         """The rules for cutting tesserae from the map."""
-        return TesseraParams(
-            threshold=self.threshold, core_threshold=self.core_threshold, min_area=self.min_area
-        )
+        return TesseraParams(threshold=self.threshold, core_threshold=self.core_threshold, min_area=self.min_area)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,9 +295,7 @@ def _check_disk(path: Path, plan: Plan) -> None:
         )
 
 
-def _compute(
-    context: Context, record: Record, params: SegmentParams, job: Job, client: Any
-) -> Iterator[Progress]:
+def _compute(context: Context, record: Record, params: SegmentParams, job: Job, client: Any) -> Iterator[Progress]:
     factor = record.plan.factor
     only = None if job.only is None else _to_working(job.only, factor)
     focus = None if job.focus is None else (job.focus[0] * factor, job.focus[1] * factor)

@@ -52,11 +52,7 @@ def check_limits(params: Any) -> None:
     for name, hint in get_type_hints(type(params), include_extras=True).items():
         value = getattr(params, name)
         for limits in getattr(hint, "__metadata__", ()):
-            if (
-                isinstance(limits, Limits)
-                and isinstance(value, int | float)
-                and not limits.low <= value <= limits.high
-            ):
+            if isinstance(limits, Limits) and isinstance(value, int | float) and not limits.low <= value <= limits.high:
                 raise InputError(
                     f"{name} is {value}, outside of {limits.low:g} to {limits.high:g} ({limits.help}); "
                     "choose a value within."
@@ -67,15 +63,13 @@ def check_limits(params: Any) -> None:
 class TesseraParams:
     """How tesserae are cut from a map. Lengths and areas are in pixels of the working grid."""
 
-    threshold: Annotated[
-        float, Limits(low=0.05, high=0.95, help="joint probability above which a pixel is joint")
-    ] = 0.5
+    threshold: Annotated[float, Limits(low=0.05, high=0.95, help="joint probability above which a pixel is joint")] = (
+        0.5
+    )
     core_threshold: Annotated[
         float, Limits(low=0.05, high=0.95, help="probability above which a pixel is the inside of a stone")
     ] = 0.5
-    min_area: Annotated[
-        int, Limits(low=0, high=400, help="smallest tessera kept, in pixels of the analysis size")
-    ] = 40
+    min_area: Annotated[int, Limits(low=0, high=400, help="smallest tessera kept, in pixels of the analysis size")] = 40
     max_hole: Annotated[int, Limits(low=0, high=64, help="largest hole filled inside a tessera")] = 30
     min_seed: Annotated[int, Limits(low=1, high=64, help="smallest inner part that makes a tessera")] = 5
     reach: Annotated[int, Limits(low=8, high=200, help="largest growth of a tessera from its inside")] = 40
@@ -213,17 +207,13 @@ def core_mask(map_: NDArray[np.uint8], params: TesseraParams) -> NDArray[np.bool
     """
     stone: NDArray[np.bool_] = map_[GROUT] <= round(params.threshold * 255)
     if len(map_) > CORE:
-        inner: NDArray[np.bool_] = (map_[CORE] >= round(params.core_threshold * 255)) & stone
-        return inner
+        return np.asarray((map_[CORE] >= round(params.core_threshold * 255)) & stone)
     distance = np.minimum(ndimage.distance_transform_edt(stone), _DISTANCE_CAP).astype(np.float32)
     summit = ndimage.maximum_filter(distance, size=2 * _DISTANCE_NEIGHBOURHOOD + 1)
-    inner = stone & (distance >= np.maximum(1.5, 0.6 * summit))
-    return inner
+    return np.asarray(stone & (distance >= np.maximum(1.5, 0.6 * summit)))
 
 
-def _find_seeds(
-    map_: NDArray[np.uint8], window: Box, shape: tuple[int, int], params: TesseraParams
-) -> _Seeds:
+def _find_seeds(map_: NDArray[np.uint8], window: Box, shape: tuple[int, int], params: TesseraParams) -> _Seeds:
     """Core blobs of the window, each under the id of its first pixel."""
     blobs, count = _flood.label_components(core_mask(map_, params), 0, 0, 0)
     rows = _flood.component_boxes(blobs, count)

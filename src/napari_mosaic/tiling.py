@@ -42,9 +42,7 @@ class Box(NamedTuple):
 
     def intersect(self, other: Box) -> Box:
         """The common part; may be empty (`area == 0`)."""
-        return Box(
-            max(self.y0, other.y0), max(self.x0, other.x0), min(self.y1, other.y1), min(self.x1, other.x1)
-        )
+        return Box(max(self.y0, other.y0), max(self.x0, other.x0), min(self.y1, other.y1), min(self.x1, other.x1))
 
     def clip(self, shape: tuple[int, int]) -> Box:
         """The part that lies inside an image of `shape`."""

@@ -69,7 +69,9 @@ def read_recipe(name: str = DEFAULT) -> dict:  # type: ignore[type-arg]
     try:
         recipe: dict = json.loads(path.read_text(encoding="utf-8"))  # type: ignore[type-arg]
     except (OSError, ValueError) as error:
-        raise MissingError(f"The recipe {path.name} of the bundled weights is missing; reinstall the package.") from error
+        raise MissingError(
+            f"The recipe {path.name} of the bundled weights is missing; reinstall the package."
+        ) from error
     return recipe
 
 

@@ -116,7 +116,12 @@ def test_cancel_keeps_what_is_done_and_the_next_run_goes_on(
 
 
 def test_find_in_view_computes_no_more_than_is_seen(
-    open_panel: Callable[..., Any], viewer: Any, qtbot: Any, settled: Callable[[Any], None], tmp_path: Path, photograph: Any
+    open_panel: Callable[..., Any],
+    viewer: Any,
+    qtbot: Any,
+    settled: Callable[[Any], None],
+    tmp_path: Path,
+    photograph: Any,
 ) -> None:
     panel = open_panel()
     layer = viewer.add_image(photograph((600, 3300)), name="long", scale=(2, 2), translate=(5, 7))
@@ -202,7 +207,9 @@ def test_removing_the_photograph_empties_the_panel(
     assert not panel.face.find_view.isEnabled()
 
 
-def test_a_panel_that_closes_during_a_run_ends_it(open_panel: Callable[..., Any], qtbot: Any, floor: Path, settled: Any) -> None:
+def test_a_panel_that_closes_during_a_run_ends_it(
+    open_panel: Callable[..., Any], qtbot: Any, floor: Path, settled: Any
+) -> None:
     panel = open_panel()
     panel.open_photograph(floor)
     settled(panel)

@@ -23,7 +23,8 @@ def test_every_command_of_the_manifest_exists(viewer: Any) -> None:
     manifest = PluginManager.instance().get_manifest("napari-mosaic")
     for command in manifest.contributions.commands:
         assert callable(command.python_name and PluginManager.instance().commands.get(command.id))
-    assert [item.command for item in manifest.contributions.menus["napari/layers/segment"]][0] == "napari-mosaic.panel"
+    segment = {item.command for item in manifest.contributions.menus["napari/layers/segment"]}
+    assert segment == {"napari-mosaic.panel", "napari-mosaic.segment_layer"}
 
 
 @pytest.mark.parametrize("name", ["drawn", "brick"])
@@ -75,7 +76,11 @@ def test_what_is_no_photograph_is_refused(viewer: Any) -> None:
 
 
 def test_the_examples_run(
-    viewer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, floor: Path, capsys: pytest.CaptureFixture[str]
+    viewer: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    floor: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("headless_batch", "lazy_corner"):

@@ -102,9 +102,7 @@ def segment(
         raise UsageError("--overwrite begins again and --resume goes on; give one of the two.")
     several = len(found) > 1
     if several and output is not None and output.name.endswith(".zarr"):
-        raise UsageError(
-            f"{output} can hold one record and there are {len(found)} sources; give a folder with -o."
-        )
+        raise UsageError(f"{output} can hold one record and there are {len(found)} sources; give a folder with -o.")
     job = {
         "output": output,
         "region": region,
@@ -137,9 +135,7 @@ def find_sources(sources: tuple[str, ...], *, blocks: bool) -> list[str]:
             continue
         inside = sorted(child for child in path.iterdir() if child.suffix.lower() in PICTURES)
         if not inside:
-            raise MissingError(
-                f"There is no photograph in the folder {path}; give one with PNG, JPEG or TIFF files."
-            )
+            raise MissingError(f"There is no photograph in the folder {path}; give one with PNG, JPEG or TIFF files.")
         found.extend(str(child) for child in inside)
     return found
 
@@ -183,9 +179,7 @@ def draw(record: Record, path: Path, source: str | None = None, *, max_px: int =
         draw_preview(record, image, path, max_px=max_px)
 
 
-def describe(
-    record: Record, source: str, preview: Path | None = None, seconds: float | None = None
-) -> Outcome:
+def describe(record: Record, source: str, preview: Path | None = None, seconds: float | None = None) -> Outcome:
     """The outcome of a finished record."""
     height, width = record.plan.source_shape
     return Outcome(

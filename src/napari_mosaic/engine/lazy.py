@@ -58,9 +58,7 @@ def lazy_levels(plan: Plan, labels_of: Callable[[Box], NDArray[Any]]) -> list[da
     """Dask arrays of all levels; `labels_of` gives the ids of a box of level 0."""
     levels = []
     for level, shape in enumerate(level_shapes(plan.shape)):
-        chunks = tuple(
-            tuple(min(_BLOCK, side - start) for start in range(0, side, _BLOCK)) for side in shape
-        )
+        chunks = tuple(tuple(min(_BLOCK, side - start) for start in range(0, side, _BLOCK)) for side in shape)
         levels.append(
             da.map_blocks(
                 _block,

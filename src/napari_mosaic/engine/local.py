@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from napari_mosaic.engine.tasks import Context, Index, predict_maps, read_for_network, write_tile
-from napari_mosaic.errors import ReadError
+from napari_mosaic.errors import InputError, ReadError
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 from napari_mosaic.record.pyramid import update_pyramid
@@ -81,7 +81,10 @@ def run_steps(context: Context | None, record: Record, work: Work, workers: int)
     `context` is needed only where there are windows to compute.
     """
     run = _Run(context, record, work)
-    with ThreadPoolExecutor(max(1, workers), "tesserae") as pool, ThreadPoolExecutor(_READ_AHEAD, "read") as reader:
+    with (
+        ThreadPoolExecutor(max(1, workers), "tesserae") as pool,
+        ThreadPoolExecutor(_READ_AHEAD, "read") as reader,
+    ):
         try:
             yield from run.windows(pool, reader)
             while run.running:
@@ -121,7 +124,7 @@ class _Run:
         while queue or ahead:
             while queue and len(ahead) < batch + _READ_AHEAD:
                 index = queue.popleft()
-                ahead.append((index, reader.submit(read_for_network, self._context, index)))
+                ahead.append((index, reader.submit(self._read, index)))
             taken = [ahead.popleft() for _ in range(min(batch, len(ahead)))]
             for index, core in self._map(taken):
                 finished += core.area / 1e6
@@ -133,6 +136,11 @@ class _Run:
         while self._ready:
             self._start(pool)
             yield from self.collect(wait=True)
+
+    def _read(self, index: Index) -> Any:
+        if self._context is None:
+            raise InputError("Windows of the map cannot be computed without the photograph; open it first.")
+        return read_for_network(self._context, index)
 
     def _map(self, taken: Sequence[tuple[Index, Future[Any]]]) -> Iterator[tuple[Index, Box]]:
         """Predict and write some windows; what cannot be read is noted and left out."""

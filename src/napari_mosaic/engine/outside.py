@@ -57,7 +57,7 @@ class Outside:
 
 def _centres(start: int, stop: int, factor: float, ratio: float, length: int) -> NDArray[np.int64]:
     places = np.floor((np.arange(start, stop) + 0.5) / factor * ratio).astype(np.int64)
-    return np.clip(places, 0, length - 1)
+    return np.asarray(np.clip(places, 0, length - 1))
 
 
 def blank_outside(map_: NDArray[np.uint8], mask: Mask | None) -> NDArray[np.uint8]:
@@ -66,7 +66,7 @@ def blank_outside(map_: NDArray[np.uint8], mask: Mask | None) -> NDArray[np.uint
         return map_
     blank: Any = np.where(mask, 0, map_)
     blank[GROUT][mask] = 255
-    return blank.astype(np.uint8)
+    return np.asarray(blank, dtype=np.uint8)
 
 
 def blank_map(channels: int, shape: tuple[int, int]) -> NDArray[np.uint8]:

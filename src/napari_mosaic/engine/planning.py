@@ -89,14 +89,15 @@ def disk_bytes(shape: tuple[int, int]) -> int:
     return int(shape[0] * shape[1] * _BYTES_PER_PIXEL) + 2_000_000
 
 
-def _zones(
-    estimate: ScaleEstimate, shape: tuple[int, int], window: int
-) -> tuple[tuple[float, ...], ...] | None:
+def _zones(estimate: ScaleEstimate, shape: tuple[int, int], window: int) -> tuple[tuple[float, ...], ...] | None:
     lattice = Lattice(shape=shape, core=window)
     rows, columns = lattice.counts
     centres = np.array(
         [
-            [((box.y0 + box.y1) / 2, (box.x0 + box.x1) / 2) for box in (lattice.tile((i, j)).core for j in range(columns))]
+            [
+                ((box.y0 + box.y1) / 2, (box.x0 + box.x1) / 2)
+                for box in (lattice.tile((i, j)).core for j in range(columns))
+            ]
             for i in range(rows)
         ]
     )

@@ -59,9 +59,7 @@ def estimate_scale(image: MosaicImage, segmenter: Segmenter, outside: Outside) -
 
     Returns factor 1 and no size where no place shows stones at any scale.
     """
-    probes = [
-        probe for place in probe_places(image, outside) if (probe := probe_scale(image, segmenter, place))
-    ]
+    probes = [probe for place in probe_places(image, outside) if (probe := probe_scale(image, segmenter, place))]
     if not probes:
         return ScaleEstimate(1.0, None, ())
     factor = _vote(probes)
@@ -73,9 +71,7 @@ def probe_places(image: MosaicImage, outside: Outside, count: int = _PLACES) -> 
     height, width = image.shape
     rows = max(1, round(np.sqrt(count * height / width)))
     columns = max(1, round(count / rows))
-    places = [
-        ((i + 0.5) / rows * height, (j + 0.5) / columns * width) for i in range(rows) for j in range(columns)
-    ]
+    places = [((i + 0.5) / rows * height, (j + 0.5) / columns * width) for i in range(rows) for j in range(columns)]
     inside = [place for place in places if _is_inside(outside, place, image.shape)]
     return inside or places
 
@@ -99,7 +95,12 @@ def probe_scale(image: MosaicImage, segmenter: Segmenter, place: tuple[float, fl
         if count < _FEWEST:
             continue
         misfit = np.log(size / segmenter.tessera_px)
-        trials.append((coverage * sureness * np.exp(-((misfit / _SPREAD) ** 2) / 2), factor * segmenter.tessera_px / size))
+        trials.append(
+            (
+                coverage * sureness * np.exp(-((misfit / _SPREAD) ** 2) / 2),
+                factor * segmenter.tessera_px / size,
+            )
+        )
     if not trials:
         return None
     trials.sort(reverse=True)
@@ -152,9 +153,7 @@ def _vote(probes: list[Probe]) -> float:
     return float(np.exp(logs[order][int(np.searchsorted(share, 0.5))]))
 
 
-def zone_scales(
-    estimate: ScaleEstimate, centres: NDArray[np.float64]
-) -> NDArray[np.float64] | None:
+def zone_scales(estimate: ScaleEstimate, centres: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """One relative scale for each window centre, or None where one scale serves all.
 
     Parameters

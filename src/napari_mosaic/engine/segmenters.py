@@ -40,9 +40,7 @@ class Network:
     def __init__(self, model: str, device: str, precision: str, runtime: str, threads: int | None) -> None:
         from napari_mosaic.grout import load_network
 
-        self._network = load_network(
-            model, device=device, precision=precision, runtime=runtime, threads=threads
-        )
+        self._network = load_network(model, device=device, precision=precision, runtime=runtime, threads=threads)
         card = self._network.card
         self.name: str = card.name
         self.sha256: str = card.sha256

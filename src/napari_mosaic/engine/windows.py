@@ -72,9 +72,7 @@ def read_resampled(
     shape = image.level_shapes[level]
     ratios = [side / whole for side, whole in zip(shape, image.shape, strict=True)]
     starts = [edge * ratio for edge, ratio in zip(corner, ratios, strict=True)]
-    stops = [
-        start + count / factor * ratio for start, count, ratio in zip(starts, size, ratios, strict=True)
-    ]
+    stops = [start + count / factor * ratio for start, count, ratio in zip(starts, size, ratios, strict=True)]
     margin = _MARGIN if factor != 1 else 0
     box = Box(
         math.floor(starts[0]) - margin,

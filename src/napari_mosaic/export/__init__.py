@@ -38,9 +38,7 @@ FORMATS = {
     for format_ in (
         Format(name="tiff", suffixes=(".tif", ".tiff"), help="labels, GeoTIFF where placed", module="tiff"),
         Format(name="png", suffixes=(".png",), help="labels, 16 bit, up to 65535 tesserae", module="png"),
-        Format(
-            name="zarr", suffixes=(".zarr",), help="labels as OME-Zarr 0.4 with levels", module="ome_zarr"
-        ),
+        Format(name="zarr", suffixes=(".zarr",), help="labels as OME-Zarr 0.4 with levels", module="ome_zarr"),
         Format(name="geopackage", suffixes=(".gpkg",), help="outlines as polygons", module="geopackage"),
         Format(name="csv", suffixes=(".csv",), help="table: place, box, area", module="csv"),
     )
@@ -112,9 +110,7 @@ def find_format(name: str | None, path: str | Path) -> Format:
     for format_ in FORMATS.values():
         if suffix in format_.suffixes:
             return format_
-    raise InputError(
-        f"The name {Path(path).name} does not tell the format; add --format with one of {known}."
-    )
+    raise InputError(f"The name {Path(path).name} does not tell the format; add --format with one of {known}.")
 
 
 __all__ = ["FORMATS", "Format", "export_record", "export_record_steps", "find_format"]

@@ -68,9 +68,5 @@ def _remove(path: Path) -> None:
 
 def _write_error(path: Path, error: OSError) -> WriteError:
     if error.errno == errno.ENOSPC:
-        return WriteError(
-            f"The disk is full, so {path} was not written; free some space or give another place."
-        )
-    return WriteError(
-        f"{path} cannot be written ({error.strerror or error}); give a place that you may write to."
-    )
+        return WriteError(f"The disk is full, so {path} was not written; free some space or give another place.")
+    return WriteError(f"{path} cannot be written ({error.strerror or error}); give a place that you may write to.")

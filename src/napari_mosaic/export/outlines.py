@@ -44,6 +44,4 @@ def place_outlines(record: Record, outlines: list[BaseGeometry]) -> list[BaseGeo
     """Outlines brought from source pixels to map coordinates, where there are any."""
     if record.affine is None:
         return outlines
-    return list(
-        shapely.transform(np.array(outlines, object), lambda p: np.column_stack(to_map(record, *p.T)))
-    )
+    return list(shapely.transform(np.array(outlines, object), lambda p: np.column_stack(to_map(record, *p.T))))

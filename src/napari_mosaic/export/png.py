@@ -35,8 +35,7 @@ def write_steps(record: Record, path: Path) -> Iterator[Progress]:
     stones = read_stones(record)
     if len(stones) >= 2**16:
         raise InputError(
-            f"The record has {len(stones)} tesserae and a PNG can number 65535; "
-            "export as tiff or zarr instead."
+            f"The record has {len(stones)} tesserae and a PNG can number 65535; export as tiff or zarr instead."
         )
     height, width = record.plan.source_shape
     packer = zlib.compressobj(6)

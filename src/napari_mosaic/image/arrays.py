@@ -63,8 +63,7 @@ def open_layer(layer: Any, context: Context) -> Steps[Raster]:
     data = list(layer.data) if layer.multiscale else [layer.data]
     if not all(is_array(item) for item in data):
         raise InputError(
-            f"The layer {getattr(layer, 'name', '')!r} holds no image, so it shows no mosaic; "
-            "choose an image layer."
+            f"The layer {getattr(layer, 'name', '')!r} holds no image, so it shows no mosaic; choose an image layer."
         )
     size = _layer_size(layer)
     path = getattr(getattr(layer, "source", None), "path", None)
@@ -94,9 +93,7 @@ def _open_file(path: Any, data: Any, context: Context) -> Steps[Raster | None]:
 def _with_size(raster: Raster, size: PixelSize | None) -> Raster:
     from dataclasses import replace
 
-    if size is None or (
-        raster.georeference.pixel_size is not None and raster.georeference.pixel_size.confirmed
-    ):
+    if size is None or (raster.georeference.pixel_size is not None and raster.georeference.pixel_size.confirmed):
         return raster
     return replace(raster, georeference=replace(raster.georeference, pixel_size=size))
 
@@ -142,12 +139,8 @@ def array_raster(
     colour = measure_colour(levels, dtype, channels)
     if source is None:
         size = int(np.prod(data[0].shape)) * dtype.itemsize
-        source = SourceInfo(
-            kind="array", location="", size_bytes=size, fingerprint=fingerprint_level(levels[0], dtype)
-        )
-    return Raster(
-        name=name, levels=levels, colour=colour, source=source, georeference=georeference or Georeference()
-    )
+        source = SourceInfo(kind="array", location="", size_bytes=size, fingerprint=fingerprint_level(levels[0], dtype))
+    return Raster(name=name, levels=levels, colour=colour, source=source, georeference=georeference or Georeference())
 
 
 def measure_colour(levels: Sequence[Level], dtype: np.dtype[Any], channels: int, **known: Any) -> Colour:
@@ -196,9 +189,7 @@ def _channel_axis(shape: tuple[int, ...], channels_last: bool | None, name: str)
         if shape[axis] in (1, 3, 4):
             return axis
         refuse_channels(shape[axis], name)
-    raise InputError(
-        f"{name} has the shape {shape}, which is no picture; give one plane (Y, X) or colours (Y, X, 3)."
-    )
+    raise InputError(f"{name} has the shape {shape}, which is no picture; give one plane (Y, X) or colours (Y, X, 3).")
 
 
 def refuse_channels(count: int, name: str) -> None:

@@ -266,9 +266,7 @@ def _check_alike(first: Block, other: Block) -> None:
         )
 
 
-def _vrt_band(
-    number: int, band: str, kind: str, blocks: Sequence[Block], places: Sequence[tuple[int, int]]
-) -> str:
+def _vrt_band(number: int, band: str, kind: str, blocks: Sequence[Block], places: Sequence[tuple[int, int]]) -> str:
     sources = []
     for block, (y, x) in zip(blocks, places, strict=True):
         size = f'xSize="{block.shape[1]}" ySize="{block.shape[0]}"'

@@ -108,7 +108,8 @@ def _scale(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
     scaled = np.subtract(values, low, dtype=np.float32)
     scaled *= np.float32(255.0 / (high - low))
     np.nan_to_num(scaled, copy=False, nan=0.0)
-    return (np.clip(scaled, 0, 255) + np.float32(0.5)).astype(np.uint8)
+    rounded: NDArray[np.uint8] = (np.clip(scaled, 0, 255) + np.float32(0.5)).astype(np.uint8)
+    return rounded
 
 
 def fix_range(
@@ -230,9 +231,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
 def _apply_profile(data: NDArray[np.uint8], mode: str, profile: bytes | None) -> NDArray[np.uint8]:
     if profile is None or data.size == 0:
         return data
-    image = ImageCms.applyTransform(
-        Image.fromarray(np.ascontiguousarray(data), mode), _transform(profile, mode)
-    )
+    image = ImageCms.applyTransform(Image.fromarray(np.ascontiguousarray(data), mode), _transform(profile, mode))
     return np.asarray(image)
 
 

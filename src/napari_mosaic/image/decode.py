@@ -106,6 +106,5 @@ def unreadable(path: Path | str, error: BaseException | str) -> ReadError:
     """The sentence for a file whose content is damaged."""
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return ReadError(
-        f"{path} cannot be decoded ({reason.rstrip('.')}), so it is damaged or incomplete; "
-        "copy or export it again."
+        f"{path} cannot be decoded ({reason.rstrip('.')}), so it is damaged or incomplete; copy or export it again."
     )

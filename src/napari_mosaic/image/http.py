@@ -252,9 +252,7 @@ def _read_local(location: str) -> bytes:
     except FileNotFoundError as error:
         raise MissingError(f"{location} does not exist, so the image has a hole; copy it again.") from error
     except OSError as error:
-        raise ReadError(
-            f"{location} cannot be read ({error.strerror}); check the disk and the rights."
-        ) from error
+        raise ReadError(f"{location} cannot be read ({error.strerror}); check the disk and the rights.") from error
 
 
 def _read_kept(path: Path, check: Check | None) -> bytes | None:

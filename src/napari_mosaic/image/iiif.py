@@ -100,11 +100,7 @@ def _no_iiif(location: str, why: str) -> ReadError:
 def is_manifest(document: dict[str, Any]) -> bool:
     """Whether a document is a Presentation manifest rather than an image description."""
     kind = str(document.get("type", document.get("@type", "")))
-    return (
-        kind.endswith("Manifest")
-        or "sequences" in document
-        or ("items" in document and "width" not in document)
-    )
+    return kind.endswith("Manifest") or "sequences" in document or ("items" in document and "width" not in document)
 
 
 def canvas_service(document: dict[str, Any], number: int, location: str) -> str:
@@ -261,9 +257,7 @@ class _Loader:
         part = f"{region.x0},{region.y0},{region.shape[1]},{region.shape[0]}"
         quality = "native" if service.version == 1 else "default"
         height, width = place.shape
-        sizes = (
-            [f"{width},{height}", f"{width},"] if service.version == 3 else [f"{width},", f"{width},{height}"]
-        )
+        sizes = [f"{width},{height}", f"{width},"] if service.version == 3 else [f"{width},", f"{width},{height}"]
         forms = [(part, size) for size in sizes]
         if region.shape == (service.height, service.width):
             whole = ["max", "full"] if service.version == 3 else ["full", "max"]

@@ -140,8 +140,7 @@ class MosaicImage:
             raise InputError(f"The image {self.name!r} is closed, so it cannot be read; open it again.")
         if not 0 <= level < len(self.level_shapes):
             raise InputError(
-                f"Level {level} of {self.name!r} does not exist; "
-                f"choose one from 0 to {len(self.level_shapes) - 1}."
+                f"Level {level} of {self.name!r} does not exist; choose one from 0 to {len(self.level_shapes) - 1}."
             )
         inside = Box(*(int(edge) for edge in box)).clip(self.level_shapes[level])
         if inside.area == 0:

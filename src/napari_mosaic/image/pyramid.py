@@ -169,9 +169,7 @@ class Pyramid:
     def _halve_box(self, box: Box, level: int) -> Pixels:
         finer = Box(box.y0 * 2, box.x0 * 2, box.y1 * 2, box.x1 * 2).clip(self.shapes[level - 1])
         rgb, valid = self.read(finer, level - 1)
-        return halve(rgb), None if valid is None else halve(valid[..., None].astype(np.uint8) * 255)[
-            ..., 0
-        ] > 127
+        return halve(rgb), None if valid is None else halve(valid[..., None].astype(np.uint8) * 255)[..., 0] > 127
 
 
 def _all_shapes(native: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

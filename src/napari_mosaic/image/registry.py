@@ -111,9 +111,7 @@ def open_raster_steps(source: Any, context: Context) -> Steps[Raster]:
             if family.recognises(path):
                 return (yield from family.load()(path, context))
     except PermissionError as error:
-        raise ReadError(
-            f"{path} may not be read ({error.strerror}); ask for the right to read it."
-        ) from error
+        raise ReadError(f"{path} may not be read ({error.strerror}); ask for the right to read it.") from error
     raise ReadError(
         f"{path} is none of the kinds of image that can be opened (it begins with {_head(path, 12)!r}); "
         "give a PNG, JPEG, WebP, BMP, TIFF, OME-Zarr, Deep Zoom, IIIF or VRT source."
@@ -123,14 +121,12 @@ def open_raster_steps(source: Any, context: Context) -> Steps[Raster]:
 def _local_path(source: Any) -> Path:
     if not isinstance(source, str | os.PathLike) or not os.fspath(source):
         raise InputError(
-            f"A {type(source).__name__} is no image; "
-            "give a path, a URL, an array, a list of arrays or an image layer."
+            f"A {type(source).__name__} is no image; give a path, a URL, an array, a list of arrays or an image layer."
         )
     text = os.fspath(source)
     if "://" in text and not text.startswith("file://"):
         raise InputError(
-            f"{text} is an address of a kind that cannot be read; "
-            "give an http or https address, or download it."
+            f"{text} is an address of a kind that cannot be read; give an http or https address, or download it."
         )
     path = Path(text.removeprefix("file://")).expanduser().absolute()
     if not path.exists():

@@ -47,12 +47,8 @@ def _drawn() -> NDArray[np.uint8]:
 
 
 SAMPLES: dict[str, Sample] = {
-    "brick": Sample(
-        "Brick pavement, grey photograph", "CC0 1.0, CC0Textures; in scikit-image", _shipped("brick.png")
-    ),
-    "gravel": Sample(
-        "Gravel, grey photograph", "CC0 1.0, CC0Textures; in scikit-image", _shipped("gravel.png")
-    ),
+    "brick": Sample("Brick pavement, grey photograph", "CC0 1.0, CC0Textures; in scikit-image", _shipped("brick.png")),
+    "gravel": Sample("Gravel, grey photograph", "CC0 1.0, CC0Textures; in scikit-image", _shipped("gravel.png")),
     "drawn": Sample("Drawn mosaic", "", _drawn),
 }
 """What "sample:NAME" can name."""
@@ -64,12 +60,9 @@ def open_sample(source: str, context: Context) -> Steps[Raster]:
     name = source.removeprefix("sample:")
     if name not in SAMPLES:
         raise InputError(
-            f"There is no sample {name!r} to open; "
-            f"choose one of {', '.join(sorted(SAMPLES))}, as in 'sample:brick'."
+            f"There is no sample {name!r} to open; choose one of {', '.join(sorted(SAMPLES))}, as in 'sample:brick'."
         )
     sample = SAMPLES[name]
     data = sample.load()
     info: dict[str, Any] = {"size_bytes": data.nbytes, "fingerprint": fingerprint_bytes(data.tobytes())}
-    return array_raster(
-        [data], name, source=SourceInfo(kind="sample", location=source, rights=sample.rights, **info)
-    )
+    return array_raster([data], name, source=SourceInfo(kind="sample", location=source, rights=sample.rights, **info))

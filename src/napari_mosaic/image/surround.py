@@ -46,9 +46,7 @@ def surround_mask(image: MosaicImage) -> tuple[NDArray[np.bool_], float]:
     than about 1 % of the picture are dropped, because a stone at the border is that thin, then those that do
     not touch the border, then those that show texture at full resolution.
     """
-    level = next(
-        k for k, shape in enumerate(image.level_shapes) if max(shape) <= LARGEST or _is_last(image, k)
-    )
+    level = next(k for k, shape in enumerate(image.level_shapes) if max(shape) <= LARGEST or _is_last(image, k))
     height, width = image.level_shapes[level]
     factor = image.shape[0] / height
     mask = np.zeros((height, width), dtype=bool)

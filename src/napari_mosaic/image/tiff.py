@@ -255,8 +255,7 @@ def _channel_pages(series: Any, name: str) -> list[Any]:
 
 def _refuse_planes(name: str, count: int) -> None:
     raise InputError(
-        f"{name} is a stack of {count} planes, but a mosaic is one picture; "
-        "save the plane that shows it by itself."
+        f"{name} is a stack of {count} planes, but a mosaic is one picture; save the plane that shows it by itself."
     )
 
 
@@ -273,9 +272,7 @@ def _check_complete(pages: Sequence[Any], source: TiffSource) -> None:
 def _level(readers: Sequence[PageReader]) -> Level:
     if len(readers) == 1:
         return Level(readers[0].shape, readers[0].read)
-    return Level(
-        readers[0].shape, lambda box: np.concatenate([reader.read(box) for reader in readers], axis=-1)
-    )
+    return Level(readers[0].shape, lambda box: np.concatenate([reader.read(box) for reader in readers], axis=-1))
 
 
 def _colour(key: Any, levels: Sequence[Level], pages: int, name: str) -> Colour:
@@ -337,9 +334,7 @@ def _masked(level: Level, mask: PageReader) -> Level:
     return Level(level.shape, read)
 
 
-def _georeference(
-    tif: tifffile.TiffFile, key: Any, path: Path | None, shape: tuple[int, int]
-) -> Georeference:
+def _georeference(tif: tifffile.TiffFile, key: Any, path: Path | None, shape: tuple[int, int]) -> Georeference:
     place = _from_geokeys(key, shape) if path is None else read_georeference(path, shape)
     if place.pixel_size is not None:
         return place

@@ -55,9 +55,7 @@ def tiled_level(
 
 def fetch_tile(fetcher: Fetcher, location: str, tag: str) -> NDArray[Any]:
     """Fetch and decode one tile; what cannot be decoded is not kept in the cache."""
-    return decode_tile(
-        fetcher.get(location, tag=tag, check=lambda data: decode_tile(data, location)), location
-    )
+    return decode_tile(fetcher.get(location, tag=tag, check=lambda data: decode_tile(data, location)), location)
 
 
 def fit_tile(tile: NDArray[Any], size: tuple[int, int]) -> NDArray[Any] | None:

@@ -160,7 +160,5 @@ def _open_picture(fetcher: Fetcher, url: str, context: Context) -> Steps[Raster]
     target = context.scratch.path() / re.sub(r"[^\w.\- ]", "_", name)
     target.write_bytes(data)
     raster = yield from open_raster_steps(str(target), context)
-    mark = SourceInfo(
-        kind=raster.source.kind, location=url, size_bytes=len(data), fingerprint=fingerprint_bytes(data)
-    )
+    mark = SourceInfo(kind=raster.source.kind, location=url, size_bytes=len(data), fingerprint=fingerprint_bytes(data))
     return replace(raster, source=mark)

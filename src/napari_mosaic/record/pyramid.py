@@ -41,4 +41,4 @@ def halve_map(map_: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = map_.shape[1:]
     padded: NDArray[Any] = np.pad(map_, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge").astype(np.uint16)
     summed = padded[:, ::2, ::2] + padded[:, 1::2, ::2] + padded[:, ::2, 1::2] + padded[:, 1::2, 1::2]
-    return ((summed + 2) // 4).astype(np.uint8)
+    return np.asarray((summed + 2) // 4, dtype=np.uint8)

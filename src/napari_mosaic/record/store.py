@@ -37,6 +37,7 @@ from napari_mosaic.record.metadata import (
     write_metadata,
 )
 from napari_mosaic.record.plan import Plan
+from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box
 
 _PACKAGES = ("napari-mosaic", "numpy", "zarr", "numba", "torch", "segmentation-models-pytorch")
@@ -203,7 +204,7 @@ class Record:
         y, x = box.slices
         self._write(self.map_levels[0], (slice(None), y, x), map_)
 
-    def write_tesserae(self, index: Index, labels: NDArray[Any], columns: tables.Columns) -> None:
+    def write_tesserae(self, index: Index, labels: NDArray[Any], columns: Columns) -> None:
         """Write one shard of tesserae and its rows of the table."""
         self._write(self.tessera_levels[0], self.plan.shards.tile(index).core.slices, labels)
         tables.write_part(self.tables, index, columns)
@@ -288,7 +289,10 @@ class Record:
             "multiscale": True,
         }
         labels = {"name": f"{self.source.name} tesserae", "opacity": 0.5, "multiscale": True}
-        return [(joints, {**images, **shared}, "image"), (list(self.tessera_levels), {**labels, **shared}, "labels")]
+        return [
+            (joints, {**images, **shared}, "image"),
+            (list(self.tessera_levels), {**labels, **shared}, "labels"),
+        ]
 
 
 def check_source(image: MosaicImage, entry: SourceEntry, record: Path) -> None:
@@ -340,7 +344,9 @@ def create_record(
     """Make an empty record, whole or not at all, and open it for writing."""
     path = Path(path)
     if path.exists():
-        raise RecordError(f"{path} exists already; go on with it (resume), replace it (overwrite) or take another name.")
+        raise RecordError(
+            f"{path} exists already; go on with it (resume), replace it (overwrite) or take another name."
+        )
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
     size = pixel_size or image.pixel_size
     try:

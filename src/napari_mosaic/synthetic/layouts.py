@@ -136,7 +136,9 @@ def lay_cells(rng: np.random.Generator, shape: tuple[int, int], tessera: float) 
     for _ in range(int(rng.integers(1, 5))):
         _, owner = cKDTree(centre).query(grid)
         count = np.bincount(owner, minlength=n)
-        mean = np.stack([np.bincount(owner, grid[:, k], minlength=n) for k in (0, 1)], 1) / np.maximum(count, 1)[:, None]
+        mean = (
+            np.stack([np.bincount(owner, grid[:, k], minlength=n) for k in (0, 1)], 1) / np.maximum(count, 1)[:, None]
+        )
         centre = np.where(count[:, None] > 0, mean, centre)
     return make_stones(rng, centre, rng.uniform(0, np.pi, n), (tessera / 2, tessera / 2), power=2)
 

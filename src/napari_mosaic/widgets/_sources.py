@@ -100,6 +100,11 @@ def view_box(layer: Layer) -> Box:
     return box if box.area else Box(0, 0, *shape)
 
 
+def middle(box: Box) -> tuple[float, float]:
+    """The centre of a box."""
+    return (box.y0 + box.y1) / 2, (box.x0 + box.x1) / 2
+
+
 def placement(layer: Layer, factor: float) -> dict[str, Any]:
     """Where a working grid of `factor` px per source px lies, for a layer over the same picture."""
     scale = np.asarray(layer.scale, dtype=float)[-2:]

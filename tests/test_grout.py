@@ -1,0 +1,176 @@
+"""The network: loads what it should, refuses the rest in one sentence, predicts what it promises."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from napari_mosaic import grout  # noqa: E402
+from napari_mosaic.errors import InputError, MissingError, ModelError  # noqa: E402
+from napari_mosaic.grout import GROUT_B3, LITE, GroutNetwork, LiteNetwork, fuse_norms, load_network  # noqa: E402
+from napari_mosaic.synthetic import draw_mosaic  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def network() -> GroutNetwork:
+    return load_network("grout-lite", device="cpu", precision="fp32")
+
+
+def test_the_card_says_what_the_network_is(network: GroutNetwork) -> None:
+    card = network.card
+    assert card.channels == ("grout", "core") and card.architecture == LITE
+    assert card.tessera_px == 24.0 and card.stride == 32 and card.halo >= 32
+    assert len(card.sha256) == 64 and network.precision == "fp32"
+
+
+def test_windows_become_maps_of_their_size(network: GroutNetwork) -> None:
+    windows = np.random.default_rng(0).integers(0, 256, (3, 64, 96, 3), dtype=np.uint8)
+    maps = network.predict(windows)
+    assert maps.shape == (3, 2, 64, 96) and maps.dtype == np.uint8
+    assert network.predict(windows[:0]).shape == (0, 2, 64, 96)
+    alone = np.concatenate([network.predict(w[None]) for w in windows])
+    assert np.abs(maps.astype(int) - alone).max() <= 1
+
+
+def test_the_bundled_network_finds_joints_and_stones_of_a_drawing(network: GroutNetwork) -> None:
+    drawing = draw_mosaic(256, seed=21, geometry="rows", tessera_px=24, damaged=False)
+    joint, core = network.predict(drawing.image[None])[0] > 127
+    truth = drawing.labels == 0
+    assert 2 * (joint & truth).sum() / (joint.sum() + truth.sum()) > 0.6
+    assert core[truth].mean() < 0.1 < core[~truth].mean()
+
+
+@pytest.mark.parametrize(
+    "windows",
+    [
+        np.zeros((1, 60, 64, 3), np.uint8),
+        np.zeros((1, 64, 64), np.uint8),
+        np.zeros((1, 64, 64, 3), np.float32),
+        np.zeros((1, 0, 64, 3), np.uint8),
+    ],
+)
+def test_windows_that_do_not_fit_are_refused(network: GroutNetwork, windows: np.ndarray) -> None:
+    with pytest.raises(InputError):
+        network.predict(windows)
+
+
+def test_folding_the_norms_changes_nothing() -> None:
+    torch.manual_seed(0)
+    plain = LiteNetwork().eval()
+    for module in plain.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    folded = LiteNetwork().eval()
+    folded.load_state_dict(plain.state_dict())
+    fuse_norms(folded)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())
+    image = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(image), plain(image), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("layout", ["model_state_dict", "state_dict", "bare", "module"])
+def test_grout_checkpoints_load_in_every_layout(tmp_path: Path, layout: str) -> None:
+    smp = pytest.importorskip("segmentation_models_pytorch")
+    state = smp.Unet("efficientnet-b3", encoder_weights=None, classes=1).state_dict()
+    content = {
+        "model_state_dict": {"model_state_dict": state, "epoch": 3, "best_metric": 0.9},
+        "state_dict": {"state_dict": state},
+        "bare": state,
+        "module": {"state_dict": {f"module.{name}": value for name, value in state.items()}},
+    }[layout]
+    path = tmp_path / "grout.pth"
+    torch.save(content, path)
+    loaded = load_network(path, device="cpu", precision="fp32")
+    assert loaded.card.channels == ("grout",) and loaded.card.architecture == GROUT_B3
+    assert loaded.card.mean == (0.485, 0.456, 0.406)
+    assert loaded.predict(np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 1, 64, 64)
+
+
+class _Bomb:
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (Path("napari-mosaic-was-here"),))
+
+
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": _Bomb()}, tmp_path / "bomb.pth")
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(_Bomb()))
+    for name in ("bomb.pth", "plain.pth"):
+        with pytest.raises(ModelError, match="code"):
+            load_network(tmp_path / name, device="cpu")
+    assert not (tmp_path / "napari-mosaic-was-here").exists()
+
+
+def test_files_that_are_no_model_end_in_one_sentence(tmp_path: Path) -> None:
+    bundled = grout.find_weights().path.read_bytes()
+    small = tmp_path / "small.pth"
+    torch.save({"state_dict": {"layer.weight": torch.zeros(2)}}, small)
+    contents = {
+        "empty.pth": b"",
+        "text.pth": b"this is no model at all",
+        "cut.safetensors": bundled[: len(bundled) // 2],
+        "header.safetensors": bundled[:100],
+        "cut.pth": small.read_bytes()[:200],
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    torch.save(LiteNetwork(widths=(32, 32, 32, 32)).state_dict(), tmp_path / "wrong.pth")
+    torch.save([1, 2, 3], tmp_path / "list.pth")
+    for name in [*contents, "small.pth", "wrong.pth", "list.pth"]:
+        with pytest.raises(ModelError) as caught:
+            load_network(tmp_path / name, device="cpu")
+        assert "\n" not in str(caught.value)
+
+
+def test_missing_files_and_unknown_choices_are_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="nowhere"):
+        load_network(tmp_path / "nowhere.pth")
+    with pytest.raises(InputError, match="abacus"):
+        load_network(device="abacus")
+    with pytest.raises(InputError, match="fp8"):
+        load_network(precision="fp8")
+    with pytest.raises(InputError, match="threads"):
+        load_network(threads=0)
+
+
+def test_memory_that_runs_out_lowers_the_batch(network: GroutNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, run = [], network._run
+
+    def scarce(windows: np.ndarray) -> np.ndarray:
+        sizes.append(len(windows))
+        if len(windows) > 2:
+            raise RuntimeError("CUDA out of memory.")
+        return run(windows)
+
+    monkeypatch.setattr(network, "_run", scarce)
+    monkeypatch.setattr(network, "_most", None)
+    assert network.predict(np.zeros((8, 32, 32, 3), np.uint8)).shape == (8, 2, 32, 32)
+    assert sizes == [8, 4, 2, 2, 2, 2]
+
+
+def test_a_window_that_never_fits_says_so(network: GroutNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(windows: np.ndarray) -> np.ndarray:
+        raise RuntimeError("DefaultCPUAllocator: not enough memory")
+
+    monkeypatch.setattr(network, "_run", never)
+    monkeypatch.setattr(network, "_most", None)
+    with pytest.raises(ModelError, match="smaller windows"):
+        network.predict(np.zeros((2, 32, 32, 3), np.uint8))
+
+
+def test_other_faults_of_the_network_are_not_taken_for_lack_of_memory(
+    network: GroutNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(windows: np.ndarray) -> np.ndarray:
+        raise RuntimeError("shape mismatch")
+
+    monkeypatch.setattr(network, "_run", broken)
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        network.predict(np.zeros((1, 32, 32, 3), np.uint8))
