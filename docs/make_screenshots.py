@@ -21,7 +21,7 @@ from napari_mosaic.widgets._forms import LookValue
 from napari_mosaic.widgets._state import Tuning
 
 IMAGES = Path(__file__).parent / "images"
-SIZE = (1480, 900)
+SIZE = (1360, 840)
 
 
 def wait(condition: Callable[[], bool], seconds: float = 600.0) -> None:
@@ -44,7 +44,9 @@ def shoot(viewer: napari.Viewer, name: str) -> None:
     """Keep the window as a picture of few colours: small enough for a repository."""
     breathe()
     pixels = viewer.screenshot(canvas_only=False, flash=False)
-    picture = Image.fromarray(pixels[..., :3]).quantize(200, dither=Image.Dither.NONE)
+    picture = Image.fromarray(pixels[..., :3]).quantize(
+        160, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+    )
     picture.save(IMAGES / f"{name}.png", optimize=True)
 
 

@@ -23,15 +23,20 @@ def network() -> GroutNetwork:
 
 def test_the_card_says_what_the_network_is(network: GroutNetwork) -> None:
     card = network.card
-    assert card.channels == ("grout", "core") and card.architecture == LITE
-    assert card.tessera_px == 24.0 and card.stride == 32 and card.halo >= 32
-    assert len(card.sha256) == 64 and network.precision == "fp32"
+    assert card.channels == ("grout", "core")
+    assert card.architecture == LITE
+    assert card.tessera_px == 24.0
+    assert card.stride == 32
+    assert card.halo >= 32
+    assert len(card.sha256) == 64
+    assert network.precision == "fp32"
 
 
 def test_windows_become_maps_of_their_size(network: GroutNetwork) -> None:
     windows = np.random.default_rng(0).integers(0, 256, (3, 64, 96, 3), dtype=np.uint8)
     maps = network.predict(windows)
-    assert maps.shape == (3, 2, 64, 96) and maps.dtype == np.uint8
+    assert maps.shape == (3, 2, 64, 96)
+    assert maps.dtype == np.uint8
     assert network.predict(windows[:0]).shape == (0, 2, 64, 96)
     alone = np.concatenate([network.predict(w[None]) for w in windows])
     assert np.abs(maps.astype(int) - alone).max() <= 1
@@ -88,7 +93,8 @@ def test_grout_checkpoints_load_in_every_layout(tmp_path: Path, layout: str) -> 
     path = tmp_path / "grout.pth"
     torch.save(content, path)
     loaded = load_network(path, device="cpu", precision="fp32")
-    assert loaded.card.channels == ("grout",) and loaded.card.architecture == GROUT_B3
+    assert loaded.card.channels == ("grout",)
+    assert loaded.card.architecture == GROUT_B3
     assert loaded.card.mean == (0.485, 0.456, 0.406)
     assert loaded.predict(np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 1, 64, 64)
 

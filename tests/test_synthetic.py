@@ -13,9 +13,11 @@ from napari_mosaic.synthetic import GEOMETRIES, draw_mosaic
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_every_geometry_is_drawn_with_its_truth(geometry: str) -> None:
     drawing = draw_mosaic(128, seed=3, geometry=geometry, tessera_px=20, damaged=False)
-    assert drawing.image.shape == (128, 128, 3) and drawing.image.dtype == np.uint8
+    assert drawing.image.shape == (128, 128, 3)
+    assert drawing.image.dtype == np.uint8
     assert drawing.labels.shape == drawing.valid.shape == (128, 128)
-    assert drawing.labels.dtype == np.int32 and drawing.valid.dtype == bool
+    assert drawing.labels.dtype == np.int32
+    assert drawing.valid.dtype == bool
     if geometry == "none":
         assert drawing.labels.max() == 0
     else:
@@ -58,7 +60,8 @@ def test_damage_takes_stones_away() -> None:
 
 def test_drawings_need_not_be_square() -> None:
     drawing = draw_mosaic((64, 100), seed=1)
-    assert drawing.image.shape == (64, 100, 3) and drawing.labels.shape == (64, 100)
+    assert drawing.image.shape == (64, 100, 3)
+    assert drawing.labels.shape == (64, 100)
 
 
 @pytest.mark.parametrize(

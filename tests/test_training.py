@@ -57,7 +57,8 @@ def test_every_stone_has_one_core_apart_from_all_others(seed: int) -> None:
 
 def test_nothing_drawn_has_no_core_and_all_joint() -> None:
     labels = np.zeros((40, 40), np.int32)
-    assert grout_target(labels).all() and not core_target(labels).any()
+    assert grout_target(labels).all()
+    assert not core_target(labels).any()
     assert np.isfinite(edge_weight(labels)).all()
 
 
@@ -65,7 +66,8 @@ def test_outlines_weigh_most() -> None:
     labels = np.zeros((40, 40), np.int32)
     labels[10:30, 10:30] = 1
     weight = edge_weight(labels)
-    assert weight[10, 20] > 1.5 * weight[20, 20] and weight.min() >= 1
+    assert weight[10, 20] > 1.5 * weight[20, 20]
+    assert weight.min() >= 1
 
 
 def test_crops_keep_picture_and_truth_together() -> None:
@@ -74,7 +76,8 @@ def test_crops_keep_picture_and_truth_together() -> None:
     image = np.repeat((labels > 0).astype(np.uint8)[..., None] * 200, 3, axis=2)
     for seed in range(5):
         crop, truth = random_crop(np.random.default_rng(seed), image, labels, 64)
-        assert crop.shape == (64, 64, 3) and truth.shape == (64, 64)
+        assert crop.shape == (64, 64, 3)
+        assert truth.shape == (64, 64)
         bright = crop.max(axis=2) > 100
         assert (bright == (truth > 0)).mean() > 0.93
 
@@ -103,7 +106,9 @@ def test_a_pool_is_drawn_once(tmp_path: Path) -> None:
     pool = open_pool(tmp_path)
     np.testing.assert_array_equal(pool.images[1], draw_mosaic(64, 6).image)
     images, targets, weights = draw_batch(pool, np.random.default_rng(0), 2, 64)
-    assert images.shape == (2, 64, 64, 3) and targets.shape == (2, 2, 64, 64) and weights.shape == (2, 64, 64)
+    assert images.shape == (2, 64, 64, 3)
+    assert targets.shape == (2, 2, 64, 64)
+    assert weights.shape == (2, 64, 64)
     with pytest.raises(MissingError):
         open_pool(tmp_path / "nowhere")
 
@@ -117,12 +122,14 @@ def test_a_run_trains_resumes_and_exports(tmp_path: Path) -> None:
             seen.append(next(steps))
         except StopIteration as stop:
             checkpoint = stop.value
-    assert {p.phase for p in seen} == {"draw", "train"} and seen[-1].done == 2
+    assert {p.phase for p in seen} == {"draw", "train"}
+    assert seen[-1].done == 2
     assert torch.load(checkpoint, weights_only=True)["step"] == 2
     train(tmp_path, replace(SMALL, steps=3), resume=True)
     assert torch.load(checkpoint, weights_only=True)["step"] == 3
     rows = list(csv.DictReader((tmp_path / "history.csv").open()))
-    assert [int(float(row["step"])) for row in rows] == [2, 3] and all(float(row["loss"]) > 0 for row in rows)
+    assert [int(float(row["step"])) for row in rows] == [2, 3]
+    assert all(float(row["loss"]) > 0 for row in rows)
     path = export_weights(checkpoint, tmp_path / "mine.safetensors", name="mine", command="train")
     for source in (path, checkpoint):
         network = load_network(source, device="cpu", precision="fp32")

@@ -64,11 +64,14 @@ def _entry(url: str, content: bytes = CONTENT) -> dict[str, WeightsEntry]:
 
 def test_the_bundled_weights_are_whole_and_documented() -> None:
     entry = find_weights()
-    assert entry.bundled and entry.path is not None and entry.path.is_file()
+    assert entry.bundled
+    assert entry.path is not None
+    assert entry.path.is_file()
     recipe, header = read_recipe(), read_header(entry.path)
     assert recipe["sha256"] == entry.sha256 == hashlib.sha256(entry.path.read_bytes()).hexdigest()
     assert {"command", "params", "versions", "steps", "hours"} <= recipe.keys()
-    assert header["name"] == entry.name and float(header["tessera_px"]) == entry.tessera_px
+    assert header["name"] == entry.name
+    assert float(header["tessera_px"]) == entry.tessera_px
     assert set(registry()) == {"grout-lite"}
 
 
@@ -77,7 +80,8 @@ def test_weights_are_fetched_once_and_found_in_the_cache_afterwards(server: str,
     entries = _entry(f"{server}/model.safetensors")
     for _ in range(2):
         found = find_weights("other", entries=entries, cache=tmp_path / "cache", on_bytes=lambda *n: seen.append(n))
-        assert found.path is not None and found.path.read_bytes() == CONTENT
+        assert found.path is not None
+        assert found.path.read_bytes() == CONTENT
     assert _Quiet.requests == 1
     assert seen[-1] == (len(CONTENT), len(CONTENT))
 
@@ -87,7 +91,8 @@ def test_a_damaged_cache_is_fetched_again(server: str, tmp_path: Path) -> None:
     cache.mkdir()
     (cache / "model.safetensors").write_bytes(CONTENT[:1000])
     found = find_weights("other", entries=_entry(f"{server}/model.safetensors"), cache=cache)
-    assert found.path is not None and found.path.read_bytes() == CONTENT
+    assert found.path is not None
+    assert found.path.read_bytes() == CONTENT
 
 
 def test_a_wrong_hash_keeps_nothing(server: str, tmp_path: Path) -> None:
@@ -111,7 +116,9 @@ def test_a_file_of_ones_own_is_taken_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "mine.pth"
     path.write_bytes(b"x")
     entry = find_weights(path)
-    assert entry.name == "mine" and entry.path == path and entry.sha256 is None
+    assert entry.name == "mine"
+    assert entry.path == path
+    assert entry.sha256 is None
 
 
 def test_neither_name_nor_file_names_the_choices() -> None:
@@ -129,7 +136,8 @@ def test_headers_are_read_without_the_weights(tmp_path: Path) -> None:
     good, bad = tmp_path / "good", tmp_path / "bad"
     good.write_bytes(struct.pack("<Q", len(header)) + header)
     bad.write_bytes(struct.pack("<Q", 50) + b"{broken")
-    assert is_safetensors(good) and read_header(good) == {"name": "n"}
+    assert is_safetensors(good)
+    assert read_header(good) == {"name": "n"}
     assert not is_safetensors(__file__)
     with pytest.raises(ModelError, match="header"):
         read_header(bad)

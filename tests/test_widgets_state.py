@@ -174,6 +174,14 @@ def test_finished_parts_reach_all_levels_before_the_record_makes_them() -> None:
         np.testing.assert_array_equal(np.asarray(level[:, :]), full[:: 2**k, :: 2**k])
 
 
+def test_a_small_record_has_two_levels_for_napari() -> None:
+    full = np.zeros((301, 200), np.uint32)
+    pyramid = LivePyramid([full])
+    full[:, 100:] = 7
+    pyramid.renew()
+    np.testing.assert_array_equal(np.asarray(pyramid.levels[1]), full[::2, ::2])
+
+
 def test_triton_is_declared_absent_only_beside_mesas_llvm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from napari_mosaic.widgets._guard import keep_out_triton
 

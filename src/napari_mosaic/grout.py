@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import struct
 import threading
 import zipfile
 from collections.abc import Mapping
@@ -37,8 +38,8 @@ GROUT_B3 = "smp-unet-efficientnet-b3"
 """Architecture of GROUT's checkpoints: smp's U-Net on EfficientNet-B3, one logit."""
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 BAD_FILE = (
-    pickle.UnpicklingError, zipfile.BadZipFile, SafetensorError, RuntimeError, EOFError, ValueError, KeyError,
-    TypeError, AttributeError, OSError,
+    pickle.UnpicklingError, zipfile.BadZipFile, struct.error, SafetensorError, RuntimeError, EOFError, ValueError,
+    LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, OSError,
 )  # fmt: skip
 
 

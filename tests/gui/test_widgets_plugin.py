@@ -65,7 +65,7 @@ def test_one_call_segments_a_layer(viewer: Any, tmp_path: Path, photograph: Any,
     job = segment_layer(viewer, "array", tmp_path / "array.mosaic.zarr", params=PARAMS)
     facts = job.wait(120)
     assert facts.count > 50
-    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=30_000)
+    assert len(viewer.layers) == 3
     assert np.asarray(viewer.layers[2].data[0]).any()
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.synthetic.noise import Field, chance, smooth_noise, smoothstep
+from napari_mosaic.synthetic.noise import Field, chance, smooth_noise
 
 
 def photograph(rng: np.random.Generator, picture: Field) -> NDArray[np.uint8]:
@@ -27,7 +27,7 @@ def _light(rng: np.random.Generator, picture: Field) -> Field:
         light += smooth_noise(rng, shape, max(shape) * rng.uniform(0.4, 1.0)) * rng.uniform(0.02, 0.18)
     if chance(rng, 0.15):
         edge = smooth_noise(rng, shape, max(shape) * rng.uniform(0.2, 0.6))
-        light *= 1 - rng.uniform(0.2, 0.5) * smoothstep(edge, 0.0, rng.uniform(0.1, 0.8))
+        light *= 1 - rng.uniform(0.2, 0.5) * (1 / (1 + np.exp(np.clip(-edge * rng.uniform(4, 30), -60, 60))))
     return np.asarray(picture * np.clip(light, 0.25, 1.8)[..., None], np.float32)
 
 
@@ -53,7 +53,7 @@ def _archive(rng: np.random.Generator, picture: Field) -> NDArray[np.uint8]:
     factor = rng.uniform(1.2, 3.0) if chance(rng, 0.5) else 1.0
     if factor > 1:
         size = (max(16, round(width / factor)), max(16, round(height / factor)))
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
     if chance(rng, 0.4):
         soft = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.6, 1.6))
         picture = picture + (picture - soft) * np.float32(rng.uniform(0.3, 1.5))

@@ -149,7 +149,7 @@ def flow_field(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
     kind = rng.random()
     if kind < 0.35:
         centre = rng.uniform(-0.4, 1.4, 2) * shape
-        return np.hypot(y - centre[0], x - centre[1]).astype(np.float32)
+        return np.asarray(np.hypot(y - centre[0], x - centre[1]), np.float32)
     angle = rng.uniform(0, 2 * np.pi)
     straight = np.cos(angle) * y + np.sin(angle) * x
     scale = rng.uniform(0.35, 1.0) * max(shape)
@@ -224,7 +224,7 @@ def lay_out(rng: np.random.Generator, stones: Stones, shape: tuple[int, int], ro
 def _inside(stones: Stones, where: NDArray[np.bool_]) -> Stones:
     """The stones whose centres lie on the canvas and in `where`."""
     place = np.round(stones.centre).astype(int)
-    ok = ((place >= 0) & (place < where.shape)).all(axis=1)
+    ok = np.asarray(((place >= 0) & (place < where.shape)).all(axis=1))
     ok[ok] = where[tuple(place[ok].T)]
     return stones.keep(ok)
 

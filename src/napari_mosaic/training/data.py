@@ -58,7 +58,10 @@ def draw_pool(folder: str | Path, count: int, *, size: int, seed: int, processes
         return
     mark = folder / "drawn"
     mark.unlink(missing_ok=True)
-    for name, dtype, shape in (("images", np.uint8, (count, size, size, 3)), ("labels", np.uint16, (count, size, size))):
+    for name, dtype, shape in (
+        ("images", np.uint8, (count, size, size, 3)),
+        ("labels", np.uint16, (count, size, size)),
+    ):
         np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape).flush()
     chunk = 20
     starts = range(0, count, chunk)

@@ -45,7 +45,7 @@ def validate(model: nn.Module, drawings: list[Drawing]) -> dict[str, float]:
 
 def count_blobs(core: NDArray[np.bool_], labels: NDArray[np.int32]) -> tuple[int, int, int]:
     """Stones, stones with exactly one blob, and blobs too many (on no stone, or a second one on it)."""
-    n, blobs, _, centres = cv2.connectedComponentsWithStats(core.astype(np.uint8), connectivity=8)
+    n, _blobs, _, centres = cv2.connectedComponentsWithStats(core.astype(np.uint8), connectivity=8)
     stones = int(labels.max())
     place = np.round(centres[1:n]).astype(int)
     owner = labels[place[:, 1], place[:, 0]]

@@ -69,9 +69,7 @@ def segment_layer(
     """
     chosen = viewer.layers[layer] if isinstance(layer, str) else layer
     if not _sources.is_photograph(chosen):
-        raise InputError(
-            f"The layer “{chosen.name}” is no flat image, so it shows no mosaic; choose an Image layer."
-        )
+        raise InputError(f"The layer “{chosen.name}” is no flat image, so it shows no mosaic; choose an Image layer.")
     request = _runs.FindRequest(
         layer=chosen,
         place=Path(output) if output is not None else _sources.default_place(chosen),
@@ -112,6 +110,7 @@ class _Show(QObject):
         super().__init__(job)
         self._viewer, self._layer, self._job = viewer, layer, job
         self._shown: RecordLayers | None = None
+        job.lingers = lambda: self._shown is not None and self._shown.busy
 
     def step(self, event: Any) -> None:
         """Add layers when the record opens, refresh them as it grows."""

@@ -84,7 +84,7 @@ class PanelFace(QWidget):
 
     def _open(self) -> None:
         self.photograph = narrow_combo()
-        self.open_image = QPushButton("Photograph …")
+        self.open_image = QPushButton("Photo …")
         self.open_record = QPushButton("Record …")
         self.samples = QToolButton()
         self.samples.setText("Sample")

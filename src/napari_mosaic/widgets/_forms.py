@@ -97,9 +97,7 @@ class SizeForm(QWidget):
         self.confirm = QPushButton("Confirm")
         self.confirm.setToolTip("Say that this size is right; files often carry figures that mean nothing.")
         self._analysis = _spin(0.0, 64.0, 0, "measured", " px per tessera")
-        self._analysis.setToolTip(
-            "Side of a tessera when it is analysed; larger sees finer joints and takes longer."
-        )
+        self._analysis.setToolTip("Side of a tessera when it is analysed; larger sees finer joints and takes longer.")
         row = QHBoxLayout()
         row.setSpacing(6)
         row.addWidget(self._pixel, 1)
@@ -203,9 +201,7 @@ class TuningForm(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._sensitivity = _slider(5, 95, "More finds fainter joints; less leaves only the clear ones.")
-        self._smallest = _slider(
-            0, 400, "Smaller pieces are not taken for tesserae (px of the analysis size)."
-        )
+        self._smallest = _slider(0, 400, "Smaller pieces are not taken for tesserae (px of the analysis size).")
         self._figures = (QLabel(), QLabel())
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -227,9 +223,7 @@ class TuningForm(QWidget):
 
     def value(self) -> Tuning:
         """What the sliders say."""
-        return Tuning(
-            threshold=round(1 - self._sensitivity.value() / 100, 2), min_area=self._smallest.value()
-        )
+        return Tuning(threshold=round(1 - self._sensitivity.value() / 100, 2), min_area=self._smallest.value())
 
     def set_value(self, value: Tuning) -> None:
         """Move the sliders without a signal."""

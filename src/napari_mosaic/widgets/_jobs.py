@@ -35,15 +35,15 @@ class Job(QObject):
     ended = Signal()
     _sent = Signal(str, object)
 
-    def __init__(
-        self, make_steps: Callable[[], Generator[Any, None, Any]], parent: QObject | None = None
-    ) -> None:
+    def __init__(self, make_steps: Callable[[], Generator[Any, None, Any]], parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._make_steps = make_steps
         self._stop = threading.Event()
         self._over = False
         self._result: Any = None
         self._failure: JobFailure | None = None
+        self.lingers: Callable[[], bool] = lambda: False
+        """Whether somebody still shows what the job has done: `wait` waits for that too."""
         self._thread = threading.Thread(target=self._run, name="napari-mosaic job", daemon=True)
         self._sent.connect(self._receive, Qt.ConnectionType.QueuedConnection)
 
@@ -79,7 +79,7 @@ class Job(QObject):
         from qtpy.QtCore import QCoreApplication
 
         start = time.monotonic()
-        while not self._over:
+        while not self._over or self.lingers():
             QCoreApplication.processEvents()
             time.sleep(0.005)
             if timeout is not None and time.monotonic() - start > timeout:
@@ -209,8 +209,7 @@ def _failure(error: Exception) -> JobFailure:
         failure = JobFailure(str(error))
     elif isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         failure = JobFailure(
-            "There is not enough memory for this step; close other programs, or choose a smaller "
-            "analysis size."
+            "There is not enough memory for this step; close other programs, or choose a smaller analysis size."
         )
     else:
         failure = JobFailure(

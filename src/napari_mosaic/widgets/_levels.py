@@ -124,7 +124,7 @@ class LivePyramid:
     """
 
     def __init__(self, levels: Sequence[Any]) -> None:
-        self._sources = list(levels)
+        self._sources = list(levels) if len(levels) > 1 else [levels[0], _Half(levels[0])]
         self.levels: list[Level] = [
             CachedLevel(_reader(level), level.shape, level.dtype) for level in self._sources[:-1]
         ]
@@ -156,6 +156,19 @@ class LivePyramid:
             if isinstance(level, CachedLevel):
                 level.renew()
         self._last[...] = self._sources[-1][:, :]
+
+
+class _Half:
+    """A second level for an array that has one: napari's Labels cannot take a pyramid of one level."""
+
+    def __init__(self, level: Any) -> None:
+        self._level = level
+        self.shape = tuple(-(-side // 2) for side in level.shape)
+        self.dtype = level.dtype
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        half: NDArray[Any] = np.asarray(self._level[:, :])[::2, ::2]
+        return np.asarray(half[key])
 
 
 def _reader(level: Any) -> Reader:

@@ -158,9 +158,7 @@ class MosaicPanel(QWidget):
         """Add a layer to draw an area in, and stay within it."""
         like = self._layer
         place = {} if like is None else {"scale": like.scale[-2:], "units": like.units[-2:]}
-        layer = self.viewer.add_shapes(
-            name="area", ndim=2, face_color="transparent", edge_color="#ffd54f", **place
-        )
+        layer = self.viewer.add_shapes(name="area", ndim=2, face_color="transparent", edge_color="#ffd54f", **place)
         layer.mode = "add_polygon"
         self.limit(replace(self.face.area_form.value(), include=layer.name))
 
@@ -294,9 +292,7 @@ class MosaicPanel(QWidget):
     def _show(self, event: Any) -> None:
         """Add the layers of a record."""
         if self.state.size.pixel_mm is None and event.facts.pixel_mm is not None:
-            size = replace(
-                self.state.size, pixel_mm=event.facts.pixel_mm, confirmed=event.facts.pixel_confirmed
-            )
+            size = replace(self.state.size, pixel_mm=event.facts.pixel_mm, confirmed=event.facts.pixel_confirmed)
             self._set(size=size)
         self._take(event.facts)
         if self.shown is not None:

@@ -61,9 +61,7 @@ def ask_record(parent: QWidget) -> str:
 def ask_place(parent: QWidget, place: Path | None) -> str:
     """A place for a new record; empty if none was chosen."""
     start = str(place) if place is not None else "mosaic.mosaic.zarr"
-    return str(
-        QFileDialog.getSaveFileName(parent, "Keep the record as", start, "Mosaic record (*.mosaic.zarr)")[0]
-    )
+    return str(QFileDialog.getSaveFileName(parent, "Keep the record as", start, "Mosaic record (*.mosaic.zarr)")[0])
 
 
 def ask_export(parent: QWidget, name: str, record: Path) -> str:

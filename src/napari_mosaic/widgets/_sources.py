@@ -34,9 +34,7 @@ def photograph_data(image: MosaicImage) -> LayerData:
     """A photograph as layer data for napari: all levels, read where they are looked at."""
     pixel = image.pixel_size.mm if image.pixel_size is not None else 1.0
     unit = "mm" if image.pixel_size is not None else "pixel"
-    levels = [
-        CachedLevel(_reader(image, k), (*shape, 3), np.uint8) for k, shape in enumerate(image.level_shapes)
-    ]
+    levels = [CachedLevel(_reader(image, k), (*shape, 3), np.uint8) for k, shape in enumerate(image.level_shapes)]
     meta = {
         "name": image.name,
         "rgb": True,

@@ -165,9 +165,7 @@ def resolve(state: PanelState) -> PanelView:
     )
     reasons = tuple(_reason(state, step) for step in range(len(STEPS)))
     upcoming = next_step(state)
-    marks: list[Mark] = [
-        "later" if reasons[i] else ("done" if _is_done(state, i) else "later") for i in range(7)
-    ]
+    marks: list[Mark] = ["later" if reasons[i] else ("done" if _is_done(state, i) else "later") for i in range(7)]
     if not reasons[upcoming]:
         marks[upcoming] = "next"
     return PanelView(
@@ -224,9 +222,7 @@ def _buttons(state: PanelState) -> dict[str, ButtonView]:
     apply = _reason(state, CHECK) or ("A run is going on." if state.run is not None else "")
     if not apply and not changed:
         apply = "The sliders stand where they were applied."
-    whole = (
-        "Go on with the whole" if state.record is not None and not state.record.complete else "Whole mosaic"
-    )
+    whole = "Go on with the whole" if state.record is not None and not state.record.complete else "Whole mosaic"
     running = state.run is not None
     stopping = state.run is not None and state.run.stopping
     return {
@@ -277,9 +273,7 @@ def _size_note(state: PanelState) -> str:
     real = ""
     if state.size.pixel_mm is not None:
         real = f" ({estimate.stone_px * state.size.pixel_mm:.2g} mm)"
-    return (
-        f"Stones are about {estimate.stone_px:.0f} px{real} in the photograph, analysed at {analysis:.0f} px."
-    )
+    return f"Stones are about {estimate.stone_px:.0f} px{real} in the photograph, analysed at {analysis:.0f} px."
 
 
 def _area(state: PanelState) -> str:
@@ -300,7 +294,7 @@ def _check(state: PanelState) -> str:
     if state.record is None:
         return ""
     if state.tuning != state.applied:
-        return "preview of the view, not applied yet"
+        return "previewed, not applied yet"
     flagged = state.record.flagged
     return f"{flagged:,} very large ones to look at" if flagged else "look, and tune where needed"
 
@@ -330,7 +324,7 @@ def _measures(state: PanelState) -> tuple[tuple[str, str], ...]:
 def _deliver(state: PanelState) -> str:
     if state.record is None:
         return ""
-    return "saved as it is found; export a copy" if state.record.complete else "what is found so far"
+    return "on disk; save a copy" if state.record.complete else "what is found so far"
 
 
 def _cost(state: PanelState) -> str:

@@ -33,7 +33,7 @@ class ViewerLink(QObject):
         self._rest.setSingleShot(True)
         self._rest.setInterval(CAMERA_MS)
         self._rest.timeout.connect(self.moved)
-        self._pairs = (
+        self._pairs: tuple[tuple[Any, Any], ...] = (
             (viewer.layers.events.inserted, self._inserted),
             (viewer.layers.events.removed, self._removed),
             (viewer.layers.events.reordered, self._listed),
