@@ -51,7 +51,9 @@ class SegmentParams:
     core_threshold: Annotated[
         float, Limits(low=0.05, high=0.95, help="probability above which a pixel is the inside of a stone")
     ] = 0.5
-    min_area: Annotated[int, Limits(low=0, high=400, help="smallest tessera kept, in pixels of the analysis size")] = 40
+    min_area: Annotated[
+        int, Limits(low=0, high=400, help="smallest tessera kept, in pixels where a usual one is 24 across")
+    ] = 50
 
     def __post_init__(self) -> None:
         check_limits(self)

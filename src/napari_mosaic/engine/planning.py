@@ -5,7 +5,7 @@ One decision: everything is decided before the first shard, from the source and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,6 +45,7 @@ def make_plan(image: MosaicImage, segmenter: Segmenter, outside: Outside, choice
     factor = estimate.factor
     shape = working_shape(image.shape, factor)
     window = _WINDOW_SHARDS * choices.shard
+    tessera_px = None if estimate.source_px is None else estimate.source_px * factor
     zones = _zones(estimate, shape, _ZONE_WINDOW if choices.shard == SHARD else choices.shard)
     if zones is not None and choices.shard == SHARD:
         window = _ZONE_WINDOW
@@ -52,7 +53,7 @@ def make_plan(image: MosaicImage, segmenter: Segmenter, outside: Outside, choice
         source_shape=image.shape,
         shape=shape,
         factor=factor,
-        tessera_px=None if estimate.source_px is None else estimate.source_px * factor,
+        tessera_px=tessera_px,
         method=choices.method,
         model=segmenter.name,
         model_sha256=segmenter.sha256,
@@ -65,8 +66,16 @@ def make_plan(image: MosaicImage, segmenter: Segmenter, outside: Outside, choice
         runtime=segmenter.runtime,
         precision=segmenter.precision,
         batch=segmenter.batch,
-        tesserae=choices.tesserae,
+        tesserae=_sized(choices.tesserae, tessera_px, segmenter.tessera_px),
     )
+
+
+def _sized(params: TesseraParams, tessera_px: float | None, usual_px: float) -> TesseraParams:
+    """The rules with the smallest area scaled to the tesserae's size on the working grid."""
+    if tessera_px is None:
+        return params
+    least = round(params.min_area * (tessera_px / usual_px) ** 2)
+    return replace(params, min_area=min(400, least))
 
 
 def check_scale(scale: float) -> float:

@@ -27,6 +27,7 @@ _PLACES = 9
 _SPREAD = 0.45
 _FEWEST = 8
 _ZONE_RATIO = 1.5
+_KEPT = 1.6
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class ScaleEstimate:
     @property
     def spread(self) -> float:
         """Largest ratio between the places that are sure of their scale."""
-        sure = [probe.factor for probe in self.probes if probe.weight > 0.25]
+        sure = [keep_resolution(probe.factor) for probe in self.probes if probe.weight > 0.25]
         return max(sure) / min(sure) if sure else 1.0
 
 
@@ -62,8 +63,18 @@ def estimate_scale(image: MosaicImage, segmenter: Segmenter, outside: Outside) -
     probes = [probe for place in probe_places(image, outside) if (probe := probe_scale(image, segmenter, place))]
     if not probes:
         return ScaleEstimate(1.0, None, ())
-    factor = _vote(probes)
-    return ScaleEstimate(factor, segmenter.tessera_px / factor, tuple(probes))
+    vote = _vote(probes)
+    return ScaleEstimate(keep_resolution(vote), segmenter.tessera_px / vote, tuple(probes))
+
+
+def keep_resolution(factor: float) -> float:
+    """The factor to work at where the model's own size would be reached at `factor`.
+
+    Small stones are enlarged to the size that the model was trained for; larger ones keep the
+    photograph's own pixels as long as they are at most 1.6 times that size, and are reduced to that
+    beyond: outlines are lost by reducing, and the model still knows stones of that size.
+    """
+    return factor if factor >= 1 else min(1.0, _KEPT * factor)
 
 
 def probe_places(image: MosaicImage, outside: Outside, count: int = _PLACES) -> list[tuple[float, float]]:
@@ -173,7 +184,7 @@ def zone_scales(estimate: ScaleEstimate, centres: NDArray[np.float64]) -> NDArra
     if estimate.spread <= _ZONE_RATIO or len(sure) < 2:
         return None
     points = np.array([(probe.y, probe.x) for probe in sure])
-    ratios = np.array([probe.factor / estimate.factor for probe in sure])
+    ratios = np.array([keep_resolution(probe.factor) / estimate.factor for probe in sure])
     steps = np.round(2 * np.log2(ratios)) / 2
     steps[np.maximum(ratios, 1 / ratios) < _ZONE_RATIO] = 0
     distance = np.linalg.norm(centres[:, :, None] - points, axis=-1)

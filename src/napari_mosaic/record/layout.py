@@ -21,9 +21,12 @@ _SMALLEST_LEVEL = 512
 
 
 def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
-    """Shapes of the pyramid: halves, rounded up, until both sides are at most 512 px."""
+    """Shapes of the pyramid: halves, rounded up, until both sides are at most 512 px; two at least.
+
+    Two, because napari takes a list of one level for no pyramid and refuses it as labels.
+    """
     shapes = [shape]
-    while max(shapes[-1]) > _SMALLEST_LEVEL:
+    while max(shapes[-1]) > _SMALLEST_LEVEL or len(shapes) == 1:
         shapes.append((-(-shapes[-1][0] // 2), -(-shapes[-1][1] // 2)))
     return shapes
 
