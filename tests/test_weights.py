@@ -36,7 +36,7 @@ class _Quiet(SimpleHTTPRequestHandler):
         type(self).requests += 1
         super().do_GET()
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:  # type: ignore[override]
         pass
 
 

@@ -44,7 +44,7 @@ class SegmentParams:
     device: Annotated[str, "auto, cpu, cuda or mps"] = "auto"
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], "number format of the network"] = "auto"
     runtime: Annotated[Literal["auto", "torch", "openvino"], "what executes the network"] = "auto"
-    workers: Annotated[int, Limits(low=0, high=256, help="threads beside the network, 0 = one for each core")] = 0
+    workers: Annotated[int, Limits(low=0, high=256, help="threads beside the network, 0 = half of the cores")] = 0
     threshold: Annotated[float, Limits(low=0.05, high=0.95, help="joint probability above which a pixel is joint")] = (
         0.5
     )
@@ -177,7 +177,6 @@ def load_method(params: SegmentParams) -> Segmenter:
         device=params.device,
         precision=params.precision,
         runtime=params.runtime,
-        threads=params.workers or None,
     )
     return segmenter
 
@@ -303,12 +302,17 @@ def _compute(context: Context, record: Record, params: SegmentParams, job: Job, 
     focus = None if job.focus is None else (job.focus[0] * factor, job.focus[1] * factor)
     work = plan_work(record, params.tile_size, only=only, focus=focus)
     if client is None:
-        yield from run_steps(context, record, work, params.workers or os.cpu_count() or 1)
+        yield from run_steps(context, record, work, params.workers or default_workers())
     else:
         from napari_mosaic.engine.cluster import run_on_cluster
 
         yield from run_on_cluster(client, record, work, context.segmenter)
     mark_phases(record)
+
+
+def default_workers() -> int:
+    """Threads that cut tesserae beside the network: half of the cores; each takes about 0.3 GB."""
+    return max(1, (os.cpu_count() or 2) // 2)
 
 
 def mark_phases(record: Record) -> None:
@@ -329,7 +333,7 @@ def apply_steps(record: Record, params: TesseraParams, *, tile_size: int = 2048)
         mine.update(plan=replace(mine.plan, tesserae=params))
         mine.ledger.forget("tesserae")
         mine.ledger.forget("pyramid")
-        yield from run_steps(None, mine, without_network(mine, plan_work(mine, tile_size)), os.cpu_count() or 1)
+        yield from run_steps(None, mine, without_network(mine, plan_work(mine, tile_size)), default_workers())
         mark_phases(mine)
     return open_record(path)
 

@@ -123,7 +123,7 @@ Opener = Callable[[Any, Context], Steps[Raster]]
 class BlockCache:
     """Decoded blocks by key, the least recently used dropped first; safe to share between threads."""
 
-    def __init__(self, limit: int = 256 << 20) -> None:
+    def __init__(self, limit: int = 96 << 20) -> None:
         self._limit = limit
         self._blocks: dict[Any, NDArray[Any]] = {}
         self._size = 0

@@ -49,7 +49,7 @@ def _develop(rng: np.random.Generator, picture: Field) -> Field:
 def _archive(rng: np.random.Generator, picture: Field) -> NDArray[np.uint8]:
     """Blur, reduction, noise, JPEG, and enlargement back to the size asked for."""
     height, width = picture.shape[:2]
-    picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.1))
+    picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.1)), np.float32)
     factor = rng.uniform(1.2, 3.0) if chance(rng, 0.5) else 1.0
     if factor > 1:
         size = (max(16, round(width / factor)), max(16, round(height / factor)))

@@ -48,14 +48,15 @@ def surround_mask(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[n
         centre, radius = rng.uniform(0.1, 0.9, 2) * shape, rng.uniform(0.35, 0.8) * max(shape)
         return np.asarray(np.hypot(y - centre[0], x - centre[1]) + ragged > radius)
     for _ in range(int(rng.integers(1, 3))):
-        angle = rng.uniform(0, 2 * np.pi) if chance(rng, 0.5) else rng.integers(0, 4) * np.pi / 2 + rng.normal(0, 0.03)
+        slanted = chance(rng, 0.5)
+        angle = rng.uniform(0, 2 * np.pi) if slanted else rng.integers(0, 4) * np.pi / 2 + rng.normal(0, 0.03)
         along = np.cos(angle) * (y - shape[0] / 2) + np.sin(angle) * (x - shape[1] / 2)
         mask |= along + ragged > rng.uniform(0.05, 0.48) * max(shape)
     return mask
 
 
 def plaster(rng: np.random.Generator, shape: tuple[int, int], near: NDArray[np.float32], tessera: float) -> Field:
-    """A picture of fill: smooth, sandy, blotched, pebbly or scratched, in the colours of `near` (N, 3) or mortar's own."""
+    """A picture of fill: smooth, sandy, blotched or scratched, in the colours of `near` (N, 3) or mortar's own."""
     if chance(rng, 0.55) and len(near):
         colour = near[int(rng.integers(len(near)))] * rng.uniform(0.7, 1.15)
     else:
@@ -88,10 +89,14 @@ def backdrop(rng: np.random.Generator, shape: tuple[int, int], near: NDArray[np.
     if kind < 0.6:
         wood = mortar(rng, shape, np.array([150, 110, 70], np.float32) * rng.uniform(0.5, 1.3), grain=0.04)
         grain = cv2.resize(smooth_noise(rng, (shape[0], max(8, shape[1] // 12)), rng.uniform(2, 5)), shape[::-1])
-        return np.asarray(wood * (1 + (grain if chance(rng, 0.5) else grain.T[: shape[0], : shape[1]])[..., None] * 0.1)) \
-            if shape[0] == shape[1] else wood  # fmt: skip
+        if shape[0] != shape[1]:
+            return wood
+        grain = grain if chance(rng, 0.5) else grain.T
+        return np.asarray(wood * (1 + grain[..., None] * 0.1), np.float32)
     picture = plaster(rng, shape, near, tessera)
-    return cv2.GaussianBlur(picture, (0, 0), rng.uniform(1, 4)) if chance(rng, 0.3) else picture
+    if chance(rng, 0.3):
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), rng.uniform(1, 4)), np.float32)
+    return picture
 
 
 def crack(rng: np.random.Generator, picture: Field) -> Field:

@@ -201,7 +201,7 @@ def _cover(
     alpha = cv2.GaussianBlur(where.astype(np.float32), (0, 0), rng.uniform(0.5, 1.5))[..., None]
     if chance(rng, 0.5):
         rim = cv2.GaussianBlur(where.astype(np.float32), (0, 0), rng.uniform(2, 6))[..., None]
-        fill = fill * (1 - rng.uniform(0.1, 0.5) * (1 - np.abs(2 * rim - 1)))
+        fill = np.asarray(fill * (1 - rng.uniform(0.1, 0.5) * (1 - np.abs(2 * rim - 1))), np.float32)
     return np.asarray(picture + (fill - picture) * alpha, np.float32), np.where(where, 0, labels).astype(np.int32)
 
 

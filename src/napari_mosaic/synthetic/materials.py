@@ -84,6 +84,7 @@ def choose_finish(rng: np.random.Generator, colour: NDArray[np.float32]) -> Fini
     """Finish of a drawing; the joint is seen by its colour, its depth or both, however faintly."""
     mean = colour.mean(axis=0) if len(colour) else np.full(3, 128.0, np.float32)
     kind = rng.random()
+    grout: NDArray[np.floating]
     if kind < 0.26:
         grout = rng.uniform(165, 225) * np.array([1.0, 0.97, 0.91]) * np.exp(rng.normal(0, 0.03, 3))
     elif kind < 0.58:
@@ -91,7 +92,7 @@ def choose_finish(rng: np.random.Generator, colour: NDArray[np.float32]) -> Fini
     elif kind < 0.78:
         grout = np.array([150, 118, 92]) * rng.uniform(0.6, 1.2) * np.exp(rng.normal(0, 0.1, 3))
     else:
-        grout = mean * rng.uniform(0.72, 1.12)
+        grout = np.asarray(mean * rng.uniform(0.72, 1.12), np.float64)
     faint = abs(float((grout - mean).mean())) < 22
     return Finish(
         grout=tuple(float(v) for v in grout),  # type: ignore[arg-type]

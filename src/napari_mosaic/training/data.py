@@ -93,7 +93,7 @@ def grout_target(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
     edge[:, :-1] |= right
     edge[1:] |= below
     edge[:-1] |= below
-    return ((labels == 0) | edge).astype(np.uint8)
+    return np.asarray((labels == 0) | edge, np.uint8)
 
 
 def core_target(labels: NDArray[np.integer], level: float = CORE_LEVEL) -> NDArray[np.uint8]:
@@ -104,7 +104,7 @@ def core_target(labels: NDArray[np.integer], level: float = CORE_LEVEL) -> NDArr
     core = (distance > level * greatest[labels]) & (labels > 0)
     n, pieces, figures, _ = cv2.connectedComponentsWithStats(core.astype(np.uint8), connectivity=8)
     if n == 1:
-        return core.astype(np.uint8)
+        return np.asarray(core, np.uint8)
     owner = np.zeros(n, np.int64)
     owner[pieces.ravel()] = labels.ravel()
     area = figures[:, cv2.CC_STAT_AREA].astype(np.int64)
@@ -112,7 +112,7 @@ def core_target(labels: NDArray[np.integer], level: float = CORE_LEVEL) -> NDArr
     np.maximum.at(best, owner[1:], area[1:] * n + np.arange(1, n))
     keep = best[owner] % n == np.arange(n)
     keep[0] = False
-    return (keep[pieces] & core).astype(np.uint8)
+    return np.asarray(keep[pieces] & core, np.uint8)
 
 
 def edge_weight(labels: NDArray[np.integer], strength: float = 2.0) -> NDArray[np.float32]:
@@ -120,7 +120,7 @@ def edge_weight(labels: NDArray[np.integer], strength: float = 2.0) -> NDArray[n
     grout = grout_target(labels)
     inside = cv2.distanceTransform(1 - grout, cv2.DIST_L2, 3)
     outside = cv2.distanceTransform(grout, cv2.DIST_L2, 3)
-    return (1.0 + strength * np.exp(-np.minimum(inside + outside, 8.0) / 2.0)).astype(np.float32)
+    return np.asarray(1.0 + strength * np.exp(-np.minimum(inside + outside, 8.0) / 2.0), np.float32)
 
 
 def random_crop(
@@ -132,7 +132,7 @@ def random_crop(
     y, x = (int(rng.integers(0, s - cut + 1)) for s in labels.shape)
     image, labels = image[y : y + cut, x : x + cut], labels[y : y + cut, x : x + cut]
     way = cv2.INTER_AREA if cut > side else cv2.INTER_CUBIC
-    image = cv2.resize(np.ascontiguousarray(image), (side, side), interpolation=way)
+    image = np.asarray(cv2.resize(np.ascontiguousarray(image), (side, side), interpolation=way), np.uint8)
     labels = cv2.resize(labels.astype(np.float32), (side, side), interpolation=cv2.INTER_NEAREST).astype(np.int32)
     turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
     image, labels = np.rot90(image, turns), np.rot90(labels, turns)
