@@ -44,9 +44,7 @@ def shoot(viewer: napari.Viewer, name: str) -> None:
     """Keep the window as a picture of few colours: small enough for a repository."""
     breathe()
     pixels = viewer.screenshot(canvas_only=False, flash=False)
-    picture = Image.fromarray(pixels[..., :3]).quantize(
-        160, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
-    )
+    picture = Image.fromarray(pixels[..., :3]).quantize(160, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     picture.save(IMAGES / f"{name}.png", optimize=True)
 
 

@@ -16,9 +16,7 @@ from napari_mosaic.segmentation import SegmentParams
 from napari_mosaic.widgets import segment_layer
 
 
-def segment_in_viewer(
-    viewer: napari.Viewer, photograph: Path | str, params: SegmentParams | None = None
-) -> Any:
+def segment_in_viewer(viewer: napari.Viewer, photograph: Path | str, params: SegmentParams | None = None) -> Any:
     """Add a photograph and segment it; returns what was found."""
     image = open_image(photograph)
     layer = viewer.add_image(

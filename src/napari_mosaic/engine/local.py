@@ -7,9 +7,13 @@ nothing but the window in hand.
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +79,13 @@ def without_network(record: Record, work: Work) -> Work:
     return Work(windows=[], tiles=tiles, have=work.have)
 
 
+def yield_to_network() -> None:
+    """Let the threads of the network go first: it waits for the slowest of them at every layer."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
+
+
 def run_steps(context: Context | None, record: Record, work: Work, workers: int) -> Iterator[Progress]:
     """Do the work; yields as pieces are finished. Stop between two yields to keep what is done.
 
@@ -82,7 +93,7 @@ def run_steps(context: Context | None, record: Record, work: Work, workers: int)
     """
     run = _Run(context, record, work)
     with (
-        ThreadPoolExecutor(max(1, workers), "tesserae") as pool,
+        ThreadPoolExecutor(max(1, workers), "tesserae", initializer=yield_to_network) as pool,
         ThreadPoolExecutor(_READ_AHEAD, "read") as reader,
     ):
         try:

@@ -6,6 +6,8 @@ classical rule and a user's own function run through the same lattice, record an
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -34,13 +36,24 @@ class Segmenter(Protocol):
         """Windows `(N, H, W, 3)` uint8 to maps `(N, C, H, W)` uint8; H and W are multiples of `stride`."""
 
 
+@functools.lru_cache(maxsize=1)
+def _network(model: str, device: str, precision: str, runtime: str, threads: int | None, changed: float) -> Any:
+    """The last network is kept: compiling it takes seconds. `changed` is the file's time, 0 for a name."""
+    del changed
+    from napari_mosaic.grout import load_network
+
+    return load_network(model, device=device, precision=precision, runtime=runtime, threads=threads)
+
+
+def _time_of(model: str) -> float:
+    return os.stat(model).st_mtime if os.path.isfile(model) else 0.0
+
+
 class Network:
     """The grout network as a method."""
 
     def __init__(self, model: str, device: str, precision: str, runtime: str, threads: int | None) -> None:
-        from napari_mosaic.grout import load_network
-
-        self._network = load_network(model, device=device, precision=precision, runtime=runtime, threads=threads)
+        self._network = _network(model, device, precision, runtime, threads, _time_of(model))
         card = self._network.card
         self.name: str = card.name
         self.sha256: str = card.sha256
