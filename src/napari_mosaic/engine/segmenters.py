@@ -67,7 +67,7 @@ class Network:
 
     def predict(self, windows: Windows) -> NDArray[np.uint8]:
         """Maps of a batch of windows."""
-        return self._network.predict(windows)
+        return np.asarray(self._network.predict(windows))
 
 
 class FunctionSegmenter:
