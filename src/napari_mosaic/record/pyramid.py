@@ -6,7 +6,9 @@ changes leaves no trace: labels by every second pixel, the map by the mean of fo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,16 +18,19 @@ from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.store import Record
 from napari_mosaic.tiling import Box, Lattice
 
+_THREADS = 2
+
 
 def update_pyramid(record: Record, shards: Iterable[Index]) -> Iterator[int]:
     """Bring all levels up to date after `shards` of level 0 were written; yields after each shard written."""
     dirty = set(shards)
-    for level in range(1, len(record.map_levels)):
-        dirty = {(i // 2, j // 2) for i, j in dirty}
-        lattice = Lattice(shape=record.map_levels[level].shape[1:], core=record.plan.shard)
-        for index in sorted(dirty):
-            _update_shard(record, level, lattice.tile(index).core)
-            yield level
+    with ThreadPoolExecutor(_THREADS, "overview") as pool:
+        for level in range(1, len(record.map_levels)):
+            dirty = {(i // 2, j // 2) for i, j in dirty}
+            lattice = Lattice(shape=record.map_levels[level].shape[1:], core=record.plan.shard)
+            cores = [lattice.tile(index).core for index in sorted(dirty)]
+            for _ in pool.map(functools.partial(_update_shard, record, level), cores):
+                yield level
 
 
 def _update_shard(record: Record, level: int, core: Box) -> None:
