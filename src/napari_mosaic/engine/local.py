@@ -68,9 +68,17 @@ def tile_lattice(shape: tuple[int, int], shard: int, tile_size: int) -> Lattice:
 
 
 def windows_under(record: Record, tile: Tile) -> list[Index]:
-    """The windows of the map that a tile reads."""
+    """The windows of the map in the shards that a tile reads.
+
+    Whole shards, because a window smaller than its shard rewrites it, and nobody may read it meanwhile.
+    """
     plan = record.plan
-    return plan.lattice.overlapping(tile.core.grow(plan.tesserae.halo))
+    shard = plan.shard
+    read = tile.core.grow(plan.tesserae.halo).clip(plan.shape)
+    whole = Box(
+        read.y0 // shard * shard, read.x0 // shard * shard, -(-read.y1 // shard) * shard, -(-read.x1 // shard) * shard
+    )
+    return plan.lattice.overlapping(whole)
 
 
 def without_network(record: Record, work: Work) -> Work:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.record.ledger import Index
-from napari_mosaic.record.store import Record
+from napari_mosaic.record.store import Record, read_array
 from napari_mosaic.tiling import Box, Lattice
 
 _THREADS = 2
@@ -35,9 +35,9 @@ def update_pyramid(record: Record, shards: Iterable[Index]) -> Iterator[int]:
 
 def _update_shard(record: Record, level: int, core: Box) -> None:
     below = Box(*(2 * edge for edge in core)).clip(record.map_levels[level - 1].shape[1:])
-    map_ = np.asarray(record.map_levels[level - 1][(slice(None), *below.slices)])
+    map_ = read_array(record.map_levels[level - 1], (slice(None), *below.slices))
     record.map_levels[level][(slice(None), *core.slices)] = halve_map(map_)
-    labels = np.asarray(record.tessera_levels[level - 1][below.slices])
+    labels = read_array(record.tessera_levels[level - 1], below.slices)
     record.tessera_levels[level][core.slices] = labels[::2, ::2]
 
 

@@ -11,6 +11,7 @@ import errno
 import importlib.metadata
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import replace
@@ -44,6 +45,20 @@ _PACKAGES = ("napari-mosaic", "numpy", "zarr", "numba", "torch", "segmentation-m
 _DAMAGE = (ValueError, OSError, RuntimeError, KeyError)
 
 
+def read_array(array: Any, key: tuple[Any, ...]) -> NDArray[Any]:
+    """Read from an array that others write to.
+
+    A shard is read in two steps, its index and its chunks; where it was replaced between them the
+    chunks do not decode, and the second look finds the new one.
+    """
+    for _ in range(2):
+        try:
+            return np.asarray(array[key])
+        except _DAMAGE:
+            time.sleep(0.02)
+    return np.asarray(array[key])
+
+
 class Channel:
     """One channel of a level of the map as a two-dimensional array that is read where it is indexed."""
 
@@ -56,7 +71,7 @@ class Channel:
 
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
         key = key if isinstance(key, tuple) else (key,)
-        return np.asarray(self._level[(self._channel, *key)])
+        return read_array(self._level, (self._channel, *key))
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
         del copy
@@ -188,12 +203,12 @@ class Record:
     def read_map(self, box: Box) -> NDArray[np.uint8]:
         """The stored map, `(C, h, w)` uint8, over `box` clipped to the working grid."""
         y, x = box.clip(self.shape).slices
-        return np.asarray(self.map_levels[0][:, y, x])
+        return read_array(self.map_levels[0], (slice(None), y, x))
 
     def read_labels(self, box: Box, level: int = 0) -> NDArray[Any]:
         """Stored ids, `(h, w)`, over `box` of a level, clipped to it."""
         array = self.tessera_levels[level]
-        return np.asarray(array[box.clip(array.shape).slices])
+        return read_array(array, box.clip(array.shape).slices)
 
     def table(self, columns: list[str] | None = None) -> pa.Table:
         """Seeds, boxes, areas (px of the working grid), scores and flags by id."""
