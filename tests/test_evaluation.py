@@ -13,9 +13,9 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_mosaic import evaluation
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.evaluation import EvaluationParams, evaluate_files, label_mask
+from napari_mosaic.evaluation import files as evaluation_files
 from napari_mosaic.export.source_grid import read_source_labels
 from napari_mosaic.metrics import evaluate_labels
 from napari_mosaic.segmentation import SegmentParams, segment
@@ -67,7 +67,7 @@ def test_specks_of_masks_are_dropped() -> None:
 
 def test_bands_give_the_figures_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     truth, predicted = stones(), np.roll(stones(), 2, 1)
-    monkeypatch.setattr(evaluation, "_BAND_PIXELS", 72 * 7)
+    monkeypatch.setattr(evaluation_files, "_BAND_PIXELS", 72 * 7)
     found = evaluate_files(save(tmp_path / "p.npy", predicted), save(tmp_path / "t.npy", truth))
     assert found.metrics == evaluate_labels(predicted, truth)
 

@@ -7,6 +7,7 @@ source pixels, unless they miss the image altogether and meet it as map coordina
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,9 @@ _GEOJSON = {".geojson", ".json"}
 _VECTOR = {".gpkg", ".shp", ".fgb", ".kml", ".gml"}
 _MASK = {".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".npy"}
 _GEOGRAPHIC = "OGC:CRS84"
+
+UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, struct.error, zlib.error)
+"""What readers of pictures raise where a file is broken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +115,8 @@ def read_mask(path: str | Path) -> NDArray[np.bool_]:
     """A mask image, True where it is brighter than half of its brightest pixel."""
     path = _existing(path)
     try:
-        values = _read_pixels(path)
-    except (OSError, ValueError, RuntimeError, SyntaxError, struct.error) as error:
+        values = read_pixels(path)
+    except UNREADABLE as error:
         raise ReadError(f"The mask {path} cannot be read ({error}); save it as PNG or TIFF.") from error
     if values.ndim == 3:
         values = values[..., :3].max(axis=-1) if values.shape[-1] > 2 else values[..., 0]
@@ -122,7 +126,8 @@ def read_mask(path: str | Path) -> NDArray[np.bool_]:
     return mask
 
 
-def _read_pixels(path: Path) -> NDArray[Any]:
+def read_pixels(path: Path) -> NDArray[Any]:
+    """The numbers of a `.npy`, a TIFF or a picture that Pillow reads, as they are; raises one of `UNREADABLE`."""
     suffix = path.suffix.lower()
     if suffix == ".npy":
         return np.asarray(np.load(path, allow_pickle=False))

@@ -26,7 +26,8 @@ _COMMANDS = {
     "export": ("records", "Write the tesserae of a record for other programs."),
     "preview": ("records", "Draw the tesserae of a record over its photograph."),
     "relink": ("records", "Tell a record where its photograph is now."),
-    "evaluate": ("comparing", "Compare a record, labels or a mask with the truth."),
+    "evaluate": ("comparing", "Compare a record, labels or a mask, or a folder of them, with the truth."),
+    "check": ("checking", "How good is it on my floor? Random squares to count, and the error that follows."),
 }
 _MODELS = {
     "list": ("list_models", "List the models that can be used by name."),

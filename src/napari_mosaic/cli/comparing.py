@@ -1,4 +1,4 @@
-"""`evaluate`: a record, labels or a mask against the truth.
+"""`evaluate`: a record, labels or a mask against the truth; a folder of them; two of them.
 
 One decision: the best-overlap figures of the field are never printed without the one-to-one matching,
 because alone they flatter.
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from napari_mosaic.cli.options import Json, options_of, plain
-from napari_mosaic.cli.output import answer, answer_json, answer_table
-from napari_mosaic.evaluation import Evaluation, EvaluationParams, evaluate_files
+from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run
+from napari_mosaic.evaluation.files import Evaluation, EvaluationParams, evaluate_files
+from napari_mosaic.evaluation.folders import evaluate_folders_steps, pair_files, table_of, write_report
+from napari_mosaic.evaluation.pictures import compare_predictions, write_five_colours
 
 if TYPE_CHECKING:
     EvaluationOptions = EvaluationParams
@@ -28,31 +30,117 @@ def evaluate(
     truth: Path,
     /,
     *,
+    against: Path | None = None,
+    picture: Path | None = None,
     ignore: Path | None = None,
+    output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
     as_json: Json = False,
     params: Annotated[EvaluationOptions, Parameter(name="*")] = EvaluationOptions(),  # noqa: B008 - frozen
 ) -> int:
-    """Compare a record, labels or a mask with the truth.
+    """Compare a record, labels or a mask with the truth; or a folder of them with a folder of truths.
 
     Parameters
     ----------
     prediction
-        Record, label image or mask.
+        Record, label image or mask; or a folder of them.
     truth
-        The same, or NAME.json with the place of the labels NAME.png in the photograph.
+        The same, or NAME.json with the place of the labels NAME.png in the photograph; or a folder with files of
+        the same names.
+    against
+        A second prediction (or folder) as the baseline.
+    picture
+        With --against: the picture to write (white: both right, green: only the first, red: only the baseline, blue:
+        both missed), or the folder for several.
     ignore
         Leave this out: mask image, GeoJSON, or JSON with a list of boxes.
+    output
+        Also write the table to this CSV or JSON file.
     as_json
         Write the result as JSON.
     params
         What the pixels of the files mean.
 
     """
-    found = evaluate_files(prediction, truth, params=plain(params, EvaluationParams), ignore=ignore)
+    if picture is not None and against is None:
+        raise UsageError("A picture compares two predictions; give the second one with --against.")
+    settings = plain(params, EvaluationParams)
+    if _is_folder(prediction) or _is_folder(truth):
+        if ignore is not None:
+            raise UsageError("--ignore belongs to one image; compare the images of a folder without it.")
+        return _evaluate_folders(prediction, truth, against, picture, (output, as_json, settings))
+    if against is not None:
+        return _compare(prediction, against, truth, picture, (output, as_json, settings, ignore))
+    found = evaluate_files(prediction, truth, params=settings, ignore=ignore)
+    if output is not None:
+        write_report(output, found.to_dict(), table_of({truth.stem: found}).to_csv())
     if as_json:
         answer_json(found.to_dict())
     else:
         show(found)
+    return 0
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not (path / "mosaic.json").exists()
+
+
+def _evaluate_folders(
+    prediction: Path,
+    truth: Path,
+    against: Path | None,
+    picture: Path | None,
+    how: tuple[Path | None, bool, EvaluationParams],
+) -> int:
+    """A table an image; with a baseline a second one, and a picture an image."""
+    output, as_json, settings = how
+    tables = {"": run(evaluate_folders_steps(prediction, truth, params=settings), prediction.name)}
+    if against is not None:
+        tables["baseline "] = run(evaluate_folders_steps(against, truth, params=settings), against.name)
+    if picture is not None and against is not None:
+        _draw_all(prediction, against, truth, picture, settings)
+    values = {(name.strip() or "prediction"): table.to_dict() for name, table in tables.items()}
+    first = tables[""]
+    if output is not None:
+        write_report(output, first.to_dict() if against is None else values, first.to_csv())
+    if as_json:
+        answer_json(first.to_dict() if against is None else values)
+        return 0
+    for name, table in tables.items():
+        if against is not None:
+            answer(f"{name}{against if name else prediction}")
+        answer(table.to_text())
+    return 0
+
+
+def _draw_all(prediction: Path, against: Path, truth: Path, folder: Path, settings: EvaluationParams) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    others = pair_files(against, truth)
+    for name, (first, true) in pair_files(prediction, truth).items():
+        found = compare_predictions(first, others[name][0], true, params=settings)
+        write_five_colours(found, folder / f"{name}.png")
+
+
+def _compare(
+    prediction: Path,
+    against: Path,
+    truth: Path,
+    picture: Path | None,
+    how: tuple[Path | None, bool, EvaluationParams, Path | None],
+) -> int:
+    """Two predictions of one image, line by line, and their picture."""
+    output, as_json, settings, ignore = how
+    found = compare_predictions(prediction, against, truth, params=settings, ignore=ignore)
+    if picture is not None:
+        write_five_colours(found, picture)
+    table = table_of({str(prediction): found.first, str(against): found.second})
+    values = {**table.to_dict(), "shares": found.shares}
+    if output is not None:
+        write_report(output, values, table.to_csv())
+    if as_json:
+        answer_json(values)
+        return 0
+    answer(table.to_text(mean=False))
+    answer("of the true tesserae's pixels: " + ", ".join(f"{k} {100 * v:.1f} %" for k, v in found.shares.items()))
     return 0
 
 

@@ -6,11 +6,9 @@ is printed never depends on which side was enlarged or which of the two colours 
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mosaic.area_files import Grid, read_geometry
+from napari_mosaic.area_files import UNREADABLE, Grid, read_geometry, read_pixels
 from napari_mosaic.areas import rasterise, read_json
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.export.source_grid import read_source_labels
@@ -27,12 +25,11 @@ from napari_mosaic.metrics import Metrics, Overlaps, add_overlaps, count_overlap
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.tiling import Box
 
-_UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, struct.error, zlib.error)
-"""What readers of pictures raise where a file is broken."""
-
 Meaning = Literal["auto", "labels", "tesserae", "grout"]
 
 _BAND_PIXELS = 2**23
+_INVERTED = 0.25
+"""Accuracy below which a mask is taken for an inverted one: by chance it would be a half."""
 _GROUT_LIMIT = 2**26
 """Grout lines are compared up to this many pixels; beyond, centre lines take too long to be worth it."""
 
@@ -62,20 +59,40 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class _Labels:
-    """Labels that are read by box, `(y, x)` on their own grid."""
+class LabelGrid:
+    """Labels, or any values, that are read by box, `(y, x)` on their own grid."""
 
     shape: tuple[int, int]
     read: Callable[[Box], NDArray[Any]]
+    guessed: bool = False
+    """Whether it was a mask of which nobody said what is white."""
 
 
 @dataclass(frozen=True)
-class _Crop:
+class Crop:
     """A truth drawn over an enlarged crop of a photograph: where it is and by how much."""
 
     box: Box
     zoom: int
     ignore: tuple[Box, ...]
+    photograph: str = ""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The labels of a truth on their own grid and, where that is an enlarged crop, its place."""
+
+    labels: LabelGrid
+    crop: Crop | None
+
+    def cut(self, labels: LabelGrid, name: str) -> LabelGrid:
+        """What lies on the photograph brought to the grid of the truth."""
+        return labels if self.crop is None else _cropped(labels, self.crop, self.labels.shape, name)
+
+    def ignored(self, path: str | Path | None, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+        """What the truth itself and a file on the photograph's grid (`shape`) leave out, on the truth's grid."""
+        left_out = None if path is None else _read_ignored(path, shape)
+        return left_out if self.crop is None else _crop_ignored(self.crop, left_out, self.labels.shape)
 
 
 def evaluate_files(
@@ -107,23 +124,37 @@ def evaluate_files(
     """
     params = params or EvaluationParams()
     with ExitStack() as stack:
-        predicted = _open_labels(prediction, params.prediction_is, params.min_area, stack)
-        crop, path = _read_crop(truth)
-        true = _open_labels(path, params.truth_is, params.min_area, stack)
-        left_out = None if ignore is None else _read_ignored(ignore, predicted.shape)
-        if crop is not None:
-            left_out = _crop_ignored(crop, left_out, true.shape)
-            predicted = _cropped(predicted, crop, true.shape, str(prediction))
-        _check_same(predicted.shape, true.shape, str(prediction), str(truth))
-        return Evaluation(
-            prediction=str(prediction),
-            truth=str(truth),
-            metrics=summarise(add_overlaps(list(_count_bands(predicted, true, left_out)))),
-            grout=_grout(predicted, true, left_out, params.tolerance),
+        true = open_truth(truth, params, stack)
+        predicted = open_labels(prediction, params.prediction_is, params.min_area, stack)
+        return compare_labels(predicted, true, params, (str(prediction), str(truth)), ignore)
+
+
+def compare_labels(
+    predicted: LabelGrid,
+    true: Truth,
+    params: EvaluationParams,
+    names: tuple[str, str],
+    ignore: str | Path | None = None,
+) -> Evaluation:
+    """Compare open labels with an open truth; `names` are those of prediction and truth in messages."""
+    left_out = true.ignored(ignore, predicted.shape)
+    predicted = true.cut(predicted, names[0])
+    require_same(predicted.shape, true.labels.shape, *names)
+    metrics = summarise(add_overlaps(list(_count_bands(predicted, true.labels, left_out))))
+    if (predicted.guessed or true.labels.guessed) and metrics.pixels.accuracy < _INVERTED:
+        raise InputError(
+            f"{names[0]} is white nearly everywhere that {names[1]} is black, so one of them is inverted; say which "
+            "with --prediction-is grout or --truth-is grout."
         )
+    return Evaluation(
+        prediction=names[0],
+        truth=names[1],
+        metrics=metrics,
+        grout=_grout(predicted, true.labels, left_out, params.tolerance),
+    )
 
 
-def _count_bands(predicted: _Labels, true: _Labels, ignore: NDArray[np.bool_] | None) -> Iterator[Overlaps]:
+def _count_bands(predicted: LabelGrid, true: LabelGrid, ignore: NDArray[np.bool_] | None) -> Iterator[Overlaps]:
     height, width = true.shape
     rows = max(1, _BAND_PIXELS // width)
     for y in range(0, height, rows):
@@ -134,7 +165,7 @@ def _count_bands(predicted: _Labels, true: _Labels, ignore: NDArray[np.bool_] | 
 
 
 def _grout(
-    predicted: _Labels, true: _Labels, ignore: NDArray[np.bool_] | None, tolerance: float
+    predicted: LabelGrid, true: LabelGrid, ignore: NDArray[np.bool_] | None, tolerance: float
 ) -> GroutMetrics | None:
     whole = Box(0, 0, *true.shape)
     if whole.area > _GROUT_LIMIT:
@@ -142,26 +173,35 @@ def _grout(
     return evaluate_grout(predicted.read(whole) == 0, true.read(whole) == 0, tolerance=tolerance, ignore=ignore)
 
 
-def _open_labels(path: str | Path, meaning: Meaning, min_area: int, stack: ExitStack) -> _Labels:
+def open_truth(path: str | Path, params: EvaluationParams, stack: ExitStack) -> Truth:
+    """Open a truth of any form that `evaluate_files` takes; what it opens is closed by `stack`."""
+    crop, labels = read_crop(path)
+    return Truth(open_labels(labels, params.truth_is, params.min_area, stack), crop)
+
+
+def open_labels(path: str | Path, meaning: Meaning, min_area: int, stack: ExitStack) -> LabelGrid:
+    """Open a record, a label image or a mask as labels."""
     path = Path(path)
     if path.is_dir():
         return _record_labels(stack.enter_context(open_record(path)))
     values = read_label_image(path)
+    guessed = meaning == "auto" and _looks_like_mask(values)
     if meaning == "auto":
-        meaning = "tesserae" if _looks_like_mask(values) else "labels"
+        meaning = "tesserae" if guessed else "labels"
     if meaning != "labels":
         bright = values > values.max() / 2
         values = label_mask(bright if meaning == "tesserae" else ~bright, min_area)
-    return _array_labels(values)
+    return replace(labels_of_array(values), guessed=guessed)
 
 
-def _record_labels(record: Record) -> _Labels:
+def _record_labels(record: Record) -> LabelGrid:
     """The tesserae of a record on the grid of its photograph."""
-    return _Labels(record.plan.source_shape, lambda box: read_source_labels(record, box))
+    return LabelGrid(record.plan.source_shape, lambda box: read_source_labels(record, box))
 
 
-def _array_labels(values: NDArray[Any]) -> _Labels:
-    return _Labels((values.shape[0], values.shape[1]), lambda box: values[box.slices])
+def labels_of_array(values: NDArray[Any]) -> LabelGrid:
+    """Values in memory as a grid that is read by box."""
+    return LabelGrid((values.shape[0], values.shape[1]), lambda box: values[box.slices])
 
 
 def read_label_image(path: str | Path) -> NDArray[Any]:
@@ -170,8 +210,8 @@ def read_label_image(path: str | Path) -> NDArray[Any]:
     if not path.exists():
         raise MissingError(f"There is no file {path} to compare; check the path.")
     try:
-        values = _read_pixels(path)
-    except _UNREADABLE as error:
+        values = read_pixels(path)
+    except UNREADABLE as error:
         raise ReadError(f"{path} cannot be read as labels ({error}); save it as TIFF, PNG or NPY.") from error
     values = np.squeeze(values)
     if values.ndim == 3 and values.shape[-1] <= 4:
@@ -183,19 +223,6 @@ def read_label_image(path: str | Path) -> NDArray[Any]:
             "give one whole number a pixel, 0 = no tessera, or a black and white mask."
         )
     return values
-
-
-def _read_pixels(path: Path) -> NDArray[Any]:
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        return np.asarray(np.load(path, allow_pickle=False))
-    if suffix in {".tif", ".tiff"}:
-        import tifffile
-
-        return np.asarray(tifffile.imread(path))
-    import imageio.v3 as iio
-
-    return np.asarray(iio.imread(path))
 
 
 def _looks_like_mask(values: NDArray[Any]) -> bool:
@@ -215,7 +242,7 @@ def label_mask(mask: NDArray[np.bool_], min_area: int = 0) -> NDArray[np.int32]:
     return result
 
 
-def _read_crop(truth: str | Path) -> tuple[_Crop | None, Path]:
+def read_crop(truth: str | Path) -> tuple[Crop | None, Path]:
     """The place of a truth that is a JSON file, and the file or record that holds its labels."""
     path = Path(truth)
     if path.suffix.lower() != ".json":
@@ -229,10 +256,10 @@ def _read_crop(truth: str | Path) -> tuple[_Crop | None, Path]:
         raise InputError(
             f"{path} does not tell the place of a truth ({error}); it needs the numbers y, x, size and zoom."
         ) from error
-    return _Crop(Box(y, x, y + size, x + size), zoom, ignore), path.with_suffix(".png")
+    return Crop(Box(y, x, y + size, x + size), zoom, ignore, str(values.get("file", ""))), path.with_suffix(".png")
 
 
-def _cropped(labels: _Labels, crop: _Crop, shape: tuple[int, int], name: str) -> _Labels:
+def _cropped(labels: LabelGrid, crop: Crop, shape: tuple[int, int], name: str) -> LabelGrid:
     """Labels of the photograph cut out and enlarged like the truth."""
     if labels.shape == shape:
         return labels
@@ -241,20 +268,21 @@ def _cropped(labels: _Labels, crop: _Crop, shape: tuple[int, int], name: str) ->
             f"{name} measures {labels.shape[1]} x {labels.shape[0]} px and the truth lies at "
             f"{tuple(crop.box)}, outside of it; give labels of the whole photograph."
         )
-    return _array_labels(_enlarged(labels.read(crop.box), crop.zoom))
+    return replace(labels_of_array(enlarge(labels.read(crop.box), crop.zoom)), guessed=labels.guessed)
 
 
-def _enlarged(values: NDArray[Any], zoom: int) -> NDArray[Any]:
+def enlarge(values: NDArray[Any], zoom: int) -> NDArray[Any]:
+    """Every pixel as a square of `zoom` pixels."""
     return np.repeat(np.repeat(values, zoom, axis=0), zoom, axis=1)
 
 
-def _crop_ignored(crop: _Crop, ignore: NDArray[np.bool_] | None, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def _crop_ignored(crop: Crop, ignore: NDArray[np.bool_] | None, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """What the truth itself and the user leave out, on the truth's grid."""
     mask = np.zeros(shape, bool)
     for box in crop.ignore:
         mask[box.slices] = True
     if ignore is not None:
-        mask |= ignore if ignore.shape == shape else _enlarged(ignore[crop.box.slices], crop.zoom)
+        mask |= ignore if ignore.shape == shape else enlarge(ignore[crop.box.slices], crop.zoom)
     return mask
 
 
@@ -271,7 +299,8 @@ def _read_ignored(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]
     return rasterise(geometry, Box(0, 0, *shape), 1.0)
 
 
-def _check_same(predicted: tuple[int, int], true: tuple[int, int], prediction_name: str, truth_name: str) -> None:
+def require_same(predicted: tuple[int, int], true: tuple[int, int], prediction_name: str, truth_name: str) -> None:
+    """Raise `InputError` where two grids differ."""
     if predicted != true:
         raise InputError(
             f"{prediction_name} measures {predicted[1]} x {predicted[0]} px and {truth_name} "

@@ -1,0 +1,45 @@
+"""How good is it: against the truth of one image or of many, and on a floor that nobody has drawn.
+
+One decision: a figure is a function of two sets of labels on one grid; reading files, pairing folders
+and painting pictures stand around it, so the command line and the viewer say the same.
+"""
+
+from napari_mosaic.evaluation.files import (
+    Evaluation,
+    EvaluationParams,
+    evaluate_files,
+    label_mask,
+    read_label_image,
+)
+from napari_mosaic.evaluation.floor import (
+    FloorError,
+    Square,
+    count_found,
+    estimate_error,
+    propose_squares,
+    read_counts,
+    write_squares,
+)
+from napari_mosaic.evaluation.folders import FolderEvaluation, evaluate_folders, evaluate_folders_steps
+from napari_mosaic.evaluation.pictures import compare_predictions, five_colours, write_five_colours
+
+__all__ = [
+    "Evaluation",
+    "EvaluationParams",
+    "FloorError",
+    "FolderEvaluation",
+    "Square",
+    "compare_predictions",
+    "count_found",
+    "estimate_error",
+    "evaluate_files",
+    "evaluate_folders",
+    "evaluate_folders_steps",
+    "five_colours",
+    "label_mask",
+    "propose_squares",
+    "read_counts",
+    "read_label_image",
+    "write_five_colours",
+    "write_squares",
+]

@@ -1,0 +1,128 @@
+"""Two predictions against one truth, in the picture that this field knows.
+
+One decision: only tesserae are coloured. White: both found the pixel; green: only the first; red: only
+the second (the baseline); blue: both missed it; black: no tessera by the truth, whatever was found there.
+
+References
+----------
+Kapelonis et al., Automated mosaic tesserae segmentation via deep learning techniques, arXiv 2512.18406.
+
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.errors import InputError
+from napari_mosaic.evaluation.files import (
+    Evaluation,
+    EvaluationParams,
+    LabelGrid,
+    Truth,
+    compare_labels,
+    open_labels,
+    open_truth,
+)
+from napari_mosaic.export.atomic import replacing
+from napari_mosaic.metrics import ratio
+from napari_mosaic.tiling import Box
+
+COLOURS = {
+    "background": (0, 0, 0),
+    "both": (255, 255, 255),
+    "first only": (0, 170, 0),
+    "second only": (220, 0, 0),
+    "neither": (0, 60, 255),
+}
+_LARGEST = 2**28
+_ROWS = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The figures of two predictions, and the shares (0..1) of true tessera pixels of each colour."""
+
+    first: Evaluation
+    second: Evaluation
+    shares: dict[str, float]
+    picture: NDArray[np.uint8]
+
+
+def compare_predictions(
+    first: str | Path,
+    second: str | Path,
+    truth: str | Path,
+    *,
+    params: EvaluationParams | None = None,
+    ignore: str | Path | None = None,
+) -> Comparison:
+    """Compare two predictions with the truth and with each other.
+
+    Parameters
+    ----------
+    first, second
+        As `prediction` of `evaluate_files`; the second is the baseline.
+    truth, params, ignore
+        As for `evaluate_files`.
+
+    Returns
+    -------
+    Comparison
+        Its picture is `(Y, X, 3)` uint8 on the grid of the truth; what is ignored is black.
+
+    """
+    params = params or EvaluationParams()
+    with ExitStack() as stack:
+        true = open_truth(truth, params, stack)
+        sides = [open_labels(path, params.prediction_is, params.min_area, stack) for path in (first, second)]
+        evaluations = [
+            compare_labels(side, true, params, (str(path), str(truth)), ignore)
+            for side, path in zip(sides, (first, second), strict=True)
+        ]
+        if true.labels.shape[0] * true.labels.shape[1] > _LARGEST:
+            raise InputError(f"{truth} is too large for one picture; compare a crop of at most 268 megapixels.")
+        left_out = true.ignored(ignore, sides[0].shape)
+        picture = np.concatenate(list(_bands(sides, true, left_out)))
+    return Comparison(first=evaluations[0], second=evaluations[1], shares=shares_of(picture), picture=picture)
+
+
+def _bands(sides: list[LabelGrid], true: Truth, left_out: NDArray[np.bool_] | None) -> Iterator[NDArray[np.uint8]]:
+    height, width = true.labels.shape
+    cut = [true.cut(side, "The prediction") for side in sides]
+    for y in range(0, height, _ROWS):
+        band = Box(y, 0, min(y + _ROWS, height), width)
+        stone = true.labels.read(band) > 0
+        if left_out is not None:
+            stone &= ~left_out[band.slices]
+        yield five_colours(cut[0].read(band) > 0, cut[1].read(band) > 0, stone)
+
+
+def five_colours(first: NDArray[Any], second: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.uint8]:
+    """The picture `(Y, X, 3)` of two masks and the truth, `(Y, X)`, True on *tesserae*."""
+    table = np.array(list(COLOURS.values()), np.uint8)
+    first, second, truth = (np.asarray(mask, bool) for mask in (first, second, truth))
+    kind = np.where(first & second, 1, np.where(first, 2, np.where(second, 3, 4)))
+    return np.asarray(table[np.where(truth, kind, 0)])
+
+
+def shares_of(picture: NDArray[np.uint8]) -> dict[str, float]:
+    """Part of the true tessera pixels that has each colour."""
+    counts = {name: int((picture == np.array(colour)).all(-1).sum()) for name, colour in COLOURS.items()}
+    total = sum(counts.values()) - counts["background"]
+    return {name: ratio(count, total) for name, count in counts.items() if name != "background"}
+
+
+def write_five_colours(comparison: Comparison, path: str | Path, *, overwrite: bool = True) -> Path:
+    """Write the picture of a comparison as PNG."""
+    from PIL import Image
+
+    with replacing(Path(path), overwrite=overwrite) as temporary:
+        Image.fromarray(comparison.picture).save(temporary, format="PNG")
+    return Path(path)

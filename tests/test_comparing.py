@@ -1,0 +1,122 @@
+"""Folders against folders, and two predictions against each other, through the command."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from napari_mosaic.cli import main
+from napari_mosaic.evaluation import evaluate_files, evaluate_folders, five_colours
+from napari_mosaic.evaluation.pictures import COLOURS
+
+
+def stones(rows: int = 5, columns: int = 6, size: int = 12) -> NDArray[np.uint16]:
+    stone = np.zeros((size, size), int)
+    stone[1:-1, 1:-1] = 1
+    return np.kron(np.arange(1, rows * columns + 1).reshape(rows, columns), stone).astype(np.uint16)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """Predictions, truths and a worse prediction of two images."""
+    places = tuple(tmp_path / name for name in ("predictions", "truths", "baseline"))
+    for place in places:
+        place.mkdir()
+    for name, shift in (("east", 0), ("west", 1)):
+        Image.fromarray(np.roll(stones(), shift, 0)).save(places[0] / f"{name}.png")
+        Image.fromarray(np.where(stones() > 0, 255, 0).astype(np.uint8)).save(places[1] / f"{name}_mask.png")
+        Image.fromarray(np.roll(stones(), 3, 1)).save(places[2] / f"{name}_labels.png")
+    return places
+
+
+def test_a_folder_gives_a_row_an_image_and_their_mean(folders: tuple[Path, Path, Path]) -> None:
+    found = evaluate_folders(folders[0], folders[1])
+    alone = evaluate_files(folders[0] / "west.png", folders[1] / "west_mask.png").metrics
+    assert [row["image"] for row in found.rows] == ["east", "west"]
+    assert found.rows[1]["fm"] == alone.fm
+    assert found.mean["fm"] == pytest.approx((1 + alone.fm) / 2)
+    assert found.mean["true"] == 60
+
+
+def test_the_table_as_text_csv_and_json(
+    folders: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", str(folders[0]), str(folders[1])]
+    assert main([*words, "-o", str(tmp_path / "t.csv")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:3] == ["image", "true", "found"]
+    assert lines[-1].startswith("mean")
+    with (tmp_path / "t.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == ["east", "west", "mean"]
+    assert main([*words, "--json", "-o", str(tmp_path / "t.json")]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "t.json").read_text())
+
+
+def test_crops_find_the_prediction_of_their_photograph(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "t").mkdir()
+    np.save(tmp_path / "p" / "floor.npy", stones())
+    crop = np.kron(stones()[12:36, 24:48], np.ones((2, 2), int)).astype(np.uint16)
+    Image.fromarray(crop).save(tmp_path / "t" / "left.png")
+    place = {"file": "floor.jpg", "y": 12, "x": 24, "size": 24, "zoom": 2}
+    (tmp_path / "t" / "left.json").write_text(json.dumps(place))
+    found = evaluate_folders(tmp_path / "p", tmp_path / "t")
+    assert found.mean["f1_75"] == 1
+
+
+def test_five_colours() -> None:
+    first = np.array([[1, 1, 0, 0, 1]])
+    second = np.array([[1, 0, 1, 0, 0]])
+    truth = np.array([[1, 1, 1, 1, 0]])
+    wanted = [COLOURS[name] for name in ("both", "first only", "second only", "neither", "background")]
+    assert [tuple(pixel) for pixel in five_colours(first, second, truth)[0].tolist()] == wanted
+
+
+def test_two_predictions_and_their_picture(
+    folders: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, truth, second = folders[0] / "west.png", folders[1] / "west_mask.png", folders[2] / "west_labels.png"
+    picture = tmp_path / "five.png"
+    assert main(["evaluate", str(first), str(truth), "--against", str(second), "--picture", str(picture)]) == 0
+    out = capsys.readouterr().out
+    assert "first only" in out
+    seen = {tuple(pixel) for pixel in np.asarray(Image.open(picture)).reshape(-1, 3).tolist()}
+    assert seen == set(COLOURS.values())
+    assert (
+        main(["evaluate", *map(str, folders[:2]), "--against", str(folders[2]), "--picture", str(tmp_path / "many")])
+        == 0
+    )
+    assert "baseline" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "many").iterdir()) == ["east.png", "west.png"]
+
+
+def test_bad_input_in_one_sentence(
+    folders: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predictions, truths, _ = folders
+    Image.fromarray(np.where(stones() > 0, 0, 255).astype(np.uint8)).save(tmp_path / "inverted.png")
+    Image.fromarray(np.zeros((60, 72), np.uint8)).save(tmp_path / "empty.png")
+    (tmp_path / "nothing").mkdir()
+    east = str(truths / "east_mask.png")
+    cases = [
+        ([str(tmp_path / "inverted.png"), east], "inverted"),
+        ([east, str(tmp_path / "empty.png")], "no tessera"),
+        ([str(predictions), str(tmp_path / "nothing")], "holds no truth"),
+        ([str(tmp_path / "nothing"), str(truths)], "no prediction of the same name"),
+        ([str(predictions), str(tmp_path / "none")], "no folder"),
+        ([east, east, "-o", str(tmp_path / "t.txt")], "let it end in"),
+    ]
+    for words, message in cases:
+        assert main(["evaluate", *words]) == 1, words
+        err = capsys.readouterr().err
+        assert message in err
+        assert err.count("\n") == 1
+    assert main(["evaluate", east, east, "--picture", str(tmp_path / "p.png")]) == 2
+    assert main(["evaluate", str(tmp_path / "inverted.png"), east, "--prediction-is", "grout"]) == 0
