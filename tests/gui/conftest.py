@@ -36,7 +36,7 @@ def viewer(make_napari_viewer: Any, npe2pm: Any, monkeypatch: pytest.MonkeyPatch
     from napari_mosaic.widgets import _runs
     from napari_mosaic.widgets._commands import _running
 
-    monkeypatch.setattr(_runs, "warm_up", lambda: None)
+    monkeypatch.setattr(_runs, "warm_up", lambda _: None)
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
     npe2pm.register(PluginManifest.from_file(MANIFEST))
     viewer = make_napari_viewer()

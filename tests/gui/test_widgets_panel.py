@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from napari.layers import Labels
+from qtpy.QtCore import QTimer
 
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import open_record
-from napari_mosaic.widgets import _runs
+from napari_mosaic.widgets import _jobs, _runs, _warming
+from napari_mosaic.widgets._forms import LookValue
 from napari_mosaic.widgets._jobs import Job, JobFailure, Latest
-from napari_mosaic.widgets._state import FIND, Tuning
+from napari_mosaic.widgets._state import FIND, Tuning, resolve
 
 
 def test_a_failure_of_any_kind_arrives_as_one_sentence(qtbot: Any) -> None:
@@ -45,6 +49,18 @@ def test_cancelling_closes_the_generator_in_its_own_thread(qtbot: Any) -> None:
     assert job.wait(1) is None
 
 
+def test_the_program_waits_for_threads_when_it_ends(qtbot: Any) -> None:
+    def steps() -> Any:
+        time.sleep(0.3)
+        yield 1
+
+    job = Job(steps).start()
+    job.abandon(timeout=0.0)
+    assert job._thread.is_alive()
+    _jobs._end_all()
+    assert not job._thread.is_alive()
+
+
 def test_only_the_newest_question_is_answered(qtbot: Any) -> None:
     latest, answers = Latest(), []
     latest.answered.connect(answers.append)
@@ -68,6 +84,7 @@ def test_find_tune_apply_and_save(
     settled(panel)
     assert panel.state.message == ""
     assert panel.state.record.complete
+    assert panel.state.tuning.min_area == panel.state.applied.min_area
     assert [type(layer).__name__ for layer in viewer.layers] == ["Image", "Image", "Labels"]
     stored = open_record(panel.state.place).tessera_levels[0][:]
     labels = viewer.layers[2]
@@ -77,7 +94,7 @@ def test_find_tune_apply_and_save(
 
     panel.tune(Tuning(threshold=0.5, min_area=200))
     qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=30_000)
-    preview = viewer.layers[3].data
+    preview = viewer.layers[3].data[0]
     assert panel.face.apply_all.isEnabled()
     panel.face.apply_all.click()
     settled(panel)
@@ -113,6 +130,91 @@ def test_cancel_keeps_what_is_done_and_the_next_run_goes_on(
     panel.find_all()
     settled(panel)
     assert panel.state.record.complete
+
+
+def test_the_seven_steps_with_nothing_but_the_panel(
+    open_panel: Callable[..., Any], viewer: Any, qtbot: Any, settled: Callable[[Any], None], floor: Path
+) -> None:
+    panel = open_panel()
+    face = panel.face
+    assert [step.body.isEnabled() for step in face.steps] == [True] + 6 * [False]
+    panel.open_photograph(floor)  # 1 Open
+    settled(panel)
+    face.size_form._pixel.setValue(0.5)  # 2 Size
+    assert panel.state.size.confirmed
+    face.area_form._draw.click()  # 3 Area
+    viewer.layers["area"].add_rectangles([[0, 0], [700, 1290]])
+    assert panel.state.include == "area"
+    qtbot.waitUntil(lambda: face.find_view.isEnabled(), timeout=60_000)  # 4 Find
+    face.find_view.click()
+    settled(panel)
+    assert panel.state.record.count > 0
+    face.find_all.click()
+    qtbot.waitUntil(lambda: face.cancel.isEnabled())
+    face.cancel.click()
+    settled(panel)
+    face.find_all.click()
+    settled(panel)
+    assert panel.state.record.complete
+    face.look_form._boxes[2].click()  # 5 Check
+    assert panel.shown.tesserae.contour == 2
+    face.tuning_form._smallest.setValue(200)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 5, timeout=30_000)
+    face.reset.click()
+    assert len(viewer.layers) == 4
+    assert "mm" in dict(resolve(panel.state).measures)["Tessera, median"]  # 6 Measure
+    assert face.save.isEnabled()  # 7 Deliver
+    panel.save_as(floor.with_name("floor.gpkg"), "geopackage")
+    settled(panel)
+    assert floor.with_name("floor.gpkg").exists()
+    viewer.layers.clear()
+    assert panel.state.record is None
+    panel.open_record(floor.with_name("floor.mosaic.zarr"))
+    settled(panel)
+    assert panel.state.record.complete
+    assert panel.state.size.pixel_mm == 0.5
+
+
+def test_the_viewer_draws_between_two_layers_and_between_two_refreshes(
+    open_panel: Callable[..., Any], viewer: Any, qtbot: Any, settled: Callable[[Any], None], floor: Path
+) -> None:
+    panel = open_panel()
+    panel.open_photograph(floor)
+    settled(panel)
+    turns, added, refreshed = [0], [], []
+    heart = QTimer()
+    heart.timeout.connect(lambda: turns.__setitem__(0, turns[0] + 1))
+    viewer.layers.events.inserted.connect(lambda event: _note(event.value))
+
+    def _note(layer: Any) -> None:
+        added.append(turns[0])
+        layer.events.set_data.connect(lambda _: refreshed.append((layer.name, turns[0])))
+
+    heart.start(5)
+    panel.look(LookValue(joints=True))
+    panel.find_all()
+    settled(panel)
+    heart.stop()
+    assert len(added) == 2
+    assert added[1] > added[0]
+    last = dict(refreshed)
+    assert len(last) == 2
+    assert len(set(last.values())) == 2
+
+
+def test_what_napari_does_once_leaves_no_trace(viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_warming, "_warm", False)
+    image = viewer.add_image(np.zeros((50, 60)), scale=(0.5, 0.5))
+    extent, centre = viewer.layers.extent.world.copy(), viewer.camera.center
+    calls: list[int] = []
+    for _ in range(2):
+        layer = Labels(np.ones((2, 2), np.uint32))
+        _warming.warm_canvas(viewer, layer, lambda: calls.append(len(viewer.layers)))
+        qtbot.waitUntil(lambda: bool(calls))
+    assert calls == [1, 1]
+    assert viewer.layers.selection.active is image
+    np.testing.assert_array_equal(viewer.layers.extent.world, extent)
+    assert viewer.camera.center == centre
 
 
 def test_find_in_view_computes_no_more_than_is_seen(

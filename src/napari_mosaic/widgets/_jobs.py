@@ -7,14 +7,21 @@ generator is always closed in its own thread, so locks and files are freed when 
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
+import weakref
 from collections.abc import Callable, Generator
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_mosaic.errors import MosaicError
+
+LAST_WAIT_S = 30.0
+"""How long the program waits for jobs when it ends."""
+
+_started: weakref.WeakSet[Job] = weakref.WeakSet()
 
 
 class JobFailure(Exception):
@@ -59,6 +66,7 @@ class Job(QObject):
 
     def start(self) -> Job:
         """Begin; returns the job."""
+        _started.add(self)
         self._thread.start()
         return self
 
@@ -201,6 +209,17 @@ class Latest(QObject):
 def _single(question: Callable[[], Any]) -> Generator[Any, None, Any]:
     return question()
     yield  # makes this function a generator
+
+
+@atexit.register
+def _end_all() -> None:
+    """Let no thread outlive Python: one that is inside of a C++ library then ends the process with an abort."""
+    threads = [job._thread for job in _started if job._thread.is_alive()]
+    for job in list(_started):
+        job.cancel()
+    end = time.monotonic() + LAST_WAIT_S
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
 
 
 def _failure(error: Exception) -> JobFailure:

@@ -26,6 +26,9 @@ from napari_mosaic.widgets._tuning import preview
 REFRESH_MS = 500
 """Least time between two refreshes of a layer."""
 
+BREATH_MS = 30
+"""Time for the viewer between two things that each take napari a while."""
+
 JOINTS, TESSERAE, PREVIEW = "image", "labels", "preview"
 _PHASES = {"joints": JOINTS, "tesserae": TESSERAE}
 
@@ -67,7 +70,7 @@ class RecordLayers(QObject):
 
     shown = Signal()
     failed = Signal(object)
-    _read = Signal(object)
+    _read = Signal(object, bool)
 
     def __init__(self, viewer: Any, opened: Opened, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -89,7 +92,7 @@ class RecordLayers(QObject):
         self._previewer.failed.connect(self.failed)
         self.layers = {kind: self._standing(layer) or layer for kind, layer in opened.layers.items()}
         self._adding = [layer for layer in self.layers.values() if layer not in viewer.layers]
-        self._add_next()
+        QTimer.singleShot(BREATH_MS, self._add_next)
 
     @property
     def joints(self) -> Image | None:
@@ -180,14 +183,14 @@ class RecordLayers(QObject):
         self._viewer.add_layer(self._adding.pop(0))
         joints, tesserae, outlines = self._look
         self.look(joints=joints, tesserae=tesserae, outlines=outlines)
-        QTimer.singleShot(0, self._add_next)
+        QTimer.singleShot(BREATH_MS, self._add_next)
 
     def _present(self, kind: str) -> Any:
         layer = self.layers.get(kind)
         return layer if layer is not None and layer in self._viewer.layers else None
 
-    def _previewed(self, answer: tuple[Tuning, Box, NDArray[Any]]) -> None:
-        tuning, box, labels = answer
+    def _previewed(self, answer: tuple[Tuning, Box, list[NDArray[Any]]]) -> None:
+        tuning, box, levels = answer
         base = self.tesserae
         if tuning != self._wanted or base is None:
             return
@@ -195,12 +198,12 @@ class RecordLayers(QObject):
         place = np.asarray(base.translate[-2:]) + linear @ np.array([box.y0, box.x0])
         layer = self._present(PREVIEW)
         if layer is None:
-            layer = Labels(labels, name=f"{base.name} (preview)", translate=place, **_like(base))
+            layer = Labels(levels, multiscale=True, name=f"{base.name} (preview)", translate=place, **_like(base))
             layer.contour = base.contour
             self.layers[PREVIEW] = self._viewer.add_layer(layer)
             self._viewer.layers.selection.active = base
         else:
-            layer.data = labels
+            layer.data = levels
             layer.translate = place
         base.visible = False
         layer.visible = self._look[1]
@@ -225,23 +228,26 @@ class RecordLayers(QObject):
                 elif kind in dirty:
                     pyramid.update(dirty[kind])
         finally:
-            self._read.emit(tuple(self._pyramids) if settle else tuple(dirty))
+            self._read.emit(tuple(self._pyramids) if settle else tuple(dirty), settle)
 
-    def _refresh(self, kinds: tuple[str, ...]) -> None:
-        self._busy = False
+    def _refresh(self, kinds: tuple[str, ...], settled: bool) -> None:
+        """Show what was read, one layer a turn; pictures in the layer list only at the end."""
         if self._closed:
             return
-        for kind in kinds:
+        for place, kind in enumerate(kinds):
             layer = self._present(kind)
             if layer is not None and layer.visible:
-                layer.refresh(extent=False)
+                layer.refresh(extent=False, thumbnail=settled)
+                QTimer.singleShot(BREATH_MS, lambda rest=kinds[place + 1 :]: self._refresh(rest, settled))
+                return
+        self._busy = False
         if self.busy:
             self._timer.start()
         self.shown.emit()
 
 
 def _like(base: Labels) -> dict[str, Any]:
-    """Keywords of a flat layer that lies and looks like the largest level of `base`."""
+    """Keywords of a layer that lies and looks like the largest level of `base`."""
     return {
         "scale": base.scale[-2:],
         "units": base.units[-2:],

@@ -38,6 +38,7 @@ from napari_mosaic.widgets._state import (
 from napari_mosaic.widgets._style import style_sheet
 from napari_mosaic.widgets._tuning import thresholds
 from napari_mosaic.widgets._viewer import ViewerLink
+from napari_mosaic.widgets._warming import warm_canvas
 from napari_mosaic.widgets._wiring import connect_face
 
 
@@ -62,7 +63,7 @@ class MosaicPanel(QWidget):
         self.shown: RecordLayers | None = None
         self._layer: Layer | None = None
         self._adding = False
-        self._closed = False
+        self._closed = self._writes = False
         self._started = 0.0
         self._link = ViewerLink(napari_viewer, self)
         self._looker, self._estimator, self._reader, self._warmer = (Latest(self) for _ in range(4))
@@ -79,7 +80,7 @@ class MosaicPanel(QWidget):
         self._connect_answers()
         self._restyle()
         self._update()
-        self._warmer.ask(_runs.warm_up)
+        self._warmer.ask(_runs.ask(_runs.warm_up, self.params))
         self._begin_with_layers()
 
     # what a person can do -------------------------------------------------------------------------
@@ -146,7 +147,7 @@ class MosaicPanel(QWidget):
         """Redo all tesserae of the record as the sliders say."""
         record, tuning = self.state.record, self.state.tuning
         if record is not None:
-            self._start(lambda: _runs.apply_tuning_steps(record.path, tuning), "Applying to all")
+            self._start(lambda: _runs.apply_tuning_steps(record.path, tuning), "Applying to all", writes=True)
 
     def save_as(self, path: str | Path, name: str | None = None) -> None:
         """Export the record to a file."""
@@ -197,10 +198,11 @@ class MosaicPanel(QWidget):
 
     # jobs -----------------------------------------------------------------------------------------
 
-    def _start(self, make: Callable[[], Any], title: str) -> None:
-        """Run steps as the panel's one long job."""
+    def _start(self, make: Callable[[], Any], title: str, *, writes: bool = False) -> None:
+        """Run steps as the panel's one long job; what `writes` changes the record that is shown."""
         if self.job is not None:
             return
+        self._writes = writes
         self._started = time.monotonic()
         self._set(run=RunFacts(title=title), message="")
         job = Job(make)
@@ -230,7 +232,7 @@ class MosaicPanel(QWidget):
             self._set(message=str(error))
             return
         self._estimator.forget()
-        self._start(lambda: _runs.find_steps(request), title)
+        self._start(lambda: _runs.find_steps(request), title, writes=True)
 
     def _step(self, event: Any) -> None:
         if isinstance(event, Progress):
@@ -262,7 +264,7 @@ class MosaicPanel(QWidget):
 
     def _ended(self) -> None:
         self.job = None
-        if self.shown is not None:
+        if self.shown is not None and self._writes:
             self.shown.settle()
         self._set(run=None)
         if self.state.source is not None and self.state.estimate is None and not self._looker.busy:
@@ -277,8 +279,17 @@ class MosaicPanel(QWidget):
         self._set(source=source)
         self._estimate()
 
+    def _warmed(self, layer: Layer | None) -> None:
+        """The network is there; what napari itself does only once is done under the same sign."""
+        warm_canvas(self.viewer, layer, self._ready)
+
+    def _ready(self) -> None:
+        self._set(busy="")
+        self._estimate()
+
     def _estimate(self) -> None:
-        if self._layer is not None and self.state.place is not None and self.job is None:
+        ready = self.job is None and not self.state.busy
+        if ready and self._layer is not None and self.state.place is not None:
             self._estimator.ask(_runs.ask(_runs.estimate, self._layer, self._params(), self.state.place))
 
     def _take(self, facts: RecordFacts) -> None:
@@ -410,7 +421,7 @@ class MosaicPanel(QWidget):
             (self._looker.answered, self._looked),
             (self._estimator.answered, lambda facts: self._set(estimate=facts)),
             (self._reader.answered, self._take),
-            (self._warmer.answered, lambda _: self._set(busy="")),
+            (self._warmer.answered, self._warmed),
         ):
             signal.connect(slot)
         for latest in (self._looker, self._estimator, self._reader, self._warmer):

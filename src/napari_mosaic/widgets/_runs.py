@@ -6,12 +6,14 @@ nothing that lives on the main thread is used by two threads.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.layers import Labels
 
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.export import export_record_steps
@@ -22,6 +24,7 @@ from napari_mosaic.segmentation import (
     SegmentParams,
     apply_steps,
     estimate_run,
+    load_method,
     segment_steps,
 )
 from napari_mosaic.tesserae import Flag
@@ -39,6 +42,9 @@ from napari_mosaic.widgets._tuning import tessera_params, tuning_of
 
 SAVED_PX = 1_000_000_000
 """Most pixels of a layer without a file that are saved beside its record."""
+
+WARM_PX = 256
+"""Side of the window that the network is warmed with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,18 +193,20 @@ def record_facts(record: Record) -> RecordFacts:
     )
 
 
-def warm_up() -> None:
-    """Import what the first run needs: it takes seconds, and is better done while a person looks around."""
-    import importlib
+def warm_up(params: SegmentParams) -> Labels:
+    """Import and compile what the first run needs; returns a tiny layer to warm the canvas with.
 
-    from napari.layers import Labels
-
-    Labels(np.zeros((8, 8), np.uint32))
-    for module in ("napari_mosaic._flood", "napari_mosaic.grout"):
-        try:
-            importlib.import_module(module)
-        except ImportError:  # the run itself will say what is missing
-            continue
+    Compiling the network holds Python's lock for seconds, and with it the viewer, on whatever thread: it
+    belongs to the one wait at the start, not to the first estimate.
+    """
+    layer = Labels(np.ones((2, 2), np.uint32), name="…", opacity=0.01)
+    try:
+        importlib.import_module("napari_mosaic._flood")
+        method = load_method(params)
+        method.predict(np.zeros((1, WARM_PX, WARM_PX, 3), np.uint8))
+    except (ImportError, MosaicError):  # the run itself will say what is missing
+        return layer
+    return layer
 
 
 def _photograph(request: FindRequest) -> Generator[Any, None, MosaicImage]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from napari_mosaic.progress import Progress
+from napari_mosaic.segmentation import SegmentParams
 
 Mark = Literal["done", "next", "later"]
 STEPS = ("Open", "Size", "Area", "Find", "Check", "Measure", "Deliver")
@@ -22,8 +23,8 @@ OPEN, SIZE, AREA, FIND, CHECK, MEASURE, DELIVER = range(7)
 class Tuning:
     """What the two sliders say."""
 
-    threshold: float = 0.5
-    min_area: int = 40
+    threshold: float = SegmentParams.threshold
+    min_area: int = SegmentParams.min_area
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.record import Record
@@ -41,11 +42,15 @@ def tuning_of(record: Record) -> Tuning:
     return Tuning(threshold=rules.threshold, min_area=rules.min_area)
 
 
-def preview(record: Record, box: Box, tuning: Tuning) -> tuple[Tuning, Box, NDArray[Any]]:
-    """Tesserae of a box of the working grid, cut down to what is quick, with other sliders."""
+def preview(record: Record, box: Box, tuning: Tuning) -> tuple[Tuning, Box, list[NDArray[Any]]]:
+    """Tesserae of a box of the working grid, cut down to what is quick, with other sliders.
+
+    They come as a pyramid, so that napari draws no more of them than fits on the canvas.
+    """
     box = central(box.clip(record.shape), PREVIEW_PX)
     params = tessera_params(tuning, record.plan.tesserae)
-    return tuning, box, preview_tesserae(record, box, params)
+    labels = preview_tesserae(record, box, params)
+    return tuning, box, [np.ascontiguousarray(labels[::step, ::step]) for step in (1, 2, 4)]
 
 
 def central(box: Box, most: int) -> Box:
