@@ -9,6 +9,7 @@ no seams to be repaired. Everything here takes arrays and returns arrays.
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any, get_type_hints
 
@@ -178,7 +179,7 @@ def find_in_window(
             f"A map of shape {map_.shape} does not cover the window {tuple(window)}; "
             "give (channels, height, width) of that window."
         )
-    limit = round(params.threshold * 255)
+    limit = joint_limit(params.threshold)
     seeds = _find_seeds(map_, window, shape, params)
     near = core.grow(params.flooded).intersect(window)
     labels = np.ascontiguousarray(seeds.labels[near.within(window)])
@@ -199,13 +200,18 @@ class _Seeds:
     flags: NDArray[np.uint8]
 
 
+def joint_limit(threshold: float) -> int:
+    """The largest byte that is no joint: a pixel is joint where its probability, byte / 255, is above `threshold`."""
+    return math.floor(threshold * 255 + 1e-9)
+
+
 def core_mask(map_: NDArray[np.uint8], params: TesseraParams) -> NDArray[np.bool_]:
     """The inner parts of the stones: of the core map where there is one, else of the distance to a joint.
 
     Without a core map, the pixels whose distance to the joints, capped at 24 px, is at least 0.6 of
     the largest within 12 px: a bounded form of the marker rule usual for the watershed.
     """
-    stone: NDArray[np.bool_] = map_[GROUT] <= round(params.threshold * 255)
+    stone: NDArray[np.bool_] = map_[GROUT] <= joint_limit(params.threshold)
     if len(map_) > CORE:
         return np.asarray((map_[CORE] >= round(params.core_threshold * 255)) & stone)
     distance = np.minimum(ndimage.distance_transform_edt(stone), _DISTANCE_CAP).astype(np.float32)

@@ -27,6 +27,10 @@ _COMMANDS = {
     "preview": ("records", "Draw the tesserae of a record over its photograph."),
     "relink": ("records", "Tell a record where its photograph is now."),
     "evaluate": ("comparing", "Compare a record, labels or a mask, or a folder of them, with the truth."),
+    "probabilities": ("probability", "Write a record's map of joints as numbers or as a picture, with its mask."),
+    "calibrate": ("probability", "Adjust confidence: find the temperature that makes probabilities honest."),
+    "fuse": ("probability", "Join several maps of joints of one photograph into one."),
+    "augment": ("probability", "Ask the model again about turned and mirrored copies, and map where it is unsure."),
     "check": ("checking", "How good is it on my floor? Random squares to count, and the error that follows."),
 }
 _MODELS = {

@@ -7,6 +7,7 @@ classical rule and a user's own function run through the same lattice, record an
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -114,7 +115,22 @@ class FunctionSegmenter:
 
 
 Factory = Callable[..., Segmenter]
-_METHODS: dict[str, Factory] = {"grout": Network}
+
+
+def _later(module: str, name: str) -> Factory:
+    """A factory whose module is imported when it is first used."""
+
+    def make(*settings: Any) -> Segmenter:
+        segmenter: Segmenter = getattr(importlib.import_module(f"napari_mosaic.{module}"), name)(*settings)
+        return segmenter
+
+    return make
+
+
+_METHODS: dict[str, Factory] = {
+    "grout": Network,
+    "grout-augmented": _later("engine.augmented", "AugmentedNetwork"),
+}
 
 
 def register_method(name: str, factory: Factory) -> None:

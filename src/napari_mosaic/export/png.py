@@ -1,4 +1,4 @@
-"""Labels as a 16-bit PNG.
+"""Labels as a 16-bit PNG, and any grey values as PNG.
 
 One decision: written row by row as they come, because every library for PNG wants the whole picture
 in memory; the format is simple enough.
@@ -15,7 +15,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,18 +38,37 @@ def write_steps(record: Record, path: Path) -> Iterator[Progress]:
             f"The record has {len(stones)} tesserae and a PNG can number 65535; export as tiff or zarr instead."
         )
     height, width = record.plan.source_shape
-    packer = zlib.compressobj(6)
-    above = np.zeros((1, 2 * width), np.uint8)
-    with path.open("wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n")
-        _chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0))
+    with PngRows(path, (height, width), depth=16) as rows:
         for box, numbers in number_tiles(record, stones, (band_rows(width), width)):
-            raw = numbers.astype(">u2").view(np.uint8)
-            _chunk(file, b"IDAT", packer.compress(_filtered(raw, above)))
-            above = raw[-1:]
+            rows.write(numbers)
             yield progress_at(record, box)
-        _chunk(file, b"IDAT", packer.flush())
-        _chunk(file, b"IEND", b"")
+
+
+class PngRows:
+    """A grey PNG of 8 or 16 bits that is written from the top, some rows at a time; a context manager."""
+
+    def __init__(self, path: Path, shape: tuple[int, int], *, depth: int) -> None:
+        self._type = {8: "u1", 16: ">u2"}[depth]
+        self._above = np.zeros((1, depth // 8 * shape[1]), np.uint8)
+        self._packer = zlib.compressobj(6)
+        self._file = path.open("wb")
+        self._file.write(b"\x89PNG\r\n\x1a\n")
+        _chunk(self._file, b"IHDR", struct.pack(">IIBBBBB", shape[1], shape[0], depth, 0, 0, 0, 0))
+
+    def __enter__(self) -> PngRows:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            _chunk(self._file, b"IDAT", self._packer.flush())
+            _chunk(self._file, b"IEND", b"")
+        self._file.close()
+
+    def write(self, values: NDArray[Any]) -> None:
+        """Add rows `(h, width)` of whole numbers."""
+        raw = np.ascontiguousarray(values.astype(self._type)).view(np.uint8)
+        _chunk(self._file, b"IDAT", self._packer.compress(_filtered(raw, self._above)))
+        self._above = raw[-1:]
 
 
 def _filtered(raw: NDArray[np.uint8], above: NDArray[np.uint8]) -> bytes:

@@ -23,8 +23,8 @@ TILE = 2048
 def read_source_labels(record: Record, box: Box) -> NDArray[Any]:
     """Ids over a box in source pixels, clipped to the photograph."""
     y0, x0, y1, x1 = box.clip(record.plan.source_shape)
-    rows = _under(y0, y1, record.plan.factor, record.shape[0])
-    columns = _under(x0, x1, record.plan.factor, record.shape[1])
+    rows = places_under(y0, y1, record.plan.factor, record.shape[0])
+    columns = places_under(x0, x1, record.plan.factor, record.shape[1])
     if len(rows) == 0 or len(columns) == 0:
         return np.zeros((len(rows), len(columns)), np.uint32)
     work = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
@@ -60,7 +60,7 @@ def band_rows(width: int) -> int:
     return max(16, min(TILE, (2**24 // max(width, 1)) // 16 * 16))
 
 
-def _under(start: int, stop: int, factor: float, length: int) -> NDArray[np.int64]:
+def places_under(start: int, stop: int, factor: float, length: int) -> NDArray[np.int64]:
     """Working pixels under the centres of source pixels."""
     places: NDArray[np.int64] = np.floor((np.arange(start, stop) + 0.5) * factor).astype(np.int64)
     return np.asarray(np.clip(places, 0, length - 1))

@@ -1,0 +1,204 @@
+"""`probabilities`, `calibrate`, `fuse`, `augment`: what the model believes, as files.
+
+One decision: confidence is changed only where a file that says how is given by name.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from napari_mosaic.cli.options import Flag, Json, options_of, plain
+from napari_mosaic.cli.output import UsageError, answer, answer_json, run
+from napari_mosaic.cli.records import warn_incomplete
+from napari_mosaic.evaluation.files import EvaluationParams
+from napari_mosaic.evaluation.folders import pair_files
+from napari_mosaic.probability import (
+    AugmentParams,
+    Calibration,
+    augment_record_steps,
+    calibrate_steps,
+    fuse_maps_steps,
+    open_map,
+    read_calibration,
+    soften,
+    write_calibration,
+    write_map_steps,
+)
+from napari_mosaic.probability.maps import ChannelName, GridName
+from napari_mosaic.record import open_record
+
+if TYPE_CHECKING:
+    AugmentOptions = AugmentParams
+else:
+    AugmentOptions = options_of(AugmentParams)
+
+Output = Annotated[Path, Parameter(name=("--output", "-o"))]
+Meaning = Literal["auto", "labels", "tesserae", "grout"]
+Way = Literal["mean", "max", "logit-mean"]
+
+
+def probabilities(
+    record: Path,
+    /,
+    *,
+    output: Output,
+    mask: Path | None = None,
+    threshold: float = 0.5,
+    channel: ChannelName = "joints",
+    grid: GridName = "photograph",
+    calibration: Path | None = None,
+    overwrite: Flag = False,
+) -> int:
+    """Write a record's map of joints as numbers (.npy, 0 to 1) or as a picture (.png, 0 to 255).
+
+    Parameters
+    ----------
+    record
+        The record; or a map in a file, to change it.
+    output
+        The .npy or .png to write.
+    mask
+        Also write this PNG: white where the written probability is above the threshold, and only there.
+    threshold
+        Of the mask.
+    channel
+        The joints, or the insides of tesserae.
+    grid
+        As large as the photograph, or at the analysis size, as the record holds it.
+    calibration
+        Adjust the confidence by this file that calibrate wrote.
+    overwrite
+        Replace files that are there.
+
+    """
+    with ExitStack() as stack:
+        map_ = open_map(record, stack, channel=channel, grid=grid)
+        if calibration is not None:
+            found = read_calibration(calibration)
+            found.check_model(map_.model_sha256, map_.model)
+            map_ = map_.changed(lambda values: soften(values, found.temperature))
+        steps = write_map_steps(map_, output, mask=mask, threshold=threshold, overwrite=overwrite)
+        run(steps, output.name)
+    answer("\n".join(str(path) for path in (output, mask) if path is not None))
+    return 0
+
+
+def calibrate(
+    maps: Path,
+    truth: Path,
+    /,
+    *,
+    output: Output = Path("calibration.json"),
+    truth_is: Meaning = "auto",
+    ignore: Path | None = None,
+    diagram: bool = True,
+    as_json: Json = False,
+) -> int:
+    """Adjust confidence: find the temperature that makes the model's probabilities honest.
+
+    Parameters
+    ----------
+    maps
+        Record, or map of joints (.npy, .png); or a folder of them.
+    truth
+        Labels or mask of the same photograph, or NAME.json of a crop; or a folder with the same names.
+    output
+        Where the temperature is kept; probabilities --calibration takes it.
+    truth_is
+        What the truth's pixels mean: labels, or white tesserae or grout.
+    ignore
+        Leave this out: mask image, GeoJSON, or JSON with a list of boxes.
+    diagram
+        Draw the reliability diagram beside it as PNG.
+    as_json
+        Write the result as JSON.
+
+    """
+    pairs = [(maps, truth)]
+    if maps.is_dir() and not (maps / "mosaic.json").exists():
+        pairs = list(pair_files(maps, truth).values())
+    sides = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    params = EvaluationParams(truth_is=truth_is)
+    found = run(calibrate_steps(*sides, params=params, ignore=ignore), maps.name)
+    written = write_calibration(found, output, diagram=diagram)
+    if as_json:
+        answer_json(asdict(found))
+    else:
+        answer(_sentence(found))
+        answer("\n".join(map(str, written)))
+    return 0
+
+
+def _sentence(found: Calibration) -> str:
+    how = "too sure" if found.temperature > 1 else "not sure enough" if found.temperature < 1 else "right"
+    return (
+        f"Temperature {found.temperature:.3f}: the model was {how}; its probabilities were wrong by "
+        f"{100 * found.ece_before:.2f} % on average and are by {100 * found.ece_after:.2f} % when adjusted "
+        f"({found.pixels:,} pixels)."
+    )
+
+
+def fuse(
+    *maps: Path,
+    output: Output,
+    how: Way = "mean",
+    mask: Path | None = None,
+    threshold: float = 0.5,
+) -> int:
+    """Join several maps of joints of one photograph into one.
+
+    Parameters
+    ----------
+    maps
+        Records or maps (.npy, .png), at least two, of one size.
+    output
+        The .npy or .png to write.
+    how
+        The mean, the largest, or the mean of the log odds.
+    mask
+        Also write this PNG: white where the written probability is above the threshold.
+    threshold
+        Of the mask.
+
+    """
+    if len(maps) < 2:
+        raise UsageError("Fusing needs at least two maps; name two records or maps of the same photograph.")
+    run(fuse_maps_steps(maps, output, how=how, mask=mask, threshold=threshold), output.name)
+    answer("\n".join(str(path) for path in (output, mask) if path is not None))
+    return 0
+
+
+def augment(
+    record: Path,
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
+    params: Annotated[AugmentOptions, Parameter(name="*")] = AugmentOptions(),  # noqa: B008 - frozen
+) -> int:
+    """Ask the model again about turned and mirrored copies, and map where it is unsure.
+
+    Writes the mean map, the variance map and the confidence of every tessera; changes nothing in the record. Give the
+    same command again to go on after a stop. To segment with the mean of all copies, use: segment --method
+    grout-augmented.
+
+    Parameters
+    ----------
+    record
+        The record.
+    output
+        Folder to write to; NAME.augmented beside the record by default.
+    params
+        How to ask again.
+
+    """
+    folder = output or record.with_name(f"{record.name.removesuffix('.zarr').removesuffix('.mosaic')}.augmented")
+    with open_record(record) as opened:
+        warn_incomplete(opened)
+        run(augment_record_steps(opened, folder, params=plain(params, AugmentParams)), record.name)
+    answer(f"variance.png, variance.npy, joints.png, maps.npy and tesserae.csv in {folder}")
+    return 0

@@ -1,0 +1,33 @@
+"""Diagrams as PNG.
+
+One decision: figures are drawn without pyplot, so they need no display, leave nothing behind in a global
+list and may be made in any thread.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari_mosaic.errors import DependencyError
+
+
+def new_figure(width: float = 6.0, height: float = 4.5) -> Any:
+    """An empty figure in inches; `DependencyError` where matplotlib is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise DependencyError(
+            "Diagrams need the package matplotlib, which is not installed; install it with: pip install "
+            '"napari-mosaic[train]".'
+        ) from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: Any, path: Path) -> Path:
+    """Write a figure as PNG, whole or not at all."""
+    from napari_mosaic.export.atomic import replacing
+
+    with replacing(path, overwrite=True) as temporary:
+        figure.savefig(temporary, dpi=150, format="png")
+    return path

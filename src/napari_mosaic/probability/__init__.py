@@ -1,0 +1,36 @@
+"""Maps of probabilities as files: written, read back, made honest, joined, and their spread.
+
+One decision: a map is a grid of numbers from 0 to 1 that is read by box, whether it lies in a record or
+in a file, so that no step ever holds the whole of it.
+"""
+
+from napari_mosaic.probability.augmentation import AugmentParams, augment_record, augment_record_steps
+from napari_mosaic.probability.calibration import (
+    Calibration,
+    calibrate,
+    calibrate_steps,
+    read_calibration,
+    soften,
+    write_calibration,
+)
+from napari_mosaic.probability.fusion import WAYS, fuse_maps, fuse_maps_steps
+from napari_mosaic.probability.maps import ProbabilityGrid, export_probabilities, open_map, write_map_steps
+
+__all__ = [
+    "WAYS",
+    "AugmentParams",
+    "Calibration",
+    "ProbabilityGrid",
+    "augment_record",
+    "augment_record_steps",
+    "calibrate",
+    "calibrate_steps",
+    "export_probabilities",
+    "fuse_maps",
+    "fuse_maps_steps",
+    "open_map",
+    "read_calibration",
+    "soften",
+    "write_calibration",
+    "write_map_steps",
+]

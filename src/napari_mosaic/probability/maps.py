@@ -1,0 +1,232 @@
+"""Maps of probabilities in records and files.
+
+One decision: a pixel is joint where its probability is *above* the threshold, in the record, in a file
+and in a mask alike, so thresholding an exported map gives the exported mask, pixel for pixel; and, at the
+analysis size, the very pixels that tesserae are cut from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.area_files import UNREADABLE, read_pixels
+from napari_mosaic.errors import InputError, MissingError, ReadError
+from napari_mosaic.export.atomic import replacing
+from napari_mosaic.export.png import PngRows
+from napari_mosaic.export.source_grid import places_under
+from napari_mosaic.progress import Progress, Steps, drain
+from napari_mosaic.record import Record, open_record
+from napari_mosaic.tiling import Box
+
+Floats = NDArray[np.float32]
+GridName = Literal["photograph", "analysis"]
+ChannelName = Literal["joints", "insides"]
+CHANNELS = ("joints", "insides")
+_BAND_PIXELS = 2**22
+
+
+@dataclass(frozen=True)
+class ProbabilityGrid:
+    """Probabilities 0..1, float32, read by box in pixels of their own grid; and the model that gave them."""
+
+    shape: tuple[int, int]
+    read: Callable[[Box], Floats]
+    model_sha256: str = ""
+    model: str = ""
+
+    def changed(self, change: Callable[[Floats], Floats]) -> ProbabilityGrid:
+        """The same with a function of every value."""
+        read = self.read
+        return replace(self, read=lambda box: change(read(box)))
+
+    def bands(self) -> Iterator[tuple[Box, Floats]]:
+        """All of it in bands of some megapixels, from the top."""
+        height, width = self.shape
+        rows = max(1, _BAND_PIXELS // width)
+        for y in range(0, height, rows):
+            box = Box(y, 0, min(y + rows, height), width)
+            yield box, self.read(box)
+
+
+def open_map(
+    source: str | Path | Record,
+    stack: ExitStack | None = None,
+    *,
+    channel: ChannelName = "joints",
+    grid: GridName = "photograph",
+) -> ProbabilityGrid:
+    """Open a record's map, or a map in a file, for reading by box.
+
+    Parameters
+    ----------
+    source
+        A record (or its folder), an `.npy` of numbers 0..1 or of bytes, or an 8- or 16-bit PNG or TIFF.
+    stack
+        Closes what is opened.
+    channel
+        Of a record: the joints, or the insides of tesserae.
+    grid
+        Of a record: a pixel of the photograph has the value under its centre; "analysis" is the map as it
+        is stored.
+
+    Raises
+    ------
+    MissingError, ReadError, InputError
+        Nothing there; not readable; no probabilities.
+
+    """
+    if isinstance(source, Record):
+        return _record_map(source, channel, grid)
+    path = Path(source)
+    if path.is_dir():
+        record = open_record(path)
+        if stack is not None:
+            stack.callback(record.close)
+        return _record_map(record, channel, grid)
+    return _file_map(path)
+
+
+def _record_map(record: Record, channel: ChannelName, grid: GridName) -> ProbabilityGrid:
+    plan = record.plan
+    if channel not in CHANNELS or grid not in {"photograph", "analysis"}:
+        raise InputError(
+            f"There is no map {channel!r} on a grid {grid!r}; choose joints or insides, photograph or analysis."
+        )
+    k = CHANNELS.index(channel)
+    if k >= plan.channels:
+        raise InputError(f"The model {plan.model} gives no map of the insides of tesserae; export the joints instead.")
+
+    def read(box: Box) -> Floats:
+        if grid == "analysis":
+            stored = record.read_map(box)[k]
+        else:
+            rows = places_under(box.y0, box.y1, plan.factor, plan.shape[0])
+            columns = places_under(box.x0, box.x1, plan.factor, plan.shape[1])
+            work = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+            stored = record.read_map(work)[k][(rows - work.y0)[:, None], columns - work.x0]
+        return np.asarray(stored, np.float32) / np.float32(255)
+
+    shape = plan.shape if grid == "analysis" else plan.source_shape
+    return ProbabilityGrid(shape, read, plan.model_sha256, plan.model)
+
+
+def _file_map(path: Path) -> ProbabilityGrid:
+    if not path.exists():
+        raise MissingError(f"There is no map {path}; check the path.")
+    try:
+        values = (
+            np.load(path, mmap_mode="r", allow_pickle=False) if path.suffix.lower() == ".npy" else read_pixels(path)
+        )
+    except UNREADABLE as error:
+        raise ReadError(f"{path} cannot be read as a map ({error}); give .npy, or PNG of 8 or 16 bits.") from error
+    if values.ndim == 3 and path.suffix.lower() != ".npy" and (values[..., :1] == values[..., :3]).all():
+        values = values[..., 0]
+    top = {"f": 1.0, "b": 1.0, "u": float(np.iinfo(values.dtype).max) if values.dtype.kind == "u" else 0.0}
+    if values.ndim != 2 or values.dtype.kind not in top or values.size == 0:
+        raise InputError(
+            f"{path} holds {values.dtype} numbers of the shape {values.shape}, which are no probabilities; give one "
+            "number a pixel, 0 to 1, or bytes."
+        )
+    scale = np.float32(top[values.dtype.kind])
+
+    def read(box: Box) -> Floats:
+        part = np.asarray(values[box.slices], np.float32)
+        if values.dtype.kind == "f" and not (np.isfinite(part).all() and part.min() >= 0 and part.max() <= 1):
+            raise InputError(
+                f"{path} holds numbers outside of 0 to 1, which are no probabilities; give those, not logits."
+            )
+        return part / scale
+
+    return ProbabilityGrid((values.shape[0], values.shape[1]), read)
+
+
+def export_probabilities(
+    record: Record,
+    path: str | Path,
+    *,
+    channel: ChannelName = "joints",
+    grid: GridName = "photograph",
+    mask: str | Path | None = None,
+    threshold: float = 0.5,
+) -> Path:
+    """Write a record's map as `.npy` (float32) or `.png` (8 bits), and its mask; see `write_map_steps`."""
+    opened = open_map(record, channel=channel, grid=grid)
+    return drain(write_map_steps(opened, path, mask=mask, threshold=threshold))
+
+
+def write_map_steps(
+    map_: ProbabilityGrid,
+    path: str | Path,
+    *,
+    mask: str | Path | None = None,
+    threshold: float = 0.5,
+    overwrite: bool = True,
+) -> Steps[Path]:
+    """Write a map band by band, whole or not at all.
+
+    Parameters
+    ----------
+    map_
+        The probabilities.
+    path
+        `.npy` for float32 numbers 0..1, `.png` for 8 bits.
+    mask
+        A PNG for the mask as well: 255 where the *written* probability is above `threshold`.
+    threshold
+        0 to 1.
+    overwrite
+        Whether to replace what is there.
+
+    """
+    path, mask = Path(path), None if mask is None else Path(mask)
+    _check_names(path, mask, threshold)
+    with ExitStack() as stack:
+        temporary = stack.enter_context(replacing(path, overwrite=overwrite))
+        write = _rows_writer(temporary, map_.shape, stack)
+        write_mask = None
+        if mask is not None:
+            write_mask = _rows_writer(stack.enter_context(replacing(mask, overwrite=overwrite)), map_.shape, stack)
+        for box, values in map_.bands():
+            written = write(box, values)
+            if write_mask is not None:
+                write_mask(box, (written > np.float32(threshold)).astype(np.float32))
+            yield Progress(phase="writing", done=box.y1 * box.x1 / 1e6, total=map_.shape[0] * map_.shape[1] / 1e6)
+    return path
+
+
+def _check_names(path: Path, mask: Path | None, threshold: float) -> None:
+    if path.suffix.lower() not in {".npy", ".png"}:
+        raise InputError(f"The name {path.name} does not tell the format of the map; let it end in .npy or .png.")
+    if mask is not None and mask.suffix.lower() != ".png":
+        raise InputError(f"The name {mask.name} does not tell the format of the mask; let it end in .png.")
+    if not 0 < threshold < 1:
+        raise InputError(f"A threshold of {threshold:g} is no probability; give one between 0 and 1.")
+
+
+def _rows_writer(path: Path, shape: tuple[int, int], stack: ExitStack) -> Callable[[Box, Floats], Floats]:
+    """Writes bands in order and gives back what a reader of the file will see."""
+    if path.suffix.lower() == ".npy":
+        array: Any = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)  # type: ignore[no-untyped-call]
+
+        def write_numbers(box: Box, values: Floats) -> Floats:
+            array[box.slices] = values
+            return values
+
+        stack.callback(array.flush)
+        return write_numbers
+    rows = stack.enter_context(PngRows(path, shape, depth=8))
+
+    def write_bytes(box: Box, values: Floats) -> Floats:
+        del box
+        stored = np.round(values * np.float32(255)).astype(np.uint8)
+        rows.write(stored)
+        return stored.astype(np.float32) / np.float32(255)
+
+    return write_bytes
