@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +13,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from napari_mosaic import grout  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
+
 from napari_mosaic.errors import InputError, MissingError, ModelError  # noqa: E402
-from napari_mosaic.grout import GROUT_B3, LITE, GroutNetwork, LiteNetwork, fuse_norms, load_network  # noqa: E402
+from napari_mosaic.grout import GROUT_B3, LITE, LiteNetwork, fuse_norms  # noqa: E402
+from napari_mosaic.inference import GroutNetwork, load_network  # noqa: E402
 from napari_mosaic.synthetic import draw_mosaic  # noqa: E402
+from napari_mosaic.weights import find_weights, read_header  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +54,42 @@ def test_the_bundled_network_finds_joints_and_stones_of_a_drawing(network: Grout
     truth = drawing.labels == 0
     assert 2 * (joint & truth).sum() / (joint.sum() + truth.sum()) > 0.6
     assert core[truth].mean() < 0.1 < core[~truth].mean()
+
+
+def test_eight_bits_change_hardly_a_joint(network: GroutNetwork) -> None:
+    pytest.importorskip("openvino")
+    fast = load_network("grout-lite", device="cpu")
+    assert (fast.precision, fast.runtime, fast.card) == ("int8", "openvino", network.card)
+    joints = total = 0
+    for seed in range(4):
+        image = draw_mosaic(256, seed=seed, tessera_px=24).image[None]
+        joints += int(((fast.predict(image) > 127) != (network.predict(image) > 127)).sum())
+        total += 2 * image.size // 3
+    assert joints / total < 0.02
+
+
+def test_on_a_cpu_the_bundled_network_needs_no_torch() -> None:
+    pytest.importorskip("openvino")
+    code = (
+        "import sys, numpy as np; from napari_mosaic.inference import load_network;"
+        "load_network(device='cpu').predict(np.zeros((1, 64, 64, 3), np.uint8)); print('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_eight_bit_files_serve_only_the_weights_they_were_made_from(tmp_path: Path) -> None:
+    weights = find_weights().path
+    for name in (weights.name, f"{weights.stem}.int8.safetensors"):
+        shutil.copy(weights.with_name(name), tmp_path / name)
+    assert load_network(tmp_path / weights.name, device="cpu").precision == "int8"
+    other = load_file(weights)
+    other["head.bias"] += 1
+    save_file(other, tmp_path / weights.name, metadata=read_header(weights))
+    assert load_network(tmp_path / weights.name, device="cpu").precision == "fp32"
+    with pytest.raises(InputError, match="no eight-bit file"):
+        load_network(tmp_path / weights.name, device="cpu", precision="int8")
+    with pytest.raises(InputError, match="OpenVINO on a CPU"):
+        load_network("grout-lite", device="cpu", precision="int8", runtime="torch")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +157,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path, monkeypatch: 
 
 
 def test_files_that_are_no_model_end_in_one_sentence(tmp_path: Path) -> None:
-    bundled = grout.find_weights().path.read_bytes()
+    bundled = find_weights().path.read_bytes()
     small = tmp_path / "small.pth"
     torch.save({"state_dict": {"layer.weight": torch.zeros(2)}}, small)
     contents = {

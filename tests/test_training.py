@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from skimage.measure import label  # noqa: E402
 
 from napari_mosaic.errors import InputError, MissingError, ModelError  # noqa: E402
-from napari_mosaic.grout import load_network  # noqa: E402
+from napari_mosaic.inference import load_network  # noqa: E402
 from napari_mosaic.progress import Progress  # noqa: E402
 from napari_mosaic.synthetic import draw_mosaic  # noqa: E402
 from napari_mosaic.training import TrainParams, export_weights, train, train_steps  # noqa: E402

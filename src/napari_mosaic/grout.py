@@ -1,4 +1,4 @@
-"""The grout network: build it, load it, predict windows with it.
+"""The grout network in torch: build it, read its weights, run or compile it.
 
 One decision: the bundled network reads and writes at half resolution in channels, not in pixels: the last
 decoder stage works at half size on the image's own pixels folded into channels, and its output is unfolded
@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 import pickle
 import struct
-import threading
+import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,40 +26,33 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_mosaic.errors import DependencyError, InputError, ModelError
-from napari_mosaic.runtimes import PixelsToMaps, Run, choose_runtime, compile_openvino
-from napari_mosaic.weights import DEFAULT, WeightsEntry, file_hash, find_weights, is_safetensors, read_header
+from napari_mosaic.runtimes import OpenVinoRun, Run
+from napari_mosaic.weights import LITE, ModelCard, WeightsEntry, file_hash, is_safetensors, read_header
 
 WIDTHS = (96, 48, 32, 24)
 CHANNELS = ("grout", "core")
-LITE = "lite0-half"
-"""Architecture of the bundled weights, as their header names it."""
-GROUT_B3 = "smp-unet-efficientnet-b3"
+UNET = "smp-unet-"
+"""How the architecture of an smp U-Net begins; the encoder's name follows."""
+GROUT_B3 = UNET + "efficientnet-b3"
 """Architecture of GROUT's checkpoints: smp's U-Net on EfficientNet-B3, one logit."""
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 BAD_FILE = (
     pickle.UnpicklingError, zipfile.BadZipFile, struct.error, SafetensorError, RuntimeError, EOFError, ValueError,
     LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, OSError,
 )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelCard:
-    """What must be known of a network to use it.
-
-    `tessera_px` is the size of tessera on the working grid that it was trained for, `halo` how many pixels
-    at a window's border should be read but not kept, `stride` what a window's sides must be multiples of.
-    """
-
-    name: str
-    sha256: str
-    architecture: str
-    channels: tuple[str, ...]
-    tessera_px: float
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    stride: int = 32
-    halo: int = 64
-    licence: str = ""
+_PLAIN: dict[bool, dict[str, str]] = {
+    True: {},
+    False: {
+        "architecture": GROUT_B3,
+        "channels": '["grout"]',
+        "mean": "[0.485, 0.456, 0.406]",
+        "std": "[0.229, 0.224, 0.225]",
+    },
+}
+"""What a checkpoint without a header is, whether of the bundled architecture or of GROUT's."""
 
 
 class _Stage(nn.Module):
@@ -104,155 +96,59 @@ class LiteNetwork(nn.Module):
         return functional.pixel_shuffle(self.head(deep), 2)
 
 
-class GroutNetwork:
-    """A loaded network; `card` says what it is, `predict` runs it. Safe to call from several threads."""
+class PixelsToMaps(nn.Module):
+    """A network with what stands before and after it: `(N, H, W, 3)` uint8 to `(N, C, H, W)` uint8."""
+
+    def __init__(self, network: nn.Module, card: ModelCard) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", 255 * torch.tensor(card.mean).reshape(1, 3, 1, 1))
+        self.register_buffer("scale", 1 / (255 * torch.tensor(card.std).reshape(1, 3, 1, 1)))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        image = (pixels.permute(0, 3, 1, 2).float() - self.mean) * self.scale
+        logits = self.network(image)
+        return (torch.sigmoid(logits) * 255 + 0.5).to(torch.uint8)
+
+
+class TorchRun:
+    """Run a network in torch: windows `(N, H, W, 3)` to maps `(N, C, H, W)`, both uint8."""
 
     def __init__(
-        self,
-        model: nn.Module,
-        card: ModelCard,
-        device: torch.device,
-        dtype: torch.dtype,
-        *,
-        runtime: str = "torch",
-        threads: int | None = None,
+        self, model: nn.Module, card: ModelCard, device: torch.device, dtype: torch.dtype, *, threads: int | None
     ) -> None:
-        self.card, self.device, self.dtype, self.runtime = card, device, dtype, runtime
+        if threads is not None:
+            torch.set_num_threads(threads)
         fuse_norms(model.eval())
-        self._compiled: Run | None = None
-        if runtime == "openvino":
-            whole = PixelsToMaps(model, card.mean, card.std)
-            self._compiled = compile_openvino(whole, precision=self.precision, threads=threads)
+        self._device, self._dtype = device, dtype
         self._model = model.to(device=device, dtype=dtype, memory_format=torch.channels_last)
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(card.mean, device=device).reshape(shape) * 255.0
         self._scale = 1.0 / (torch.tensor(card.std, device=device).reshape(shape) * 255.0)
-        self._most: int | None = None
-        self._lock = threading.Lock()
 
-    @property
-    def precision(self) -> str:
-        """`fp32`, `bf16` or `fp16`, as chosen."""
-        return {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.dtype]
-
-    def predict(self, windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Probability maps of a batch of windows.
-
-        Parameters
-        ----------
-        windows
-            (N, H, W, 3) sRGB; H and W are multiples of `card.stride`.
-
-        Returns
-        -------
-        numpy.ndarray
-            (N, C, H, W), 0..255 for 0..1, channels as `card.channels` names them.
-
-        Raises
-        ------
-        InputError
-            If the windows have another shape or dtype.
-        ModelError
-            If not even one window fits into the device's memory.
-        """
-        self._check(windows)
-        maps, start = [], 0
-        while start < len(windows):
-            count = min(self._most or len(windows), len(windows) - start)
-            try:
-                maps.append(self._run(windows[start : start + count]))
-            except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-                self._lower(count, windows.shape[1:3], error)
-                continue
-            start += count
-        if not maps:
-            return np.zeros((0, len(self.card.channels), *windows.shape[1:3]), np.uint8)
-        return np.concatenate(maps)
-
-    def _run(self, windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if self._compiled is not None:
-            return self._compiled(windows)
+    def __call__(self, windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
         with torch.inference_mode():
-            pixels = torch.from_numpy(np.ascontiguousarray(windows)).to(self.device).permute(0, 3, 1, 2)
-            logits = self._model(((pixels.float() - self._mean) * self._scale).to(self.dtype))
+            pixels = torch.from_numpy(np.ascontiguousarray(windows)).to(self._device).permute(0, 3, 1, 2)
+            logits = self._model(((pixels.float() - self._mean) * self._scale).to(self._dtype))
             probability = logits.float().sigmoid_().mul_(255.0).round_().to(torch.uint8)
             return np.asarray(probability.contiguous().cpu().numpy())
 
-    def _lower(self, count: int, shape: tuple[int, ...], error: BaseException) -> None:
-        if count <= 1:
-            raise ModelError(
-                f"A window of {shape[0]} x {shape[1]} px does not fit into the memory of {self.device}; "
-                f"choose smaller windows or the CPU."
-            ) from error
-        with self._lock:
-            self._most = max(1, min(self._most or count, count) // 2)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
 
-    def _check(self, windows: NDArray[np.uint8]) -> None:
-        stride = self.card.stride
-        if windows.ndim != 4 or windows.shape[3] != 3 or windows.dtype != np.uint8:
-            raise InputError(
-                f"Windows must be (N, H, W, 3) uint8, not {windows.shape} {windows.dtype}; convert the image first."
-            )
-        if windows.shape[1] % stride or windows.shape[2] % stride or min(windows.shape[1:3]) < stride:
-            raise InputError(
-                f"Windows of {windows.shape[1]} x {windows.shape[2]} px do not fit this network, whose stride is "
-                f"{stride}; pad them to multiples of it."
-            )
+def to_openvino(model: nn.Module, card: ModelCard) -> Any:
+    """The network from pixels to maps as an OpenVINO model of any batch and size."""
+    import openvino
+
+    fuse_norms(model.eval())
+    example = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = PixelsToMaps(model, card).eval()
+        return openvino.convert_model(whole, example_input=example, input=[-1, -1, -1, 3])
 
 
-def load_network(
-    name_or_path: str | Path = DEFAULT,
-    *,
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
-    runtime: str = "auto",
-) -> GroutNetwork:
-    """Load the bundled network, a GROUT checkpoint or a file of one's own.
-
-    Parameters
-    ----------
-    name_or_path
-        A name that `weights.registry()` knows, or a path of safetensors, of a checkpoint of this package's
-        training or of GROUT (`model_state_dict`, `state_dict` or bare).
-    device
-        `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
-    precision
-        `auto`, `fp32`, `bf16` or `fp16`; `auto` takes half precision where the device is fast in it.
-    threads
-        Threads of the CPU; None leaves them as they are.
-    runtime
-        `auto`, `torch` or `openvino`; `auto` is OpenVINO on a CPU where it is installed.
-
-    Raises
-    ------
-    MissingError
-        If there is no such file.
-    ModelError
-        If the file is no model, is damaged, carries code, or does not fit.
-    InputError
-        If the device or precision is unknown.
-
-    Examples
-    --------
-    >>> network = load_network("grout-lite", device="cpu", precision="fp32")
-    >>> network.card.channels
-    ('grout', 'core')
-    """
-    entry = find_weights(name_or_path)
-    chosen = choose_device(device)
-    dtype = choose_dtype(precision, chosen)
-    if threads is not None:
-        if threads < 1:
-            raise InputError(f"{threads} threads cannot predict; give at least 1.")
-        torch.set_num_threads(threads)
-    model, card = read_model(entry)
-    chosen_runtime = choose_runtime(runtime, chosen)
-    return GroutNetwork(model, card, chosen, dtype, runtime=chosen_runtime, threads=threads)
+def compile_openvino(model: nn.Module, card: ModelCard, *, precision: str, threads: int | None) -> Run:
+    """Compile a network for the CPU."""
+    return OpenVinoRun(to_openvino(model, card), precision=precision, threads=threads)
 
 
 def read_model(entry: WeightsEntry) -> tuple[nn.Module, ModelCard]:
@@ -267,17 +163,18 @@ def read_model(entry: WeightsEntry) -> tuple[nn.Module, ModelCard]:
             f"besides weights; use a safetensors file or a plain checkpoint."
         ) from error
     state = _state_dict(content, path)
-    header = read_header(path) if safe else {}
+    header = read_header(path) if safe else _recipe_header(content)
     lite = header.get("architecture", "") == LITE or any(name.startswith("head.") for name in state)
-    model = LiteNetwork() if lite else _build_b3(state)
+    known = header.get("architecture", LITE if lite else GROUT_B3)
+    model = LiteNetwork(channels=_lite_channels(state)) if lite else _build_unet(state, known)
     try:
         model.load_state_dict({name: value.float() for name, value in state.items()})
     except (RuntimeError, AttributeError) as error:
         raise ModelError(
-            f"The weights in {path} do not fit {LITE if lite else GROUT_B3}: layers are missing, left over or of "
-            f"another shape; only the bundled architecture and GROUT's EfficientNet-B3 U-Net can be loaded."
+            f"The weights in {path} do not fit {known}: layers are missing, left over or of "
+            f"another shape; only networks trained here and GROUT's EfficientNet-B3 U-Net can be loaded."
         ) from error
-    return model, _card(entry, header, lite, file_hash(path))
+    return model, ModelCard.from_header(_PLAIN[lite] | header, entry, file_hash(path))
 
 
 def choose_device(device: str) -> torch.device:
@@ -296,11 +193,8 @@ def choose_device(device: str) -> torch.device:
 
 def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     """The type to compute in; `auto` is half precision on CUDA, bfloat16 on a CPU that has it, else single."""
-    named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    if precision not in PRECISIONS:
-        raise InputError(f"There is no precision {precision!r}; choose one of {', '.join(PRECISIONS)}.")
     if precision != "auto":
-        return named[precision]
+        return DTYPES[precision]
     if device.type == "cuda":
         return torch.float16
     if device.type == "cpu" and _cpu_has_bfloat16():
@@ -335,43 +229,38 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
-def _build_b3(state: Mapping[str, Tensor]) -> nn.Module:
+def _recipe_header(content: Any) -> dict[str, str]:
+    """What a checkpoint of this package's training says of its network, as a header would."""
+    recipe = content.get("recipe") if isinstance(content, Mapping) else None
+    if not isinstance(recipe, Mapping):
+        return {}
+    plain = {"architecture": str(recipe["architecture"]), "channels": json.dumps(CHANNELS[: int(recipe["channels"])])}
+    return plain | {name: json.dumps(recipe[name]) for name in ("mean", "std", "tessera_px", "halo")}
+
+
+def _lite_channels(state: Mapping[str, Tensor]) -> int:
+    head = state.get("head.weight")
+    return len(CHANNELS) if head is None else max(1, head.shape[0] // 4)
+
+
+def _build_unet(state: Mapping[str, Tensor], architecture: str) -> nn.Module:
     try:
         import segmentation_models_pytorch as smp
     except ImportError as error:
         raise DependencyError(
             "A GROUT checkpoint needs segmentation-models-pytorch; run `pip install segmentation-models-pytorch`."
         ) from error
-    if "segmentation_head.0.weight" not in state:
+    head = state.get("segmentation_head.0.weight")
+    if head is None or not architecture.startswith(UNET):
         raise ModelError(
-            "The weights belong to a network that is not known here; only the bundled architecture and GROUT's "
+            "The weights belong to a network that is not known here; only networks trained here and GROUT's "
             "EfficientNet-B3 U-Net can be loaded."
         )
-    return smp.Unet("efficientnet-b3", encoder_weights=None, in_channels=3, classes=1)
-
-
-def _card(entry: WeightsEntry, header: Mapping[str, str], lite: bool, sha256: str) -> ModelCard:
-    mean: Any = json.loads(header.get("mean", "null")) or ((0.5,) * 3 if lite else (0.485, 0.456, 0.406))
-    std: Any = json.loads(header.get("std", "null")) or ((0.5,) * 3 if lite else (0.229, 0.224, 0.225))
-    return ModelCard(
-        name=header.get("name", entry.name),
-        sha256=sha256,
-        architecture=LITE if lite else GROUT_B3,
-        channels=CHANNELS if lite else CHANNELS[:1],
-        tessera_px=float(header.get("tessera_px", entry.tessera_px)),
-        mean=tuple(mean),
-        std=tuple(std),
-        halo=int(header.get("halo", 64)),
-        licence=header.get("licence", entry.licence),
-    )
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch, on whatever device, or numpy ran out of memory."""
-    text = str(error).lower()
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
-        words in text for words in ("out of memory", "not enough memory", "can't allocate memory")
-    )
+    encoder = architecture.removeprefix(UNET)
+    try:
+        return smp.Unet(encoder, encoder_weights=None, in_channels=3, classes=head.shape[0])
+    except (KeyError, ValueError, RuntimeError, NotImplementedError) as error:
+        raise ModelError(f"The encoder {encoder!r} of these weights is not known to the installed version.") from error
 
 
 def _cpu_has_bfloat16() -> bool:

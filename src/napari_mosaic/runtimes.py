@@ -1,78 +1,102 @@
-"""Runtimes: what executes a network, chosen once for a run and kept in its plan.
+"""OpenVINO: what executes a network on a CPU, about twice as fast as torch there.
 
-One decision: on a CPU that is OpenVINO, about twice as fast as torch there (`benchmarks/speed.py`), with
-normalisation, network, sigmoid and rounding compiled together; torch runs everywhere else, and where
-OpenVINO is not installed.
+One decision: nothing here needs torch. A quantised network is a graph and its constants in one safetensors
+file, so it carries no code and loads in half a second.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import threading
-import warnings
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
-from napari_mosaic.errors import DependencyError, InputError
+from napari_mosaic.errors import DependencyError, ModelError
 
 Run = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 RUNTIMES = ("torch", "openvino")
 
 
-class PixelsToMaps(nn.Module):
-    """A network with what stands before and after it: `(N, H, W, 3)` uint8 to `(N, C, H, W)` uint8."""
-
-    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.network = network
-        self.register_buffer("mean", 255 * torch.tensor(mean).reshape(1, 3, 1, 1))
-        self.register_buffer("scale", 1 / (255 * torch.tensor(std).reshape(1, 3, 1, 1)))
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        image = (pixels.permute(0, 3, 1, 2).float() - self.mean) * self.scale
-        logits = self.network(image)
-        return (torch.sigmoid(logits) * 255 + 0.5).to(torch.uint8)
+def has_openvino() -> bool:
+    """Whether OpenVINO is installed."""
+    return importlib.util.find_spec("openvino") is not None
 
 
-def choose_runtime(runtime: str, device: torch.device) -> str:
-    """The runtime to use: `auto` is OpenVINO on a CPU that has it, else torch."""
-    found = importlib.util.find_spec("openvino") is not None
-    if runtime == "auto":
-        return "openvino" if found and device.type == "cpu" else "torch"
-    if runtime not in RUNTIMES:
-        raise InputError(f"There is no runtime {runtime!r}; choose auto, {' or '.join(RUNTIMES)}.")
-    if runtime == "openvino" and not found:
-        raise DependencyError(
-            "The runtime OpenVINO is not installed; install it with: pip install openvino, or choose the runtime torch."
-        )
-    return runtime
+def openvino_missing() -> DependencyError:
+    """The error of a run that asks for OpenVINO where it is not."""
+    return DependencyError(
+        "The runtime OpenVINO is not installed; install it with: pip install openvino, or choose the runtime torch."
+    )
 
 
-def compile_openvino(module: PixelsToMaps, *, precision: str, threads: int | None) -> Run:
-    """Compile for the CPU; any batch and any window whose sides fit the network."""
+def read_quantised(path: Path) -> tuple[bytes, NDArray[np.uint8]]:
+    """Graph and constants of a quantised network; `ModelError` where the file is damaged."""
+    try:
+        content = load_file(path)
+        return content["graph"].tobytes(), content["constants"]
+    except (SafetensorError, KeyError, OSError) as error:
+        raise ModelError(f"{path} holds no quantised network; delete it or make it again.") from error
+
+
+def load_openvino(graph: bytes, constants: NDArray[np.uint8], *, precision: str, threads: int | None) -> Run:
+    """Compile a stored graph for the CPU."""
     import openvino
 
-    example = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = openvino.convert_model(module.eval(), example_input=example, input=[-1, -1, -1, 3])
-    options: dict[str, Any] = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-    }
-    if threads:
-        options["INFERENCE_NUM_THREADS"] = threads
-    request = openvino.compile_model(model, "CPU", options).create_infer_request()
-    lock = threading.Lock()
+    try:
+        model = openvino.Core().read_model(model=graph, weights=openvino.Tensor(constants))
+    except RuntimeError as error:
+        raise ModelError(
+            "The quantised network cannot be read by this OpenVINO; update it, or choose the precision fp32."
+        ) from error
+    return OpenVinoRun(model, precision=precision, threads=threads)
 
-    def run(windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        with lock:
+
+class OpenVinoRun:
+    """A compiled OpenVINO model: any batch and any window whose sides fit the network.
+
+    `streams` windows are computed side by side, each by its share of the cores. A core that is busy with
+    something else then holds up one window, where it would hold up every layer of the only one.
+    """
+
+    def __init__(self, model: Any, *, precision: str, threads: int | None) -> None:
+        import openvino
+
+        cores = threads or len(usable_cores())
+        self.streams = streams_for(cores) if precision == "int8" else 1
+        options: dict[str, Any] = {
+            "NUM_STREAMS": self.streams,
+            "INFERENCE_NUM_THREADS": cores,
+            "ENABLE_CPU_PINNING": False,
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        }
+        compiled = openvino.compile_model(model, "CPU", options)
+        self._free: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self.streams):
+            self._free.put(compiled.create_infer_request())
+
+    def __call__(self, windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        request = self._free.get()
+        try:
             request.infer({0: np.ascontiguousarray(windows)}, share_inputs=True)
             return np.array(request.get_output_tensor(0).data)
+        finally:
+            self._free.put(request)
 
-    return run
+
+def streams_for(cores: int) -> int:
+    """Windows to compute side by side: each takes a third of a gigabyte, so there are never many."""
+    return 4 if cores >= 8 else min(2, cores)
+
+
+def usable_cores() -> set[int]:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))

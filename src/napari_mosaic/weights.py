@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -22,6 +23,10 @@ from napari_mosaic.errors import MissingError, ModelError, ReadError, WriteError
 
 DATA = Path(__file__).parent / "models_data"
 DEFAULT = "grout-lite"
+LITE = "lite0-half"
+"""Architecture of the bundled weights, as their header names it."""
+INT8 = "int8"
+"""Precision of a quantised file, and the ending of its name before `.safetensors`."""
 LONGEST_HEADER = 100_000_000
 
 
@@ -44,6 +49,44 @@ class WeightsEntry:
     url: str | None = None
     path: Path | None = None
     bundled: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What must be known of a network to use it.
+
+    `tessera_px` is the size of tessera on the working grid that it was trained for, `halo` how many pixels
+    at a window's border should be read but not kept, `stride` what a window's sides must be multiples of.
+    """
+
+    name: str
+    sha256: str
+    architecture: str
+    channels: tuple[str, ...]
+    tessera_px: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    stride: int = 32
+    halo: int = 64
+    licence: str = ""
+
+    @classmethod
+    def from_header(cls, header: Mapping[str, str], entry: WeightsEntry, sha256: str) -> ModelCard:
+        """The card that a weights file's own header gives, the registry's entry filling what it leaves out."""
+        channels: Any = json.loads(header.get("channels", '["grout", "core"]'))
+        mean: Any = json.loads(header.get("mean", "null")) or (0.5, 0.5, 0.5)
+        std: Any = json.loads(header.get("std", "null")) or (0.5, 0.5, 0.5)
+        return cls(
+            name=header.get("name", entry.name),
+            sha256=sha256,
+            architecture=header.get("architecture", LITE),
+            channels=tuple(channels),
+            tessera_px=float(header.get("tessera_px", entry.tessera_px)),
+            mean=tuple(mean),
+            std=tuple(std),
+            halo=int(header.get("halo", 64)),
+            licence=header.get("licence", entry.licence),
+        )
 
 
 def bundled_entry(name: str = DEFAULT) -> WeightsEntry:
@@ -76,8 +119,40 @@ def read_recipe(name: str = DEFAULT) -> dict:  # type: ignore[type-arg]
 
 
 def registry() -> dict[str, WeightsEntry]:
-    """All weights known by name."""
-    return {DEFAULT: bundled_entry(DEFAULT)}
+    """All weights known by name: the bundled ones and those that were imported."""
+    return {DEFAULT: bundled_entry(DEFAULT)} | imported_entries()
+
+
+def models_folder() -> Path:
+    """Where imported models are kept, in the cache folder."""
+    return cache_folder() / "models"
+
+
+def imported_entries(folder: str | Path | None = None) -> dict[str, WeightsEntry]:
+    """The models that were imported; files without a readable header are left out."""
+    found = {}
+    for path in sorted(Path(folder or models_folder()).glob("*.safetensors")):
+        try:
+            header = read_header(path) if is_safetensors(path) else {}
+        except (ModelError, ReadError):
+            continue
+        if header.get("name") and path.stem == header["name"] and header["name"] != DEFAULT:
+            found[header["name"]] = _described(path, header)
+    return found
+
+
+def _described(path: Path, header: Mapping[str, str]) -> WeightsEntry:
+    mean, std = (tuple(json.loads(header.get(name, "[0.5, 0.5, 0.5]"))) for name in ("mean", "std"))
+    return WeightsEntry(
+        name=header["name"],
+        file_name=path.name,
+        licence=header.get("licence", "as its owner says"),
+        summary=header.get("summary", "An imported model."),
+        tessera_px=float(header.get("tessera_px", 24.0)),
+        mean=mean,
+        std=std,
+        path=path,
+    )
 
 
 def find_weights(
@@ -143,6 +218,17 @@ def cache_folder() -> Path:
     return base / "napari-mosaic"
 
 
+def quantised_sibling(entry: WeightsEntry) -> Path | None:
+    """The eight-bit file beside weights, `NAME.int8.safetensors`; None where there is none made from them."""
+    if entry.path is None:
+        return None
+    path = entry.path.with_name(f"{entry.path.stem}.{INT8}.safetensors")
+    if not path.is_file() or not is_safetensors(path):
+        return None
+    parent = read_header(path).get("parent_sha256")
+    return path if parent is not None and parent == (entry.sha256 or _hash(entry.path)) else None
+
+
 def check_hash(path: Path, entry: WeightsEntry) -> None:
     """Raise `ModelError` where the file at `path` is not the one that `entry` means."""
     if entry.sha256 is not None and _hash(path) != entry.sha256:
@@ -205,39 +291,52 @@ def _hash(path: Path) -> str:
 
 
 def _download(entry: WeightsEntry, path: Path, on_bytes: Callable[[int, int], None] | None) -> None:
-    """Fetch to a temporary name, check, then rename: the cache never holds half a file."""
+    """Fetch beside the place, check, then rename; what a broken connection left is gone on with."""
     if entry.url is None or entry.sha256 is None:
         raise MissingError(f"The weights {entry.name!r} have no address and hash; give the path of a file instead.")
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.{entry.sha256[:12]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _fetch(entry.url, part, on_bytes)
         if _hash(part) != entry.sha256:
+            part.unlink()
             raise ModelError(
                 f"What {entry.url} sent is not {entry.name!r}: its SHA-256 differs; nothing was kept. "
                 f"Try again, or fetch the file by hand and give its path."
             )
         os.replace(part, path)
     except httpx.HTTPError as error:
-        raise ReadError(f"{entry.url} could not be fetched ({error}); check the connection and try again.") from error
+        raise ReadError(
+            f"{entry.url} could not be fetched ({error}); check the connection and try again, what came is kept."
+        ) from error
     except OSError as error:
         if isinstance(error, (MissingError, ReadError)):
             raise
         raise WriteError(f"{path.parent} cannot be written ({error.strerror}); set NAPARI_MOSAIC_CACHE.") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _fetch(url: str, part: Path, on_bytes: Callable[[int, int], None] | None) -> None:
-    with httpx.stream("GET", url, follow_redirects=True, timeout=60.0) as response:
-        if response.status_code in (404, 410):
-            raise MissingError(f"{url} holds nothing ({response.status_code}); the weights may have moved.")
-        if response.status_code != httpx.codes.OK:
-            raise ReadError(f"{url} answered {response.status_code}; try again later.")
-        total, done = int(response.headers.get("content-length", 0)), 0
-        with part.open("wb") as stream:
+    """Fetch what is missing of `part`; a server that cannot send a part of a file sends all of it."""
+    had = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={had}-", "Accept-Encoding": "identity"} if had else {}
+    with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=60.0) as response:
+        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # all of it is there; the hash decides
+        _check_answer(url, response.status_code)
+        if response.status_code != httpx.codes.PARTIAL_CONTENT:
+            had = 0
+        total, done = int(response.headers.get("content-length", 0)), had
+        total += had if total else 0
+        with part.open("ab" if had else "wb") as stream:
             for block in response.iter_bytes(1 << 18):
                 stream.write(block)
                 done += len(block)
                 if on_bytes is not None:
                     on_bytes(done, total)
+
+
+def _check_answer(url: str, status: int) -> None:
+    if status in (404, 410):
+        raise MissingError(f"{url} holds nothing ({status}); the weights may have moved.")
+    if status not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
+        raise ReadError(f"{url} answered {status}; try again later.")

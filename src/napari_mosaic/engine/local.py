@@ -17,6 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_mosaic.engine.tasks import Context, Index, predict_maps, read_for_network, write_tile
 from napari_mosaic.errors import InputError, ReadError
 from napari_mosaic.progress import Progress
@@ -26,6 +29,7 @@ from napari_mosaic.tiling import Box, Lattice, Tile
 
 _READ_AHEAD = 2
 _PYRAMID_EVERY = 24
+_Predicted = list[tuple[Index, NDArray[np.uint8]]]
 
 
 @dataclass(kw_only=True)
@@ -123,6 +127,7 @@ class _Run:
 
     def __init__(self, context: Context | None, record: Record, work: Work) -> None:
         self._context = context
+        self._streams = 1 if context is None else context.segmenter.streams
         self._plan = record.plan
         self._record = record
         self._work = work
@@ -135,23 +140,30 @@ class _Run:
 
     def windows(self, pool: ThreadPoolExecutor, reader: ThreadPoolExecutor) -> Iterator[Progress]:
         """The map pass, with tiles started as they become ready."""
-        queue = deque(self._work.windows)
-        ahead: deque[tuple[Index, Future[Any]]] = deque()
-        batch = self._plan.batch
+        batch, windows = self._plan.batch, self._work.windows
+        queue = deque(windows[first : first + batch] for first in range(0, len(windows), batch))
+        ahead: deque[Future[_Predicted]] = deque()
         finished = 0.0
         self._start(pool)
-        while queue or ahead:
-            while queue and len(ahead) < batch + _READ_AHEAD:
-                index = queue.popleft()
-                ahead.append((index, reader.submit(self._read, index)))
-            taken = [ahead.popleft() for _ in range(min(batch, len(ahead)))]
-            for index, core in self._map(taken):
-                finished += core.area / 1e6
-                self._window_done(index)
-                yield Progress(phase="joints", done=finished, total=self._total, region=core)
-            self._start(pool)
-            yield from self.collect(wait=len(self.running) > 4)
-            self._start(pool)
+        with ThreadPoolExecutor(self._streams, "network") as network:
+            try:
+                while queue or ahead:
+                    while queue and len(ahead) < self._streams + _READ_AHEAD:
+                        taken = [(index, reader.submit(self._read, index)) for index in queue.popleft()]
+                        ahead.append(network.submit(self._map, taken))
+                    for index, map_ in ahead.popleft().result():
+                        core = self._plan.lattice.tile(index).core
+                        self._record.write_map(core, map_)
+                        self._record.ledger.add("map", [index])
+                        finished += core.area / 1e6
+                        self._window_done(index)
+                        yield Progress(phase="joints", done=finished, total=self._total, region=core)
+                    self._start(pool)
+                    yield from self.collect(wait=len(self.running) > 4)
+                    self._start(pool)
+            finally:
+                for future in ahead:
+                    future.cancel()
         while self._ready:
             self._start(pool)
             yield from self.collect(wait=True)
@@ -161,8 +173,8 @@ class _Run:
             raise InputError("Windows of the map cannot be computed without the photograph; open it first.")
         return read_for_network(self._context, index)
 
-    def _map(self, taken: Sequence[tuple[Index, Future[Any]]]) -> Iterator[tuple[Index, Box]]:
-        """Predict and write some windows; what cannot be read is noted and left out."""
+    def _map(self, taken: Sequence[tuple[Index, Future[Any]]]) -> _Predicted:
+        """Predict some windows; what cannot be read is noted and left out."""
         indices, pixels = [], []
         for index, future in taken:
             try:
@@ -171,12 +183,8 @@ class _Run:
             except ReadError as error:
                 self._work.failed[self._plan.lattice.tile(index).core] = str(error)
         if not indices or self._context is None:
-            return
-        for index, map_ in zip(indices, predict_maps(self._context, indices, pixels), strict=True):
-            core = self._plan.lattice.tile(index).core
-            self._record.write_map(core, map_)
-            self._record.ledger.add("map", [index])
-            yield index, core
+            return []
+        return list(zip(indices, predict_maps(self._context, indices, pixels), strict=True))
 
     def _window_done(self, index: Index) -> None:
         self._work.have.add(index)

@@ -7,6 +7,7 @@ without gaps. Places vote; where they disagree by more than 1.5 times there are 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,7 +61,9 @@ def estimate_scale(image: MosaicImage, segmenter: Segmenter, outside: Outside) -
 
     Returns factor 1 and no size where no place shows stones at any scale.
     """
-    probes = [probe for place in probe_places(image, outside) if (probe := probe_scale(image, segmenter, place))]
+    with ThreadPoolExecutor(segmenter.streams, "scale") as pool:
+        found = pool.map(lambda place: probe_scale(image, segmenter, place), probe_places(image, outside))
+        probes = [probe for probe in found if probe]
     if not probes:
         return ScaleEstimate(1.0, None, ())
     vote = _vote(probes)

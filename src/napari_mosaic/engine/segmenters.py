@@ -32,6 +32,8 @@ class Segmenter(Protocol):
     runtime: str
     precision: str
     batch: int
+    streams: int
+    """How many calls of `predict` are worth making at a time."""
 
     def predict(self, windows: Windows) -> NDArray[np.uint8]:
         """Windows `(N, H, W, 3)` uint8 to maps `(N, C, H, W)` uint8; H and W are multiples of `stride`."""
@@ -41,7 +43,7 @@ class Segmenter(Protocol):
 def _network(model: str, device: str, precision: str, runtime: str, threads: int | None, changed: float) -> Any:
     """The last network is kept: compiling it takes seconds. `changed` is the file's time, 0 for a name."""
     del changed
-    from napari_mosaic.grout import load_network
+    from napari_mosaic.inference import load_network
 
     return load_network(model, device=device, precision=precision, runtime=runtime, threads=threads)
 
@@ -64,7 +66,8 @@ class Network:
         self.halo = int(card.halo)
         self.runtime: str = self._network.runtime
         self.precision: str = self._network.precision
-        self.batch = 1 if self._network.device.type == "cpu" else 8
+        self.streams: int = self._network.streams
+        self.batch = 1 if self._network.device == "cpu" else 8
 
     def predict(self, windows: Windows) -> NDArray[np.uint8]:
         """Maps of a batch of windows."""
@@ -108,6 +111,7 @@ class FunctionSegmenter:
         self.runtime = "function"
         self.precision = "uint8"
         self.batch = 1
+        self.streams = 1
 
     def predict(self, windows: Windows) -> NDArray[np.uint8]:
         """Maps of a batch of windows, one call each."""

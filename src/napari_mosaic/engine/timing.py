@@ -22,7 +22,9 @@ def seconds_per_megapixel(image: MosaicImage, segmenter: Segmenter, plan: Plan) 
     core = plan.lattice.tile(index).core
     started = time.perf_counter()
     map_ = segmenter.predict(read_window(image, plan, index)[None])[0]
+    alone = time.perf_counter() - started
     inner = map_[:, : core.shape[0], : core.shape[1]]
     flat = Plan(**{**plan.__dict__, "shape": core.shape})
     compute_tile(lambda box: inner[(slice(None), *box.slices)], flat, Box(0, 0, *core.shape))
-    return (time.perf_counter() - started) / (core.area / 1e6) * _REST
+    others = alone * (1 - 1 / segmenter.streams)
+    return (time.perf_counter() - started - others) / (core.area / 1e6) * _REST

@@ -1,0 +1,232 @@
+"""A network ready to run: load it by name, predict windows with it.
+
+One decision: what executes a network is chosen once, when it is loaded. On a CPU that is OpenVINO in eight-bit
+integers where a quantised file lies beside the weights, and torch is not even imported; single precision
+compiled from the weights where there is none; torch itself on every other device.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.errors import InputError, ModelError
+from napari_mosaic.runtimes import (
+    RUNTIMES,
+    Run,
+    has_openvino,
+    load_openvino,
+    openvino_missing,
+    read_quantised,
+)
+from napari_mosaic.weights import DEFAULT, INT8, ModelCard, WeightsEntry, find_weights, quantised_sibling, read_header
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", INT8)
+
+
+class GroutNetwork:
+    """A loaded network; `card` says what it is, `predict` runs it. Safe to call from several threads.
+
+    Parameters
+    ----------
+    card
+        What the network is.
+    run
+        From windows `(N, H, W, 3)` to maps `(N, C, H, W)`, both uint8.
+    device, precision, runtime
+        Where and how it runs, as the plan of a run names them.
+    """
+
+    def __init__(self, card: ModelCard, run: Run, *, device: str, precision: str, runtime: str) -> None:
+        self.card, self.device, self.precision, self.runtime = card, device, precision, runtime
+        self._run = run
+        self.streams: int = getattr(run, "streams", 1)
+        self._most: int | None = None
+        self._lock = threading.Lock()
+
+    def predict(self, windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Probability maps of a batch of windows.
+
+        Parameters
+        ----------
+        windows
+            (N, H, W, 3) sRGB; H and W are multiples of `card.stride`.
+
+        Returns
+        -------
+        numpy.ndarray
+            (N, C, H, W), 0..255 for 0..1, channels as `card.channels` names them.
+
+        Raises
+        ------
+        InputError
+            If the windows have another shape or dtype.
+        ModelError
+            If not even one window fits into the device's memory.
+        """
+        self._check(windows)
+        maps, start = [], 0
+        while start < len(windows):
+            count = min(self._most or len(windows), len(windows) - start)
+            try:
+                maps.append(self._run(windows[start : start + count]))
+            except (RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                self._lower(count, windows.shape[1:3], error)
+                continue
+            start += count
+        if not maps:
+            return np.zeros((0, len(self.card.channels), *windows.shape[1:3]), np.uint8)
+        return np.concatenate(maps) if len(maps) > 1 else maps[0]
+
+    def _lower(self, count: int, shape: tuple[int, ...], error: BaseException) -> None:
+        if count <= 1:
+            raise ModelError(
+                f"A window of {shape[0]} x {shape[1]} px does not fit into the memory of {self.device}; "
+                f"choose smaller windows or the CPU."
+            ) from error
+        with self._lock:
+            self._most = max(1, min(self._most or count, count) // 2)
+        if self.device.startswith("cuda"):
+            sys.modules["torch"].cuda.empty_cache()
+
+    def _check(self, windows: NDArray[np.uint8]) -> None:
+        stride = self.card.stride
+        if windows.ndim != 4 or windows.shape[3] != 3 or windows.dtype != np.uint8:
+            raise InputError(
+                f"Windows must be (N, H, W, 3) uint8, not {windows.shape} {windows.dtype}; convert the image first."
+            )
+        if windows.shape[1] % stride or windows.shape[2] % stride or min(windows.shape[1:3]) < stride:
+            raise InputError(
+                f"Windows of {windows.shape[1]} x {windows.shape[2]} px do not fit this network, whose stride is "
+                f"{stride}; pad them to multiples of it."
+            )
+
+
+def load_network(
+    name_or_path: str | Path = DEFAULT,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    runtime: str = "auto",
+) -> GroutNetwork:
+    """Load the bundled network, a GROUT checkpoint or a file of one's own.
+
+    Parameters
+    ----------
+    name_or_path
+        A name that `weights.registry()` knows, or a path of safetensors, of a checkpoint of this package's
+        training or of GROUT (`model_state_dict`, `state_dict` or bare).
+    device
+        `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+    precision
+        `auto`, `fp32`, `bf16`, `fp16` or `int8`; `auto` takes eight-bit integers on a CPU where the weights have
+        such a file, half precision where the device is fast in it, else single.
+    threads
+        Threads of the CPU; None leaves them as they are.
+    runtime
+        `auto`, `torch` or `openvino`; `auto` is OpenVINO on a CPU where it is installed.
+
+    Raises
+    ------
+    MissingError
+        If there is no such file.
+    ModelError
+        If the file is no model, is damaged, carries code, or does not fit.
+    InputError
+        If the device, the precision or the runtime is unknown, or they do not go together.
+
+    Examples
+    --------
+    >>> network = load_network("grout-lite", device="cpu")
+    >>> network.card.channels
+    ('grout', 'core')
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"There is no precision {precision!r}; choose one of {', '.join(PRECISIONS)}.")
+    if runtime not in ("auto", *RUNTIMES):
+        raise InputError(f"There is no runtime {runtime!r}; choose auto, {' or '.join(RUNTIMES)}.")
+    if threads is not None and threads < 1:
+        raise InputError(f"{threads} threads cannot predict; give at least 1.")
+    if runtime == "openvino" and not has_openvino():
+        raise openvino_missing()
+    entry = find_weights(name_or_path)
+    if device == "auto" and not may_have_gpu():
+        device = "cpu"
+    quantised = quantised_sibling(entry)
+    on_cpu = device == "cpu" and runtime != "torch" and has_openvino()
+    if on_cpu and quantised is not None and precision in ("auto", INT8):
+        run, card = _quantised(entry, quantised, threads)
+        return GroutNetwork(card, run, device="cpu", precision=INT8, runtime="openvino")
+    if precision == INT8:
+        raise _no_int8(entry, on_cpu)
+    return _from_weights(entry, device, precision, threads, runtime)
+
+
+def _quantised(entry: WeightsEntry, path: Path, threads: int | None) -> tuple[Run, ModelCard]:
+    """The eight-bit file; its card is that of the weights it was made from, whose name it bears."""
+    header = read_header(path)
+    sha256 = header["parent_sha256"]
+    graph, constants = read_quantised(path)
+    return load_openvino(graph, constants, precision=INT8, threads=threads), ModelCard.from_header(
+        header, entry, sha256
+    )
+
+
+def _from_weights(entry: WeightsEntry, device: str, precision: str, threads: int | None, runtime: str) -> GroutNetwork:
+    from napari_mosaic import grout
+
+    chosen = grout.choose_device(device)
+    dtype = grout.choose_dtype(precision, chosen)
+    name = grout.DTYPE_NAMES[dtype]
+    model, card = grout.read_model(entry)
+    run: Any
+    if chosen.type == "cpu" and runtime != "torch" and has_openvino():
+        runtime = "openvino"
+        run = grout.compile_openvino(model, card, precision=name, threads=threads)
+    elif runtime == "openvino":
+        raise InputError(
+            f"The runtime OpenVINO is for CPUs, not for {device}; choose the device cpu or the runtime torch."
+        )
+    else:
+        runtime = "torch"
+        run = grout.TorchRun(model, card, chosen, dtype, threads=threads)
+    return GroutNetwork(card, run, device=str(chosen), precision=name, runtime=runtime)
+
+
+def may_have_gpu() -> bool:
+    """Whether a driver for computing on a GPU is there at all; quick, and without torch."""
+    if sys.platform == "darwin":
+        return True
+    if Path("/dev/kfd").exists():
+        return True
+    with suppress(OSError):
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        return True
+    return False
+
+
+def _no_int8(entry: WeightsEntry, on_cpu: bool) -> InputError:
+    if not on_cpu:
+        return InputError("Eight-bit integers are computed by OpenVINO on a CPU; choose another precision.")
+    return InputError(
+        f"The model {entry.name!r} has no eight-bit file beside it; choose another precision, or make that file "
+        f"with `napari-mosaic export-model`."
+    )
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch, on whatever device, or numpy ran out of memory."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(
+        words in text for words in ("out of memory", "not enough memory", "can't allocate memory")
+    )
