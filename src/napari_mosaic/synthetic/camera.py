@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from napari_mosaic.synthetic.noise import Field, chance, smooth_noise
 
 
-def photograph(rng: np.random.Generator, picture: Field) -> NDArray[np.uint8]:
-    """Take a photograph (Y, X, 3) uint8 of a picture in 0..255."""
+def photograph(rng: np.random.Generator, picture: Field, tessera: float) -> NDArray[np.uint8]:
+    """Take a photograph (Y, X, 3) uint8 of a picture in 0..255; it keeps at least six pixels of a `tessera`."""
     picture = _light(rng, picture)
     picture = _develop(rng, picture)
-    return _archive(rng, picture)
+    return _archive(rng, picture, most=max(1.0, tessera / 6))
 
 
 def _light(rng: np.random.Generator, picture: Field) -> Field:
@@ -36,7 +36,7 @@ def _develop(rng: np.random.Generator, picture: Field) -> Field:
     if chance(rng, 0.5):
         picture = picture * np.exp(rng.normal(0, 0.06, 3)).astype(np.float32)
     grey = picture.mean(axis=2, keepdims=True)
-    picture = grey + (picture - grey) * np.float32(rng.choice([rng.uniform(0.4, 1.5), 0.0], p=[0.95, 0.05]))
+    picture = grey + (picture - grey) * np.float32(rng.choice([rng.uniform(0.4, 1.35), 0.0], p=[0.95, 0.05]))
     if chance(rng, 0.85):
         bright = max(20.0, float(np.quantile(grey, 0.95)))
         picture = picture * np.float32(rng.uniform(120, 255) / bright)
@@ -46,18 +46,20 @@ def _develop(rng: np.random.Generator, picture: Field) -> Field:
     return np.asarray(255.0 * (np.clip(picture, 0, 255) / 255.0) ** gamma, np.float32)
 
 
-def _archive(rng: np.random.Generator, picture: Field) -> NDArray[np.uint8]:
-    """Blur, reduction, noise, JPEG, and enlargement back to the size asked for."""
+def _archive(rng: np.random.Generator, picture: Field, most: float) -> NDArray[np.uint8]:
+    """Blur, reduction, noise, JPEG, and enlargement back to the size asked for, `most` times at most."""
     height, width = picture.shape[:2]
     picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.1)), np.float32)
-    factor = rng.uniform(1.2, 3.0) if chance(rng, 0.5) else 1.0
+    factor = min(most, rng.uniform(1.2, 3.4) if chance(rng, 0.6) else 1.0)
     if factor > 1:
         size = (max(16, round(width / factor)), max(16, round(height / factor)))
         picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
     if chance(rng, 0.4):
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 0.9)), np.float32)
+    if chance(rng, 0.4):
         soft = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.6, 1.6))
         picture = picture + (picture - soft) * np.float32(rng.uniform(0.3, 1.5))
-    sigma = rng.uniform(0.3, 9) if chance(rng, 0.6) else 0.3
+    sigma = rng.uniform(0.3, 7) if chance(rng, 0.5) else 0.3
     picture = picture + rng.standard_normal(picture.shape, dtype=np.float32) * np.float32(sigma)
     image = np.clip(picture + 0.5, 0, 255).astype(np.uint8)
     if chance(rng, 0.6):

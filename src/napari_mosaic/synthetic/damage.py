@@ -27,8 +27,8 @@ def drop_stones(rng: np.random.Generator, n: int, centre: Field, shape: tuple[in
 def chip_edges(rng: np.random.Generator, depth: Field, tessera: float) -> Field:
     """Depth with corners and edges broken away where chance strikes them."""
     noise = fractal_noise(rng, depth.shape, tessera * rng.uniform(0.12, 0.4), 3)
-    worn = np.maximum(noise - rng.uniform(0.6, 1.8), 0) * tessera * rng.uniform(0.0, 0.09)
-    rough = smooth_noise(rng, depth.shape, rng.uniform(1.5, 4)) * tessera * rng.uniform(0.0, 0.025)
+    worn = np.maximum(noise - rng.uniform(0.6, 1.8), 0) * tessera * rng.uniform(0.0, 0.3) ** 2
+    rough = smooth_noise(rng, depth.shape, rng.uniform(1.5, 4)) * tessera * rng.uniform(0.0, 0.15) ** 2
     return np.asarray(depth - worn * (depth < tessera * 0.25) + rough, np.float32)
 
 
@@ -36,7 +36,24 @@ def lacuna_mask(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.
     """Where the mosaic is lost: blobs with smooth or frayed borders over a part of the canvas."""
     scale = max(shape) * rng.uniform(0.12, 0.6)
     field = fractal_noise(rng, shape, scale, int(rng.integers(1, 5)), gain=rng.uniform(0.3, 0.6))
-    return np.asarray(field > np.quantile(field, rng.uniform(0.55, 0.97)))
+    return np.asarray(field > np.quantile(field, rng.uniform(0.62, 0.98)))
+
+
+def socket_mask(rng: np.random.Generator, shape: tuple[int, int], tessera: float) -> NDArray[np.bool_]:
+    """Where one to a few stones have fallen out and the holes were filled: blotches of the size of stones."""
+    field = fractal_noise(rng, shape, tessera * rng.uniform(0.8, 2.5), 2)
+    return np.asarray(field > rng.uniform(1.2, 2.0))
+
+
+def stain(rng: np.random.Generator, picture: Field, tessera: float) -> Field:
+    """The picture with dirt, lime or wear that crosses stones and joints alike, its blotches as large as stones."""
+    field = fractal_noise(rng, picture.shape[:2], tessera * rng.uniform(0.5, 4.0), 3)
+    alpha = smoothstep(field, rng.uniform(-0.6, 0.6), rng.uniform(0.9, 2.5)) * rng.uniform(0.1, 0.55)
+    if chance(rng, 0.4):
+        other = np.asarray(cv2.GaussianBlur(picture, (0, 0), tessera * rng.uniform(0.06, 0.3)), np.float32)
+    else:
+        other = picture.mean(axis=(0, 1)) * np.float32(rng.uniform(0.3, 1.5))
+    return np.asarray(picture + (other - picture) * alpha[..., None], np.float32)
 
 
 def surround_mask(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -51,7 +68,7 @@ def surround_mask(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[n
         slanted = chance(rng, 0.5)
         angle = rng.uniform(0, 2 * np.pi) if slanted else rng.integers(0, 4) * np.pi / 2 + rng.normal(0, 0.03)
         along = np.cos(angle) * (y - shape[0] / 2) + np.sin(angle) * (x - shape[1] / 2)
-        mask |= along + ragged > rng.uniform(0.05, 0.48) * max(shape)
+        mask |= along + ragged > rng.uniform(0.12, 0.48) * max(shape)
     return mask
 
 

@@ -18,17 +18,18 @@ from napari_mosaic.synthetic import damage, layouts, materials
 from napari_mosaic.synthetic.camera import photograph
 from napari_mosaic.synthetic.noise import Field, chance
 
-GEOMETRIES = ("bond", "grid", "rows", "cells", "mixed", "figure", "none")
-"""Running bond, square grid, flowing rows (opus vermiculatum), cells, two fields, a figure, no mosaic at all."""
-WEIGHTS = (0.10, 0.07, 0.20, 0.09, 0.20, 0.30, 0.04)
-LEAST_AREA = 12
+GEOMETRIES = ("bond", "grid", "rows", "cells", "mixed", "figure", "none", "bricks")
+"""Running bond, square grid, flowing rows (opus vermiculatum), cells, two fields, a figure, no mosaic at all, slabs."""
+WEIGHTS = (0.08, 0.05, 0.19, 0.08, 0.20, 0.28, 0.04, 0.08)
+LEAST_AREA, LEAST_SIDE = 12, 7.0
 
 
 @dataclass(frozen=True)
 class Drawing:
     """A drawn mosaic: `image` (Y, X, 3) uint8, `labels` (Y, X) int32 (0 = no tessera), `valid` (Y, X) bool.
 
-    `valid` is false where even the draughtsman would not say; `tessera_px` is the usual side of a stone.
+    `valid` is false where even the draughtsman would not say; `tessera_px` is the usual side of a stone,
+    the short one of bricks.
     """
 
     image: NDArray[np.uint8]
@@ -84,24 +85,30 @@ def draw_mosaic(
     geometry = str(rng.choice(GEOMETRIES, p=WEIGHTS)) if geometry is None else geometry
     _check(shape, geometry, tessera_px)
     tessera = float(np.clip(rng.lognormal(np.log(22), 0.28), 8, 50)) if tessera_px is None else float(tessera_px)
-    inner = tessera * (rng.uniform(0.5, 0.9) if chance(rng, 0.3) else 1.0)
+    inner = max(min(tessera, LEAST_SIDE), tessera * (rng.uniform(0.42, 0.9) if chance(rng, 0.4) else 1.0))
     margin = int(2 * tessera)
     canvas = (shape[0] + 2 * margin, shape[1] + 2 * margin)
-    figure = layouts.figure_mask(rng, canvas) if geometry in ("mixed", "figure") or chance(rng, 0.4) else None
+    figure = layouts.figure_mask(rng, canvas, inner) if geometry in ("mixed", "figure") or chance(rng, 0.4) else None
     stones = _lay(rng, canvas, tessera, inner, geometry, figure)
-    layout = layouts.lay_out(rng, stones, canvas, rough=tessera * rng.uniform(0.0, 0.035))
+    layout = layouts.lay_out(rng, stones, canvas, rough=tessera * rng.uniform(0.0, 0.18) ** 2)
+    if geometry not in ("grid", "bricks") and chance(rng, 0.5):
+        layout = layouts.cut_stones(rng, layout, share=rng.uniform(0.0, 0.3))
+    stones = layout.stones
     depth = _depth(rng, layout, tessera)
     palette = materials.choose_palette(rng)
-    colour = materials.colour_stones(rng, stones.centre, canvas, palette, figure)
+    region = np.zeros(len(stones), np.int64)
+    if figure is not None:
+        region = layouts.regions(rng, figure, stones.centre, inner)
+    colour = materials.colour_stones(rng, stones.centre, canvas, palette, region)
     cut = np.s_[margin : margin + shape[0], margin : margin + shape[1]]
     owner, depth = np.ascontiguousarray(layout.owner[cut]), np.ascontiguousarray(depth[cut])
     owner, depth = _settle(owner, depth)
-    picture = materials.render(rng, owner, depth, colour, materials.choose_finish(rng, colour))
+    picture = materials.render(rng, owner, depth, colour, materials.choose_finish(rng, colour), tessera)
     labels = np.where(depth > 0, owner + 1, 0).astype(np.int32)
     damaged = (chance(rng, 0.5) or geometry == "none") if damaged is None else damaged
     if damaged:
         picture, labels = _damage(rng, picture, labels, palette, tessera)
-    image = photograph(rng, picture) if effects else np.clip(picture + 0.5, 0, 255).astype(np.uint8)
+    image = photograph(rng, picture, inner) if effects else np.clip(picture + 0.5, 0, 255).astype(np.uint8)
     return Drawing(image, _number(labels), np.ones(shape, bool), tessera, geometry)
 
 
@@ -119,9 +126,11 @@ def _lay(
     figure: NDArray[np.bool_] | None,
 ) -> layouts.Stones:  # fmt: skip
     if geometry == "figure" and figure is not None:
-        return layouts.lay_figure(rng, figure, tessera, inner)
+        stones = layouts.lay_figure(rng, figure, tessera, inner)
+        return layouts.fill_gaps(rng, stones, canvas) if chance(rng, 0.6) else stones
     if geometry == "mixed" and figure is not None:
-        return layouts.lay_mixed(rng, figure, tessera, inner)
+        stones = layouts.lay_mixed(rng, figure, tessera, inner)
+        return layouts.fill_gaps(rng, stones, canvas) if chance(rng, 0.4) else stones
     stones = layouts.lay_field(rng, canvas, tessera, "cells" if geometry == "none" else geometry)
     if geometry == "none":
         return stones.keep(np.zeros(len(stones), bool))
@@ -134,18 +143,26 @@ def _depth(rng: np.random.Generator, layout: layouts.Layout, tessera: float) -> 
     if len(stones) == 0:
         return np.full(layout.owner.shape, -5.0, np.float32)
     size = stones.half.min(axis=1)[index]
-    width = rng.uniform(0.0, 0.04) if chance(rng, 0.15) else rng.uniform(0.04, 0.16)
+    width = rng.uniform(0.0, 0.04) if chance(rng, 0.2) else rng.uniform(0.04, 0.18)
     joint = 2 * size * width + rng.uniform(0, 1)
     limit = rng.uniform(0.95, 1.5) + np.where(stones.power == 2, 0.25, 0.0) + rng.normal(0, 0.03, len(stones))
     shrink = 2 * size * np.abs(rng.normal(0, rng.uniform(0.0, 0.03), len(stones)))[index]
-    depth = np.minimum(layout.gap * size / 2, (limit[index] - layout.norm) * size) - joint / 2 - shrink
+    depth = np.minimum(layout.gap / 2, limit[index] - layout.norm) * layout.unit - joint / 2 - shrink
     depth = np.where(layout.owner >= 0, depth, -tessera / 3).astype(np.float32)
-    corner = rng.uniform(0.0, 0.06) * tessera
+    corner = rng.uniform(0.0, 0.08) * tessera
     if corner > 0.4:
         depth = np.minimum(depth, cv2.GaussianBlur(depth, (0, 0), corner) + np.float32(corner * 0.6))
     depth = damage.chip_edges(rng, depth, tessera)
     lost = damage.drop_stones(rng, len(stones), stones.centre, layout.owner.shape)[index]
-    return np.asarray(np.where(lost, -np.abs(depth) - 1.0, depth), np.float32)
+    return _empty(depth, np.asarray(lost & (layout.owner >= 0)))
+
+
+def _empty(depth: Field, lost: NDArray[np.bool_]) -> Field:
+    """Depth with the stones of `lost` gone: their sockets are one with the joints and keep no outline."""
+    if not lost.any():
+        return depth
+    outside = cv2.distanceTransform(((depth <= 0) | lost).astype(np.uint8), cv2.DIST_L2, 5)
+    return np.asarray(np.where(lost, -outside, depth), np.float32)
 
 
 def _settle(owner: NDArray[np.int32], depth: Field) -> tuple[NDArray[np.int32], Field]:
@@ -173,12 +190,17 @@ def _damage(
 ) -> tuple[Field, NDArray[np.int32]]:
     """Lacunae, surrounds and cracks over the picture, and the labels that are left."""
     shape = labels.shape
-    if chance(rng, 0.7):
+    if chance(rng, 0.6):
         lost = damage.lacuna_mask(rng, shape)
         if chance(rng, 0.6):
             lost = _whole_stones(lost, labels)
         picture, labels = _cover(rng, picture, labels, lost, damage.plaster(rng, shape, palette, tessera))
-    if not labels.any() or chance(rng, 0.4):
+    if chance(rng, 0.2):
+        lost = _whole_stones(damage.socket_mask(rng, shape, tessera), labels)
+        picture, labels = _cover(rng, picture, labels, lost, damage.plaster(rng, shape, palette, tessera))
+    if chance(rng, 0.3):
+        picture = damage.stain(rng, picture, tessera)
+    if not labels.any() or chance(rng, 0.35):
         outside = damage.surround_mask(rng, shape)
         picture, labels = _cover(rng, picture, labels, outside, damage.backdrop(rng, shape, palette, tessera))
     if chance(rng, 0.15):

@@ -7,7 +7,7 @@ joint is where two norms are nearly equal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numba
@@ -24,36 +24,42 @@ REACH = 1.9
 
 @dataclass(frozen=True)
 class Stones:
-    """Seeds of N stones: `centre` (N, 2) as (y, x), `angle` of the long axis, `half` (N, 2) sizes along and across."""
+    """Seeds of N stones: `centre` (N, 2) as (y, x), `angle` of the long axis, `half` (N, 2) sizes along and across.
+
+    `skew` (N, 2) is how far sides run together and lean: 0 for a rectangle.
+    """
 
     centre: Field
     angle: Field
     half: Field
     power: NDArray[np.int32]
+    skew: Field
 
     def __len__(self) -> int:
         return len(self.centre)
 
     def keep(self, chosen: NDArray[np.bool_]) -> Stones:
         """The stones where `chosen` is true."""
-        return Stones(self.centre[chosen], self.angle[chosen], self.half[chosen], self.power[chosen])
+        return Stones(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Stones laid over a canvas: `owner` (Y, X) index or -1, `norm` and `gap` in the stone's own norm."""
+    """Stones laid over a canvas: `owner` (Y, X) index or -1, `norm` and `gap` in the stone's own norm.
+
+    `unit` is how many pixels a step of 1 in the norm measures there: more along a brick than across it.
+    """
 
     stones: Stones
     owner: NDArray[np.int32]
     norm: Field
     gap: Field
+    unit: Field
 
 
 def join_stones(parts: list[Stones]) -> Stones:
     """All stones of `parts`; a stone too near to an earlier one is left out."""
-    stones = Stones(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("centre", "angle", "half", "power"))
-    )
+    stones = _together(parts)
     if len(stones) < 2:
         return stones
     size = stones.half.min(axis=1)
@@ -67,24 +73,46 @@ def join_stones(parts: list[Stones]) -> Stones:
     return stones.keep(kept)
 
 
+def fill_gaps(rng: np.random.Generator, stones: Stones, shape: tuple[int, int]) -> Stones:
+    """The stones with small ones set into the gaps between them, as where two fields or two directions meet."""
+    if len(stones) == 0:
+        return stones
+    step = max(2.0, float(np.median(stones.half)) * 0.5)
+    spots = np.stack(np.meshgrid(*(np.arange(0, side, step) for side in shape), indexing="ij"), -1).reshape(-1, 2)
+    spots = spots + rng.uniform(-0.3, 0.3, spots.shape) * step
+    distance, nearest = cKDTree(stones.centre).query(spots)
+    size = stones.half.max(axis=1)[nearest]
+    room = distance - size
+    free = np.flatnonzero((room > np.maximum(0.45 * size, 3.0)) & (room < 2.5 * size))
+    free = free[np.argsort(-room[free], kind="stable")]
+    small = make_stones(rng, spots[free], rng.uniform(0, np.pi, len(free)), (1.0, 1.0), power=4)
+    half = np.minimum(room, size)[free, None] * rng.uniform(0.7, 1.05, (len(free), 2))
+    return join_stones([stones, replace(small, half=half.astype(np.float32))])
+
+
+def _together(parts: list[Stones]) -> Stones:
+    return Stones(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Stones)))
+
+
 def make_stones(
     rng: np.random.Generator, centre: NDArray[np.floating], angle: NDArray[np.floating], half: tuple[float, float],
     power: int = 8,
 ) -> Stones:  # fmt: skip
-    """Stones at `centre` with a little disorder of place, direction and size."""
+    """Stones at `centre` with a little disorder of place, direction and size, and sides that are not parallel."""
     n = len(centre)
     disorder = rng.uniform(0.02, 0.12)
+    crooked = rng.uniform(0.0, 0.16) * min(half) / max(half)
     size = np.asarray(half) * np.exp(rng.normal(0, disorder, (n, 2)))
     place = np.asarray(centre).reshape(n, 2) + rng.normal(0, disorder * min(half) * 0.8, (n, 2))
     turn = np.asarray(angle) + rng.normal(0, disorder * 0.8, n)
-    return Stones(
-        place.astype(np.float32), turn.astype(np.float32), size.astype(np.float32), np.full(n, power, np.int32)
-    )
+    skew = np.clip(rng.normal(0, crooked, (n, 2)), -0.35, 0.35).astype(np.float32)
+    kind = np.full(n, power, np.int32)
+    return Stones(place.astype(np.float32), turn.astype(np.float32), size.astype(np.float32), kind, skew)
 
 
 def lay_rows(rng: np.random.Generator, field: Field, tessera: float, where: NDArray[np.bool_] | None = None) -> Stones:
     """Rows along the level lines of `field`, whose steepness is about 1: flowing, concentric or straight."""
-    aspect = rng.uniform(0.85, 1.35)
+    aspect = rng.uniform(0.85, 1.35) if chance(rng, 0.85) else np.exp(rng.uniform(np.log(0.45), np.log(2.6)))
     along, across = tessera * aspect**0.5, tessera / aspect**0.5
     spread = rng.uniform(0.03, 0.22)
     start = float(field.min()) + across * 0.5
@@ -112,19 +140,30 @@ def lay_rows(rng: np.random.Generator, field: Field, tessera: float, where: NDAr
 def lay_grid(rng: np.random.Generator, shape: tuple[int, int], tessera: float, bond: bool) -> Stones:
     """A turned grid; with `bond` every row is shifted against the one before it."""
     aspect = rng.uniform(0.8, 1.8) if bond else rng.uniform(0.85, 1.2)
-    along, across = tessera * aspect**0.5, tessera / aspect**0.5
-    reach = np.hypot(*shape) / 2 + tessera
+    return _lay_courses(rng, shape, (tessera * aspect**0.5, tessera / aspect**0.5), bond)
+
+
+def lay_bricks(rng: np.random.Generator, shape: tuple[int, int], tessera: float) -> Stones:
+    """Courses of bricks or slabs two to five times as long as wide; `tessera` is about the short side."""
+    across = tessera * rng.uniform(0.65, 1.35)
+    return _lay_courses(rng, shape, (across * rng.uniform(1.8, 5.0), across), bond=chance(rng, 0.85))
+
+
+def _lay_courses(rng: np.random.Generator, shape: tuple[int, int], sides: tuple[float, float], bond: bool) -> Stones:
+    along, across = sides
+    reach = np.hypot(*shape) / 2 + along
     rows = np.arange(-reach, reach, across)
     columns = np.arange(-reach, reach, along)
     v, u = np.meshgrid(rows, columns, indexing="ij")
     if bond:
-        shift = rng.uniform(0, 1, len(rows)) if chance(rng, 0.5) else np.arange(len(rows)) * 0.5
+        step = float(rng.choice([0.5, 0.5, 1 / 3]))
+        shift = rng.uniform(0, 1, len(rows)) if chance(rng, 0.5) else np.arange(len(rows)) * step % 1.0
         u = u + (shift * along)[:, None]
     angle = rng.uniform(0, np.pi)
     c, s = np.cos(angle), np.sin(angle)
     centre = np.stack([(s * u + c * v).ravel() + shape[0] / 2, (c * u - s * v).ravel() + shape[1] / 2], axis=1)
     stones = make_stones(rng, centre, np.full(len(centre), angle), (along / 2, across / 2))
-    return _inside(stones, np.ones(shape, bool))
+    return stones.keep(np.asarray(((centre > -along / 2) & (centre < np.array(shape) + along / 2)).all(axis=1)))
 
 
 def lay_cells(rng: np.random.Generator, shape: tuple[int, int], tessera: float) -> Stones:
@@ -156,8 +195,12 @@ def flow_field(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
     return np.asarray(straight + smooth_noise(rng, shape, scale) * scale * rng.uniform(0.0, 0.14), np.float32)
 
 
-def figure_mask(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """The place of a figure: a smooth blob or band that covers part of the canvas."""
+def figure_mask(rng: np.random.Generator, shape: tuple[int, int], tessera: float) -> NDArray[np.bool_]:
+    """The place of a figure: a smooth blob or band that covers part of the canvas, or a line a few stones wide."""
+    if chance(rng, 0.25):
+        field = fractal_noise(rng, shape, max(shape) * rng.uniform(0.25, 0.6), octaves=2, gain=0.3)
+        line = signed_distance(np.asarray(field > rng.uniform(-0.5, 0.5)))
+        return np.asarray(np.abs(line) < tessera * rng.uniform(0.45, 2.0))
     if chance(rng, 0.4):
         field = flow_field(rng, shape)
         low, high = np.sort(np.quantile(field, rng.uniform(0.15, 0.85, 2)))
@@ -173,18 +216,30 @@ def signed_distance(mask: NDArray[np.bool_]) -> Field:
     return np.asarray(cv2.GaussianBlur(inside - outside, (0, 0), 2.0), np.float32)
 
 
+def regions(rng: np.random.Generator, figure: NDArray[np.bool_], centre: Field, tessera: float) -> NDArray[np.int64]:
+    """One number a stone for its place in the figure: inside or not, or which row from the outline it stands in."""
+    place = tuple(np.clip(np.round(centre).astype(int), 0, np.array(figure.shape) - 1).T)
+    if chance(rng, 0.35):
+        return np.asarray(figure[place], np.int64)
+    row = np.floor(signed_distance(figure)[place] / tessera).astype(np.int64)
+    rows = int(rng.integers(1, 5))
+    return np.asarray(np.clip(row, -rows, rows) + rows, np.int64)
+
+
 def lay_field(rng: np.random.Generator, shape: tuple[int, int], tessera: float, geometry: str) -> Stones:
     """One field of stones over the whole canvas, laid as `geometry` says."""
     if geometry in ("bond", "grid"):
         return lay_grid(rng, shape, tessera, bond=geometry == "bond")
     if geometry == "cells":
         return lay_cells(rng, shape, tessera)
+    if geometry == "bricks":
+        return lay_bricks(rng, shape, tessera)
     return lay_rows(rng, flow_field(rng, shape), tessera)
 
 
 def lay_mixed(rng: np.random.Generator, mask: NDArray[np.bool_], tessera: float, inner: float) -> Stones:
     """Two fields, inside and outside of `mask`, each laid in its own way; `inner` sizes the stones inside."""
-    kinds = ("bond", "grid", "rows", "rows", "cells")
+    kinds = ("bond", "grid", "rows", "rows", "cells", "bricks", "rows", "bond")
     parts = []
     for where, size in ((mask, inner), (~mask, tessera)):
         stones = lay_field(rng, mask.shape, size, kinds[int(rng.integers(len(kinds)))])
@@ -214,11 +269,35 @@ def lay_out(rng: np.random.Generator, stones: Stones, shape: tuple[int, int], ro
         (fractal_noise(rng, shape, scale * rng.uniform(0.5, 1.1), octaves=3) * rough).astype(np.float32)
         for _ in range(2)
     ]
-    norm = np.full(shape, 9.0, np.float32)
-    second = np.full(shape, 9.0, np.float32)
+    norm, second, unit = np.full(shape, 9.0, np.float32), np.full(shape, 9.0, np.float32), np.ones(shape, np.float32)
     owner = np.full(shape, -1, np.int32)
-    _assign(stones.centre, stones.angle, stones.half, stones.power, warp[0], warp[1], norm, second, owner)
-    return Layout(stones, owner, norm, np.minimum(second, 3.0) - norm)
+    seeds = (stones.centre, stones.angle, stones.half, stones.power, stones.skew)
+    _assign(*seeds, warp[0], warp[1], norm, second, unit, owner)
+    return Layout(stones, owner, norm, np.minimum(second, 3.0) - norm, unit)
+
+
+def cut_stones(rng: np.random.Generator, layout: Layout, share: float) -> Layout:
+    """Cut a `share` of the stones in two with a hammer: into halves, slivers and wedges."""
+    stones, n = layout.stones, len(layout.stones)
+    struck = np.asarray(rng.random(n) < share)
+    chosen = np.flatnonzero(struck)
+    if len(chosen) == 0:
+        return layout
+    ways = rng.choice([0.0, np.pi / 4, np.pi / 2, -np.pi / 4], len(chosen), p=[0.4, 0.1, 0.4, 0.1])
+    turn = stones.angle[chosen] + ways + rng.normal(0, 0.15, len(chosen))
+    across = np.stack([np.sin(turn), np.cos(turn)], axis=1).astype(np.float32)
+    size = stones.half[chosen].min(axis=1)
+    place = stones.centre[chosen] + across * (size * rng.uniform(-0.35, 0.35, len(chosen)))[:, None]
+    number = np.full(n, -1)
+    number[chosen] = np.arange(len(chosen))
+    hit = (layout.owner >= 0) & (number[np.maximum(layout.owner, 0)] >= 0)
+    one = number[layout.owner[hit]]
+    side = ((np.argwhere(hit) - place[one]) * across[one]).sum(axis=1)
+    owner, gap = layout.owner.copy(), layout.gap.copy()
+    owner[hit] = np.where(side > 0, n + one, owner[hit])
+    gap[hit] = np.minimum(gap[hit], 2 * np.abs(side) / layout.unit[hit])
+    other = replace(stones.keep(struck), centre=(place + across * size[:, None] / 2).astype(np.float32))
+    return replace(layout, stones=_together([stones, other]), owner=owner, gap=gap.astype(np.float32))
 
 
 def _inside(stones: Stones, where: NDArray[np.bool_]) -> Stones:
@@ -230,7 +309,7 @@ def _inside(stones: Stones, where: NDArray[np.bool_]) -> Stones:
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
-def _assign(centre, angle, half, power, wy, wx, norm, second, owner):  # type: ignore[no-untyped-def]
+def _assign(centre, angle, half, power, skew, wy, wx, norm, second, unit, owner):  # type: ignore[no-untyped-def]
     height, width = norm.shape
     for i in range(len(centre)):
         c, s = np.cos(angle[i]), np.sin(angle[i])
@@ -241,8 +320,12 @@ def _assign(centre, angle, half, power, wy, wx, norm, second, owner):  # type: i
             for x in range(x0, x1):
                 dy = y + wy[y, x] - centre[i, 0]
                 dx = x + wx[y, x] - centre[i, 1]
-                u = (c * dx + s * dy) / half[i, 0]
-                v = (c * dy - s * dx) / half[i, 1]
+                p = (c * dx + s * dy) / half[i, 0]
+                q = (c * dy - s * dx) / half[i, 1]
+                if p * p + q * q > 2 * REACH * REACH:
+                    continue
+                u = p * (1 + skew[i, 0] * q)
+                v = q + skew[i, 1] * p
                 u, v = u * u, v * v
                 if power[i] > 2:
                     u, v = u * u, v * v
@@ -256,6 +339,7 @@ def _assign(centre, angle, half, power, wy, wx, norm, second, owner):  # type: i
                 if d < norm[y, x]:
                     second[y, x] = norm[y, x]
                     norm[y, x] = d
+                    unit[y, x] = (u * half[i, 0] + v * half[i, 1] + 1e-9) / (u + v + 1e-9 / half[i, 1])
                     owner[y, x] = i
                 elif d < second[y, x]:
                     second[y, x] = d
