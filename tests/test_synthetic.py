@@ -119,6 +119,11 @@ def test_a_lost_stone_leaves_no_outline_of_its_own() -> None:
     np.testing.assert_array_equal(drawing._empty(depth, np.zeros_like(lost)), depth)
 
 
+def test_a_figure_that_fills_the_canvas_has_a_finite_distance() -> None:
+    np.testing.assert_allclose(layouts.signed_distance(np.ones((40, 50), bool)), 90, rtol=1e-5)
+    np.testing.assert_allclose(layouts.signed_distance(np.zeros((40, 50), bool)), -90, rtol=1e-5)
+
+
 def test_drawings_need_not_be_square() -> None:
     drawing = draw_mosaic((64, 100), seed=1)
     assert drawing.image.shape == (64, 100, 3)

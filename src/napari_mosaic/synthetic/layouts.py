@@ -210,9 +210,11 @@ def figure_mask(rng: np.random.Generator, shape: tuple[int, int], tessera: float
 
 
 def signed_distance(mask: NDArray[np.bool_]) -> Field:
-    """Pixels to the border of `mask`, positive inside."""
-    inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
-    outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)
+    """Pixels to the border of `mask`, positive inside; where there is no border, height and width together."""
+    far = float(sum(mask.shape))
+    inside, outside = (
+        np.minimum(cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, 5), far) for side in (mask, ~mask)
+    )
     return np.asarray(cv2.GaussianBlur(inside - outside, (0, 0), 2.0), np.float32)
 
 
