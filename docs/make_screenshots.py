@@ -1,4 +1,4 @@
-"""Make the pictures of the user guide by driving the panel on the drawn sample.
+"""Make the pictures of the user guide by driving the panel on a photograph that ships with a dependency.
 
 xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py
 """
@@ -54,8 +54,8 @@ def settle(panel: Any) -> None:
     wait(lambda: panel.shown is None or not panel.shown.busy)
 
 
-def main(source: str = "sample:drawn") -> None:
-    """Open, find, look, tune."""
+def main(source: str = "sample:gravel") -> None:
+    """Open, find, look, tune: in napari's dark theme, the result in its light one too."""
     IMAGES.mkdir(exist_ok=True)
     viewer = napari.Viewer(show=True)
     viewer.window._qt_window.resize(*SIZE)
@@ -65,16 +65,19 @@ def main(source: str = "sample:drawn") -> None:
         panel.open_photograph(source)
         settle(panel)
         wait(lambda: panel.state.estimate is not None or bool(panel.state.message))
-        panel.set_place(Path(folder) / "floor" / "drawn.mosaic.zarr")
+        panel.set_place(Path(folder) / "photographs" / f"{source.removeprefix('sample:')}.mosaic.zarr")
         viewer.reset_view()
         shoot(viewer, "open")
         panel.find_all()
         settle(panel)
         shoot(viewer, "found")
+        viewer.theme = "light"
+        shoot(viewer, "found-light")
+        viewer.theme = "dark"
         panel.look(LookValue(outlines=True))
         viewer.camera.zoom *= 3
         breathe()
-        panel.tune(Tuning(threshold=0.4, min_area=60))
+        panel.tune(Tuning(threshold=0.35, min_area=150))
         wait(lambda: any("preview" in layer.name for layer in viewer.layers))
         shoot(viewer, "check")
         panel.shutdown()

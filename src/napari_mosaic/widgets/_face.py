@@ -22,7 +22,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_mosaic.widgets._forms import AreaForm, LookForm, SizeForm, StepBox, TuningForm, narrow_combo, note
+from napari_mosaic.widgets._forms import (
+    AreaForm,
+    LookForm,
+    PathLabel,
+    SizeForm,
+    StepBox,
+    TuningForm,
+    narrow_combo,
+    note,
+)
 from napari_mosaic.widgets._state import STEPS, ButtonView, PanelView
 
 WIDTH = 360
@@ -73,8 +82,7 @@ class PanelFace(QWidget):
             _apply_button(button, shown)
         self.reset.setEnabled(view.apply.enabled)
         self.cost.setText(view.cost)
-        self.place.setText(_shortened(view.place))
-        self.place.setToolTip(view.place)
+        self.place.show_path(view.place)
         self.size_note.setText(view.size_note)
         self._apply_progress(view.progress)
         if old is None or view.measures != old.measures:
@@ -105,9 +113,7 @@ class PanelFace(QWidget):
         self.steps[2].rows.addWidget(self.area_form)
 
     def _find(self) -> None:
-        self.place = note()
-        self.place.setWordWrap(False)
-        self.place.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.place = PathLabel()
         self.change_place = QToolButton()
         self.change_place.setText("…")
         self.change_place.setToolTip("Keep the record in another place.")
@@ -216,9 +222,3 @@ def _row(*widgets: QWidget) -> QHBoxLayout:
         widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         row.addWidget(widget, 1)
     return row
-
-
-def _shortened(place: str) -> str:
-    """The last two parts of a path; the whole stands in the tooltip."""
-    parts = place.replace("\\", "/").split("/")
-    return place if len(parts) <= 3 else "… / " + " / ".join(parts[-2:])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -31,6 +32,9 @@ from napari_mosaic.widgets._state import SizeFacts, StepView, Tuning
 
 SETTLE_MS = 150
 """How long a slider rests before it is said to have changed."""
+
+MARGIN = 6
+"""Pixels of a label that its text must leave free."""
 
 
 class StepBox(QFrame):
@@ -60,8 +64,8 @@ class StepBox(QFrame):
         header.addWidget(self._title)
         header.addWidget(self._summary, 1)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(10, 7, 10, 5)
-        layout.setSpacing(6)
+        layout.setContentsMargins(10, 5, 10, 3)
+        layout.setSpacing(5)
         layout.addLayout(header)
         layout.addWidget(self.body)
         self._number = number
@@ -171,7 +175,7 @@ class AreaForm(QWidget):
     def set_choices(self, names: Sequence[str]) -> None:
         """Offer these layers, keeping what is chosen where it is still there."""
         value = self.value()
-        for box, none in ((self._include, "whole photograph"), (self._exclude, "nothing")):
+        for box, none in ((self._include, "all of it"), (self._exclude, "nothing")):
             with QSignalBlocker(box):
                 box.clear()
                 box.addItem(none, "")
@@ -282,6 +286,30 @@ class LookForm(QWidget):
 
     def _tell(self, _: bool) -> None:
         self.changed.emit(self.value())
+
+
+class PathLabel(QLabel):
+    """A path in one line; where there is no room its beginning goes, and the whole stands in the tooltip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("note")
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._path = ""
+
+    def show_path(self, path: str) -> None:
+        """Show another path."""
+        self._path = path
+        self.setToolTip(path)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fit the path to the new width."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.setText(self.fontMetrics().elidedText(self._path, Qt.TextElideMode.ElideLeft, self.width() - MARGIN))
 
 
 def note(text: str = "") -> QLabel:

@@ -6,12 +6,14 @@ them, and refreshes at most twice a second, when what will be seen is already in
 
 from __future__ import annotations
 
+from colorsys import hsv_to_rgb
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import CyclicLabelColormap
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -58,7 +60,7 @@ def make_layers(record: Record, facts: RecordFacts, photograph: Layer | None = N
     """Make the layers of a record; for a worker's thread."""
     data, pyramids = record_data(record, photograph)
     makers = {JOINTS: Image, TESSERAE: Labels}
-    layers = {kind: makers[kind](levels, **meta) for levels, meta, kind in data}
+    layers = {kind: makers[kind](levels, **{**meta, **_look_of(kind)}) for levels, meta, kind in data}
     return Opened(record, layers, dict(zip(layers, pyramids, strict=True)), facts)
 
 
@@ -246,6 +248,20 @@ class RecordLayers(QObject):
         self.shown.emit()
 
 
+def _look_of(kind: str) -> dict[str, Any]:
+    """Bright colours for tesserae: some of napari's own are lost on stone."""
+    return {"colormap": CyclicLabelColormap(colors=_bright_colours())} if kind == TESSERAE else {}
+
+
+def _bright_colours(count: int = 24) -> NDArray[np.float32]:
+    """Nothing for 0, then hues far from the one before, full and lighter in turn: `(count + 1, 4)`."""
+    colours = np.zeros((count + 1, 4), np.float32)
+    for number in range(count):
+        hue = number * 0.381966 % 1.0
+        colours[number + 1] = (*hsv_to_rgb(hue, 0.85 if number % 2 else 0.5, 1.0), 1.0)
+    return colours
+
+
 def _like(base: Labels) -> dict[str, Any]:
     """Keywords of a layer that lies and looks like the largest level of `base`."""
     return {
@@ -255,5 +271,6 @@ def _like(base: Labels) -> dict[str, Any]:
         "shear": base.shear,
         "affine": base.affine,
         "opacity": base.opacity,
+        "colormap": base.colormap,
         "metadata": {RECORD: base.metadata.get(RECORD)},
     }

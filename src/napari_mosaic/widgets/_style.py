@@ -24,6 +24,8 @@ _SHEET = """
 #figure {{ color: {text}; font-weight: 600; background: transparent; }}
 #mosaicPanel QLabel {{ background: transparent; }}
 #mosaicPanel QPushButton, #mosaicPanel QToolButton {{ padding: 3px 6px; }}
+#mosaicPanel QToolButton {{ background: {button}; border-radius: 3px; }}
+#mosaicPanel QToolButton::menu-indicator {{ subcontrol-position: right center; right: 6px; }}
 #mosaicPanel QPushButton:disabled {{ color: {faint}; }}
 #mosaicPanel QProgressBar {{ min-height: 6px; max-height: 6px; border: none; border-radius: 3px; }}
 #mosaicPanel QProgressBar::chunk {{ background: {current}; border-radius: 3px; }}
@@ -41,6 +43,7 @@ def style_sheet(theme_name: str) -> str:
         foreground=_hex(theme.foreground),
         text=_hex(theme.text),
         highlight=_hex(theme.highlight),
+        button=_hex(theme.primary),
         current="#2f7fd0",
         warning=_hex(theme.warning) if dark else "#9a5b00",
         muted="#b4b8bf" if dark else "#50545a",
