@@ -54,6 +54,9 @@ class SegmentParams:
     min_area: Annotated[
         int, Limits(low=0, high=400, help="smallest tessera kept, in pixels where a usual one is 24 across")
     ] = 50
+    max_hole: Annotated[int, Limits(low=0, high=64, help="largest hole filled inside a tessera")] = 30
+    min_seed: Annotated[int, Limits(low=1, high=64, help="smallest inner part that makes a tessera")] = 5
+    reach: Annotated[int, Limits(low=8, high=200, help="largest growth of a tessera from its inside")] = 40
 
     def __post_init__(self) -> None:
         check_limits(self)
@@ -61,7 +64,14 @@ class SegmentParams:
     @property
     def tesserae(self) -> TesseraParams:
         """The rules for cutting tesserae from the map."""
-        return TesseraParams(threshold=self.threshold, core_threshold=self.core_threshold, min_area=self.min_area)
+        return TesseraParams(
+            threshold=self.threshold,
+            core_threshold=self.core_threshold,
+            min_area=self.min_area,
+            max_hole=self.max_hole,
+            min_seed=self.min_seed,
+            reach=self.reach,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,7 @@ _COMMANDS = {
     "calibrate": ("probability", "Adjust confidence: find the temperature that makes probabilities honest."),
     "fuse": ("probability", "Join several maps of joints of one photograph into one."),
     "augment": ("probability", "Ask the model again about turned and mirrored copies, and map where it is unsure."),
+    "tune": ("tuning", "Find better thresholds from a few annotated windows; the network does not run."),
     "check": ("checking", "How good is it on my floor? Random squares to count, and the error that follows."),
 }
 _MODELS = {

@@ -7,7 +7,7 @@ the rest go on.
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,6 +66,7 @@ def segment(
     overwrite: Flag = False,
     resume: Flag = False,
     blocks: Flag = False,
+    tuned: Annotated[Path | None, Parameter(name="--params")] = None,
     as_json: Json = False,
     params: Annotated[SegmentOptions, Parameter(name="*")] = SegmentOptions(),  # noqa: B008 - frozen
 ) -> int:
@@ -91,6 +92,8 @@ def segment(
         Go on with a record that is there.
     blocks
         Take each folder as one photograph in georeferenced blocks.
+    tuned
+        Take the thresholds from this best.json, which tune wrote; what is given beside it counts more.
     as_json
         Write the result as JSON.
     params
@@ -112,6 +115,8 @@ def segment(
         "resume": resume,
     }
     settings = plain(params, SegmentParams)
+    if tuned is not None:
+        settings = with_tuned(settings, tuned)
     outcomes = []
     for source in found:
         picture = None if preview is None else preview_path(preview, source, several=several)
@@ -120,6 +125,14 @@ def segment(
         if not as_json and outcomes[-1].error is None:
             answer(outcomes[-1].line)
     return summarise(outcomes, as_json=as_json, several=several)
+
+
+def with_tuned(params: SegmentParams, path: Path) -> SegmentParams:
+    """The parameters with those of a file that `tune` wrote, wherever they are not set otherwise."""
+    from napari_mosaic.tuning import read_tuned
+
+    usual, (values, _) = SegmentParams(), read_tuned(path)
+    return replace(params, **{k: v for k, v in values.items() if getattr(params, k) == getattr(usual, k)})
 
 
 def find_sources(sources: tuple[str, ...], *, blocks: bool) -> list[str]:

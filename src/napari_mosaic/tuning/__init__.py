@@ -1,0 +1,16 @@
+"""Better thresholds for one kind of mosaic, from a few windows that somebody drew.
+
+One decision: the network never runs. The stored map is cut into tesserae again and again, as the viewer's
+sliders do, and a search remembers what came out; it may be stopped and gone on with at any time.
+"""
+
+from napari_mosaic.tuning.search import (
+    GOALS,
+    TuneParams,
+    TuneResult,
+    read_tuned,
+    tune,
+    tune_steps,
+)
+
+__all__ = ["GOALS", "TuneParams", "TuneResult", "read_tuned", "tune", "tune_steps"]

@@ -1,0 +1,128 @@
+"""Tuning through the command line: better thresholds from a drawn window, without the network."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_mosaic.cli import main
+from napari_mosaic.cli.segmenting import with_tuned
+from napari_mosaic.record import open_record
+from napari_mosaic.segmentation import SegmentParams
+from napari_mosaic.tesserae import TesseraParams
+from napari_mosaic.tiling import Box
+from napari_mosaic.tuning import TuneParams, tune_steps
+from napari_mosaic.tuning.search import _in_units_of_segment
+
+pytest.importorskip("optuna")
+
+
+@pytest.fixture
+def case(tmp_path: Path, photograph: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> tuple[Path, Path]:
+    """A record cut with a bad threshold, and its truth."""
+    picture = photograph((150, 210))
+    dark = np.where(picture > 100, 100 + picture // 3, picture).astype(np.uint8)
+    Image.fromarray(dark).save(tmp_path / "floor.png")
+    words = [
+        "segment",
+        str(tmp_path / "floor.png"),
+        "--method",
+        "brightness",
+        "--scale",
+        "1",
+        "--core-threshold",
+        "0.75",
+    ]
+    assert main(words) == 0
+    Image.fromarray(np.where(picture[..., 0] > 100, 255, 0).astype(np.uint8)).save(tmp_path / "truth.png")
+    capsys.readouterr()
+    return tmp_path / "floor.mosaic.zarr", tmp_path / "truth.png"
+
+
+def test_a_search_improves_draws_and_goes_on(case: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    record, truth = case
+    folder = record.with_name("floor.tuned")
+    assert main(["tune", str(record), str(truth), "--trials", "8", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["trials"] == 8
+    assert found["score"] > found["before"] + 0.1
+    for name in ("history.png", "importance.png"):
+        assert Image.open(folder / name).size[0] > 500
+    assert main(["tune", str(record), str(truth), "--trials", "10"]) == 0
+    assert "after 10 trials" in capsys.readouterr().out
+    assert main(["tune", str(record), str(truth), "--trials", "10", "--goal", "f1"]) == 1
+    assert "another goal" in capsys.readouterr().err
+
+
+def test_a_stopped_search_keeps_its_trials(case: tuple[Path, Path], tmp_path: Path) -> None:
+    record, truth = case
+    with open_record(record) as opened:
+        steps = tune_steps(opened, [truth], tmp_path / "t", params=TuneParams(trials=6))
+        for _ in range(3):
+            next(steps)
+        steps.close()
+        first = next(tune_steps(opened, [truth], tmp_path / "t", params=TuneParams(trials=6)))
+    assert first.done == 4
+
+
+def test_the_result_is_what_segment_and_apply_make(case: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    record, truth = case
+    assert main(["tune", str(record), str(truth), "--trials", "8", "--apply", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert main(["evaluate", str(record), str(truth), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["metrics"]["matching"][0]
+    assert figures["panoptic_quality"] == pytest.approx(found["score"], abs=1e-6)
+    photograph, again = record.with_name("floor.png"), record.with_name("again.mosaic.zarr")
+    best = str(record.with_name("floor.tuned") / "best.json")
+    words = ["segment", str(photograph), "--method", "brightness", "--scale", "1", "-o", str(again), "--params", best]
+    assert main(words) == 0
+    with open_record(record) as one, open_record(again) as two:
+        box = Box(0, 0, *one.shape)
+        assert np.array_equal(one.read_labels(box), two.read_labels(box))
+    assert with_tuned(SegmentParams(threshold=0.61), Path(best)).threshold == 0.61
+
+
+def test_areas_are_told_in_the_units_of_segment() -> None:
+    assert _in_units_of_segment(TesseraParams(min_area=90), 36.0)["min_area"] == 40
+
+
+def test_the_map_of_augmented_copies_is_tried_too(case: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    record, truth = case
+    folder = record.with_name("floor.augmented")
+    assert main(["tune", str(record), str(truth), "--trials", "2", "--augmented", str(folder)]) == 1
+    assert "napari-mosaic augment" in capsys.readouterr().err
+    assert main(["augment", str(record), "--copies", "2"]) == 0
+    assert main(["tune", str(record), str(truth), "--trials", "3", "--augmented", str(folder)]) == 0
+
+
+def test_bad_input_in_one_sentence(
+    case: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, truth = case
+    Image.fromarray(np.zeros((150, 210), np.uint8)).save(tmp_path / "empty.png")
+    Image.fromarray(np.eye(20, dtype=np.uint8) * 255).save(tmp_path / "small.png")
+    (tmp_path / "no.json").write_text("{}")
+    cases = [
+        (["tune", str(record), str(tmp_path / "empty.png")], "no tessera"),
+        (["tune", str(record), str(tmp_path / "small.png")], "do not correspond"),
+        (["tune", str(record), str(tmp_path / "none.png")], "no file"),
+        (["segment", str(record.with_name("floor.png")), "--params", str(tmp_path / "no.json")], "no parameters"),
+    ]
+    for words, message in cases:
+        assert main(words) == 1, words
+        err = capsys.readouterr().err
+        assert message in err
+        assert err.count("\n") == 1
+    assert main(["tune", str(record)]) == 2
+    assert main(["tune", str(record), str(truth), "--trials", "0"]) == 2
+    capsys.readouterr()
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert main(["tune", str(record), str(truth)]) == 1
+    assert "pip install" in capsys.readouterr().err
