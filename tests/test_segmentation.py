@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -19,9 +20,9 @@ from numpy.typing import NDArray
 from napari_mosaic.engine import local
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, make_plan
-from napari_mosaic.engine.segmenters import FunctionSegmenter
+from napari_mosaic.engine.segmenters import FunctionSegmenter, load_segmenter
 from napari_mosaic.engine.tasks import Context
-from napari_mosaic.errors import InputError, LockedError, RecordError, WriteError
+from napari_mosaic.errors import InputError, LockedError, ReadError, RecordError, WriteError
 from napari_mosaic.image import open_image
 from napari_mosaic.progress import drain
 from napari_mosaic.record import Record, create_record, open_record
@@ -309,6 +310,45 @@ def test_scales_out_of_range_are_refused(photograph: Photograph, tmp_path: Path,
             tmp_path / "a.mosaic.zarr",
             params=SegmentParams(method="brightness", scale=scale),
         )
+
+
+def test_what_fails_on_a_cluster_is_named_with_its_place(
+    tmp_path: Path, photograph: Photograph, brightness: FunctionSegmenter
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    from PIL import Image
+
+    source = tmp_path / "floor.png"
+    picture = photograph((1500, 2200))
+    picture[:200, 1100:1300] = 77
+    Image.fromarray(picture).save(source)
+
+    def fails_there(window: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if (window == 77).mean() > 0.02:
+            raise RuntimeError("out of ink")
+        return brightness.predict(window[None])[0]
+
+    method = FunctionSegmenter(fails_there, name="brightness", channels=2, halo=8, tessera_px=24.0)
+    path = tmp_path / "a.mosaic.zarr"
+    with (
+        distributed.Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as client,
+        pytest.raises(ReadError, match=r"x 1024-2048 px.*out of ink.*--resume"),
+    ):
+        drain(segment_steps(source, path, params=PARAMS, client=client, segmenter=method))
+    with open_record(path) as record:
+        done, total = record.state()["map"]
+        assert 0 < done < total
+    with segment(source, path, params=PARAMS, resume=True) as record:
+        assert record.complete
+
+
+def test_the_network_goes_to_other_processes_by_name() -> None:
+    pytest.importorskip("torch")
+    method = load_segmenter("grout", "grout-lite", device="cpu")
+    windows = np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), np.uint8)
+    sent = pickle.dumps(method)
+    assert len(sent) < 1000
+    np.testing.assert_array_equal(pickle.loads(sent).predict(windows), method.predict(windows))
 
 
 def test_on_a_cluster_the_same(tmp_path: Path, photograph: Photograph, brightness: FunctionSegmenter) -> None:

@@ -2,38 +2,45 @@
 
 One decision: the tasks are those of a local run; a worker opens the record and the source by itself
 and sends back only which pieces it wrote, so no pixel and no message passes between workers. The client
-alone keeps the ledger. Windows that share a shard go to one task, so a shard has one writer.
+alone keeps the ledger. Windows that share a shard go to one task, so a shard has one writer. What fails is
+tried again elsewhere, then noted with its place while the rest is finished, as in a local run.
 """
 
 from __future__ import annotations
 
-import functools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from napari_mosaic.engine.local import Work, pyramid_steps, windows_under
+from napari_mosaic.engine.local import Work, pyramid_steps, raise_failures, windows_under
 from napari_mosaic.engine.outside import Outside
-from napari_mosaic.engine.segmenters import load_segmenter
+from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.engine.tasks import Context, Index, predict_maps, read_for_network, write_tile
+from napari_mosaic.errors import ReadError
 from napari_mosaic.progress import Progress
-from napari_mosaic.record import Record
+from napari_mosaic.record import Plan, Record
 from napari_mosaic.record.store import open_for_worker
 from napari_mosaic.tiling import Box
 
+_RETRIES = 2
 
-def run_on_cluster(client: Any, record: Record, work: Work, segmenter: Any = None) -> Iterator[Progress]:
+
+def run_on_cluster(client: Any, record: Record, work: Work, segmenter: Segmenter) -> Iterator[Progress]:
     """Do the work on the workers of a `dask.distributed.Client`; yields as pieces are finished."""
     from dask.distributed import as_completed
 
     path, plan = str(record.path), record.plan
-    groups: dict[Index, list[Index]] = defaultdict(list)
-    for index in work.windows:
-        core = plan.lattice.tile(index).core
-        groups[(core.y0 // plan.shard, core.x0 // plan.shard)].append(index)
-    pending = {client.submit(_windows_task, path, group, segmenter, pure=False) for group in groups.values()}
     waiting = {tile: set(windows_under(record, tile)) - work.have for tile in work.tiles}
-    completed = as_completed(pending, with_results=True)
+    places: dict[Any, Box] = {}
+
+    def submit(task: Callable[..., Any], place: Box, *arguments: Any) -> Any:
+        future = client.submit(task, path, *arguments, pure=False, retries=_RETRIES)
+        places[future.key] = place
+        return future
+
+    completed = as_completed(
+        [submit(_windows_task, _around(plan, group), plan, group, segmenter) for group in _by_shard(plan, work.windows)]
+    )
     done = {"joints": 0.0, "tesserae": 0.0}
     totals = {
         "joints": sum(plan.lattice.tile(index).core.area for index in work.windows) / 1e6,
@@ -43,43 +50,74 @@ def run_on_cluster(client: Any, record: Record, work: Work, segmenter: Any = Non
     def start_ready() -> None:
         for tile in [tile for tile, missing in waiting.items() if not missing]:
             del waiting[tile]
-            completed.add(client.submit(_tile_task, path, tuple(tile.core), pure=False))
+            completed.add(submit(_tile_task, tile.core, tuple(tile.core)))
 
     start_ready()
-    for _, (phase, indices, region) in completed:
+    for future in completed:
+        place = places.pop(future.key)
+        error = future.exception()
+        if error is not None:
+            work.failed[place] = f"{type(error).__name__}: {error}"
+            continue
+        phase, indices, failed = future.result()
+        work.failed |= {plan.lattice.tile(index).core: reason for index, reason in failed}
         record.ledger.add("map" if phase == "joints" else "tesserae", indices)
         if phase == "joints":
             for missing in waiting.values():
                 missing.difference_update(indices)
             start_ready()
-        box = Box(*region)
-        done[phase] += box.area / 1e6
-        yield Progress(phase=phase, done=done[phase], total=totals[phase], region=box)
+        done[phase] += place.area / 1e6
+        yield Progress(phase=phase, done=done[phase], total=totals[phase], region=place)
     yield from pyramid_steps(record)
+    raise_failures(work)
 
 
-@functools.lru_cache(maxsize=4)
-def _worker_context(path: str, segmenter: Any) -> tuple[Record, Context]:
-    """What a worker keeps between tasks: the open record and source, and the network."""
-    record = open_for_worker(path)
-    image = record.open_source()
-    plan = record.plan
-    if segmenter is None:
-        segmenter = load_segmenter(plan.method, plan.model, precision=plan.precision, runtime=plan.runtime)
-    return record, Context(image, plan, segmenter, Outside(image, record.areas, plan.factor))
+def _by_shard(plan: Plan, windows: Sequence[Index]) -> list[list[Index]]:
+    """The windows in groups that write to one shard."""
+    groups: dict[Index, list[Index]] = defaultdict(list)
+    for index in windows:
+        core = plan.lattice.tile(index).core
+        groups[(core.y0 // plan.shard, core.x0 // plan.shard)].append(index)
+    return list(groups.values())
 
 
-def _windows_task(path: str, indices: list[Index], segmenter: Any) -> tuple[str, list[Index], Box]:
-    record, context = _worker_context(path, segmenter)
-    windows = [read_for_network(context, index) for index in indices]
-    region = None
-    for index, map_ in zip(indices, predict_maps(context, indices, windows), strict=True):
-        core = context.plan.lattice.tile(index).core
-        record.write_map(core, map_)
-        region = core if region is None else Box(*map(min, region[:2], core[:2]), *map(max, region[2:], core[2:]))
-    return "joints", indices, region or Box(0, 0, 0, 0)
+def _around(plan: Plan, group: Sequence[Index]) -> Box:
+    cores = [plan.lattice.tile(index).core for index in group]
+    return Box(
+        min(core.y0 for core in cores), min(core.x0 for core in cores),
+        max(core.y1 for core in cores), max(core.x1 for core in cores),
+    )  # fmt: skip
 
 
-def _tile_task(path: str, core: tuple[int, int, int, int]) -> tuple[str, list[Index], Box]:
-    box = Box(*core)
-    return "tesserae", write_tile(open_for_worker(path), box), box
+_CONTEXTS: dict[tuple[str, Plan], tuple[Record, Context]] = {}
+"""What a worker keeps between tasks, of the last run: the open record and source, and the method."""
+
+
+def _worker_context(path: str, plan: Plan, segmenter: Segmenter) -> tuple[Record, Context]:
+    if (path, plan) not in _CONTEXTS:
+        _CONTEXTS.clear()
+        record = open_for_worker(path)
+        image = record.open_source()
+        _CONTEXTS[path, plan] = record, Context(image, plan, segmenter, Outside(image, record.areas, plan.factor))
+    return _CONTEXTS[path, plan]
+
+
+def _windows_task(
+    path: str, plan: Plan, indices: list[Index], segmenter: Segmenter
+) -> tuple[str, list[Index], list[tuple[Index, str]]]:
+    """Compute and write some windows; what cannot be read is left out and returned with the reason."""
+    record, context = _worker_context(path, plan, segmenter)
+    windows, readable, failed = [], [], []
+    for index in indices:
+        try:
+            windows.append(read_for_network(context, index))
+            readable.append(index)
+        except ReadError as error:
+            failed.append((index, str(error)))
+    for index, map_ in zip(readable, predict_maps(context, readable, windows), strict=True):
+        record.write_map(context.plan.lattice.tile(index).core, map_)
+    return "joints", readable, failed
+
+
+def _tile_task(path: str, core: tuple[int, int, int, int]) -> tuple[str, list[Index], list[tuple[Index, str]]]:
+    return "tesserae", write_tile(open_for_worker(path), Box(*core)), []

@@ -118,8 +118,7 @@ def run_steps(context: Context | None, record: Record, work: Work, workers: int)
             pool.shutdown(wait=True)
             run.note_finished()
     yield from run.pyramid()
-    if work.failed:
-        raise ReadError(_failures(work.failed))
+    raise_failures(work)
 
 
 class _Run:
@@ -261,9 +260,14 @@ def _distance(box: Box, point: tuple[float, float]) -> float:
     return ((box.y0 + box.y1) / 2 - point[0]) ** 2 + ((box.x0 + box.x1) / 2 - point[1]) ** 2
 
 
-def _failures(failed: dict[Box, str]) -> str:
-    box, reason = next(iter(failed.items()))
-    return (
-        f"{len(failed)} of the blocks could not be read, the first at y {box.y0}-{box.y1}, x {box.x0}-{box.x1} px "
-        f"of the working grid ({reason}); all others are finished: mend the source and go on with --resume."
+def raise_failures(work: Work) -> None:
+    """Say what failed, where it did; the rest is finished."""
+    if not work.failed:
+        return
+    box, reason = next(iter(work.failed.items()))
+    count = len(work.failed)
+    raise ReadError(
+        f"{count} {'block' if count == 1 else 'blocks'} could not be read or computed, the first at y "
+        f"{box.y0}-{box.y1}, x {box.x0}-{box.x1} px of the working grid ({reason}); all others are finished: "
+        f"mend the cause and go on with --resume."
     )

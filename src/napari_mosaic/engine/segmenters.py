@@ -56,7 +56,8 @@ class Network:
     """The grout network as a method."""
 
     def __init__(self, model: str, device: str, precision: str, runtime: str, threads: int | None) -> None:
-        self._network = _network(model, device, precision, runtime, threads, _time_of(model))
+        self._choices = (model, device, precision, runtime, threads)
+        self._network = _network(*self._choices, _time_of(model))
         card = self._network.card
         self.name: str = card.name
         self.sha256: str = card.sha256
@@ -68,6 +69,10 @@ class Network:
         self.precision: str = self._network.precision
         self.streams: int = self._network.streams
         self.batch = 1 if self._network.device == "cpu" else 8
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Sent to another process by name: it loads the network itself, once."""
+        return Network, self._choices
 
     def predict(self, windows: Windows) -> NDArray[np.uint8]:
         """Maps of a batch of windows."""
