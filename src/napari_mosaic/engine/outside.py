@@ -24,12 +24,12 @@ class Outside:
 
     def __init__(self, image: MosaicImage, areas: AreaSet, factor: float) -> None:
         self._image = image
-        self._areas = areas
+        self.areas = areas
         self.factor = factor
 
     def mask(self, box: Box) -> Mask | None:
         """`(h, w)` True where outside, or None where all of `box` is inside."""
-        outside = self._areas.outside_mask(box, self.factor)
+        outside = self.areas.outside_mask(box, self.factor)
         if self._image.has_mask:
             invalid = ~self._read_valid(box)
             outside = invalid if outside is None else outside | invalid

@@ -5,7 +5,9 @@ One decision: everything is decided before the first shard, from the source and 
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +41,7 @@ class Choices:
 def make_plan(image: MosaicImage, segmenter: Segmenter, outside: Outside, choices: Choices) -> Plan:
     """The plan for `image`; finds the scale where it is "auto"."""
     if isinstance(choices.scale, str):
-        estimate = estimate_scale(image, segmenter, outside)
+        estimate = _remembered_scale(image, segmenter, outside)
     else:
         estimate = ScaleEstimate(check_scale(choices.scale), None, ())
     factor = estimate.factor
@@ -68,6 +70,21 @@ def make_plan(image: MosaicImage, segmenter: Segmenter, outside: Outside, choice
         batch=segmenter.batch,
         tesserae=_sized(choices.tesserae, tessera_px, segmenter.tessera_px),
     )
+
+
+_SCALES: deque[tuple[tuple[Any, ...], ScaleEstimate]] = deque(maxlen=4)
+"""The last estimates: a person who looks at the cost of a run first does not wait for its scale twice."""
+
+
+def _remembered_scale(image: MosaicImage, segmenter: Segmenter, outside: Outside) -> ScaleEstimate:
+    source = image.source
+    key = (source.location, source.fingerprint, image.shape, outside.areas, segmenter.sha256, segmenter.precision)
+    for known, estimate in _SCALES:
+        if source.location and segmenter.sha256 and known == key:
+            return estimate
+    estimate = estimate_scale(image, segmenter, outside)
+    _SCALES.append((key, estimate))
+    return estimate
 
 
 def _sized(params: TesseraParams, tessera_px: float | None, usual_px: float) -> TesseraParams:

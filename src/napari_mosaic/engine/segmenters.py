@@ -139,6 +139,9 @@ def _later(module: str, name: str) -> Factory:
 _METHODS: dict[str, Factory] = {
     "grout": Network,
     "grout-augmented": _later("engine.augmented", "AugmentedNetwork"),
+    "unet-watershed": _later("engine.baselines", "NetworkWithoutCore"),
+    "gradient-watershed": _later("engine.baselines", "make_gradient"),
+    "quadrangles": _later("engine.baselines", "make_quadrangles"),
 }
 
 
