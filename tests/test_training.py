@@ -1,8 +1,9 @@
-"""Training: targets by hand, a run of a few steps, resume, export."""
+"""Training: targets by hand, runs of a few steps, resumed and killed, presets, export."""
 
 from __future__ import annotations
 
-import csv
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,27 +14,56 @@ torch = pytest.importorskip("torch")
 
 from skimage.measure import label  # noqa: E402
 
-from napari_mosaic.errors import InputError, MissingError, ModelError  # noqa: E402
+from napari_mosaic.errors import InputError, MissingError, ModelError, WriteError  # noqa: E402
 from napari_mosaic.inference import load_network  # noqa: E402
 from napari_mosaic.progress import Progress  # noqa: E402
 from napari_mosaic.synthetic import draw_mosaic  # noqa: E402
-from napari_mosaic.training import TrainParams, export_weights, train, train_steps  # noqa: E402
+from napari_mosaic.training import PRESETS, TrainParams, export_weights, train, train_steps  # noqa: E402
+from napari_mosaic.training import run as run_module  # noqa: E402
+from napari_mosaic.training import state as state_module  # noqa: E402
+from napari_mosaic.training.batches import cut_step  # noqa: E402
 from napari_mosaic.training.data import (  # noqa: E402
+    Mixture,
+    Picture,
     core_target,
     draw_batch,
-    draw_pool,
     edge_weight,
     grout_target,
-    open_pool,
     random_crop,
 )
-from napari_mosaic.training.losses import map_loss  # noqa: E402
+from napari_mosaic.training.history import read_history  # noqa: E402
+from napari_mosaic.training.losses import line_loss, map_loss  # noqa: E402
+from napari_mosaic.training.network import make_unet  # noqa: E402
+from napari_mosaic.training.pool import Endless, draw_one, draw_pool, open_pool  # noqa: E402
+from napari_mosaic.training.state import BEST, LAST, Standing, read_checkpoint  # noqa: E402
 from napari_mosaic.training.validation import count_blobs  # noqa: E402
 
 SMALL = TrainParams(
-    steps=2, drawings=2, drawing_size=96, side=64, batch=2, validation_drawings=1, imagenet=False,
+    steps=4, drawings=3, drawing_size=96, side=64, batch=2, validation=1, start="chance", round_steps=2,
     processes=1, workers=0,
 )  # fmt: skip
+
+
+WORDS = [
+    "--steps", "4", "--drawings", "3", "--drawing-size", "96", "--side", "64", "--batch", "2", "--validation", "1",
+    "--start", "chance", "--round-steps", "2", "--processes", "1", "--workers", "0",
+]  # fmt: skip
+"""`SMALL` on the command line."""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undisturbed run of `SMALL`."""
+    folder = tmp_path_factory.mktemp("whole")
+    train(folder, SMALL)
+    return folder
+
+
+def pool_of(whole: Path, folder: Path) -> Path:
+    """The same drawings in another run's folder, not drawn again."""
+    folder.mkdir(exist_ok=True)
+    (folder / "pool").symlink_to(whole / "pool")
+    return folder
 
 
 def test_stones_that_touch_have_a_joint_on_their_border() -> None:
@@ -75,11 +105,32 @@ def test_crops_keep_picture_and_truth_together() -> None:
     labels[20:60, 30:80] = 5
     image = np.repeat((labels > 0).astype(np.uint8)[..., None] * 200, 3, axis=2)
     for seed in range(5):
-        crop, truth = random_crop(np.random.default_rng(seed), image, labels, 64)
-        assert crop.shape == (64, 64, 3)
-        assert truth.shape == (64, 64)
-        bright = crop.max(axis=2) > 100
-        assert (bright == (truth > 0)).mean() > 0.93
+        crop = random_crop(np.random.default_rng(seed), Picture(image, labels), 64)
+        assert crop.image.shape == (64, 64, 3)
+        assert crop.labels.shape == (64, 64)
+        bright = crop.image.max(axis=2) > 100
+        assert (bright == (crop.labels > 0)).mean() > 0.93
+
+
+def test_what_nobody_knows_weighs_nothing() -> None:
+    labels = np.ones((50, 30), np.int32)
+    known = np.zeros(labels.shape, bool)
+    known[:, :10] = True
+    picture = Picture(np.zeros((50, 30, 3), np.uint8), labels, known, factor=1.0)
+    batch = draw_batch([picture] * 4, np.random.default_rng(0), 64)
+    seen = (batch.weights > 0).mean()
+    assert 0.05 < seen < 0.3
+    everywhere = draw_batch([Picture(picture.image, labels)], np.random.default_rng(0), 64)
+    assert (everywhere.weights[0] > 0).mean() < 0.5
+
+
+def test_pictures_are_cut_at_the_size_of_their_stones() -> None:
+    labels = np.zeros((400, 400), np.int32)
+    labels[:, 200:] = 1
+    image = np.repeat((labels > 0).astype(np.uint8)[..., None] * 200, 3, axis=2)
+    large = [random_crop(np.random.default_rng(s), Picture(image, labels, factor=0.5), 64) for s in range(8)]
+    assert all(crop.known is None for crop in large)
+    assert sum(0 < (crop.labels > 0).mean() < 1 for crop in large) >= 2
 
 
 def test_the_loss_is_least_for_the_truth() -> None:
@@ -98,55 +149,249 @@ def test_blobs_are_counted_by_stone() -> None:
     assert count_blobs(core, labels) == (3, 1, 2)
 
 
-def test_a_pool_is_drawn_once(tmp_path: Path) -> None:
-    assert list(draw_pool(tmp_path, 3, size=64, seed=5, processes=1))[-1] == 3
-    before = (tmp_path / "images.npy").stat().st_mtime_ns
-    assert list(draw_pool(tmp_path, 3, size=64, seed=5, processes=1)) == [3]
-    assert (tmp_path / "images.npy").stat().st_mtime_ns == before
+def test_pixels_that_nobody_knows_do_not_count_in_the_loss() -> None:
+    target = (torch.rand(1, 2, 16, 16) > 0.5).float()
+    logits = 20 * (target - 0.5)
+    weights = torch.ones(1, 16, 16)
+    weights[:, :8] = 0
+    logits[:, :, :8] *= -1
+    assert float(map_loss(logits, target, weights)) < 0.01 < float(map_loss(logits, target, torch.ones(1, 16, 16)))
+
+
+def test_a_broken_line_costs_more_than_a_thin_one() -> None:
+    true = torch.zeros(1, 1, 24, 24)
+    true[..., 10:13, :] = 1
+    thin, broken = torch.zeros_like(true), true.clone()
+    thin[..., 11, :] = 1
+    broken[..., 8:16] = 0
+    loss = [float(line_loss(20 * (mask - 0.5), true)) for mask in (true, thin, broken)]
+    assert loss[0] < 0.1
+    assert loss[1] < loss[2]
+
+
+def test_a_pool_is_drawn_once_and_only_what_is_missing(tmp_path: Path) -> None:
+    drawing = draw_pool(tmp_path, 25, size=64, seed=5, processes=1)
+    assert next(drawing) == 0
+    assert next(drawing) == 20
+    drawing.close()
+    (tmp_path / "drawn").write_text("0\n")
+    before = open_pool(tmp_path).images[3].copy()
+    assert list(draw_pool(tmp_path, 25, size=64, seed=5, processes=1)) == [20, 25]
+    assert list(draw_pool(tmp_path, 25, size=64, seed=5, processes=1)) == [25]
     pool = open_pool(tmp_path)
-    np.testing.assert_array_equal(pool.images[1], draw_mosaic(64, 6).image)
-    images, targets, weights = draw_batch(pool, np.random.default_rng(0), 2, 64)
-    assert images.shape == (2, 64, 64, 3)
-    assert targets.shape == (2, 2, 64, 64)
-    assert weights.shape == (2, 64, 64)
+    np.testing.assert_array_equal(pool.images[3], before)
+    np.testing.assert_array_equal(pool[21].image, draw_mosaic(64, 26).image)
     with pytest.raises(MissingError):
         open_pool(tmp_path / "nowhere")
 
 
-def test_a_run_trains_resumes_and_exports(tmp_path: Path) -> None:
+def test_mixes_draw_their_layouts_and_nothing_else() -> None:
+    drawn = {draw_one(64, seed, "grout").geometry for seed in range(30)}
+    assert drawn == {"bond", "rows", "cells"}
+    assert draw_one(64, 3, "grid").geometry == "grid"
+    np.testing.assert_array_equal(Endless(64)[7].image, draw_mosaic(64, 1_000_007).image)
+
+
+def test_a_batch_follows_from_seed_and_step_alone() -> None:
+    mixture = Mixture((Endless(96, count=50), Endless(96, count=50, first_seed=9)), (0.5, 0.5))
+    again = [cut_step(mixture, SMALL, 2, step)[0] for step in (7, 8, 7)]
+    assert torch.equal(again[0], again[2])
+    assert not torch.equal(again[0], again[1])
+    other = cut_step(mixture, replace(SMALL, seed=1), 1, 7)
+    assert other[1].shape == (2, 1, 64, 64)
+    assert not torch.equal(other[0], again[0])
+
+
+def test_a_run_trains_goes_on_and_exports(whole: Path, tmp_path: Path) -> None:
+    out = pool_of(whole, tmp_path / "run")
     seen: list[Progress] = []
-    steps = train_steps(tmp_path, SMALL)
-    checkpoint = None
-    while checkpoint is None:
-        try:
-            seen.append(next(steps))
-        except StopIteration as stop:
-            checkpoint = stop.value
+    checkpoint = train(out, SMALL, on_progress=seen.append)
     assert {p.phase for p in seen} == {"draw", "train"}
-    assert seen[-1].done == 2
-    assert torch.load(checkpoint, weights_only=True)["step"] == 2
-    train(tmp_path, replace(SMALL, steps=3), resume=True)
-    assert torch.load(checkpoint, weights_only=True)["step"] == 3
-    rows = list(csv.DictReader((tmp_path / "history.csv").open()))
-    assert [int(float(row["step"])) for row in rows] == [2, 3]
-    assert all(float(row["loss"]) > 0 for row in rows)
-    path = export_weights(checkpoint, tmp_path / "mine.safetensors", name="mine", command="train")
-    for source in (path, checkpoint):
-        network = load_network(source, device="cpu", precision="fp32")
+    assert (seen[-1].done, seen[-1].total) == (4, 4)
+    assert read_checkpoint(checkpoint)["step"] == 4
+    train(out, replace(SMALL, steps=5), resume=True)
+    assert read_checkpoint(checkpoint)["step"] == 5
+    rows = read_history(out)
+    assert [row["step"] for row in rows] == [2, 4, 5]
+    assert all(row["loss"] > 0 and 0 <= row["score"] <= 1 for row in rows)
+    assert (out / "history.png").stat().st_size > 1000
+    assert list((out / "tensorboard").iterdir())
+    path = export_weights(checkpoint, out / "mine.safetensors", name="mine", command="train")
+    for source in (path, checkpoint, out / BEST):
+        network = load_network(source, device="cpu", precision="fp32", runtime="torch")
         assert network.predict(np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 2, 64, 64)
-    assert load_network(path, device="cpu").card.name == "mine"
-    assert not list(tmp_path.glob("*.part"))
+    assert load_network(path, device="cpu", runtime="torch").card.name == "mine"
+    assert not list(out.glob("*.part"))
 
 
-def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint.pt").write_bytes(b"nothing")
+def test_a_run_that_is_stopped_anywhere_ends_like_an_undisturbed_one(whole: Path, tmp_path: Path) -> None:
+    out = pool_of(whole, tmp_path / "run")
+    steps = train_steps(out, SMALL)
+    while (progress := next(steps)).phase != "train" or progress.done < 3:
+        pass
+    steps.close()
+    assert read_checkpoint(out / LAST)["step"] == 3
+    train(out, replace(SMALL, workers=1), resume=True)
+    assert (out / "history.csv").read_text() == (whole / "history.csv").read_text()
+    ours, theirs = (read_checkpoint(folder / LAST)["average"] for folder in (out, whole))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_run_that_is_killed_ends_like_an_undisturbed_one(whole: Path, tmp_path: Path) -> None:
+    out = pool_of(whole, tmp_path / "run")
+    words = ["train", "--synthetic", "-o", str(out), *WORDS]
+    script = f"""
+import os, signal
+from napari_mosaic.training import history, run, state
+from napari_mosaic.cli import main
+take = run.take_step
+def fatal(params, now, batch):
+    if now.step == 3:
+        table = history.read_history({str(out)!r})
+        (run.Path({str(out)!r}) / "history.csv").open("a").write("4,0.5,0.1,0.1,0.1,0.1,0.1\\n5,0.")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return take(params, now, batch)
+run.take_step = fatal
+main({words!r})
+"""
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert killed.returncode == -9, killed.stderr
+    assert read_checkpoint(out / LAST)["step"] == 2
+    train(out, SMALL, resume=True)
+    assert (out / "history.csv").read_text() == (whole / "history.csv").read_text()
+
+
+def test_minutes_become_steps_once_and_for_all(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = pool_of(whole, tmp_path / "run")
+    monkeypatch.setattr(run_module, "_seconds_a_step", lambda *_: 1.0)
+    params = replace(SMALL, steps=None, minutes=0.05)
+    steps = train_steps(out, params)
+    while next(steps).phase != "train":
+        pass
+    del steps
+    monkeypatch.setattr(run_module, "_seconds_a_step", lambda *_: 0.001)
+    assert read_checkpoint(train(out, params, resume=True))["step"] == 3
+
+
+def test_a_trial_says_how_long_a_step_takes(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "_TRIAL", 3)
+    monkeypatch.setattr(run_module, "_WARM", 1)
+    out = pool_of(whole, tmp_path / "run")
+    steps = train_steps(out, replace(SMALL, steps=None, minutes=10.0))
+    while (progress := next(steps)).phase != "train":
+        pass
+    assert progress.total > 10
+    steps.close()
+
+
+def test_grouts_recipe_trains_any_encoder_on_joints_alone(whole: Path, tmp_path: Path) -> None:
+    recipe = replace(
+        PRESETS["grout"], encoder="resnet18", start="chance", drawings=3, drawing_size=96, geometry="mix", side=64,
+        batch=2, validation=1, epochs=2, device="cpu", processes=1, workers=0,
+    )  # fmt: skip
+    out = pool_of(whole, tmp_path / "run")
+    checkpoint = train(out, recipe)
+    assert read_checkpoint(checkpoint)["step"] == 4
+    assert set(read_history(out)[0]) == {"step", "loss", "rate", "grout_dice", "score"}
+    for source in (checkpoint, export_weights(checkpoint, tmp_path / "r.safetensors", name="r")):
+        network = load_network(source, device="cpu", precision="fp32", runtime="torch")
+        assert network.card.architecture == "smp-unet-resnet18"
+        assert network.card.channels == ("grout",)
+        assert network.card.mean == (0.485, 0.456, 0.406)
+        assert network.predict(np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 1, 64, 64)
+
+
+def test_grouts_recipe_is_its_own() -> None:
+    grout = PRESETS["grout"]
+    assert (grout.encoder, grout.epochs, grout.batch, grout.rate) == ("efficientnet-b3", 200, 32, 1e-4)
+    assert (grout.dice, grout.entropy, grout.clip, grout.seed) == (0.5, 0.3, 1.0, 42)
+    assert (grout.schedule, grout.patience, grout.factor, grout.least_rate) == ("plateau", 5, 0.5, 1e-7)
+    assert (grout.early_stop, grout.validation_part, grout.test_part) == (15, 0.15, 0.15)
+
+
+def test_a_plateau_lowers_the_rate_and_ends_the_run() -> None:
+    params = replace(PRESETS["grout"], patience=1, early_stop=5, least_rate=0.3)
+    standing = Standing(rate=1.0)
+    rates = []
+    for score in (0.5, 0.6, 0.6, 0.5, 0.5, 0.5):
+        standing.note(score, len(rates), params)
+        rates.append(standing.rate)
+    assert rates == [1.0, 1.0, 1.0, 0.5, 0.5, 0.3]
+    assert not standing.stopped
+    assert standing.best_step == 1
+    standing.note(0.1, 9, params)
+    assert standing.stopped
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = pool_of(whole, tmp_path / "run")
+    train(out, replace(SMALL, steps=2))
+    monkeypatch.setattr(state_module, "map_loss", lambda *_, **__: torch.tensor(float("nan"), requires_grad=True))
+    with pytest.raises(ModelError, match="no number any more at step 3"):
+        train(out, SMALL, resume=True)
+    content = read_checkpoint(out / LAST)
+    assert content["step"] == 2
+    assert all(torch.isfinite(v).all() for v in content["model"].values() if v.is_floating_point())
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = pool_of(whole, tmp_path / "run")
+    train(out, replace(SMALL, steps=2))
+
+    def full(_content: object, stream: object) -> None:
+        stream.write(b"half")  # type: ignore[attr-defined]
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(WriteError, match="disk is full"):
+        train(out, SMALL, resume=True)
+    assert read_checkpoint(out / LAST)["step"] == 2
+    assert not list(out.glob("*.part"))
+
+
+def test_a_run_is_not_lost_by_starting_another(whole: Path) -> None:
+    with pytest.raises(InputError, match="--resume"):
+        train(whole, SMALL)
+    with pytest.raises(InputError, match=r"begun with batch 2, not 3"):
+        train(whole, replace(SMALL, batch=3), resume=True)
+
+
+def test_what_is_no_checkpoint_is_refused(whole: Path, tmp_path: Path) -> None:
+    out = pool_of(whole, tmp_path / "run")
+    (out / LAST).write_bytes(b"nothing")
     with pytest.raises(ModelError, match="checkpoint"):
-        train(tmp_path, SMALL, resume=True)
+        train(out, SMALL, resume=True)
     with pytest.raises(ModelError, match="checkpoint"):
-        export_weights(tmp_path / "checkpoint.pt", tmp_path / "x.safetensors")
+        export_weights(out / LAST, tmp_path / "x.safetensors")
 
 
-@pytest.mark.parametrize("wrong", [{"side": 100}, {"side": 320, "drawing_size": 96}, {"batch": 0}, {"minutes": 0.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"side": 100}, {"side": 320, "drawing_size": 96}, {"batch": 0}, {"minutes": 0.0}, {"geometry": "square"},
+     {"entropy": 0.0, "dice": 0.0}],
+)  # fmt: skip
 def test_parameters_that_cannot_train_are_refused(wrong: dict) -> None:
     with pytest.raises(InputError):
         TrainParams(**wrong)
+
+
+def test_encoders_that_are_not_there_are_named() -> None:
+    with pytest.raises(InputError, match="no-such-net"):
+        make_unet("no-such-net", 1)
+
+
+def test_weights_that_cannot_be_fetched_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    import segmentation_models_pytorch as smp
+
+    real = smp.Unet
+
+    def offline(name: str, encoder_weights: str | None, **words: int) -> torch.nn.Module:
+        if encoder_weights:
+            raise OSError("no connection")
+        return real(name, encoder_weights=None, **words)
+
+    monkeypatch.setattr(smp, "Unet", offline)
+    with pytest.raises(ModelError, match="start from chance"):
+        make_unet("resnet18", 1, "imagenet")

@@ -12,14 +12,16 @@ import json
 import os
 import struct
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
 from napari_mosaic.errors import MissingError, ModelError, ReadError, WriteError
+from napari_mosaic.progress import Progress, Steps
 
 DATA = Path(__file__).parent / "models_data"
 DEFAULT = "grout-lite"
@@ -200,7 +202,42 @@ def find_weights(
         return entry
     path = Path(cache or cache_folder()) / entry.file_name
     if not (path.is_file() and _hash(path) == entry.sha256):
-        _download(entry, path, on_bytes)
+        for amount in _download(entry, path):
+            if on_bytes is not None:
+                on_bytes(*amount)
+    return replace(entry, path=path)
+
+
+def download_entry(url: str, sha256: str) -> WeightsEntry:
+    """The entry of a file at an address, known by its checksum."""
+    name = Path(urlsplit(url).path).name or "model"
+    return WeightsEntry(
+        name=name,
+        file_name=name,
+        licence="as its owner says",
+        summary=f"From {url}.",
+        tessera_px=24.0,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        sha256=sha256.lower(),
+        url=url,
+    )
+
+
+def download_steps(model: str | WeightsEntry) -> Steps[WeightsEntry]:
+    """`find_weights` with progress: fetch weights by name or entry; what is there already is only checked.
+
+    Stop between two yields to cancel; what came is kept and gone on with.
+    """
+    entry = registry().get(model) if isinstance(model, str) else model
+    if entry is None:
+        return find_weights(str(model))
+    if entry.path is not None:
+        return find_weights(entry.name, entries={entry.name: entry})
+    path = cache_folder() / entry.file_name
+    if not (path.is_file() and _hash(path) == entry.sha256):
+        for done, total in _download(entry, path):
+            yield Progress(phase="download", done=done / 1e6, total=total / 1e6, unit="MB")
     return replace(entry, path=path)
 
 
@@ -290,14 +327,14 @@ def _hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _download(entry: WeightsEntry, path: Path, on_bytes: Callable[[int, int], None] | None) -> None:
+def _download(entry: WeightsEntry, path: Path) -> Iterator[tuple[int, int]]:
     """Fetch beside the place, check, then rename; what a broken connection left is gone on with."""
     if entry.url is None or entry.sha256 is None:
         raise MissingError(f"The weights {entry.name!r} have no address and hash; give the path of a file instead.")
     part = path.with_name(f"{path.name}.{entry.sha256[:12]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _fetch(entry.url, part, on_bytes)
+        yield from _fetch(entry.url, part)
         if _hash(part) != entry.sha256:
             part.unlink()
             raise ModelError(
@@ -315,8 +352,11 @@ def _download(entry: WeightsEntry, path: Path, on_bytes: Callable[[int, int], No
         raise WriteError(f"{path.parent} cannot be written ({error.strerror}); set NAPARI_MOSAIC_CACHE.") from error
 
 
-def _fetch(url: str, part: Path, on_bytes: Callable[[int, int], None] | None) -> None:
-    """Fetch what is missing of `part`; a server that cannot send a part of a file sends all of it."""
+def _fetch(url: str, part: Path) -> Iterator[tuple[int, int]]:
+    """Fetch what is missing of `part`, yielding bytes had and bytes in all (0 where unknown).
+
+    A server that cannot send a part of a file sends all of it.
+    """
     had = part.stat().st_size if part.exists() else 0
     headers = {"Range": f"bytes={had}-", "Accept-Encoding": "identity"} if had else {}
     with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=60.0) as response:
@@ -331,8 +371,7 @@ def _fetch(url: str, part: Path, on_bytes: Callable[[int, int], None] | None) ->
             for block in response.iter_bytes(1 << 18):
                 stream.write(block)
                 done += len(block)
-                if on_bytes is not None:
-                    on_bytes(done, total)
+                yield done, total
 
 
 def _check_answer(url: str, status: int) -> None:

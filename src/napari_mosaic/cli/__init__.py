@@ -26,6 +26,10 @@ _COMMANDS = {
     "export": ("records", "Write the tesserae of a record for other programs."),
     "preview": ("records", "Draw the tesserae of a record over its photograph."),
     "relink": ("records", "Tell a record where its photograph is now."),
+    "synthesize": ("training", "Draw mosaics with their truth, to train and to test with."),
+    "train": ("training", "Train a network, from pictures with masks or from drawn mosaics."),
+    "finetune": ("training", "Teach a model your mosaic, from a few corrected pictures or windows."),
+    "export-model": ("models", "Write a model for other programs: ONNX, or one safetensors file."),
     "evaluate": ("comparing", "Compare a record, labels or a mask, or a folder of them, with the truth."),
     "probabilities": ("probability", "Write a record's map of joints as numbers or as a picture, with its mask."),
     "calibrate": ("probability", "Adjust confidence: find the temperature that makes probabilities honest."),
@@ -37,6 +41,8 @@ _COMMANDS = {
 _MODELS = {
     "list": ("list_models", "List the models that can be used by name."),
     "show": ("show_model", "Say what a model is: its files, licence and trained size."),
+    "download": ("download_model", "Fetch a model once and keep it."),
+    "import": ("import_file", "Take in a model file, such as a GROUT checkpoint."),
 }
 
 
@@ -63,7 +69,7 @@ def make_app() -> App:
         suppress_keyboard_interrupt=False,
     )
     for name, (module, text) in _COMMANDS.items():
-        app.command(f"napari_mosaic.cli.{module}:{name}", name=name, help=text)
+        app.command(f"napari_mosaic.cli.{module}:{name.replace('-', '_')}", name=name, help=text)
     models = App(name="models", help="What models there are.", default_parameter=Parameter(negative=()))
     for name, (function, text) in _MODELS.items():
         models.command(f"napari_mosaic.cli.models:{function}", name=name, help=text)
@@ -93,7 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result = make_app()(words, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
-        again = {"segment": "; go on with --resume", "batch": "; give the same command to go on"}
+        again = dict.fromkeys(("segment", "train", "finetune"), "; go on with --resume")
+        again |= dict.fromkeys(("batch", "synthesize"), "; give the same command to go on")
         say(f"Stopped. What is finished is kept{again.get(next(iter(words), ''), '')}.")
         return STOPPED
     except Exception as error:  # noqa: BLE001 - the one place where nothing may reach the user raw

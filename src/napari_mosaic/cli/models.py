@@ -1,18 +1,31 @@
-"""`models list` and `models show`: what can be given as --model.
+"""`models` and `export-model`: what can be given as --model, and models for other programs.
 
 One decision: what is shown is the registry's own entry, field by field, and what the file says of
-itself, so nothing is told twice. Showing never downloads.
+itself, so nothing is told twice. Showing never downloads, and importing never runs what a file carries.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from napari_mosaic.cli.options import Json
-from napari_mosaic.cli.output import answer_json, answer_table
-from napari_mosaic.weights import WeightsEntry, find_weights, is_safetensors, read_header, registry
+from cyclopts import Parameter
+
+from napari_mosaic.cli.options import Flag, Json
+from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run
+from napari_mosaic.errors import WriteError
+from napari_mosaic.weights import (
+    WeightsEntry,
+    download_entry,
+    download_steps,
+    find_weights,
+    is_safetensors,
+    read_header,
+    registry,
+)
+
+ENDINGS = {".onnx": "onnx", ".safetensors": "bundle"}
 
 
 def list_models(*, as_json: Json = False) -> int:
@@ -49,6 +62,148 @@ def show_model(model: str, /, *, as_json: Json = False) -> int:
         answer_json(values)
     else:
         answer_table([(name.replace("_", " "), _plain(value)) for name, value in values.items()])
+    return 0
+
+
+def download_model(
+    model: str, /, *, sha256: str | None = None, name: str | None = None, overwrite: Flag = False, as_json: Json = False
+) -> int:
+    """Fetch a model once and keep it; what a broken connection left is gone on with.
+
+    Parameters
+    ----------
+    model
+        Name of a model, or the web address of a model file, which is imported then.
+    sha256
+        The checksum that the file at an address must have.
+    name
+        Name for a model from an address; that of its file by default.
+    overwrite
+        Replace an imported model of that name.
+    as_json
+        Write the result as JSON.
+
+    """
+    if "://" not in model:
+        entry = run(download_steps(model), model)
+        return _tell_model(Path(str(entry.path)), entry.name, as_json=as_json)
+    if sha256 is None:
+        raise UsageError(
+            "A file from an address must be known by its checksum; give --sha256 as the page of the model states it."
+        )
+    entry = run(download_steps(download_entry(model, sha256)), Path(model).name)
+    return import_file(Path(str(entry.path)), name=name, overwrite=overwrite, as_json=as_json)
+
+
+def import_file(
+    path: Path,
+    /,
+    *,
+    name: str | None = None,
+    tessera_px: float | None = None,
+    licence: str | None = None,
+    overwrite: Flag = False,
+    as_json: Json = False,
+) -> int:
+    """Take in a model file, such as a GROUT checkpoint, so that it can be given by name.
+
+    Only weights are read; a file that carries code is refused and nothing of it is run.
+
+    Parameters
+    ----------
+    path
+        Safetensors, or a checkpoint of this program or of GROUT.
+    name
+        Name to call it by; that of the file by default.
+    tessera_px
+        Size of tessera that it was trained for, in pixels; 24 where neither you nor the file say.
+    licence
+        What may be done with it.
+    overwrite
+        Replace an imported model of that name.
+    as_json
+        Write the result as JSON.
+
+    """
+    from napari_mosaic.training.importing import import_model
+
+    made = import_model(path, name=name, tessera_px=tessera_px, licence=licence, overwrite=overwrite)
+    return _tell_model(made, made.stem, as_json=as_json)
+
+
+def export_model(
+    model: str,
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    format_: Annotated[Literal["onnx", "bundle", "int8"] | None, Parameter(name="--format")] = None,
+    windows: str = "sample:drawn",
+    overwrite: Flag = False,
+    as_json: Json = False,
+) -> int:
+    """Write a model for other programs: ONNX, or one safetensors file with all that must be known of it.
+
+    ONNX takes pixels (N, 3, H, W) from 0 to 255 and gives probabilities; any batch, sides multiples of 32. It is
+    compared with the original on windows of a photograph, and not kept if it differs by more than 0.0001.
+
+    Parameters
+    ----------
+    model
+        Name of a model, or its file: also a checkpoint of a training run.
+    output
+        The file: NAME.onnx or NAME.safetensors.
+    format_
+        onnx, bundle (safetensors) or int8 (for fast work on CPUs); by the ending of the file by default.
+    windows
+        Photograph to compare on.
+    overwrite
+        Replace a file that is there.
+    as_json
+        Write the result as JSON.
+
+    """
+    kind = format_ or ENDINGS.get(output.suffix.lower())
+    if kind is None:
+        raise UsageError(f"{output.name} does not say what to write; end it in .onnx or .safetensors, or add --format.")
+    if output.exists() and not overwrite:
+        raise WriteError(f"{output} exists already; add --overwrite to replace it, or give another name.")
+    difference = None
+    if kind == "onnx":
+        from napari_mosaic.training.onnx_export import export_onnx_steps
+
+        steps = export_onnx_steps(model, output, windows=windows, overwrite=overwrite)
+        difference = run(steps, output.name)
+    elif kind == "bundle":
+        from napari_mosaic.training.importing import import_model
+
+        source = find_weights(model).path
+        import_model(str(source), name=output.stem, folder=output.parent, overwrite=overwrite)
+    else:
+        _quantise(model, output)
+    size = output.stat().st_size
+    if as_json:
+        answer_json({"file": str(output), "bytes": size, "largest difference": difference})
+    else:
+        same = "" if difference is None else f", within {difference:.1e} of the original"
+        answer(f"{output} ({size / 1e6:.1f} MB{same}).")
+    return 0
+
+
+def _quantise(model: str, output: Path) -> None:
+    import numpy as np
+
+    from napari_mosaic.synthetic import draw_mosaic
+    from napari_mosaic.training.quantise import quantise_weights
+
+    images = np.stack([draw_mosaic(320, seed).image for seed in range(100)])
+    quantise_weights(model, images, path=output)
+
+
+def _tell_model(path: Path, name: str, *, as_json: bool) -> int:
+    if as_json:
+        answer_json({"name": name, "file": str(path)})
+    else:
+        answer(f"{name} is ready; give it with --model {name}.")
     return 0
 
 

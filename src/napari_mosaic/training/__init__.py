@@ -1,8 +1,63 @@
-"""Training: the bundled network from drawn mosaics alone. Needs torch; nothing else imports it early."""
+"""Making data and networks: drawn sets, training, fine-tuning, files for others. Needs torch.
+
+One decision: the names are loaded when they are first used, so that the command line can read the
+parameters, and show its help, without torch.
+"""
 
 from __future__ import annotations
 
-from napari_mosaic.training.export import export_weights
-from napari_mosaic.training.run import TrainParams, train, train_steps
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["TrainParams", "export_weights", "train", "train_steps"]
+if TYPE_CHECKING:
+    from napari_mosaic.training.export import export_weights
+    from napari_mosaic.training.finetuning import finetune, finetune_steps
+    from napari_mosaic.training.importing import import_model
+    from napari_mosaic.training.onnx_export import export_onnx, export_onnx_steps
+    from napari_mosaic.training.params import PRESETS, FinetuneParams, SynthesisParams, TrainParams
+    from napari_mosaic.training.run import train, train_steps
+    from napari_mosaic.training.synthesis import synthesize, synthesize_steps
+
+_PUBLIC = {
+    "PRESETS": "params",
+    "FinetuneParams": "params",
+    "SynthesisParams": "params",
+    "TrainParams": "params",
+    "export_onnx": "onnx_export",
+    "export_onnx_steps": "onnx_export",
+    "export_weights": "export",
+    "finetune": "finetuning",
+    "finetune_steps": "finetuning",
+    "import_model": "importing",
+    "synthesize": "synthesis",
+    "synthesize_steps": "synthesis",
+    "train": "run",
+    "train_steps": "run",
+}
+
+__all__ = [
+    "PRESETS",
+    "FinetuneParams",
+    "SynthesisParams",
+    "TrainParams",
+    "export_onnx",
+    "export_onnx_steps",
+    "export_weights",
+    "finetune",
+    "finetune_steps",
+    "import_model",
+    "synthesize",
+    "synthesize_steps",
+    "train",
+    "train_steps",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,4 +1,7 @@
-"""`python -m napari_mosaic.training OUT`: train the bundled network, then write its weights into OUT."""
+"""`python -m napari_mosaic.training OUT`: train the bundled network, then write its weights into OUT.
+
+The same as `napari-mosaic train --synthetic -o OUT`, for machines without the command line's packages.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ from pathlib import Path
 
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.training.export import export_weights
-from napari_mosaic.training.run import TrainParams, train_steps
+from napari_mosaic.training.params import TrainParams
+from napari_mosaic.training.run import train_steps
+
+_KINDS = {"steps": int, "minutes": float, "epochs": int}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,11 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="folder for drawings, checkpoints, history and weights")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in OUT")
     for field in fields(TrainParams):
-        if field.name == "imagenet":
-            parser.add_argument("--no-imagenet", dest="imagenet", action="store_false", help="start from chance")
-        else:
-            kind = int if "int" in str(field.type) else float
-            parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default)
+        kind = _KINDS.get(field.name) or type(field.default)
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default)
     given = vars(parser.parse_args(arguments))
     out, resume = given.pop("out"), given.pop("resume")
     try:
@@ -43,7 +46,7 @@ def _train(out: Path, params: TrainParams, resume: bool) -> Path:
             progress = next(steps)
         except StopIteration as stop:
             return Path(stop.value)
-        sys.stderr.write(f"\r{progress.phase} {progress.done:.1f} of {progress.total:g} {progress.unit} ")
+        sys.stderr.write(f"\r{progress.phase} {progress.done:.0f} of {progress.total:g} {progress.unit} ")
 
 
 if __name__ == "__main__":

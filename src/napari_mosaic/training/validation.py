@@ -1,4 +1,4 @@
-"""How good a network is on drawings that it has not seen.
+"""How good a network is on pictures that it has not seen.
 
 One decision: a stone counts as found when exactly one blob of the core map lies on it, which is what the
 later steps need; outlines are judged by the Dice coefficient of the joints.
@@ -6,41 +6,83 @@ later steps need; outlines are judged by the Dice coefficient of the joints.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from napari_mosaic.synthetic import Drawing, draw_mosaic
-from napari_mosaic.training.data import grout_target
+from napari_mosaic.training.data import Crop, Picture, Pictures, cut_square, grout_target
+from napari_mosaic.training.network import Recipe, normalise
+from napari_mosaic.training.pool import draw_one
 
 FIRST_VALIDATION_SEED = 500_000
+_LARGEST = 512
+_MOST = 225
 
 
-def draw_validation(count: int, size: int) -> list[Drawing]:
+def draw_validation(count: int, size: int, geometry: str = "mix") -> list[Crop]:
     """Drawings that no training pool holds."""
-    return [draw_mosaic(size, FIRST_VALIDATION_SEED + i) for i in range(count)]
+    drawings = (draw_one(size, FIRST_VALIDATION_SEED + i, geometry) for i in range(count))
+    return [Crop(drawing.image, drawing.labels, None) for drawing in drawings]
 
 
-def validate(model: nn.Module, drawings: list[Drawing]) -> dict[str, float]:
-    """Mean figures over `drawings`: `grout_dice`, and `found` and `false` stones as parts of all."""
+def middle_crops(pictures: Pictures, most: int = _MOST) -> list[Crop]:
+    """The middle of each picture, up to 512 px at the model's scale."""
+    return [_middle(pictures[index]) for index in range(min(len(pictures), most))]
+
+
+def _middle(picture: Picture) -> Crop:
+    height, width = picture.labels.shape
+    cut = min(height, width, round(_LARGEST / picture.factor))
+    crop = cut_square(picture, (height - cut) // 2, (width - cut) // 2, cut)
+    side = max(32, round(cut * picture.factor) // 32 * 32)
+    size = (side, side)
+    image = cv2.resize(crop.image, size, interpolation=cv2.INTER_AREA if side < cut else cv2.INTER_CUBIC)
+    labels = cv2.resize(crop.labels.astype(np.float32), size, interpolation=cv2.INTER_NEAREST).astype(np.int32)
+    if crop.known is not None:
+        known = cv2.resize(crop.known.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        labels = np.where(known, labels, 0)
+        return Crop(np.asarray(image, np.uint8), labels, known)
+    return Crop(np.asarray(image, np.uint8), labels, None)
+
+
+def validate(model: nn.Module, crops: Sequence[Crop], recipe: Recipe | None = None) -> dict[str, float]:
+    """Mean figures over `crops`: `grout_dice`, and where there is a core map `found` and `false` stones.
+
+    `found` and `false` are parts of all stones; `score` is what the best checkpoint is chosen by, 1 at most.
+    """
+    recipe = recipe or Recipe()
     both = total = stones = found = spurious = 0
     model.eval()
-    for drawing in drawings:
-        side = drawing.image.shape[0] // 32 * 32
-        image, labels = drawing.image[:side, :side], drawing.labels[:side, :side]
-        tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 127.5 - 1.0
-        with torch.inference_mode():
-            maps = model(tensor.contiguous(memory_format=torch.channels_last))[0].sigmoid().numpy()
-        grout, truth = maps[0] > 0.5, grout_target(labels) > 0
+    for crop in crops:
+        height, width = (side // 32 * 32 for side in crop.labels.shape)
+        image, labels = crop.image[:height, :width], crop.labels[:height, :width]
+        known = np.ones(labels.shape, bool) if crop.known is None else crop.known[:height, :width]
+        maps = _predict(model, image, recipe)
+        grout, truth = (maps[0] > 0.5) & known, (grout_target(labels) > 0) & known
         both += int((grout & truth).sum())
         total += int(grout.sum() + truth.sum())
-        n, hit, wrong = count_blobs(maps[1] > 0.5, labels)
-        stones, found, spurious = stones + n, found + hit, spurious + wrong
-    if not drawings:
+        if len(maps) > 1:
+            n, hit, wrong = count_blobs((maps[1] > 0.5) & known, labels)
+            stones, found, spurious = stones + n, found + hit, spurious + wrong
+    if not crops:
         return {}
-    return {"grout_dice": 2 * both / max(total, 1), "found": found / max(stones, 1), "false": spurious / max(stones, 1)}
+    figures = {"grout_dice": 2 * both / max(total, 1)}
+    if recipe.channels == 1:
+        return figures | {"score": figures["grout_dice"]}
+    hits, extra = found / max(stones, 1), spurious / max(stones, 1)
+    f1 = 2 * hits / (1 + hits + extra)
+    return figures | {"found": hits, "false": extra, "score": (figures["grout_dice"] + f1) / 2}
+
+
+def _predict(model: nn.Module, image: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.float32]:
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        pixels = torch.from_numpy(np.ascontiguousarray(image))[None].to(device)
+        return np.asarray(model(normalise(pixels, recipe.mean, recipe.std))[0].float().sigmoid().cpu().numpy())
 
 
 def count_blobs(core: NDArray[np.bool_], labels: NDArray[np.int32]) -> tuple[int, int, int]:

@@ -1,0 +1,172 @@
+"""`synthesize`, `train` and `finetune`: drawn sets, and networks that learn from them or from one's own pictures.
+
+One decision: what a run is lies in its folder, so the same command with --resume, or given again, goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from napari_mosaic.cli.options import Flag, Json, options_of, plain
+from napari_mosaic.cli.output import UsageError, answer, answer_json, run
+from napari_mosaic.cli.presets import choices_of, over_preset
+from napari_mosaic.training.params import PRESETS, FinetuneParams, SynthesisParams, TrainParams
+
+if TYPE_CHECKING:
+    SynthesisOptions = SynthesisParams
+    FinetuneOptions = FinetuneParams
+    TrainOptions = TrainParams
+else:
+    SynthesisOptions = options_of(SynthesisParams)
+    FinetuneOptions = options_of(FinetuneParams)
+    TrainOptions = choices_of(TrainParams, PRESETS, leave_out=("freeze",))
+
+Out = Annotated[Path, Parameter(name=("--output", "-o"))]
+
+
+def synthesize(
+    out: Path,
+    /,
+    *,
+    as_json: Json = False,
+    params: Annotated[SynthesisOptions, Parameter(name="*")] = SynthesisOptions(),  # noqa: B008 - frozen
+) -> int:
+    """Draw mosaics with their truth, to train and to test with.
+
+    The folder gets images, masks (joints white), labels (a number for each stone), cores (inner parts of the
+    stones) and a contact sheet to look at. The same command goes on with a set that was begun.
+
+    Parameters
+    ----------
+    out
+        Folder for the set.
+    as_json
+        Write the result as JSON.
+    params
+        What to draw.
+
+    """
+    from napari_mosaic.training.synthesis import SHEET, synthesize_steps
+
+    settings = plain(params, SynthesisParams)
+    folder = run(synthesize_steps(out, settings), out.name)
+    if as_json:
+        answer_json({"folder": str(folder), "count": settings.count, "sheet": str(folder / SHEET)})
+    else:
+        answer(f"{settings.count:,} drawn mosaics are in {folder}; look at {folder / SHEET}.")
+    return 0
+
+
+def train(
+    data: Path | None = None,
+    /,
+    *,
+    output: Out,
+    synthetic: Flag = False,
+    preset: Literal["mosaic", "grout"] = "mosaic",
+    masks: Literal["auto", "labels", "tesserae", "grout"] = "auto",
+    name: str | None = None,
+    resume: Flag = False,
+    as_json: Json = False,
+    params: Annotated[TrainOptions, Parameter(name="*")] = TrainOptions(),  # noqa: B008 - frozen
+) -> int:
+    """Train a network, from a folder of pictures with masks or from mosaics drawn for it.
+
+    The output folder gets the model as NAME.safetensors, the last and the best checkpoint, history.csv with
+    curves in history.png, and logs for TensorBoard. Stopped or killed, it goes on with --resume to the result
+    that it would have had. Figures in brackets are those of the presets.
+
+    Parameters
+    ----------
+    data
+        Folder with images and masks or labels of the same names.
+    output
+        Folder for the run.
+    synthetic
+        Learn from drawn mosaics instead of a folder.
+    preset
+        Recipe: mosaic (the bundled model's) or grout (GROUT's).
+    masks
+        What the masks show: labels (a number for each stone), tesserae (stones white) or grout (joints white);
+        auto takes labels where there are any, else white joints.
+    name
+        Name of the model; that of the output folder by default.
+    resume
+        Go on with the run in the output folder.
+    as_json
+        Write the result as JSON.
+    params
+        What differs from the preset.
+
+    """
+    if (data is None) != synthetic:
+        raise UsageError("There must be one thing to learn from; give a folder of pictures, or --synthetic.")
+    settings = over_preset(params, PRESETS[preset])
+    from napari_mosaic.training.export import export_weights
+    from napari_mosaic.training.run import chosen_checkpoint, train_steps
+
+    run(train_steps(output, settings, data=data, masks=masks, resume=resume), output.name)
+    name = name or output.resolve().name
+    checkpoint = chosen_checkpoint(output, settings)
+    on = "drawn mosaics alone" if data is None else f"pictures of {data.resolve().name}"
+    about: dict[str, Any] = {}
+    if name != "grout-lite":
+        about = {"licence": "as its owner says", "summary": f"Trained here on {on}."}
+    path = export_weights(checkpoint, output / f"{name}.safetensors", name=name, command=_command(), **about)
+    return _tell(path, output, as_json=as_json)
+
+
+def finetune(
+    source: Path,
+    /,
+    *,
+    output: Out,
+    resume: Flag = False,
+    as_json: Json = False,
+    params: Annotated[FinetuneOptions, Parameter(name="*")] = FinetuneOptions(),  # noqa: B008 - frozen
+) -> int:
+    """Teach a model your mosaic, from a few corrected pictures or windows; takes minutes.
+
+    Parameters
+    ----------
+    source
+        Folder with images and masks of the same names, or a mosaic record in which windows are marked as finished.
+    output
+        Folder for the run and the new model.
+    resume
+        Go on with the run in the output folder.
+    as_json
+        Write the result as JSON.
+    params
+        How to learn.
+
+    """
+    from napari_mosaic.training.finetuning import finetune_steps
+
+    settings = plain(params, FinetuneParams)
+    path = run(finetune_steps(source, output, settings, resume=resume), output.name)
+    stages = sorted(output.glob("stage*"))
+    return _tell(path, stages[-1], as_json=as_json)
+
+
+def _tell(path: Path, folder: Path, *, as_json: bool) -> int:
+    """Say where the model is and how it did."""
+    from napari_mosaic.training.history import read_history
+
+    rows = read_history(folder)
+    if as_json:
+        answer_json({"model": str(path), "history": rows})
+        return 0
+    last = rows[-1] if rows else {}
+    figures = [f"{key.replace('_', ' ')} {last[key]:.3f}" for key in ("loss", "grout_dice", "score") if key in last]
+    after = f" after {last['step']:,.0f} steps" if last else ""
+    answer(f"The model is {path}{after}: {', '.join(figures)}. Give it with --model {path}.")
+    return 0
+
+
+def _command() -> str:
+    return " ".join(["napari-mosaic", *sys.argv[1:]])

@@ -1,0 +1,108 @@
+"""What a run was like: `history.csv`, `history.png`, and logs for TensorBoard.
+
+One decision: a row holds nothing of the clock and belongs to a checkpoint; rows later than the checkpoint
+that a run goes on from are dropped, so an interrupted run ends with the history of an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+from napari_mosaic.record import write_error
+
+TABLE, PLOT, LOGS = "history.csv", "history.png", "tensorboard"
+_PANELS = (("loss",), ("grout_dice", "found", "false", "score"), ("rate",))
+
+
+def read_history(folder: str | Path) -> list[dict[str, float]]:
+    """Rows of a run's history, first to last; a line that is not whole ends it."""
+    path = Path(folder) / TABLE
+    if not path.exists():
+        return []
+    rows: list[dict[str, float]] = []
+    with path.open(newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            try:
+                rows.append({name: float(value) for name, value in row.items()})
+            except (TypeError, ValueError):
+                break
+    return rows
+
+
+class History:
+    """The open history of a run; closing it draws the curves."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self.folder = folder
+        self.rows = [row for row in read_history(folder) if row["step"] <= step]
+        self._write()
+        self._log = _open_log(folder / LOGS, step)
+
+    def add(self, row: dict[str, float]) -> None:
+        """Append a row and log it."""
+        self.rows.append({name: round(value, 8) for name, value in row.items()})
+        self._write()
+        if self._log is not None:
+            for name, value in row.items():
+                if name != "step":
+                    self._log.add_scalar(name, value, int(row["step"]))
+            self._log.flush()
+
+    def close(self) -> None:
+        """End the log and draw the curves."""
+        if self._log is not None:
+            self._log.close()
+        if self.rows and importlib.util.find_spec("matplotlib") is not None:
+            plot_history(self.rows, self.folder / PLOT)
+
+    def _write(self) -> None:
+        path = self.folder / TABLE
+        part = path.with_suffix(".part")
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        try:
+            with part.open("w", newline="", encoding="utf-8") as stream:
+                writer = csv.DictWriter(stream, names, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows({name: f"{value:.8g}" for name, value in row.items()} for row in self.rows)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(part, path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise write_error(path, error) from error
+
+
+def plot_history(rows: list[dict[str, float]], path: Path) -> None:
+    """Draw loss, validation and learning rate over the steps, as a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, names in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
+        for name in names:
+            points = [(row["step"], row[name]) for row in rows if name in row]
+            if points:
+                axes.plot(*zip(*points, strict=True), marker=".", label=name.replace("_", " "))
+        axes.set_xlabel("step")
+        axes.legend()
+    part = path.with_name(f".{path.name}.part")
+    try:
+        figure.savefig(part, dpi=120, format="png")
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise write_error(path, error) from error
+
+
+def _open_log(folder: Path, step: int) -> Any:
+    """A TensorBoard writer that forgets what is later than `step`; None where TensorBoard is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=step + 1)  # type: ignore[no-untyped-call]

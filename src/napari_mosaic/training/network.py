@@ -1,0 +1,135 @@
+"""The network that is trained: which one, how it starts, and what must be known to use it afterwards.
+
+One decision: what a network is stands in one small value, the recipe, that goes into every checkpoint and
+into the header of every file that is passed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_mosaic.errors import InputError, ModelError
+from napari_mosaic.grout import CHANNELS, UNET, LiteNetwork, read_model
+from napari_mosaic.training.params import LITE_ENCODER, TrainParams
+from napari_mosaic.weights import LITE, find_weights
+
+TESSERA_PX = 24.0
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_HALF = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a network is: architecture, number of maps, size of tessera, normalisation."""
+
+    architecture: str = LITE
+    channels: int = len(CHANNELS)
+    tessera_px: float = TESSERA_PX
+    mean: tuple[float, float, float] = _HALF
+    std: tuple[float, float, float] = _HALF
+    halo: int = 64
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any] | None) -> Recipe:
+        """From a checkpoint; one that says nothing is of the bundled architecture."""
+        if not values:
+            return cls()
+        known = {**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])}
+        return cls(**known)
+
+
+def make_network(params: TrainParams) -> tuple[nn.Module, Recipe]:
+    """Build the network that `params` ask for, with its first weights.
+
+    Raises
+    ------
+    InputError
+        If there is no encoder of that name, or it does not suit a U-Net.
+    ModelError
+        If the weights to start from do not fit or cannot be had.
+    """
+    channels = 1 if params.maps == "grout" else len(CHANNELS)
+    torch.manual_seed(params.seed)
+    if params.start not in ("imagenet", "chance"):
+        return _go_on_from(params.start)
+    if params.encoder == LITE_ENCODER:
+        model = LiteNetwork(channels=channels)
+        if params.start == "imagenet":
+            from napari_mosaic.training.encoder import load_imagenet_encoder
+
+            load_imagenet_encoder(model.encoder)
+        return model, Recipe(channels=channels)
+    unet = make_unet(params.encoder, channels, "imagenet" if params.start == "imagenet" else None)
+    return unet, Recipe(UNET + params.encoder, channels, mean=_IMAGENET_MEAN, std=_IMAGENET_STD)
+
+
+def make_unet(encoder: str, channels: int, weights: str | None = None) -> nn.Module:
+    """A U-Net of segmentation-models-pytorch; its encoder by name, with ImageNet weights or none."""
+    import segmentation_models_pytorch as smp
+
+    known: Iterable[str] = smp.encoders.encoders
+    if encoder not in known and not encoder.startswith("tu-"):
+        raise InputError(
+            f"There is no encoder {encoder!r}; choose lite, efficientnet-b3, resnet34 or another of "
+            "segmentation-models-pytorch."
+        )
+    try:
+        unet: nn.Module = smp.Unet(encoder, encoder_weights=None, in_channels=3, classes=channels)
+    except (ValueError, KeyError, NotImplementedError, TypeError, RuntimeError) as error:
+        raise InputError(f"The encoder {encoder} does not make a U-Net here ({_line(error)}).") from error
+    if weights is None:
+        return unet
+    try:
+        started: nn.Module = smp.Unet(encoder, encoder_weights=weights, in_channels=3, classes=channels)
+    except (OSError, RuntimeError, ValueError, LookupError) as error:
+        raise ModelError(
+            f"The ImageNet weights of {encoder} could not be fetched ({_line(error)}); connect to the internet "
+            "once, or start from chance."
+        ) from error
+    return started
+
+
+def _go_on_from(model: str) -> tuple[nn.Module, Recipe]:
+    entry = find_weights(model)
+    network, card = read_model(entry)
+    recipe = Recipe(card.architecture, len(card.channels), card.tessera_px, card.mean, card.std, card.halo)
+    return network, recipe
+
+
+def encoder_of(model: nn.Module) -> nn.Module:
+    """The encoder of a network that is trained here."""
+    encoder: nn.Module = model.encoder  # type: ignore[assignment]
+    return encoder
+
+
+def freeze(model: nn.Module, what: str) -> None:
+    """Keep parts as they are: the norms' statistics, or those and the whole encoder. Call in each step."""
+    if what == "nothing":
+        return
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+    if what == "encoder":
+        encoder_of(model).eval()
+        for parameter in encoder_of(model).parameters():
+            parameter.requires_grad_(False)
+
+
+def normalise(images: Tensor, mean: Iterable[float] = _HALF, std: Iterable[float] = _HALF) -> Tensor:
+    """Images (B, H, W, 3) uint8 as the network takes them: (B, 3, H, W), channels last."""
+    shape = (1, 3, 1, 1)
+    shift, scale = (torch.tensor(tuple(v), device=images.device).reshape(shape) for v in (mean, std))
+    return (images.permute(0, 3, 1, 2).float() / 255.0 - shift) / scale
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160]

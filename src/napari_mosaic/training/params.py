@@ -1,0 +1,155 @@
+"""Parameters of drawing, training and fine-tuning, with the named recipes.
+
+One decision: everything that decides a run's result stands here and in its checkpoint, and nothing of it
+is a clock; minutes become a number of steps before the first one.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from napari_mosaic.errors import InputError
+from napari_mosaic.synthetic import GEOMETRIES
+from napari_mosaic.tesserae import Limits, check_limits
+
+LITE_ENCODER = "lite"
+CORES = os.cpu_count() or 2
+MIXES: dict[str, dict[str, float]] = {"mix": {}, "grout": {"bond": 0.4, "rows": 0.3, "cells": 0.3}}
+"""Named proportions of layouts; an empty one leaves the choice to the drawing itself."""
+
+
+def check_geometry(geometry: str) -> None:
+    """Raise `InputError` where there is no such layout or mix of layouts."""
+    if geometry not in MIXES and geometry not in GEOMETRIES:
+        known = ", ".join([*MIXES, *GEOMETRIES])
+        raise InputError(f"There is no geometry {geometry!r} to draw; choose one of {known}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesisParams:
+    """What a set of drawn mosaics holds."""
+
+    count: Annotated[int, Limits(low=1, high=1_000_000, help="how many mosaics to draw")] = 100
+    size: Annotated[int, Limits(low=64, high=2048, help="side of each picture in pixels")] = 512
+    seed: Annotated[int, Limits(low=0, high=2**31, help="the same seed draws the same set")] = 42
+    geometry: Annotated[
+        str, "layouts: mix (ours), grout (40 % running bond, 30 % rows, 30 % cells), or one of " + ", ".join(GEOMETRIES)
+    ] = "mix"
+    processes: Annotated[int, Limits(low=1, high=256, help="drawings at a time")] = CORES
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+        check_geometry(self.geometry)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainParams:
+    """Parameters of a training run; the defaults are the recipe of the bundled weights.
+
+    `steps`, `minutes` or `epochs` end it, the first of them that is given; 5000 steps without any.
+    """
+
+    encoder: Annotated[str, "lite (the bundled network), or an encoder of segmentation-models-pytorch by name"] = (
+        LITE_ENCODER
+    )
+    maps: Annotated[Literal["both", "grout"], "joints and insides of stones, or joints only as in GROUT"] = "both"
+    start: Annotated[str, "first weights: imagenet, chance, or a model to go on from"] = "imagenet"
+    steps: Annotated[int | None, "end after so many steps (one batch each); 5000 where no end is given"] = None
+    minutes: Annotated[float | None, "end after about so many minutes; a short trial turns them into steps"] = None
+    epochs: Annotated[int | None, "end after so many times through the data"] = None
+    batch: Annotated[int, Limits(low=1, high=1024, help="crops a step")] = 8
+    side: Annotated[int, Limits(low=64, high=2048, help="side of a crop in pixels, a multiple of 32")] = 192
+    rate: Annotated[float, Limits(low=1e-8, high=1.0, help="highest learning rate")] = 2e-3
+    encoder_rate: Annotated[float, Limits(low=0.0, high=1.0, help="part of it for the encoder")] = 0.5
+    schedule: Annotated[
+        Literal["cycle", "plateau"], "learning rate: up and down once, or lower where validation stands still"
+    ] = "cycle"
+    patience: Annotated[int, Limits(low=0, high=1000, help="rounds without gain before a plateau lowers the rate")] = 5
+    factor: Annotated[float, Limits(low=0.01, high=1.0, help="by how much it does")] = 0.5
+    least_rate: Annotated[float, Limits(low=0.0, high=1.0, help="lowest rate of a plateau schedule")] = 1e-7
+    early_stop: Annotated[int, Limits(low=0, high=10_000, help="rounds without gain that end the run, 0 = never")] = 0
+    entropy: Annotated[float, Limits(low=0.0, high=10.0, help="weight of the cross-entropy")] = 1.0
+    dice: Annotated[float, Limits(low=0.0, high=10.0, help="weight of the Dice loss")] = 0.5
+    connectivity: Annotated[float, Limits(low=0.0, high=10.0, help="weight of unbroken joint lines, 0 = off")] = 0.0
+    edges: Annotated[float, Limits(low=0.0, high=20.0, help="extra weight of outlines in the cross-entropy")] = 2.0
+    weight_decay: Annotated[float, Limits(low=0.0, high=1.0, help="decay of the weights")] = 1e-4
+    clip: Annotated[float, Limits(low=0.0, high=1e6, help="longest gradient, 0 = any")] = 1.0
+    ema: Annotated[float, Limits(low=0.0, high=0.99999, help="memory of the averaged weights, 0 = no average")] = 0.998
+    amp: Annotated[Literal["auto", "off"], "half precision while training, where a GPU has it"] = "auto"
+    freeze: Annotated[Literal["nothing", "norms", "encoder"], "what stays as it is"] = "nothing"
+    drawings: Annotated[
+        int, Limits(low=0, high=10_000_000, help="drawn mosaics to learn from, 0 = a new one for each crop")
+    ] = 4000
+    drawing_size: Annotated[int, Limits(low=64, high=2048, help="side of a drawn mosaic in pixels")] = 320
+    geometry: Annotated[str, "layouts of the drawn mosaics: mix, grout, or one of " + ", ".join(GEOMETRIES)] = "mix"
+    validation: Annotated[int, Limits(low=0, high=10_000, help="drawn mosaics to validate on")] = 24
+    validation_part: Annotated[float, Limits(low=0.0, high=0.5, help="part of a folder to validate on")] = 0.15
+    test_part: Annotated[float, Limits(low=0.0, high=0.5, help="part of a folder to test on at the end")] = 0.0
+    round_steps: Annotated[
+        int, Limits(low=0, high=1_000_000, help="steps between checkpoints, 0 = once through the data")
+    ] = 250
+    seed: Annotated[int, Limits(low=0, high=2**31, help="seed of crops, split and first weights")] = 42
+    device: Annotated[str, "auto, cpu, cuda or mps"] = "auto"
+    processes: Annotated[int, Limits(low=1, high=256, help="drawings at a time")] = CORES
+    workers: Annotated[int, Limits(low=0, high=256, help="processes that cut crops beside the network")] = 1
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+        check_geometry(self.geometry)
+        if self.side % 32 or (self.drawings and self.drawing_size < self.side):
+            raise InputError(
+                f"Crops of {self.side} px from drawings of {self.drawing_size} px cannot be trained on; "
+                f"the crop's side must be a multiple of 32, 64 at least, and no larger than the drawing."
+            )
+        if any(stop is not None and stop <= 0 for stop in (self.steps, self.minutes, self.epochs)):
+            raise InputError("A training run needs some time; give at least one step, epoch or part of a minute.")
+        if self.entropy + self.dice <= 0:
+            raise InputError("Without cross-entropy and Dice there is nothing to learn; give one of them a weight.")
+
+
+PRESETS: dict[str, TrainParams] = {
+    "mosaic": TrainParams(),
+    "grout": TrainParams(
+        encoder="efficientnet-b3", maps="grout", epochs=200, batch=32, side=512, rate=1e-4, encoder_rate=1.0,
+        schedule="plateau", patience=5, factor=0.5, least_rate=1e-7, early_stop=15, entropy=0.3, dice=0.5, edges=0.0,
+        weight_decay=1e-5, clip=1.0, ema=0.0, drawings=1500, drawing_size=512, geometry="grout", validation=225,
+        validation_part=0.15, test_part=0.15, round_steps=0,
+    ),
+}  # fmt: skip
+"""Named recipes: that of the bundled weights, and GROUT's (Lovecky 2026)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneParams:
+    """How a model learns from a few pictures of one's own."""
+
+    model: Annotated[str, "model to begin with: a name or a file"] = "grout-lite"
+    stage: Annotated[
+        Literal["1", "2", "both"], "1: only the decoder learns; 2: everything, slowly; both: one after the other"
+    ] = "both"
+    masks: Annotated[
+        Literal["labels", "tesserae", "grout"],
+        "what the masks show: a number for each stone, white stones, or white joints",
+    ] = "labels"
+    steps: Annotated[int, Limits(low=1, high=1_000_000, help="steps in each stage")] = 120
+    rate: Annotated[float, Limits(low=1e-8, high=0.1, help="learning rate of stage 1; stage 2 takes a fifth")] = 5e-4
+    batch: Annotated[int, Limits(low=1, high=256, help="crops a step")] = 8
+    side: Annotated[int, Limits(low=64, high=1024, help="side of a crop in pixels, a multiple of 32")] = 192
+    rehearsal: Annotated[
+        float, Limits(low=0.0, high=0.9, help="part of the crops that are drawn mosaics, so that nothing is forgotten")
+    ] = 0.5
+    drawings: Annotated[int, Limits(low=1, high=100_000, help="drawn mosaics to rehearse on")] = 150
+    validation_part: Annotated[float, Limits(low=0.0, high=0.5, help="part of the pictures kept back to judge by")] = (
+        0.0
+    )
+    seed: Annotated[int, Limits(low=0, high=2**31, help="seed of the crops")] = 42
+    device: Annotated[str, "auto, cpu, cuda or mps"] = "auto"
+    processes: Annotated[int, Limits(low=1, high=256, help="drawings at a time")] = CORES
+    workers: Annotated[int, Limits(low=0, high=256, help="processes that cut crops beside the network")] = 1
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+        if self.side % 32:
+            raise InputError(f"Crops of {self.side} px do not fit the network; choose a multiple of 32.")

@@ -1,0 +1,185 @@
+"""Drawn mosaics to learn from: a pool on disk, or drawn anew each time.
+
+One decision: a pool is drawn once, in parallel, into two plain arrays that are mapped, never loaded; what
+is drawn is noted chunk by chunk, so that a run that was stopped draws only the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.errors import MissingError, WriteError
+from napari_mosaic.record import write_error
+from napari_mosaic.synthetic import Drawing, draw_mosaic
+from napari_mosaic.training.data import Picture
+from napari_mosaic.training.params import MIXES
+
+FIRST_TRAINING_SEED = 1_000_000
+"""Smaller seeds are for tests, validation and looking at."""
+_CHUNK = 20
+_SPARE = 100_000_000
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Drawn mosaics: `images` (N, S, S, 3) uint8 and `labels` (N, S, S) uint16, both mapped from disk."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint16]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int, /) -> Picture:
+        return Picture(self.images[index], self.labels[index])
+
+
+@dataclass(frozen=True)
+class Endless:
+    """Mosaics that are drawn when they are asked for, by number; nothing is kept."""
+
+    size: int
+    geometry: str = "mix"
+    first_seed: int = FIRST_TRAINING_SEED
+    count: int = 1_000_000_000
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int, /) -> Picture:
+        drawing = draw_one(self.size, self.first_seed + index, self.geometry)
+        return Picture(drawing.image, drawing.labels)
+
+
+def draw_one(size: int, seed: int, geometry: str = "mix") -> Drawing:
+    """The drawing of a seed; its layout is `geometry`, or chosen by the seed from the mix of that name."""
+    shares = MIXES.get(geometry)
+    if shares is None:
+        return draw_mosaic(size, seed, geometry)
+    if not shares:
+        return draw_mosaic(size, seed)
+    rng = np.random.default_rng((seed, 1))
+    return draw_mosaic(size, seed, str(rng.choice(list(shares), p=list(shares.values()))))
+
+
+def draw_pool(
+    folder: str | Path, count: int, *, size: int, seed: int, processes: int, geometry: str = "mix"
+) -> Iterator[int]:
+    """Draw `count` mosaics into `folder` and yield how many are there; what exists already is kept.
+
+    Parameters
+    ----------
+    folder
+        Where `images.npy` and `labels.npy` go.
+    count, size
+        Drawings, and their side in pixels.
+    seed
+        Seed of the first drawing; the others follow.
+    processes
+        Drawings at a time.
+    geometry
+        A layout, or a mix of them.
+
+    Raises
+    ------
+    WriteError
+        If the folder cannot be written, or the disk has too little room.
+    """
+    folder = Path(folder)
+    ask = {"count": count, "size": size, "seed": seed, "geometry": geometry}
+    try:
+        done = _prepare(folder, ask)
+        jobs = [(str(folder), start, min(start + _CHUNK, count), size, seed, geometry)
+                for start in range(0, count, _CHUNK) if start not in done]  # fmt: skip
+        drawn = count - sum(stop - start for _, start, stop, *_ in jobs)
+        yield drawn
+        for start, n in in_parallel(_draw_chunk, jobs, processes):
+            with (folder / "drawn").open("a") as stream:
+                stream.write(f"{start}\n")
+            drawn += n
+            yield drawn
+    except OSError as error:
+        if isinstance(error, WriteError):
+            raise
+        raise write_error(folder, error) from error
+
+
+def open_pool(folder: str | Path) -> Pool:
+    """Map the drawings in `folder`; raises `MissingError` where there are none."""
+    folder = Path(folder)
+    try:
+        images, labels = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "labels"))
+    except (OSError, ValueError) as error:
+        raise MissingError(f"{folder} holds no drawn mosaics; draw a pool of them first.") from error
+    return Pool(images, labels)
+
+
+def in_parallel(work: Callable[[J], R], jobs: Iterable[J], processes: int) -> Iterator[R]:
+    """Results of `work` in the order of the jobs; what has not begun is dropped when the caller stops."""
+    jobs = list(jobs)
+    if processes <= 1 or len(jobs) <= 1:
+        yield from map(work, jobs)
+        return
+    executor = ProcessPoolExecutor(
+        min(processes, len(jobs)), mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
+    )
+    try:
+        yield from executor.map(work, jobs)
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def check_room(folder: Path, need: float) -> None:
+    """Raise `WriteError` where the disk has less than `need` bytes free: a mapped file cannot say so later."""
+    free = shutil.disk_usage(folder).free
+    if free < need + _SPARE:
+        raise WriteError(
+            f"{folder} needs {need / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free; "
+            "free some space or give another folder."
+        )
+
+
+def _prepare(folder: Path, ask: dict[str, Any]) -> set[int]:
+    """Make the arrays where they are not there yet; the chunks that are drawn."""
+    note, ledger = folder / "pool.json", folder / "drawn"
+    folder.mkdir(parents=True, exist_ok=True)
+    if note.exists() and json.loads(note.read_text()) == ask and (folder / "labels.npy").exists():
+        lines = ledger.read_text().splitlines() if ledger.exists() else []
+        return {int(line) for line in lines if line.isdigit()}
+    note.unlink(missing_ok=True)
+    ledger.unlink(missing_ok=True)
+    count, size = ask["count"], ask["size"]
+    check_room(folder, count * size * size * 5)
+    for name, dtype, shape in (
+        ("images", np.uint8, (count, size, size, 3)),
+        ("labels", np.uint16, (count, size, size)),
+    ):
+        np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape).flush()
+    note.write_text(json.dumps(ask))
+    return set()
+
+
+def _draw_chunk(job: tuple[str, int, int, int, int, str]) -> tuple[int, int]:
+    folder, start, stop, size, seed, geometry = job
+    images = np.load(Path(folder) / "images.npy", mmap_mode="r+")
+    labels = np.load(Path(folder) / "labels.npy", mmap_mode="r+")
+    for index in range(start, stop):
+        drawing = draw_one(size, seed + index, geometry)
+        images[index], labels[index] = drawing.image, drawing.labels
+    images.flush()
+    labels.flush()
+    return start, stop - start

@@ -1,0 +1,147 @@
+"""Sets of drawn mosaics as files: pictures, joints, numbered stones, and their inner parts.
+
+One decision: each picture follows from the seed and its number alone, and its files appear whole, the
+picture last; so any number of processes draw the same set, and a set that was begun is gone on with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.errors import InputError
+from napari_mosaic.progress import Progress, Steps, drain
+from napari_mosaic.record import write_error
+from napari_mosaic.training.data import core_target, grout_target
+from napari_mosaic.training.params import SynthesisParams
+from napari_mosaic.training.pool import check_room, draw_one, in_parallel
+from napari_mosaic.training.sources import write_json
+
+NOTE, SHEET = "set.json", "contact-sheet.png"
+FOLDERS = ("images", "masks", "labels", "cores")
+_CHUNK = 4
+_CELL, _COLUMNS, _ROWS = 192, 6, 4
+_MIX = 1_000_003
+
+
+def synthesize(
+    out: str | Path, params: SynthesisParams | None = None, *, on_progress: Callable[[Progress], None] | None = None
+) -> Path:
+    """Draw a set of mosaics with their truth and return its folder; see `synthesize_steps`."""
+    return drain(synthesize_steps(out, params), on_progress)
+
+
+def synthesize_steps(out: str | Path, params: SynthesisParams | None = None) -> Steps[Path]:
+    """Draw mosaics into `out`: what is there already is kept, so the same call goes on with a set.
+
+    Parameters
+    ----------
+    out
+        Gets `images/` (sRGB), `masks/` (joints white), `labels/` (16 bit, a number for each stone, 0 joint),
+        `cores/` (inner parts white), `set.json` and `contact-sheet.png`.
+    params
+        How many, how large, which layouts.
+
+    Returns
+    -------
+    Path
+        The folder, ready for `train`.
+
+    Raises
+    ------
+    InputError
+        If `out` holds another set, or something else.
+    WriteError
+        If it cannot be written.
+    """
+    params, out = params or SynthesisParams(), Path(out)
+    try:
+        _begin(out, params)
+        missing = [n for n in range(params.count) if not (out / "images" / _name(n)).exists()]
+        yield Progress(phase="draw", done=params.count - len(missing), total=params.count, unit="drawings")
+        jobs = [(str(out), missing[i : i + _CHUNK], params) for i in range(0, len(missing), _CHUNK)]
+        done = params.count - len(missing)
+        for drawn in in_parallel(_draw_some, jobs, params.processes):
+            done += drawn
+            yield Progress(phase="draw", done=done, total=params.count, unit="drawings")
+        _write_png(out / SHEET, contact_sheet(out, params.count))
+    except OSError as error:
+        raise write_error(out, error) from error
+    return out
+
+
+def contact_sheet(out: Path, count: int) -> NDArray[np.uint8]:
+    """The first pictures of a set beside their joints, as one RGB picture."""
+    sheet = np.full((_CELL * _ROWS, _CELL * _COLUMNS, 3), 255, np.uint8)
+    for index in range(min(count, _ROWS * _COLUMNS // 2)):
+        y, x = index // (_COLUMNS // 2) * _CELL, index % (_COLUMNS // 2) * 2 * _CELL
+        for shift, folder in ((0, "images"), (_CELL, "masks")):
+            picture = cv2.imread(str(out / folder / _name(index)), cv2.IMREAD_COLOR)
+            if picture is None:
+                continue
+            small = cv2.resize(picture, (_CELL - 4, _CELL - 4), interpolation=cv2.INTER_AREA)
+            sheet[y + 2 : y + _CELL - 2, x + shift + 2 : x + shift + _CELL - 2] = small[..., ::-1]
+    return sheet
+
+
+def _begin(out: Path, params: SynthesisParams) -> None:
+    """Make the folders; refuse to mix two sets."""
+    ask: dict[str, Any] = {key: value for key, value in asdict(params).items() if key not in ("count", "processes")}
+    note = out / NOTE
+    if note.exists():
+        before = json.loads(note.read_text(encoding="utf-8"))
+        for name, value in ask.items():
+            if before.get(name) != value:
+                raise InputError(
+                    f"{out} holds a set that was drawn with {name} {before.get(name)}, not {value}; give the same "
+                    "options to go on with it, or another folder."
+                )
+    elif out.exists() and any(out.iterdir()):
+        raise InputError(f"{out} is a folder with other things in it; give the name of a new one.")
+    for folder in FOLDERS:
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    check_room(out, params.count * params.size * params.size * 3.5)
+    write_json(note, ask | {"count": params.count})
+
+
+def _draw_some(job: tuple[str, list[int], SynthesisParams]) -> int:
+    folder, numbers, params = job
+    for number in numbers:
+        drawing = draw_one(params.size, drawing_seed(params.seed, number), params.geometry)
+        truth = {
+            "cores": core_target(drawing.labels) * np.uint8(255),
+            "labels": drawing.labels.astype(np.uint16),
+            "masks": grout_target(drawing.labels) * np.uint8(255),
+            "images": drawing.image,
+        }
+        for name, picture in truth.items():
+            _write_png(Path(folder) / name / _name(number), picture)
+    return len(numbers)
+
+
+def drawing_seed(seed: int, number: int) -> int:
+    """Seed of a drawing of a set; apart from those of training pools and validation."""
+    return 2**40 + seed * _MIX + number
+
+
+def _name(number: int) -> str:
+    return f"{number:05d}.png"
+
+
+def _write_png(path: Path, picture: NDArray[Any]) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    turned = picture[..., ::-1] if picture.ndim == 3 else picture
+    _, code = cv2.imencode(".png", np.ascontiguousarray(turned))
+    try:
+        part.write_bytes(code.tobytes())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
