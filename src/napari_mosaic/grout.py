@@ -29,7 +29,7 @@ from napari_mosaic.errors import DependencyError, InputError, ModelError
 from napari_mosaic.runtimes import OpenVinoRun, Run
 from napari_mosaic.weights import LITE, ModelCard, WeightsEntry, file_hash, is_safetensors, read_header
 
-WIDTHS = (96, 48, 32, 24)
+WIDTHS = (96, 48, 32, 32)
 CHANNELS = ("grout", "core")
 UNET = "smp-unet-"
 """How the architecture of an smp U-Net begins; the encoder's name follows."""

@@ -127,7 +127,7 @@ def random_crop(
     rng: np.random.Generator, image: NDArray[np.uint8], labels: NDArray[np.integer], side: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """A square of `side` px, cut at a random scale of 0.75 to 1.35, turned, mirrored and recoloured."""
-    scale = float(np.exp(rng.uniform(np.log(0.75), np.log(1.35))))
+    scale = float(np.exp(rng.uniform(np.log(0.7), np.log(1.5))))
     cut = min(round(side / scale), *labels.shape)
     y, x = (int(rng.integers(0, s - cut + 1)) for s in labels.shape)
     image, labels = image[y : y + cut, x : x + cut], labels[y : y + cut, x : x + cut]
@@ -148,7 +148,7 @@ def recolour(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.u
     gain = np.exp(rng.normal(0, 0.05, 3) + rng.normal(0, 0.12))
     ramp = (np.arange(256, dtype=np.float32)[:, None] / 255.0) ** np.float32(np.exp(rng.normal(0, 0.12)))
     table = np.clip(ramp * 255.0 * gain + rng.normal(0, 6), 0, 255).astype(np.uint8)
-    image = image[..., rng.permutation(3)] if rng.random() < 0.1 else image
+    image = image[..., rng.permutation(3)] if rng.random() < 0.05 else image
     return np.stack([table[image[..., k], k] for k in range(3)], axis=-1)
 
 

@@ -39,15 +39,15 @@ class TrainParams:
     `checkpoint_minutes`; `imagenet` starts the encoder from ImageNet weights.
     """
 
-    minutes: float = 55.0
+    minutes: float = 68.0
     steps: int | None = None
-    drawings: int = 4000
+    drawings: int = 5000
     drawing_size: int = 320
     batch: int = 8
-    side: int = 192
+    side: int = 224
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
-    ema: float = 0.998
+    ema: float = 0.999
     seed: int = 42
     checkpoint_minutes: float = 3.0
     validation_drawings: int = 24
