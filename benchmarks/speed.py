@@ -1,6 +1,6 @@
 """`segment` end to end against a plain sliding window, in turn, on one image: one line of JSON each.
 
-    python benchmarks/speed.py --megapixels 16 --rounds 3
+    python benchmarks/speed.py --megapixels 36 --rounds 3
 
 The plain window is the usual way: a U-Net with an EfficientNet-B3 encoder, windows of 512 px that overlap
 by 64, one window a forward pass, torch as it comes, network alone, nothing written. `segment` reads the
@@ -51,7 +51,7 @@ def ours(path: Path, folder: Path, scale: float) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megapixels", type=float, default=16.0)
+    parser.add_argument("--megapixels", type=float, default=36.0)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     cells = max(1, round((arguments.megapixels * 1e6) ** 0.5 / 1024))
