@@ -38,7 +38,10 @@ class SegmentParams:
     """How to segment. The one source of defaults and limits for the API, the command line and forms."""
 
     model: Annotated[str, "name or file of the model"] = "grout-lite"
-    method: Annotated[str, "how joints are found"] = "grout"
+    method: Annotated[
+        str,
+        "how joints are found: grout, grout-augmented; for comparison unet-watershed, gradient-watershed, quadrangles",
+    ] = "grout"
     scale: Annotated[float | Literal["auto"], "pixels of the analysis per pixel of the photograph, or auto"] = "auto"
     tile_size: Annotated[int, Limits(low=64, high=65536, help="block that is worked on at once, in pixels")] = 2048
     device: Annotated[str, "auto, cpu, cuda or mps"] = "auto"

@@ -37,6 +37,8 @@ class Flag(enum.IntFlag):
     """Its core was larger than the limit and was parted by the rule of place."""
     EDGE = 2
     """It touches the border of the image."""
+    EDITED = 4
+    """A person made it or changed it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,10 @@ FORMATS = {
         Format(name="zarr", suffixes=(".zarr",), help="labels as OME-Zarr 0.4 with levels", module="ome_zarr"),
         Format(name="geopackage", suffixes=(".gpkg",), help="outlines as polygons", module="geopackage"),
         Format(name="csv", suffixes=(".csv",), help="table: place, box, area", module="csv"),
+        Format(
+            name="quadrangles", suffixes=(), help="each tessera as its best quadrangle, GeoJSON", module="quadrangles"
+        ),
+        Format(name="guidelines", suffixes=(), help="rows of tesserae as lines, GeoJSON", module="guidelines"),
     )
 }
 

@@ -1,0 +1,71 @@
+"""Every tessera as the quadrangle that fits it best: regular outlines for drawing.
+
+One decision: one GeoJSON polygon a tessera, numbered as in every other export, in map coordinates where
+the photograph is placed and in its pixels where it is not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.classical.quadrangles import fit_quadrangles
+from napari_mosaic.export.outlines import to_map
+from napari_mosaic.export.stones import Stones, read_stones, stone_windows
+from napari_mosaic.progress import Progress
+from napari_mosaic.record import Record
+from napari_mosaic.tiling import Box
+
+Floats = NDArray[np.float64]
+
+
+def fit_record(record: Record, stones: Stones) -> Iterator[tuple[NDArray[np.int64], Floats, Box]]:
+    """Rows of the tesserae of a tile, their corners `(n, 4, 2)` `(x, y)` in source pixels, and the tile."""
+    for window in stone_windows(record, stones):
+        numbers = np.arange(1, len(window.rows) + 1)
+        corners = fit_quadrangles(window.local, numbers)
+        places = (corners + np.array([window.box.y0, window.box.x0])) / record.plan.factor
+        yield window.rows, places[:, :, ::-1], window.tile
+
+
+def write_steps(record: Record, path: Path) -> Iterator[Progress]:
+    """Write the quadrangles to `path`, tile by tile."""
+    stones = read_stones(record)
+    done = 0
+    with path.open("w", encoding="utf-8") as file:
+        file.write(opening(record))
+        for rows, corners, tile in fit_record(record, stones):
+            for row, ring in zip(rows, corners, strict=True):
+                place = placed(record, np.vstack([ring, ring[:1]]))
+                properties = {"number": int(row) + 1, "id": int(stones.columns["id"][row])}
+                file.write(",\n" if done else "\n")
+                file.write(feature("Polygon", [place], properties))
+                done += 1
+            yield Progress(phase="export", done=done, total=len(stones), unit="tesserae", region=tile)
+        file.write("\n]}\n")
+
+
+def opening(record: Record) -> str:
+    """The head of a feature collection, up to its list."""
+    head: dict[str, Any] = {"type": "FeatureCollection"}
+    if record.affine is None:
+        head["coordinates"] = "source pixels (x, y), y downwards"
+    elif record.crs is not None:
+        head["crs"] = {"type": "name", "properties": {"name": record.crs}}
+    return json.dumps(head)[:-1] + ', "features": ['
+
+
+def placed(record: Record, points: Floats) -> list[list[float]]:
+    """Points `(n, 2)` `(x, y)` in source pixels as the coordinates of a feature."""
+    return [[round(float(x), 4), round(float(y), 4)] for x, y in zip(*to_map(record, *points.T), strict=True)]
+
+
+def feature(kind: str, coordinates: Any, properties: dict[str, Any]) -> str:
+    """One feature as a line of GeoJSON."""
+    geometry = {"type": kind, "coordinates": coordinates}
+    return json.dumps({"type": "Feature", "properties": properties, "geometry": geometry})
