@@ -11,6 +11,7 @@ from typing import Any
 
 _PUBLIC = {
     "MosaicPanel": "_panel",
+    "TrainDock": "_train",
     "segment_layer": "_commands",
     "segment_selected_layer": "_commands",
     "get_record_reader": "_reader",

@@ -79,7 +79,7 @@ class PanelFace(QWidget):
             (self.size_form.confirm, view.confirm),
             (self.save, view.deliver),
         ):
-            _apply_button(button, shown)
+            apply_button(button, shown)
         self.reset.setEnabled(view.apply.enabled)
         self.cost.setText(view.cost)
         self.place.show_path(view.place)
@@ -102,7 +102,7 @@ class PanelFace(QWidget):
         self.samples.setMenu(self.sample_menu)
         rows = self.steps[0].rows
         rows.addWidget(self.photograph)
-        rows.addLayout(_row(self.open_image, self.open_record, self.samples))
+        rows.addLayout(button_row(self.open_image, self.open_record, self.samples))
 
     def _size(self) -> None:
         self.size_note = note()
@@ -132,7 +132,7 @@ class PanelFace(QWidget):
         rows = self.steps[3].rows
         rows.addLayout(place)
         rows.addWidget(self.cost)
-        rows.addLayout(_row(self.find_view, self.find_all))
+        rows.addLayout(button_row(self.find_view, self.find_all))
         rows.addWidget(self.bar)
         below = QHBoxLayout()
         below.addWidget(self.bar_text, 1)
@@ -208,14 +208,16 @@ class PanelFace(QWidget):
             self._figures += [left, right]
 
 
-def _apply_button(button: Any, shown: ButtonView) -> None:
+def apply_button(button: Any, shown: ButtonView) -> None:
+    """Show a button as a view says."""
     button.setEnabled(shown.enabled)
     button.setToolTip(shown.reason)
     if shown.text and button.text() != shown.text:
         button.setText(shown.text)
 
 
-def _row(*widgets: QWidget) -> QHBoxLayout:
+def button_row(*widgets: QWidget) -> QHBoxLayout:
+    """Widgets side by side, all of one width."""
     row = QHBoxLayout()
     row.setSpacing(6)
     for widget in widgets:

@@ -106,7 +106,7 @@ class SizeForm(QWidget):
         row.setSpacing(6)
         row.addWidget(self._pixel, 1)
         row.addWidget(self.confirm)
-        form = _form(self)
+        form = form_layout(self)
         form.addRow("Pixel size", row)
         form.addRow("Analysis size", self._analysis)
         self._pixel.valueChanged.connect(self._type_pixel)
@@ -164,7 +164,7 @@ class AreaForm(QWidget):
         row.setSpacing(6)
         row.addWidget(self._include, 1)
         row.addWidget(self._draw)
-        form = _form(self)
+        form = form_layout(self)
         form.addRow("Within", row)
         form.addRow("Leave out", self._exclude)
         self.set_choices(())
@@ -320,7 +320,8 @@ def note(text: str = "") -> QLabel:
     return label
 
 
-def _form(parent: QWidget) -> QFormLayout:
+def form_layout(parent: QWidget) -> QFormLayout:
+    """Rows of names and fields that use the whole width."""
     form = QFormLayout(parent)
     form.setContentsMargins(0, 0, 0, 0)
     form.setSpacing(6)

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.progress import Progress
 from napari_mosaic.segmentation import SegmentParams
+from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _places, _runs, _sources
 from napari_mosaic.widgets._face import WIDTH, PanelFace
 from napari_mosaic.widgets._forms import AreaValue, LookValue
@@ -63,7 +64,7 @@ class MosaicPanel(QWidget):
         self.shown: RecordLayers | None = None
         self._layer: Layer | None = None
         self._adding = False
-        self._closed = self._writes = False
+        self._closed = self._writes = self._resumes = False
         self._started = 0.0
         self._link = ViewerLink(napari_viewer, self)
         self._looker, self._estimator, self._reader, self._warmer = (Latest(self) for _ in range(4))
@@ -182,6 +183,28 @@ class MosaicPanel(QWidget):
         if self.shown is not None:
             self.shown.look(joints=look.joints, tesserae=look.tesserae, outlines=look.outlines)
 
+    def use_model(self, model: str | Path) -> None:
+        """Find tesserae with another model from now on; a record that is shown keeps its own."""
+        self.params = replace(self.params, method="grout", model=str(model))
+        self._set(model=Path(model).stem, estimate=None)
+        record = self.state.record
+        if record is not None:
+            stem = record.path.name.removesuffix(".mosaic.zarr")
+            self.set_place(record.path.with_name(f"{stem} {Path(model).stem}.mosaic.zarr"))
+        self._estimator.forget()
+        self._estimate()
+
+    def seen(self) -> tuple[Path, Box] | None:
+        """The record that is shown and what the canvas shows of it, in pixels of the photograph."""
+        if self._layer is None or self.state.record is None or self.job is not None:
+            return None
+        return self.state.record.path, _sources.view_box(self._layer)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was shut down."""
+        return self._closed
+
     def shutdown(self) -> None:
         """End jobs, undo connections; the layers stay in the viewer."""
         if self._closed:
@@ -267,6 +290,9 @@ class MosaicPanel(QWidget):
         if self.shown is not None and self._writes:
             self.shown.settle()
         self._set(run=None)
+        if self._resumes:
+            self._resumes = False
+            self._resume()
         if self.state.source is not None and self.state.estimate is None and not self._looker.busy:
             self._estimate()
 
@@ -325,6 +351,7 @@ class MosaicPanel(QWidget):
         self._layer = layer
         self._list_layers()
         self._look_at(layer, event.record or _sources.default_place(layer))
+        self._resumes = event.record is None
 
     def _look_at(self, layer: Layer, place: Path) -> None:
         facts = SourceFacts(name=layer.name, shape=_sources.plane_shape(layer))

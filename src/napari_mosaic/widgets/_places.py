@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 from qtpy.QtWidgets import QComboBox, QFileDialog, QMenu, QWidget
 
 from napari_mosaic.export import FORMATS
 from napari_mosaic.image.samples import SAMPLES
 
+T = TypeVar("T")
 PLUGIN = "napari-mosaic"
 PATTERN = "*.mosaic.zarr/"
 _KINDS = "Images (*.tif *.tiff *.btf *.png *.jpg *.jpeg *.webp *.bmp *.jp2 *.vrt *.dzi *.json);;All files (*)"
@@ -56,6 +58,37 @@ def ask_image(parent: QWidget) -> str:
 def ask_record(parent: QWidget) -> str:
     """A record to open; empty if none was chosen."""
     return str(QFileDialog.getExistingDirectory(parent, "Open a mosaic record (NAME.mosaic.zarr)"))
+
+
+def ask_pictures(parent: QWidget) -> str:
+    """A folder with pictures and masks; empty if none was chosen."""
+    return str(QFileDialog.getExistingDirectory(parent, "Choose a folder that holds images and masks"))
+
+
+def ask_folder(parent: QWidget, start: str) -> str:
+    """A folder, new or not; empty if none was chosen."""
+    return str(QFileDialog.getSaveFileName(parent, "Keep the run and its model in", start, "Folder (*)")[0])
+
+
+def default_run(source: str) -> str:
+    """A new folder for a training run that learns from `source` (empty for drawn mosaics)."""
+    home = Path.home() / "mosaics" / "models"
+    name = Path(source).name.removesuffix(".mosaic.zarr") if source else "model"
+    number = 1
+    while (home / f"{name} {number}").exists():
+        number += 1
+    return str(home / f"{name} {number}")
+
+
+def panel_of(viewer: Any, kind: type[T], *, make: bool = False) -> T | None:
+    """The open panel of a viewer; `make` opens one where there is none."""
+    window = viewer.window
+    docks = getattr(window, "dock_widgets", None) or window._dock_widgets
+    for widget in docks.values():
+        inner = widget.inner_widget() if hasattr(widget, "inner_widget") else widget
+        if isinstance(inner, kind):
+            return inner
+    return window.add_plugin_dock_widget(PLUGIN, "Mosaic")[1] if make else None
 
 
 def ask_place(parent: QWidget, place: Path | None) -> str:

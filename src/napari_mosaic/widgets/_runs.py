@@ -20,6 +20,7 @@ from napari_mosaic.export import export_record_steps
 from napari_mosaic.image import MosaicImage, open_image, open_image_steps
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record, open_record
+from napari_mosaic.record.finished import finished_boxes, mark_finished
 from napari_mosaic.segmentation import (
     SegmentParams,
     apply_steps,
@@ -191,6 +192,18 @@ def record_facts(record: Record) -> RecordFacts:
         pixel_confirmed=size is not None and size.confirmed,
         tuning=tuning_of(record),
     )
+
+
+def finished_windows(path: Path) -> int:
+    """How many windows of a record are marked as finished."""
+    with open_record(path) as record:
+        return len(finished_boxes(record))
+
+
+def mark_window(path: Path, box: Box) -> int:
+    """Mark a box of source pixels as finished; returns how many windows are."""
+    with open_record(path, writable=True) as record:
+        return len(mark_finished(record, box))
 
 
 def warm_up(params: SegmentParams) -> Labels:

@@ -113,6 +113,7 @@ class PanelState:
     record: RecordFacts | None = None
     tuning: Tuning = field(default_factory=Tuning)
     applied: Tuning = field(default_factory=Tuning)
+    model: str = ""
     message: str = ""
 
 
@@ -286,7 +287,8 @@ def _find(state: PanelState) -> str:
     if state.run is not None:
         return state.run.title
     if state.record is None:
-        return state.busy or ("ready" if state.source is not None else "")
+        with_model = f" · {state.model}" if state.model else ""
+        return state.busy or (f"ready{with_model}" if state.source is not None else "")
     done = "complete" if state.record.complete else "in part"
     return f"{state.record.count:,} tesserae · {done}"
 

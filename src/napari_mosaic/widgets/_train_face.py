@@ -1,0 +1,192 @@
+"""The widgets of the dock *Train* in their places, and how a view is applied to them; see `_face`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_mosaic.training import FinetuneParams, TrainParams
+from napari_mosaic.widgets._face import WIDTH, apply_button, button_row
+from napari_mosaic.widgets._fields import ParamsForm
+from napari_mosaic.widgets._forms import PathLabel, StepBox, narrow_combo, note
+from napari_mosaic.widgets._plot import CurvePlot
+from napari_mosaic.widgets._train_state import DATA, RECIPES, TRAIN_STEPS, TrainView
+
+_TRAIN_FIRST = ("minutes", "steps", "encoder", "batch", "rate")
+_FINETUNE_FIRST = ("model", "masks", "stage", "steps", "rehearsal")
+
+
+class TrainFace(QWidget):
+    """Everything that is seen of the dock."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("mosaicPanel")
+        self.steps = tuple(StepBox(number, title) for number, title in enumerate(TRAIN_STEPS, 1))
+        self.message = note()
+        self.message.setObjectName("message")
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._view: TrainView | None = None
+        for build in (self._learn_from, self._recipe, self._run, self._curves, self._use):
+            build()
+        self._arrange()
+
+    def apply(self, view: TrainView) -> None:
+        """Show what differs from the view before."""
+        old, self._view = self._view, view
+        if view == old:
+            return
+        for box, step in zip(self.steps, view.steps, strict=True):
+            box.apply(step)
+        for button, shown in (
+            (self.start, view.start),
+            (self.resume, view.resume),
+            (self.stop, view.stop),
+            (self.use, view.use),
+            (self.mark, view.mark),
+        ):
+            apply_button(button, shown)
+        self.source_row.setVisible(view.source_shown)
+        self.mark.setVisible(view.mark_shown)
+        for widget in (self.data, self.recipe, self.forms, self.choose_source, self.choose_out):
+            widget.setEnabled(view.editable)
+        if old is None or old.recipes != view.recipes:
+            self._offer(view.recipes)
+        self._apply_progress(view.progress)
+        self.loss.set_value(view.loss)
+        self.figures.set_value(view.figures)
+        self.message.setText(view.message)
+        self.message.setVisible(bool(view.message))
+
+    def form(self, task: str) -> ParamsForm:
+        """The form of a task's parameters."""
+        return self.train_form if task == "train" else self.finetune_form
+
+    def show_task(self, task: str, *, masks: bool) -> None:
+        """Show the form of a task; `masks` where its pictures have some."""
+        self.train_form.setVisible(task == "train")
+        self.finetune_form.setVisible(task == "finetune")
+        self.finetune_form.show_field("masks", masks)
+
+    def choose(self, box: Any, value: str) -> None:
+        """Choose without a signal."""
+        with QSignalBlocker(box):
+            box.setCurrentIndex(max(0, box.findData(value)))
+
+    def _learn_from(self) -> None:
+        self.data = narrow_combo()
+        for name, title in DATA.items():
+            self.data.addItem(title, name)
+        self.source = PathLabel()
+        self.choose_source = _dots("Choose the folder or the record.")
+        self.source_row = QWidget()
+        row = QHBoxLayout(self.source_row)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(6)
+        row.addWidget(self.source, 1)
+        row.addWidget(self.choose_source)
+        self.mark = QPushButton()
+        rows = self.steps[0].rows
+        for widget in (self.data, self.source_row, self.mark):
+            rows.addWidget(widget)
+
+    def _recipe(self) -> None:
+        self.recipe = narrow_combo()
+        self.train_form = ParamsForm(TrainParams, _TRAIN_FIRST, leave_out=("freeze",))
+        self.finetune_form = ParamsForm(FinetuneParams, _FINETUNE_FIRST)
+        self.forms = QWidget()
+        forms = QVBoxLayout(self.forms)
+        forms.setContentsMargins(0, 0, 0, 0)
+        forms.addWidget(self.train_form)
+        forms.addWidget(self.finetune_form)
+        self.steps[1].rows.addWidget(self.recipe)
+        self.steps[1].rows.addWidget(self.forms)
+
+    def _run(self) -> None:
+        self.out = PathLabel()
+        self.choose_out = _dots("Keep the run and its model in another folder.")
+        self.start, self.resume, self.stop = QPushButton("Start"), QPushButton("Go on"), QPushButton("Stop")
+        self.start.setObjectName("primary")
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar_text = note()
+        place = QHBoxLayout()
+        place.setSpacing(6)
+        place.addWidget(QLabel("Folder"))
+        place.addWidget(self.out, 1)
+        place.addWidget(self.choose_out)
+        rows = self.steps[2].rows
+        rows.addLayout(place)
+        rows.addLayout(button_row(self.start, self.resume, self.stop))
+        rows.addWidget(self.bar)
+        rows.addWidget(self.bar_text)
+
+    def _curves(self) -> None:
+        self.loss, self.figures = CurvePlot("Loss"), CurvePlot("Not seen before")
+        self.figures.setToolTip("Figures on pictures that the model does not learn from, 0 to 1.")
+        self.sample = QCheckBox("Show what it makes of a picture")
+        self.sample.setToolTip("Adds two layers: a picture, and the joints that the model finds in it now.")
+        self.sample.setChecked(True)
+        for widget in (self.loss, self.figures, self.sample):
+            self.steps[3].rows.addWidget(widget)
+
+    def _use(self) -> None:
+        self.use = QPushButton()
+        self.use.setObjectName("primary")
+        self.steps[4].rows.addWidget(self.use)
+
+    def _arrange(self) -> None:
+        body = QWidget()
+        body.setObjectName("mosaicBody")
+        column = QVBoxLayout(body)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        for step in self.steps:
+            column.addWidget(step)
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(body)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.message)
+        layout.addWidget(scroll, 1)
+        self.setMinimumWidth(WIDTH - 40)
+
+    def _offer(self, recipes: tuple[str, ...]) -> None:
+        chosen = self.recipe.currentData()
+        with QSignalBlocker(self.recipe):
+            self.recipe.clear()
+            for name in recipes:
+                self.recipe.addItem(RECIPES[name], name)
+        self.choose(self.recipe, chosen)
+
+    def _apply_progress(self, progress: tuple[int, str] | None) -> None:
+        for widget in (self.bar, self.bar_text):
+            widget.setVisible(progress is not None)
+        if progress is not None:
+            share, text = progress
+            self.bar.setRange(0, 0 if share < 0 else 1000)
+            self.bar.setValue(max(0, share))
+            self.bar_text.setText(text)
+
+
+def _dots(tip: str) -> QToolButton:
+    button = QToolButton()
+    button.setText("…")
+    button.setToolTip(tip)
+    return button

@@ -1,0 +1,199 @@
+"""What the dock *Train* knows and what it therefore shows, without any widget; see `_state` for the manner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from napari_mosaic.widgets._plot import Curve, smooth
+from napari_mosaic.widgets._state import ButtonView, Mark, RunFacts, StepView, duration
+
+Data = Literal["drawn", "folder", "record"]
+DATA: dict[Data, str] = {
+    "drawn": "Drawn mosaics",
+    "folder": "A folder of pictures and masks",
+    "record": "A record that I corrected",
+}
+FINETUNE = "finetune"
+RECIPES: dict[str, str] = {
+    "mosaic": "A new model, like the one that comes with this",
+    "grout": "A new model, as GROUT was trained",
+    FINETUNE: "Teach a model that is there",
+}
+OFFERED: dict[Data, tuple[str, ...]] = {
+    "drawn": ("mosaic", "grout"),
+    "folder": (FINETUNE, "mosaic", "grout"),
+    "record": (FINETUNE,),
+}
+TRAIN_STEPS = ("Learn from", "Recipe", "Run", "How it goes", "Use")
+_FIGURES = {"found": "stones found", "false": "false", "grout_dice": "joints"}
+
+
+@dataclass(frozen=True)
+class HeldFacts:
+    """A run that a folder holds: steps done, and its model's file where there is one."""
+
+    steps: int
+    model: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainState:
+    """All that the dock knows; `finished` counts the windows of a record that are marked, None before it is known."""
+
+    data: Data = "drawn"
+    source: str = ""
+    recipe: str = "mosaic"
+    out: str = ""
+    finished: int | None = None
+    held: HeldFacts | None = None
+    run: RunFacts | None = None
+    model: str = ""
+    used: str = ""
+    rows: tuple[dict[str, float], ...] = field(default=(), repr=False)
+    losses: tuple[tuple[float, float], ...] = field(default=(), repr=False)
+    message: str = ""
+
+    @property
+    def task(self) -> Literal["train", "finetune"]:
+        """What the core is asked for."""
+        return "finetune" if self.recipe == FINETUNE else "train"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainView:
+    """Everything that the widgets show."""
+
+    steps: tuple[StepView, ...]
+    start: ButtonView
+    resume: ButtonView
+    stop: ButtonView
+    use: ButtonView
+    mark: ButtonView
+    recipes: tuple[str, ...]
+    source_shown: bool
+    mark_shown: bool
+    editable: bool
+    progress: tuple[int, str] | None
+    loss: tuple[Curve, ...]
+    figures: tuple[Curve, ...]
+    message: str
+
+
+def resolve_training(state: TrainState) -> TrainView:
+    """The view of a state."""
+    idle, reason = state.run is None, _why_not_start(state)
+    held = state.held is not None
+    stopping = state.run is not None and state.run.stopping
+    return TrainView(
+        steps=_steps(state),
+        start=ButtonView(idle and not reason, "Start", reason),
+        resume=ButtonView(idle and held, "Go on", "" if held else "The folder holds no run that was begun here."),
+        stop=ButtonView(not idle and not stopping, "Stopping …" if stopping else "Stop", ""),
+        use=ButtonView(bool(state.model), "Use this model now", "" if state.model else "There is no model yet."),
+        mark=ButtonView(idle, "What I see is finished", "" if idle else "A run is going on."),
+        recipes=OFFERED[state.data],
+        source_shown=state.data != "drawn",
+        mark_shown=state.data == "record",
+        editable=idle,
+        progress=_progress(state.run, len(state.losses)),
+        loss=_loss(state),
+        figures=_figures(state),
+        message=state.message,
+    )
+
+
+def _why_not_start(state: TrainState) -> str:
+    if state.run is not None:
+        return "A run is going on."
+    if state.data != "drawn" and not state.source:
+        return "Choose a folder first." if state.data == "folder" else "Choose a record first."
+    if state.data == "record" and state.finished == 0:
+        return "Mark a window as finished first."
+    if not state.out:
+        return "Choose a folder for the run first."
+    if state.held is not None:
+        return "The folder holds a run: go on with it, or choose another folder."
+    return ""
+
+
+def _steps(state: TrainState) -> tuple[StepView, ...]:
+    done = {
+        0: state.data == "drawn" or bool(state.source),
+        1: True,
+        2: bool(state.model) and state.run is None,
+        3: bool(state.rows),
+        4: bool(state.used) and state.used == state.model,
+    }
+    summaries = (_source(state), "", _run(state), _standing(state), _model(state))
+    idle = state.run is None
+    following = 2 if not state.model else 4
+    marks: list[Mark] = ["done" if done[i] else ("next" if i == following and idle else "later") for i in range(5)]
+    return tuple(StepView(mark, summary) for mark, summary in zip(marks, summaries, strict=True))
+
+
+def _source(state: TrainState) -> str:
+    if state.data == "drawn":
+        return "made as they are needed"
+    if not state.source:
+        return "not chosen yet"
+    name = Path(state.source).name
+    if state.data != "record" or state.finished is None:
+        return name
+    return f"{state.finished} window{'' if state.finished == 1 else 's'} finished"
+
+
+def _run(state: TrainState) -> str:
+    if state.run is not None:
+        return state.run.title
+    if state.held is not None:
+        return f"{state.held.steps:,} steps done"
+    return ""
+
+
+def _standing(state: TrainState) -> str:
+    if not state.rows:
+        return "first figures after a round"
+    last = state.rows[-1]
+    if "found" in last:
+        return f"{100 * last['found']:.0f} % of the stones found"
+    return f"loss {last['loss']:.3g}" if "loss" in last else ""
+
+
+def _model(state: TrainState) -> str:
+    if not state.model:
+        return "no model yet"
+    name = Path(state.model).stem
+    return f"{name}, in use" if state.used == state.model else name
+
+
+def _progress(run: RunFacts | None, steps: int) -> tuple[int, str] | None:
+    """The bar; `steps` are those of this run alone, which may have been gone on with."""
+    if run is None:
+        return None
+    if run.total <= 0:
+        return (-1, run.phase or "Starting …")
+    share = min(1.0, run.done / run.total)
+    text = f"{run.phase} · {run.done:,.0f} of {run.total:,.0f} {run.unit}"
+    if steps > 4 and run.unit == "steps":
+        text += f" · {duration(run.elapsed / steps * (run.total - run.done))} left"
+    return (round(share * 1000), text)
+
+
+def _loss(state: TrainState) -> tuple[Curve, ...]:
+    """Each step's loss, faint, with its running mean; of a run gone on with, the rounds before."""
+    rounds = tuple((row["step"], row["loss"]) for row in state.rows if "loss" in row)
+    if len(state.losses) < 2:
+        return (Curve("mean of a round", rounds),) if rounds else ()
+    before = tuple(point for point in rounds if point[0] < state.losses[0][0])
+    return (Curve("", state.losses, faint=True), Curve("loss", before + smooth(state.losses)))
+
+
+def _figures(state: TrainState) -> tuple[Curve, ...]:
+    found = []
+    for key, name in _FIGURES.items():
+        points = tuple((row["step"], min(1.0, row[key])) for row in state.rows if key in row)
+        if points:
+            found.append(Curve(name, points))
+    return tuple(found)

@@ -1,0 +1,182 @@
+"""The process in which a model learns: `python -m napari_mosaic.widgets._train_worker`.
+
+One decision: training has a process of its own, without Qt, at a lower priority. The viewer stays usable,
+its memory is given back at the end, and what the network's library starts beside itself never meets OpenGL.
+
+It reads one line, the request as JSON; any further line, or the end of its input, stops it at the next
+step. It writes events as lines of JSON: `progress`, `curves`, `sample`, then `done`, `failed` or `stopped`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.errors import MosaicError
+from napari_mosaic.progress import Progress
+from napari_mosaic.widgets._train_request import SAMPLE, TrainRequest, history_files, loss_of, read_rows
+
+NICE = 5
+_SIDE = 512
+
+Tell = Callable[..., None]
+
+
+def run(request: TrainRequest, tell: Tell, stopped: Callable[[], bool]) -> None:
+    """Train as asked, telling each event, until the end or until `stopped()`."""
+    watch = _Watch(request, tell)
+    steps = _steps(request)
+    try:
+        watch.look()
+        while not stopped():
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                watch.look()
+                tell("done", path=str(stop.value))
+                return
+            tell("progress", **_plain(progress))
+            watch.look()
+        steps.close()
+        watch.look(sample=False)
+        tell("stopped", path=str(export(request) or ""))
+    except MosaicError as error:
+        tell("failed", message=str(error))
+    finally:
+        steps.close()
+
+
+def _steps(request: TrainRequest) -> Generator[Progress, None, Path]:
+    from napari_mosaic.training import finetune_steps, train_steps
+
+    out, resume = Path(request.out), request.resume
+    if request.task == "finetune":
+        return (yield from finetune_steps(request.source, out, request.parameters(), resume=resume))
+    data: Any = {"data": request.source, "masks": request.masks} if request.source else {}
+    yield from train_steps(out, request.parameters(), resume=resume, **data)
+    path = export(request)
+    if path is None:
+        raise MosaicError(f"The run in {out} ended before its first checkpoint; let it learn for longer.")
+    return path
+
+
+def export(request: TrainRequest) -> Path | None:
+    """Write what the last checkpoint knows as a model; None where there is no checkpoint yet."""
+    from napari_mosaic.training import export_weights
+    from napari_mosaic.training.run import chosen_checkpoint
+
+    out = Path(request.out)
+    checkpoint = newest_checkpoint(request)
+    if checkpoint is None:
+        return None
+    if request.task == "train":
+        checkpoint = chosen_checkpoint(out, request.parameters())
+    name = out.resolve().name
+    on = f"pictures of {Path(request.source).name}" if request.source else "drawn mosaics alone"
+    return export_weights(
+        checkpoint, out / f"{name}.safetensors", name=name, command="napari: Train",
+        licence="as its owner says", summary=f"Trained here on {on}.",
+    )  # fmt: skip
+
+
+def newest_checkpoint(request: TrainRequest) -> Path | None:
+    """The last checkpoint of the run, of the later stage where there are two."""
+    found = [path.with_name("checkpoint.pt") for path in history_files(request)]
+    return next((path for path in reversed(found) if path.exists()), None)
+
+
+class _Watch:
+    """Tells curves, and a sample prediction, whenever a round has ended."""
+
+    def __init__(self, request: TrainRequest, tell: Tell) -> None:
+        self._request, self._tell = request, tell
+        self._seen: list[tuple[str, int]] = []
+        self._picture: NDArray[np.uint8] | None = None
+
+    def look(self, *, sample: bool = True) -> None:
+        """Compare what is on disk with what was told."""
+        files = history_files(self._request)
+        now = [(str(path), path.stat().st_mtime_ns) for path in files if path.exists()]
+        if not now or now == self._seen:
+            return
+        self._seen = now
+        self._tell("curves", rows=read_rows(self._request))
+        if sample and self._request.sample:
+            self._predict()
+
+    def _predict(self) -> None:
+        from napari_mosaic.segmentation import SegmentParams, load_method
+
+        checkpoint = newest_checkpoint(self._request)
+        if checkpoint is None:
+            return
+        if self._picture is None:
+            self._picture = sample_picture(self._request)
+        method = load_method(SegmentParams(model=str(checkpoint), device="cpu", runtime="torch", precision="fp32"))
+        maps = method.predict(self._picture[None])[0]
+        path = Path(self._request.out) / SAMPLE
+        part = path.with_name("sample.part.npz")
+        np.savez(part, image=self._picture, joints=maps[0])
+        os.replace(part, path)
+        self._tell("sample", path=str(path))
+
+
+def sample_picture(request: TrainRequest) -> NDArray[np.uint8]:
+    """A picture to look at while the model learns: of one's own data, or a drawing that it never learns from."""
+    from napari_mosaic.training.pool import draw_one
+    from napari_mosaic.training.sources import open_stored
+    from napari_mosaic.training.validation import FIRST_VALIDATION_SEED, middle_crops
+
+    stored = open_stored(Path(request.out) / "data")
+    if stored is not None and len(stored):
+        return np.ascontiguousarray(middle_crops(stored, 1)[0].image)
+    params = request.parameters()
+    side = min(_SIDE, getattr(params, "drawing_size", 320)) // 32 * 32
+    drawing = draw_one(side, FIRST_VALIDATION_SEED, getattr(params, "geometry", "mix"))
+    return np.ascontiguousarray(drawing.image)
+
+
+def _plain(progress: Progress) -> dict[str, Any]:
+    return {
+        "phase": progress.phase,
+        "done": progress.done,
+        "total": progress.total,
+        "unit": progress.unit,
+        "loss": loss_of(progress.message),
+    }
+
+
+def main() -> int:
+    """Serve one request from standard input; returns the exit status."""
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)  # what libraries print does not mix with the events
+    request = TrainRequest.from_json(sys.stdin.readline())
+    stop = threading.Event()
+
+    def listen() -> None:
+        sys.stdin.readline()
+        stop.set()
+
+    def tell(kind: str, **event: Any) -> None:
+        try:
+            stream.write(json.dumps({"kind": kind} | event) + "\n")
+        except BrokenPipeError:
+            stop.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    if hasattr(os, "nice"):
+        os.nice(NICE)
+    run(request, tell, stop.is_set)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
