@@ -5,10 +5,12 @@ xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,18 @@ import napari
 from PIL import Image
 from qtpy.QtWidgets import QApplication
 
-from napari_mosaic.widgets import MosaicPanel
+from napari_mosaic.training import PRESETS
+from napari_mosaic.widgets import MosaicPanel, TrainDock
 from napari_mosaic.widgets._forms import LookValue
 from napari_mosaic.widgets._state import Tuning
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = (1360, 840)
+SHORT = replace(
+    PRESETS["mosaic"], steps=160, batch=4, side=96, drawings=24, drawing_size=160, validation=3, round_steps=16,
+    workers=0, processes=1,
+)  # fmt: skip
+ROUNDS = 6
 
 
 def wait(condition: Callable[[], bool], seconds: float = 600.0) -> None:
@@ -54,9 +62,8 @@ def settle(panel: Any) -> None:
     wait(lambda: panel.shown is None or not panel.shown.busy)
 
 
-def main(source: str = "sample:gravel") -> None:
+def show_panel(source: str) -> None:
     """Open, find, look, tune: in napari's dark theme, the result in its light one too."""
-    IMAGES.mkdir(exist_ok=True)
     viewer = napari.Viewer(show=True)
     viewer.window._qt_window.resize(*SIZE)
     panel = MosaicPanel(viewer)
@@ -82,6 +89,39 @@ def main(source: str = "sample:gravel") -> None:
         shoot(viewer, "check")
         panel.shutdown()
         viewer.close()
+
+
+def show_training(begun: str = "") -> None:
+    """A short run while it learns; one that was `begun` in a folder before is gone on with."""
+    viewer = napari.Viewer(show=True)
+    viewer.window._qt_window.resize(*SIZE)
+    dock = TrainDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Advanced: Train", area="right")
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "models" / "model 1"
+        if begun:
+            shutil.copytree(begun, out)
+        dock.set_out(out)
+        wait(lambda: not dock._looker.busy)
+        dock.face.train_form.set_value(SHORT)
+        if dock.state.held is None:
+            dock.start()
+        else:
+            dock.resume()
+        wait(lambda: len(dock.state.rows) >= ROUNDS and len(dock.state.losses) > 6, 3600)
+        wait(lambda: len(viewer.layers) == 2)
+        viewer.reset_view()
+        shoot(viewer, "train")
+        dock.shutdown()
+        viewer.close()
+
+
+def main(source: str = "sample:gravel", begun: str = "") -> None:
+    """All pictures; with the argument `train`, only those of training."""
+    IMAGES.mkdir(exist_ok=True)
+    if source != "train":
+        show_panel(source)
+    show_training(begun)
 
 
 if __name__ == "__main__":

@@ -14,13 +14,13 @@ import pytest
 
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.training import PRESETS, FinetuneParams, TrainParams
-from napari_mosaic.widgets import _runs, _train_runs
+from napari_mosaic.widgets import _runs, _train, _train_runs
 from napari_mosaic.widgets._fields import ParamsForm
 from napari_mosaic.widgets._plot import Curve, CurvePlot, limits_of, smooth, thin
 from napari_mosaic.widgets._state import EstimateFacts, RunFacts
 from napari_mosaic.widgets._train import TrainDock
 from napari_mosaic.widgets._train_request import TrainRequest, keep_request, kept_request, loss_of, read_rows
-from napari_mosaic.widgets._train_state import HeldFacts, TrainState, resolve_training
+from napari_mosaic.widgets._train_state import HeldFacts, TrainState, length_of, resolve_training
 
 TINY = TrainParams(
     steps=3, batch=1, side=64, drawings=2, drawing_size=64, validation=1, round_steps=2, start="chance",
@@ -52,7 +52,6 @@ for step in range(first, 5):
             (out / "history.csv").write_text("step,loss,found\\n2,0.75,0.5\\n")
             (out / "model.safetensors").write_bytes(b"model")
             sys.stdin.readline()
-            tell("stopped", path=str(out / "model.safetensors"))
             time.sleep(0.5)
             sys.exit(0)
 tell("done", path=str(out / "model.safetensors"))
@@ -64,6 +63,7 @@ def make_dock(viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch, tmp_path
     """Makes a dock whose runs are played by a script without torch."""
     script = tmp_path / "fake.py"
     script.write_text(FAKE)
+    monkeypatch.setattr(_train, "CLOSE_S", 30.0)
     monkeypatch.setattr(_train_runs, "COMMAND", (sys.executable, str(script)))
     docks: list[TrainDock] = []
 
@@ -127,6 +127,8 @@ def test_what_the_buttons_say_follows_from_what_is_known() -> None:
     corrected = replace(state, data="record", source="/floor.mosaic.zarr", recipe="finetune", finished=0)
     assert "finished" in resolve_training(corrected).start.reason
     assert resolve_training(replace(corrected, finished=2)).start.enabled
+    assert length_of(TrainParams(minutes=30)) == "about 30 min"
+    assert length_of(FinetuneParams()).endswith("a stage")
     held = resolve_training(replace(state, held=HeldFacts(250)))
     assert held.resume.enabled
     assert not held.start.enabled

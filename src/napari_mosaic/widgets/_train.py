@@ -26,11 +26,13 @@ from napari_mosaic.widgets._state import RunFacts
 from napari_mosaic.widgets._style import style_sheet
 from napari_mosaic.widgets._train_face import TrainFace
 from napari_mosaic.widgets._train_request import TrainRequest
-from napari_mosaic.widgets._train_runs import Curves, HeldRun, Kept, Learned, Sample, held_run, training_steps
+from napari_mosaic.widgets._train_runs import Curves, HeldRun, Learned, Sample, held_run, training_steps
 from napari_mosaic.widgets._train_sample import show_sample
-from napari_mosaic.widgets._train_state import FINETUNE, OFFERED, HeldFacts, TrainState, resolve_training
+from napari_mosaic.widgets._train_state import FINETUNE, OFFERED, HeldFacts, TrainState, length_of, resolve_training
 
 MOST_LOSSES = 20_000
+CLOSE_S = 1.0
+"""How long a dock that closes waits for a run; the process saves and ends by itself."""
 
 
 class TrainDock(QWidget):
@@ -86,6 +88,7 @@ class TrainDock(QWidget):
         self.face.show_task(self.state.task, masks=self.state.data == "folder")
         start = FinetuneParams() if recipe == FINETUNE else PRESETS[recipe]
         self.face.form(self.state.task).set_value(start)
+        self._note_length()
 
     def set_out(self, folder: str | Path) -> None:
         """Keep the run there, or go on with the one that is there."""
@@ -132,18 +135,25 @@ class TrainDock(QWidget):
             self._set(used=self.state.model)
 
     def shutdown(self) -> None:
-        """Stop the run, which saves where it is, and wait for it."""
+        """Stop the run, which saves where it is, and undo connections."""
         if self._closed:
             return
         self._closed = True
         for latest in (self._looker, self._marker):
             latest.close()
         if self.job is not None:
-            self.job.abandon(timeout=30.0)
+            self.job.abandon(timeout=CLOSE_S)
             self.job = None
         self.viewer.events.theme.disconnect(self._restyle)
 
     # the run --------------------------------------------------------------------------------------
+
+    def _note_length(self) -> None:
+        """Say how long it will be, where what is typed goes together."""
+        try:
+            self._set(length=length_of(self.face.form(self.state.task).value()), message="")
+        except MosaicError as error:
+            self._set(length="", message=str(error))
 
     def _begin(self, request: TrainRequest) -> None:
         if self.job is not None:
@@ -166,8 +176,6 @@ class TrainDock(QWidget):
             self._set(rows=event.rows)
         elif isinstance(event, Sample):
             show_sample(self.viewer, event)
-        elif isinstance(event, Kept):
-            self._set(model=event.model)
 
     def _learned(self, event: Learned) -> None:
         losses = self.state.losses
@@ -212,6 +220,8 @@ class TrainDock(QWidget):
         face = self.face
         face.data.activated.connect(lambda index: self.learn_from(face.data.itemData(index)))
         face.recipe.activated.connect(lambda index: self.set_recipe(face.recipe.itemData(index)))
+        for form in (face.train_form, face.finetune_form):
+            form.changed.connect(self._note_length)
         face.choose_source.clicked.connect(lambda _: self._ask_source())
         face.choose_out.clicked.connect(lambda _: self._ask_out())
         for button, verb in (

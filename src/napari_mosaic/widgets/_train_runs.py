@@ -54,13 +54,6 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """The run was stopped; its model so far, where it has learned long enough for one."""
-
-    model: str
-
-
-@dataclass(frozen=True)
 class HeldRun:
     """What a folder holds: the request that it was begun with, its history, and its model if there is one."""
 
@@ -134,8 +127,6 @@ def _event(event: dict[str, Any]) -> Any:
     if event["kind"] == "sample":
         with np.load(event["path"]) as arrays:
             return Sample(arrays["image"], arrays["joints"])
-    if event["kind"] == "stopped":
-        return Kept(event["path"])
     progress = Progress(phase=event["phase"], done=event["done"], total=event["total"], unit=event["unit"])
     return Learned(progress, event["loss"])
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from napari_mosaic.training import FinetuneParams
 from napari_mosaic.widgets._plot import Curve, smooth
 from napari_mosaic.widgets._state import ButtonView, Mark, RunFacts, StepView, duration
 
@@ -45,6 +46,7 @@ class TrainState:
     data: Data = "drawn"
     source: str = ""
     recipe: str = "mosaic"
+    length: str = ""
     out: str = ""
     finished: int | None = None
     held: HeldFacts | None = None
@@ -126,11 +128,22 @@ def _steps(state: TrainState) -> tuple[StepView, ...]:
         3: bool(state.rows),
         4: bool(state.used) and state.used == state.model,
     }
-    summaries = (_source(state), "", _run(state), _standing(state), _model(state))
+    summaries = (_source(state), state.length, _run(state), _standing(state), _model(state))
     idle = state.run is None
     following = 2 if not state.model else 4
     marks: list[Mark] = ["done" if done[i] else ("next" if i == following and idle else "later") for i in range(5)]
     return tuple(StepView(mark, summary) for mark, summary in zip(marks, summaries, strict=True))
+
+
+def length_of(params: Any) -> str:
+    """How long a run with these parameters is."""
+    if isinstance(params, FinetuneParams):
+        return f"{params.steps:,} steps{' a stage' if params.stage == 'both' else ''}"
+    if params.steps is not None:
+        return f"{params.steps:,} steps"
+    if params.minutes is not None:
+        return f"about {duration(60 * params.minutes)}"
+    return f"{params.epochs:,} times through the data" if params.epochs is not None else "5,000 steps"
 
 
 def _source(state: TrainState) -> str:

@@ -4,7 +4,8 @@ One decision: training has a process of its own, without Qt, at a lower priority
 its memory is given back at the end, and what the network's library starts beside itself never meets OpenGL.
 
 It reads one line, the request as JSON; any further line, or the end of its input, stops it at the next
-step. It writes events as lines of JSON: `progress`, `curves`, `sample`, then `done`, `failed` or `stopped`.
+step. It writes events as lines of JSON: `progress`, `curves`, `sample`, then `done` or `failed`; who
+stops it listens no more.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def run(request: TrainRequest, tell: Tell, stopped: Callable[[], bool]) -> None:
             watch.look()
         steps.close()
         watch.look(sample=False)
-        tell("stopped", path=str(export(request) or ""))
+        export(request)
     except MosaicError as error:
         tell("failed", message=str(error))
     finally:
@@ -80,11 +81,21 @@ def export(request: TrainRequest) -> Path | None:
     if request.task == "train":
         checkpoint = chosen_checkpoint(out, request.parameters())
     name = out.resolve().name
-    on = f"pictures of {Path(request.source).name}" if request.source else "drawn mosaics alone"
     return export_weights(
-        checkpoint, out / f"{name}.safetensors", name=name, command="napari: Train",
-        licence="as its owner says", summary=f"Trained here on {on}.",
-    )  # fmt: skip
+        checkpoint, out / f"{name}.safetensors", name=name, command="napari: Train", **_about(request)
+    )
+
+
+def _about(request: TrainRequest) -> dict[str, Any]:
+    """What the file says of itself; a model that was taught keeps what it had."""
+    on = f"pictures of {Path(request.source).name}" if request.source else "drawn mosaics alone"
+    if request.task == "train":
+        return {"licence": "as its owner says", "summary": f"Trained here on {on}."}
+    from napari_mosaic.grout import read_model
+    from napari_mosaic.weights import find_weights
+
+    _, card = read_model(find_weights(request.parameters().model))
+    return {"licence": card.licence, "summary": f"{card.name}, fine-tuned on {on}.", "halo": card.halo}
 
 
 def newest_checkpoint(request: TrainRequest) -> Path | None:
