@@ -166,7 +166,7 @@ def read_model(entry: WeightsEntry) -> tuple[nn.Module, ModelCard]:
     header = read_header(path) if safe else _recipe_header(content)
     lite = header.get("architecture", "") == LITE or any(name.startswith("head.") for name in state)
     known = header.get("architecture", LITE if lite else GROUT_B3)
-    model = LiteNetwork(channels=_lite_channels(state)) if lite else _build_unet(state, known)
+    model = _build_lite(state) if lite else _build_unet(state, known)
     try:
         model.load_state_dict({name: value.float() for name, value in state.items()})
     except (RuntimeError, AttributeError) as error:
@@ -238,9 +238,14 @@ def _recipe_header(content: Any) -> dict[str, str]:
     return plain | {name: json.dumps(recipe[name]) for name in ("mean", "std", "tessera_px", "halo")}
 
 
-def _lite_channels(state: Mapping[str, Tensor]) -> int:
+def _build_lite(state: Mapping[str, Tensor]) -> nn.Module:
+    """The network of the bundled architecture, as wide and with as many maps as its weights are."""
+    widths = [state.get(f"decoder.{stage}.layers.0.weight") for stage in range(len(WIDTHS))]
     head = state.get("head.weight")
-    return len(CHANNELS) if head is None else max(1, head.shape[0] // 4)
+    if head is None or any(width is None for width in widths):
+        return LiteNetwork()
+    sizes = tuple(int(width.shape[0]) for width in widths if width is not None)
+    return LiteNetwork(sizes, max(1, head.shape[0] // 4))
 
 
 def _build_unet(state: Mapping[str, Tensor], architecture: str) -> nn.Module:
