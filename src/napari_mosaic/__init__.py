@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_mosaic.errors import MosaicError
+    from napari_mosaic.evaluation import (
+        compare_predictions,
+        estimate_error,
+        evaluate_files,
+        evaluate_folders,
+        propose_squares,
+    )
     from napari_mosaic.export import export_record
     from napari_mosaic.image import open_image
     from napari_mosaic.metrics import evaluate_labels
+    from napari_mosaic.probability import augment_record, calibrate, export_probabilities, fuse_maps
     from napari_mosaic.record import Record, open_record, relink
     from napari_mosaic.segmentation import (
         SegmentParams,
@@ -25,24 +33,35 @@ if TYPE_CHECKING:
     )
     from napari_mosaic.synthetic import draw_mosaic
     from napari_mosaic.tesserae import TesseraParams, find_tesserae
+    from napari_mosaic.tuning import tune
 
 _PUBLIC = {
     "MosaicError": "errors",
     "Record": "record",
     "SegmentParams": "segmentation",
     "TesseraParams": "tesserae",
+    "augment_record": "probability",
+    "calibrate": "probability",
+    "compare_predictions": "evaluation",
     "draw_mosaic": "synthetic",
+    "estimate_error": "evaluation",
     "estimate_run": "segmentation",
+    "evaluate_files": "evaluation",
+    "evaluate_folders": "evaluation",
     "evaluate_labels": "metrics",
+    "export_probabilities": "probability",
     "export_record": "export",
     "find_tesserae": "tesserae",
+    "fuse_maps": "probability",
     "lazy_tesserae": "segmentation",
     "open_image": "image",
     "open_record": "record",
     "preview_tesserae": "segmentation",
+    "propose_squares": "evaluation",
     "relink": "record",
     "segment": "segmentation",
     "segment_steps": "segmentation",
+    "tune": "tuning",
 }
 
 __all__ = [
@@ -50,18 +69,28 @@ __all__ = [
     "Record",
     "SegmentParams",
     "TesseraParams",
+    "augment_record",
+    "calibrate",
+    "compare_predictions",
     "draw_mosaic",
+    "estimate_error",
     "estimate_run",
+    "evaluate_files",
+    "evaluate_folders",
     "evaluate_labels",
+    "export_probabilities",
     "export_record",
     "find_tesserae",
+    "fuse_maps",
     "lazy_tesserae",
     "open_image",
     "open_record",
     "preview_tesserae",
+    "propose_squares",
     "relink",
     "segment",
     "segment_steps",
+    "tune",
 ]
 
 

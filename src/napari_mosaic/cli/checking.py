@@ -26,9 +26,8 @@ from napari_mosaic.evaluation.floor import (
     estimate_error,
     judge_squares,
     propose_squares,
-    read_counts,
-    write_squares,
 )
+from napari_mosaic.evaluation.floor_files import read_counts, write_squares
 from napari_mosaic.record import Record, open_record
 
 if TYPE_CHECKING:

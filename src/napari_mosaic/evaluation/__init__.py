@@ -17,9 +17,8 @@ from napari_mosaic.evaluation.floor import (
     count_found,
     estimate_error,
     propose_squares,
-    read_counts,
-    write_squares,
 )
+from napari_mosaic.evaluation.floor_files import read_counts, write_squares
 from napari_mosaic.evaluation.folders import FolderEvaluation, evaluate_folders, evaluate_folders_steps
 from napari_mosaic.evaluation.pictures import compare_predictions, five_colours, write_five_colours
 

@@ -42,9 +42,17 @@ FORMATS = {
         Format(name="geopackage", suffixes=(".gpkg",), help="outlines as polygons", module="geopackage"),
         Format(name="csv", suffixes=(".csv",), help="table: place, box, area", module="csv"),
         Format(
-            name="quadrangles", suffixes=(), help="each tessera as its best quadrangle, GeoJSON", module="quadrangles"
+            name="quadrangles",
+            suffixes=(".quadrangles.geojson",),
+            help="each tessera as its best quadrangle",
+            module="quadrangles",
         ),
-        Format(name="guidelines", suffixes=(), help="rows of tesserae as lines, GeoJSON", module="guidelines"),
+        Format(
+            name="guidelines",
+            suffixes=(".guidelines.geojson",),
+            help="rows of tesserae as lines",
+            module="guidelines",
+        ),
     )
 }
 
@@ -110,9 +118,9 @@ def find_format(name: str | None, path: str | Path) -> Format:
         if name not in FORMATS:
             raise InputError(f"There is no export format {name!r}; choose one of {known}.")
         return FORMATS[name]
-    suffix = Path(path).suffix.lower()
+    file = Path(path).name.lower()
     for format_ in FORMATS.values():
-        if suffix in format_.suffixes:
+        if file.endswith(format_.suffixes):
             return format_
     raise InputError(f"The name {Path(path).name} does not tell the format; add --format with one of {known}.")
 

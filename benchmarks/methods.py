@@ -1,0 +1,77 @@
+"""The bundled model beside the methods of the literature, on drawn mosaics: one line of JSON a method, and a table.
+
+    python benchmarks/methods.py [--count 6] [--size 512] [--seed 900000] [--methods grout ...] [--table FILE.md]
+
+Every method goes through the same lattice and tessera pass at the drawing's own scale. The drawings are of seeds that
+no training uses; a third of them is damaged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_mosaic import SegmentParams, draw_mosaic, segment
+from napari_mosaic.evaluation.files import evaluate_files
+from napari_mosaic.evaluation.folders import figures
+
+METHODS = ("grout", "grout-augmented", "unet-watershed", "gradient-watershed", "quadrangles")
+GEOMETRIES = ("grid", "bond", "rows", "cells", "figure", "mixed")
+SHOWN = ("f1_50", "f1_75", "pq_50", "cnt", "prec", "rec", "fm", "pixel_iou")
+
+
+def draw(count: int, size: int, seed: int, folder: Path) -> list[tuple[np.ndarray, Path]]:
+    """Drawings, and their truths as files."""
+    drawn = []
+    for k in range(count):
+        drawing = draw_mosaic(size, seed + k, GEOMETRIES[k % len(GEOMETRIES)], tessera_px=24, damaged=k % 3 == 2)
+        path = folder / f"truth{k}.npy"
+        np.save(path, drawing.labels)
+        drawn.append((drawing.image, path))
+    return drawn
+
+
+def report(method: str, drawn: list[tuple[np.ndarray, Path]], folder: Path) -> dict[str, Any]:
+    """Mean figures of a method, and its seconds for a megapixel."""
+    rows, seconds, pixels = [], 0.0, 0
+    for k, (image, truth) in enumerate(drawn):
+        record = folder / f"{method}-{k}.mosaic.zarr"
+        started = time.perf_counter()
+        segment(image, record, params=SegmentParams(method=method, scale=1.0)).close()
+        seconds += time.perf_counter() - started
+        pixels += image.shape[0] * image.shape[1]
+        rows.append(figures(str(k), evaluate_files(record, truth)))
+    means = {name: round(statistics.fmean(float(row[name] or 0) for row in rows), 4) for name in SHOWN}
+    return {"method": method, **means, "seconds_per_mp": round(seconds / pixels * 1e6, 2)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=6)
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--seed", type=int, default=900_000)
+    parser.add_argument("--methods", nargs="*", default=list(METHODS))
+    parser.add_argument("--table", type=Path)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        drawn = draw(arguments.count, arguments.size, arguments.seed, folder)
+        found = []
+        for method in arguments.methods:
+            found.append(report(method, drawn, folder))
+            print(json.dumps(found[-1]), flush=True)
+    if arguments.table is not None:
+        columns = ["method", *SHOWN, "seconds_per_mp"]
+        lines = [columns, ["---"] * len(columns), *([str(row[name]) for name in columns] for row in found)]
+        arguments.table.write_text("".join(f"| {' | '.join(line)} |\n" for line in lines))
+
+
+if __name__ == "__main__":
+    main()
