@@ -24,6 +24,8 @@ LEAST_AREA = 12
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".jp2")
 TRUTHS = (".png", ".tif", ".tiff", ".npy", ".bmp", ".jpg", ".jpeg")
 _UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, struct.error, zlib.error, EOFError)
+_SOME = 5
+"""So many pieces are stones and no accident."""
 _JOINT = 2.5
 """What a joint adds to a stone's side, px; as in the search for the scale."""
 
@@ -97,11 +99,11 @@ def _from_labels(values: NDArray[Any], path: Path) -> NDArray[np.uint32]:
     found = int(labels.max(initial=0))
     if found == 0:
         raise InputError(f"{path.name} is empty: it shows no stone; take it out, or draw its stones.")
-    pieces = cv2.connectedComponents((labels > 0).astype(np.uint8), connectivity=4)[0] - 1
-    if found == 1 and pieces > 1:
+    pieces, gaps = _pieces(labels > 0)[1], _pieces(labels == 0)[1]
+    if found == 1 and (pieces > 1 or gaps >= _SOME):
         raise InputError(
-            f"{path.name} has one value for {pieces} stones, so it is a mask and no labels; say what it shows with "
-            "--masks tesserae or --masks grout."
+            f"{path.name} has one value for {max(pieces, gaps)} stones, so it is a mask and no labels; say what it "
+            "shows with --masks tesserae or --masks grout."
         )
     return labels
 
@@ -121,7 +123,7 @@ def _from_mask(values: NDArray[Any], kind: Kind, path: Path) -> NDArray[np.uint3
     stones = ~white if kind == "grout" else white
     labels, n = _pieces(stones)
     _, other = _pieces(~stones)
-    if other >= 5 and n * 2 < other:
+    if other >= _SOME and n * 2 < other:
         word = {"grout": "joints", "tesserae": "stones"}[kind]
         turn = "tesserae" if kind == "grout" else "grout"
         raise InputError(
