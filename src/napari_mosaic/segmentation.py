@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from napari_mosaic.area_files import Grid, polygons_of_mask, read_geometry
 from napari_mosaic.areas import AreaSet
+from napari_mosaic.editing.replay import discard_kept, replay_kept_steps
 from napari_mosaic.engine.lazy import lazy_levels
 from napari_mosaic.engine.local import plan_work, run_steps, without_network
 from napari_mosaic.engine.outside import Outside
@@ -29,6 +30,7 @@ from napari_mosaic.errors import InputError, MosaicError, RecordError, WriteErro
 from napari_mosaic.image import MosaicImage, PixelSize, open_image_steps, surround_mask
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Plan, Record, check_source, create_record, open_record
+from napari_mosaic.record.edits import adopt_edits, has_edits, set_edits_aside
 from napari_mosaic.tesserae import Limits, TesseraParams, check_limits, find_in_window
 from napari_mosaic.tiling import Box
 
@@ -99,6 +101,7 @@ class Job:
     pixel_mm: float | None = None
     overwrite: bool = False
     resume: bool = False
+    discard_edits: bool = False
     only: Box | None = None
     focus: tuple[float, float] | None = None
 
@@ -127,7 +130,8 @@ def segment(
     on_progress
         Called with each `Progress`.
     **job
-        Fields of `Job`: `region`, `exclude`, `pixel_mm`, `overwrite`, `resume`, `only`, `focus`.
+        Fields of `Job`: `region`, `exclude`, `pixel_mm`, `overwrite`, `resume`, `discard_edits`, `only`,
+        `focus`. What was edited by hand is kept when a record is overwritten, unless `discard_edits`.
 
     Returns
     -------
@@ -230,9 +234,25 @@ def _ready_record(
     areas = initial_areas(image, job.region, job.exclude)
     plan = plan_segmentation(image, segmenter, params, areas)
     _check_disk(path, plan)
+    edited = path.exists() and not job.discard_edits and has_edits(path)
+    if edited:
+        _check_grid(path, plan)
     backup = _set_aside(path) if path.exists() else None
     size = None if job.pixel_mm is None else _pixel_size(job.pixel_mm)
-    return create_record(path, image, plan, areas=areas, pixel_size=size), backup
+    record = create_record(path, image, plan, areas=areas, pixel_size=size)
+    if edited and backup is not None:
+        adopt_edits(record, backup)
+    return record, backup
+
+
+def _check_grid(path: Path, plan: Plan) -> None:
+    """Edits are pixels of the working grid: refuse to lose them to another one."""
+    with open_record(path) as record:
+        if record.shape != plan.shape or record.source.shape != plan.source_shape:
+            raise RecordError(
+                f"{path} was edited by hand at scale {record.plan.factor:g}, and its edits do not fit scale "
+                f"{plan.factor:g}; give that scale, or add --discard-edits to lose them."
+            )
 
 
 def initial_areas(image: MosaicImage, region: Any = None, exclude: Any = None) -> AreaSet:
@@ -321,6 +341,7 @@ def _compute(context: Context, record: Record, params: SegmentParams, job: Job, 
 
         yield from run_on_cluster(client, record, work, context.segmenter)
     mark_phases(record)
+    yield from replay_kept_steps(record)
 
 
 def default_workers() -> int:
@@ -339,15 +360,24 @@ def _to_working(box: Box, factor: float) -> Box:
     return Box(y0, x0, y1, x1)
 
 
-def apply_steps(record: Record, params: TesseraParams, *, tile_size: int = 2048) -> Steps[Record]:
-    """Cut all tesserae anew from the stored map with other thresholds; the network does not run."""
+def apply_steps(
+    record: Record, params: TesseraParams, *, tile_size: int = 2048, discard_edits: bool = False
+) -> Steps[Record]:
+    """Cut all tesserae anew from the stored map with other thresholds; the network does not run.
+
+    What was edited by hand is laid over the result, unless `discard_edits`; see `editing.read_conflicts`.
+    """
     path = record.path
     with open_record(path, writable=True) as mine:
         mine.update(plan=replace(mine.plan, tesserae=params))
         mine.ledger.forget("tesserae")
         mine.ledger.forget("pyramid")
+        set_edits_aside(mine)
+        if discard_edits:
+            discard_kept(mine)
         yield from run_steps(None, mine, without_network(mine, plan_work(mine, tile_size)), default_workers())
         mark_phases(mine)
+        yield from replay_kept_steps(mine)
     return open_record(path)
 
 

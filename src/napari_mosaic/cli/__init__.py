@@ -25,6 +25,7 @@ _COMMANDS = {
     "info": ("records", "Say what a photograph or a mosaic record is."),
     "export": ("records", "Write the tesserae of a record for other programs."),
     "preview": ("records", "Draw the tesserae of a record over its photograph."),
+    "edit": ("editing", "Correct the tesserae of a record from a list of edits."),
     "relink": ("records", "Tell a record where its photograph is now."),
     "synthesize": ("training", "Draw mosaics with their truth, to train and to test with."),
     "train": ("training", "Train a network, from pictures with masks or from drawn mosaics."),
@@ -43,6 +44,13 @@ _MODELS = {
     "show": ("show_model", "Say what a model is: its files, licence and trained size."),
     "download": ("download_model", "Fetch a model once and keep it."),
     "import": ("import_file", "Take in a model file, such as a GROUT checkpoint."),
+}
+_EDITS = {
+    "undo": ("undo", "Take back the last edits, whenever they were made."),
+    "redo": ("redo", "Make undone edits again."),
+    "export": ("export_edits", "Write edits to a file for another copy of the record."),
+    "apply": ("apply_edits", "Bring the edits of a file into a record."),
+    "report": ("report", "Say how the tesserae came to be: found, merged, split, drawn, deleted."),
 }
 
 
@@ -74,6 +82,10 @@ def make_app() -> App:
     for name, (function, text) in _MODELS.items():
         models.command(f"napari_mosaic.cli.models:{function}", name=name, help=text)
     app.command(models)
+    edits = App(name="edits", help="What was edited by hand.", default_parameter=Parameter(negative=()))
+    for name, (function, text) in _EDITS.items():
+        edits.command(f"napari_mosaic.cli.editing:{function}", name=name, help=text)
+    app.command(edits)
     return app
 
 

@@ -65,6 +65,7 @@ def segment(
     preview: Path | None = None,
     overwrite: Flag = False,
     resume: Flag = False,
+    discard_edits: Flag = False,
     blocks: Flag = False,
     tuned: Annotated[Path | None, Parameter(name="--params")] = None,
     as_json: Json = False,
@@ -90,6 +91,8 @@ def segment(
         Replace a record that is there.
     resume
         Go on with a record that is there.
+    discard_edits
+        Let --overwrite lose what was edited by hand; it is kept otherwise.
     blocks
         Take each folder as one photograph in georeferenced blocks.
     tuned
@@ -113,6 +116,7 @@ def segment(
         "pixel_mm": pixel_mm,
         "overwrite": overwrite,
         "resume": resume,
+        "discard_edits": discard_edits,
     }
     settings = plain(params, SegmentParams)
     if tuned is not None:

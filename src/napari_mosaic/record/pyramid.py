@@ -37,8 +37,10 @@ def _update_shard(record: Record, level: int, core: Box) -> None:
     below = Box(*(2 * edge for edge in core)).clip(record.map_levels[level - 1].shape[1:])
     map_ = read_array(record.map_levels[level - 1], (slice(None), *below.slices))
     record.map_levels[level][(slice(None), *core.slices)] = halve_map(map_)
-    labels = read_array(record.tessera_levels[level - 1], below.slices)
-    record.tessera_levels[level][core.slices] = labels[::2, ::2]
+    shard = record.plan.shard
+    with record.shard_lock(level, (core.y0 // shard, core.x0 // shard)):
+        labels = read_array(record.tessera_levels[level - 1], below.slices)
+        record.tessera_levels[level][core.slices] = labels[::2, ::2]
 
 
 def halve_map(map_: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -11,9 +11,12 @@ import errno
 import importlib.metadata
 import os
 import shutil
+import threading
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,7 @@ from napari_mosaic.areas import AreaSet, read_areas, write_areas
 from napari_mosaic.errors import LockedError, MissingError, RecordError, WriteError
 from napari_mosaic.image import MosaicImage, PixelSize, open_image
 from napari_mosaic.record import layout, tables
+from napari_mosaic.record.journal import FOLDER, LOG, Journal
 from napari_mosaic.record.ledger import Index, Ledger
 from napari_mosaic.record.metadata import (
     Metadata,
@@ -100,6 +104,21 @@ class Record:
                 "restore it, or segment again."
             ) from error
         self.ledger = Ledger(path / "ledger")
+        self.table_lock = threading.RLock()
+        self._shard_locks: defaultdict[tuple[int, Index], threading.RLock] = defaultdict(threading.RLock)
+        self._journal: Journal | None = None
+        if self._lock is not None and (path / FOLDER / LOG).exists():
+            self._repair()
+
+    def _repair(self) -> None:
+        """Bring the shards to the edits that a crash kept from them."""
+        from napari_mosaic.record.edits import repair  # it builds on this module
+
+        try:
+            repair(self)
+        except BaseException:
+            self._release()
+            raise
 
     def _acquire(self, lock: FileLock) -> None:
         try:
@@ -114,7 +133,21 @@ class Record:
             ) from error
 
     def close(self) -> None:
-        """Free the lock."""
+        """Bring the smaller levels up to date with edits, and free the lock."""
+        try:
+            if self._lock is not None and self._lock.is_locked and self._journal is not None:
+                self._settle()
+        finally:
+            self._release()
+
+    def _settle(self) -> None:
+        from napari_mosaic.record.edits import settle_steps  # it builds on this module
+
+        with suppress(WriteError, *_DAMAGE):  # what is left is done when the record is opened again
+            for _ in settle_steps(self):
+                pass
+
+    def _release(self) -> None:
         if self._lock is not None:
             self._lock.release()
 
@@ -184,6 +217,21 @@ class Record:
         """Whether every phase is done for the whole area."""
         return all(self._metadata.phases.get(phase) == "done" for phase in ("map", "tesserae"))
 
+    @property
+    def journal(self) -> Journal:
+        """The edits, read when they are first asked for."""
+        if self._journal is None:
+            self._journal = Journal(self.path / FOLDER / LOG, writable=self.writable)
+        return self._journal
+
+    def forget_journal(self) -> None:
+        """Read the journal anew when it is next asked for: its file was moved."""
+        self._journal = None
+
+    def shard_lock(self, level: int, index: Index) -> threading.RLock:
+        """The lock of one shard of the tesserae; whoever reads it to write it again holds it."""
+        return self._shard_locks[level, index]
+
     def state(self) -> dict[str, tuple[int, int]]:
         """Finished and planned pieces of each phase."""
         self.ledger.reload()
@@ -220,9 +268,23 @@ class Record:
         self._write(self.map_levels[0], (slice(None), y, x), map_)
 
     def write_tesserae(self, index: Index, labels: NDArray[Any], columns: Columns) -> None:
-        """Write one shard of tesserae and its rows of the table."""
-        self._write(self.tessera_levels[0], self.plan.shards.tile(index).core.slices, labels)
-        tables.write_part(self.tables, index, columns)
+        """Write one shard of tesserae and its rows of the table; what was edited in it stays as it was edited."""
+        core = self.plan.shards.tile(index).core
+        edits = self.journal.touching(index)
+        with self.shard_lock(0, index), self.table_lock:
+            if not edits:
+                self.write_labels(0, core, labels)
+                tables.write_part(self.tables, index, columns)
+                return
+            rows = columns | {name: np.zeros(len(columns["id"]), np.uint8) for name in ("material", "state")}
+            for patch in map(self.journal.patch, edits):
+                labels, rows = patch.over(labels, core), patch.over_rows(rows, core)
+            self.write_labels(0, core, labels)
+            tables.write_rows(self.tables, index, rows)
+
+    def write_labels(self, level: int, box: Box, labels: NDArray[Any]) -> None:
+        """Write ids over `box` of a level; shards that it covers in part keep their other pixels."""
+        self._write(self.tessera_levels[level], box.slices, labels)
 
     def _write(self, array: Any, key: tuple[slice, ...], values: NDArray[Any]) -> None:
         try:

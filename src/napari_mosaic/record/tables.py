@@ -1,7 +1,8 @@
 """The table of tesserae: one Parquet file for each shard that holds their seeds.
 
 One decision: the parts are kept, not joined, so that a change in one place rewrites one small file.
-Any Parquet reader takes the folder as one table.
+Any Parquet reader takes the folder as one table. What people say of stones, material and state, stands in a
+folder of its own, with rows only for the stones of which something was said.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ SCHEMA = pa.schema(
         ("flags", pa.uint8()),
     ]
 )
+
+ATTRIBUTES = pa.schema([("id", pa.uint64()), ("material", pa.string()), ("state", pa.string())])
+MATERIALS = ("", "stone", "glass", "ceramic", "other")
+STATES = ("", "sound", "fractured", "detached", "lost")
+"""What can be said of a stone; the first, nothing, is code 0 in `Columns`."""
 
 Columns = dict[str, NDArray[Any]]
 
@@ -62,3 +68,77 @@ def rows_in(columns: Columns, box: tuple[int, int, int, int]) -> Columns:
     y, x = columns["y"], columns["x"]
     inside = (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
     return {name: np.asarray(values)[inside] for name, values in columns.items()}
+
+
+def empty_columns() -> Columns:
+    """No rows: the columns of the table, and the codes of material and state."""
+    columns: Columns = {field.name: np.zeros(0, field.type.to_pandas_dtype()) for field in SCHEMA}
+    return columns | {name: np.zeros(0, np.uint8) for name in ("material", "state")}
+
+
+def read_rows(folder: Path, index: tuple[int, int]) -> Columns:
+    """The rows of shard `index`, with the codes of material and state; none where it has no part."""
+    try:
+        table = pq.read_table(folder / part_name(index), partitioning=None)
+    except FileNotFoundError:
+        return empty_columns()
+    columns: Columns = {name: table.column(name).to_numpy() for name in SCHEMA.names}
+    said = {name: np.zeros(len(table), np.uint8) for name in ("material", "state")}
+    path = _attribute_folder(folder) / part_name(index)
+    if path.exists():
+        given = pq.read_table(path, partitioning=None)
+        order = np.argsort(columns["id"])
+        place = order[np.searchsorted(columns["id"], given.column("id").to_numpy(), sorter=order)]
+        for name, words in (("material", MATERIALS), ("state", STATES)):
+            said[name][place] = [words.index(word) for word in given.column(name).to_pylist()]
+    return columns | said
+
+
+def write_rows(folder: Path, index: tuple[int, int], columns: Columns) -> None:
+    """Write the rows of shard `index`, and what is said of their stones, each whole or not at all."""
+    write_part(folder, index, columns)
+    path = _attribute_folder(folder) / part_name(index)
+    said = np.flatnonzero((columns["material"] > 0) | (columns["state"] > 0))
+    if len(said) == 0:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(exist_ok=True)
+    words = {"material": MATERIALS, "state": STATES}
+    values = {name: [words[name][code] for code in columns[name][said]] for name in words}
+    temporary = path.with_suffix(".tmp")
+    pq.write_table(pa.table({"id": columns["id"][said], **values}).cast(ATTRIBUTES), temporary, compression="zstd")
+    os.replace(temporary, path)
+
+
+def read_attributes(folder: Path) -> pa.Table:
+    """Material and state of all stones of which something was said: `id`, `material`, `state`."""
+    parts = [pq.read_table(path, partitioning=None) for path in sorted(_attribute_folder(folder).glob("*.parquet"))]
+    return pa.concat_tables(parts) if parts else ATTRIBUTES.empty_table()
+
+
+def clear_attributes(folder: Path) -> None:
+    """Forget what was said of all stones."""
+    for path in _attribute_folder(folder).glob("*.parquet"):
+        path.unlink()
+
+
+def _attribute_folder(folder: Path) -> Path:
+    return folder.parent / "attributes"
+
+
+def drop_rows(columns: Columns, ids: NDArray[Any]) -> Columns:
+    """The rows of other tesserae than `ids`."""
+    kept = ~np.isin(columns["id"], ids)
+    return {name: values[kept] for name, values in columns.items()}
+
+
+def join_rows(first: Columns, second: Columns) -> Columns:
+    """The rows of both, sorted by id."""
+    joined = {name: np.concatenate([values, second[name].astype(values.dtype)]) for name, values in first.items()}
+    order = np.argsort(joined["id"], kind="stable")
+    return {name: values[order] for name, values in joined.items()}
+
+
+def same_rows(first: Columns, second: Columns) -> bool:
+    """Whether both hold the same rows in the same order."""
+    return all(np.array_equal(values, second[name]) for name, values in first.items())

@@ -1,0 +1,189 @@
+"""`edit` and `edits`: correct the tesserae of a record from a list, undo, hand edits on, report them.
+
+One decision: a list is done whole or not at all, unless --keep says that what worked may stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from napari_mosaic import editing
+from napari_mosaic.cli.options import Flag, Json
+from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run, say
+from napari_mosaic.editing import Conflict, Edit, Replayed
+from napari_mosaic.record import open_record
+from napari_mosaic.tiling import Box
+
+
+def edit(record: Path, edits: Path, /, *, keep: Flag = False, dry_run: Flag = False, as_json: Json = False) -> int:
+    """Correct the tesserae of a record from a list of edits.
+
+    Parameters
+    ----------
+    record
+        The record.
+    edits
+        A JSON list such as [{"tool": "merge", "ids": [1712, 1713]}, {"tool": "split_line", "line": [[9, 4], [9, 30]]}];
+        places are [y, x] in pixels of the analysis size, areas GeoJSON in pixels of the photograph.
+    keep
+        Where an edit fails, keep those before it.
+    dry_run
+        Only check the list.
+    as_json
+        Write what was done as JSON.
+
+    """
+    requests = editing.read_requests(edits)
+    if dry_run:
+        answer(f"{len(requests)} edits, all well formed")
+        return 0
+    with open_record(record, writable=True) as opened:
+        done = editing.apply_requests(opened, requests, keep=keep)
+    if as_json:
+        answer_json([None if made is None else _values(made) for made in done])
+        return 0
+    changed = [made for made in done if made is not None]
+    new, gone = (sum(len(getattr(made, name)) for made in changed) for name in ("made", "gone"))
+    idle = len(done) - len(changed)
+    answer(f"{len(changed)} edits done, {new} tesserae new, {gone} gone{_idle(idle)}")
+    return 0
+
+
+def _idle(count: int) -> str:
+    return f"; {count} changed nothing" if count else ""
+
+
+def _values(made: Edit) -> dict[str, Any]:
+    return {"number": made.number, "tool": made.tool, "box": list(made.box), "made": made.made, "gone": made.gone}
+
+
+def undo(record: Path, /, *, steps: Annotated[int, Parameter(name=("--steps", "-n"))] = 1) -> int:
+    """Take back the last edits, whenever they were made.
+
+    Parameters
+    ----------
+    record
+        The record.
+    steps
+        How many.
+
+    """
+    return _walk(record, editing.undo, steps, "undone", "undo")
+
+
+def redo(record: Path, /, *, steps: Annotated[int, Parameter(name=("--steps", "-n"))] = 1) -> int:
+    """Make undone edits again.
+
+    Parameters
+    ----------
+    record
+        The record.
+    steps
+        How many.
+
+    """
+    return _walk(record, editing.redo, steps, "made again", "redo")
+
+
+def _walk(record: Path, step: Any, steps: int, done: str, name: str) -> int:
+    if steps < 1:
+        raise UsageError(f"{steps} steps are none; give 1 or more.")
+    count = 0
+    with open_record(record, writable=True) as opened:
+        for _ in range(steps):
+            made = step(opened)
+            if made is None:
+                break
+            count += 1
+            answer(f"{made.tool} {done} at y {made.box.y0}-{made.box.y1}, x {made.box.x0}-{made.box.x1}")
+    if count == 0:
+        answer(f"There is nothing to {name}.")
+    return 0
+
+
+def export_edits(
+    record: Path,
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    window: tuple[int, int, int, int] | None = None,
+    overwrite: Flag = False,
+) -> int:
+    """Write the edits of a record, or of a window of it, to a file for another copy of the record.
+
+    Parameters
+    ----------
+    record
+        The record.
+    output
+        The file to write.
+    window
+        Only edits that meet y0 x0 y1 x1, in pixels of the analysis size.
+    overwrite
+        Replace a file that is there.
+
+    """
+    if output.exists() and not overwrite:
+        raise UsageError(f"{output} exists already; add --overwrite to replace it, or give another name.")
+    with open_record(record) as opened:
+        count = editing.export_edits(opened, output, box=None if window is None else Box(*window))
+    answer(f"{count} edits in {output}")
+    return 0
+
+
+def apply_edits(record: Path, edits: Path, /, *, as_json: Json = False) -> int:
+    """Bring the edits of a file into a record, and list those that a person should look at.
+
+    Parameters
+    ----------
+    record
+        The record.
+    edits
+        A file that `edits export` wrote from another copy of the record.
+    as_json
+        Write the result as JSON.
+
+    """
+    with open_record(record, writable=True) as opened:
+        found: Replayed = run(editing.import_edits_steps(opened, edits), record.name)
+    if as_json:
+        answer_json({"applied": found.applied, "conflicts": [asdict(conflict) for conflict in found.conflicts]})
+        return 0
+    answer(f"{found.applied} edits applied, {len(found.conflicts)} to look at")
+    _list(found.conflicts)
+    return 0
+
+
+def report(record: Path, /, *, as_json: Json = False) -> int:
+    """Say how the tesserae came to be: found by the machine, merged, split, drawn, deleted.
+
+    Parameters
+    ----------
+    record
+        The record.
+    as_json
+        Write the result as JSON.
+
+    """
+    with open_record(record) as opened:
+        found, conflicts = editing.report(opened), editing.read_conflicts(opened)
+    values = asdict(found)
+    if as_json:
+        answer_json({**values, "conflicts": [asdict(conflict) for conflict in conflicts]})
+        return 0
+    tools = values.pop("by_tool")
+    answer_table([*values.items(), *((f"  {name}", count) for name, count in tools.items())])
+    if conflicts:
+        say(f"{len(conflicts)} edits did not fit what was found last:")
+        _list(conflicts)
+    return 0
+
+
+def _list(conflicts: tuple[Conflict, ...]) -> None:
+    for conflict in conflicts:
+        box = conflict.box
+        answer(f"  {conflict.tool} at y {box.y0}-{box.y1}, x {box.x0}-{box.x1}: {conflict.reason}")

@@ -1,0 +1,319 @@
+"""From a change of labels in a window to an edit: names, figures, journal.
+
+One decision: a tool only says what the labels of a window are afterwards. Which tesserae that touches, their rows,
+flags and whole shapes are found here, alike for every tool, so undo and replay never ask which tool it was.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from napari_mosaic import _flood
+from napari_mosaic.editing.names import is_made, new_name, place_of_id
+from napari_mosaic.errors import InputError, RecordError
+from napari_mosaic.record import Record, tables
+from napari_mosaic.record.edits import require_editable, write_edit
+from napari_mosaic.record.patches import Patch
+from napari_mosaic.record.tables import Columns
+from napari_mosaic.tesserae import Flag
+from napari_mosaic.tiling import Box
+
+Ids = NDArray[Any]
+Said = tuple[int, int]
+_FIGURES = ("y0", "x0", "y1", "x1", "area")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit:
+    """One entry of the journal: its number, the tool, the box it touched (working grid) and what became of whom.
+
+    `made` are new ids, `gone` are ids without a pixel left, `kept` are ids that were touched and remain.
+    """
+
+    number: int
+    tool: str
+    box: Box
+    made: tuple[int, ...] = ()
+    gone: tuple[int, ...] = ()
+    kept: tuple[int, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
+    time: str = ""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The labels of a box of the working grid as they are before an edit."""
+
+    box: Box
+    labels: NDArray[Any]
+
+    @property
+    def free(self) -> NDArray[np.bool_]:
+        """Where there is no tessera."""
+        return np.asarray(self.labels == 0)
+
+
+class Draft:
+    """One edit in the making, on a record that nobody else edits meanwhile."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self._new: dict[int, tuple[int, int]] = {}
+        self._said: dict[int, Said] = {}
+
+    def rows(self, ids: Sequence[int] | Ids) -> Columns:
+        """The rows of some tesserae, sorted by id; `InputError` where one does not exist."""
+        wanted = np.unique(np.asarray(list(ids), np.uint64))
+        rows = self.known_rows(wanted)
+        missing = np.setdiff1d(wanted, rows["id"])
+        if len(missing):
+            raise InputError(
+                f"There is no tessera {int(missing[0])} in {self.record.path.name}; it was never found, or an edit "
+                "took it away: give the id of one that is there."
+            )
+        return rows
+
+    def known_rows(self, ids: Ids) -> Columns:
+        """The rows of those of `ids` that exist, sorted by id: looked for where their names say, then all over."""
+        record, rows = self.record, tables.empty_columns()
+        for index in self._likely_parts(ids):
+            rows = tables.join_rows(rows, _only(tables.read_rows(record.tables, index), ids))
+        missing = np.setdiff1d(ids[ids > 0], rows["id"])
+        for path in sorted(record.tables.glob("*.parquet")) if len(missing) else ():
+            if np.isin(missing, pq.read_table(path, columns=["id"], partitioning=None)["id"].to_numpy()).any():
+                i, j = path.stem.split("_")
+                found = _only(tables.read_rows(record.tables, (int(i), int(j))), missing)
+                rows = tables.join_rows(rows, found)
+        return rows
+
+    def _likely_parts(self, ids: Ids) -> list[tuple[int, int]]:
+        shape, shards = self.record.shape, self.record.plan.shards
+        places = (place_of_id(int(id_), shape) for id_ in ids if id_)
+        return sorted({index for y, x in places for index in shards.overlapping(Box(y - 1, x - 1, y + 2, x + 2))})
+
+    def read(self, box: Box) -> Window:
+        """The labels of a box, clipped to the working grid."""
+        inside = Box(*(int(edge) for edge in box)).clip(self.record.shape)
+        if inside.area == 0:
+            height, width = self.record.shape
+            raise InputError(
+                f"The place {tuple(box)} lies outside of the working grid of {width} x {height} px; "
+                "give places in pixels of the analysis size."
+            )
+        try:
+            return Window(inside, np.ascontiguousarray(self.record.read_labels(inside)))
+        except (ValueError, RuntimeError, OSError) as error:
+            raise RecordError(
+                f"Tesserae of {self.record.path.name} at {tuple(inside)} cannot be read ({error}), so nothing there "
+                "can be edited; restore them with segment --resume."
+            ) from error
+
+    def around(self, rows: Columns, margin: int = 0) -> Window:
+        """The labels around some tesserae."""
+        return self.read(box_of(rows).grow(margin))
+
+    def map(self, box: Box) -> NDArray[np.uint8]:
+        """The stored map `(C, h, w)` over a box that lies inside of the working grid."""
+        return np.ascontiguousarray(self.record.read_map(box))
+
+    def name(self, mask: NDArray[np.bool_], box: Box, said: Said = (0, 0)) -> int:
+        """An id for a new tessera, of which `said` (material, state) is known."""
+        pixels = np.argwhere(mask) + np.array([box.y0, box.x0])
+        id_, place = new_name(pixels, self.record.shape, self._is_taken)
+        self._new[id_] = place
+        self._said[id_] = said
+        return id_
+
+    def _is_taken(self, id_: int) -> bool:
+        if id_ in self._new or id_ in self.record.journal.used:
+            return True
+        return not is_made(id_, self.record.shape) and len(self.known_rows(np.array([id_], np.uint64))["id"]) > 0
+
+    def revive(self, id_: int, place: tuple[int, int], said: Said) -> None:
+        """Let an edit bring in a tessera under an id that it had elsewhere; `place` is its seed."""
+        self._new[id_] = place
+        self._said[id_] = said
+
+    def say(self, id_: int, said: Said) -> None:
+        """Note material and state of a tessera, as codes."""
+        self._said[id_] = said
+
+    def commit(
+        self,
+        tool: str,
+        params: Mapping[str, Any],
+        window: Window,
+        after: NDArray[Any],
+        *,
+        always: bool = False,
+        **extra: Any,
+    ) -> Edit | None:
+        """Write the edit that turns the labels of `window` into `after`.
+
+        None where it changes nothing; with `always`, tesserae of which something is said are marked all the same.
+        """
+        changed = window.labels != after
+        touched = np.unique(np.concatenate([window.labels[changed], after[changed].astype(window.labels.dtype)]))
+        touched = np.union1d(touched[touched > 0], self._spoken_of(window.labels, after))
+        if len(touched) == 0:
+            return None
+        before_rows = self.known_rows(touched.astype(np.uint64))
+        before, whole = self._widen(window, after, before_rows)
+        mask = np.isin(before.labels, touched) | np.isin(whole, touched)
+        box = _extent(mask, before.box)
+        self._require_finished(box)
+        cut = box.within(before.box)
+        after_rows = self._figures(whole[cut], box, touched, before_rows)
+        if not (always or changed.any()) and _same_said(before_rows, after_rows):
+            return None
+        inner = mask[cut]
+        patch = Patch(
+            box=box,
+            mask=inner,
+            before=before.labels[cut][inner],
+            after=whole[cut][inner],
+            rows_before=before_rows,
+            rows_after=after_rows,
+        )
+        return enter(self.record, tool, params, patch, **extra)
+
+    def _spoken_of(self, before: NDArray[Any], after: NDArray[Any]) -> Ids:
+        said = np.array(sorted(self._said), before.dtype)
+        return said[np.isin(said, before) | np.isin(said, after)]
+
+    def _widen(self, window: Window, after: NDArray[Any], rows: Columns) -> tuple[Window, NDArray[Any]]:
+        """The labels before and after in a window that holds all touched tesserae whole."""
+        outer = window.box if len(rows["id"]) == 0 else union(window.box, box_of(rows))
+        if outer == window.box:
+            return window, after.astype(window.labels.dtype)
+        before = self.read(outer)
+        whole = before.labels.copy()
+        whole[window.box.within(outer)] = after
+        return before, whole
+
+    def _require_finished(self, box: Box) -> None:
+        done = self.record.ledger.done("tesserae")
+        for index in self.record.plan.shards.overlapping(box):
+            if index not in done:
+                place = tuple(self.record.plan.shards.tile(index).core)
+                raise RecordError(
+                    f"The part {place} of {self.record.path.name} is not segmented yet, and what is edited there "
+                    "would be lost; edit another part, or go on with segment --resume first."
+                )
+
+    def _figures(self, labels: NDArray[Any], box: Box, touched: Ids, before: Columns) -> Columns:
+        """Rows of the touched tesserae as `labels` over `box` show them."""
+        left = np.intersect1d(touched, labels).astype(labels.dtype)
+        grout = np.ascontiguousarray(self.map(box)[0])
+        found = _flood.stone_figures(np.ascontiguousarray(labels), left, grout)
+        rows = tables.empty_columns()
+        columns = {"area": found[:, 0], **{name: found[:, k + 1] for k, name in enumerate(_FIGURES[:4])}}
+        for name, shift in zip(_FIGURES[:4], (box.y0, box.x0) * 2, strict=True):
+            columns[name] = columns[name] + shift
+        columns["score"] = 1 - found[:, 5] / np.maximum(found[:, 0], 1) / 255
+        known = {int(id_): k for k, id_ in enumerate(before["id"])}
+        seeds, rest = [], []
+        for id_, area_box in zip(left.tolist(), found[:, 1:5], strict=True):
+            k = known.get(id_)
+            old = self._new[id_] if k is None else (int(before["y"][k]), int(before["x"][k]))
+            seeds.append(_seed(labels, id_, area_box, box, old))
+            rest.append(self._flags_and_said(id_, k, before))
+        columns |= {"id": left, "y": np.array([y for y, _ in seeds]), "x": np.array([x for _, x in seeds])}
+        edge = self._on_edge(columns)
+        flags, materials, states = (np.array([row[i] for row in rest], np.uint8) for i in range(3))
+        columns |= {"flags": flags | edge, "material": materials, "state": states}
+        return tables.join_rows(rows, columns) if len(left) else rows
+
+    def _flags_and_said(self, id_: int, k: int | None, before: Columns) -> tuple[int, int, int]:
+        old = (0, 0) if k is None else (int(before["material"][k]), int(before["state"][k]))
+        flags = 0 if k is None else int(before["flags"][k]) & ~int(Flag.EDGE)
+        return (flags | int(Flag.EDITED), *self._said.get(id_, old))
+
+    def _on_edge(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+        height, width = self.record.shape
+        low = (columns["y0"] == 0) | (columns["x0"] == 0)
+        edge = low | (columns["y1"] == height) | (columns["x1"] == width)
+        return np.where(edge, int(Flag.EDGE), 0).astype(np.uint8)
+
+
+@contextmanager
+def editing(record: Record) -> Iterator[Draft]:
+    """One edit at a time on a record that is open for writing."""
+    require_editable(record)
+    with record.journal.lock:
+        yield Draft(record)
+
+
+def enter(record: Record, tool: str, params: Mapping[str, Any], patch: Patch, **extra: Any) -> Edit:
+    """Write a patch as one entry of the journal, and bring the record to it."""
+    before, after = (set(rows["id"].tolist()) for rows in (patch.rows_before, patch.rows_after))
+    header = {
+        "tool": tool,
+        "params": dict(params),
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "made": sorted(after - before),
+        "gone": sorted(before - after),
+        "kept": sorted(before & after),
+        **extra,
+    }
+    number = write_edit(record, header, patch)
+    return read_edit({**header, "n": number, "box": list(patch.box)})
+
+
+def read_edit(header: Mapping[str, Any]) -> Edit:
+    """The edit that a header of the journal describes."""
+    return Edit(
+        number=header["n"],
+        tool=header["tool"],
+        box=Box(*header["box"]),
+        made=tuple(header["made"]),
+        gone=tuple(header["gone"]),
+        kept=tuple(header["kept"]),
+        params=header["params"],
+        time=header["time"],
+    )
+
+
+def box_of(rows: Columns) -> Box:
+    """The box around all tesserae of some rows."""
+    low = (int(rows[name].min()) for name in ("y0", "x0"))
+    return Box(*low, *(int(rows[name].max()) for name in ("y1", "x1")))
+
+
+def union(first: Box, second: Box) -> Box:
+    """The smallest box around two."""
+    low = (min(first[axis], second[axis]) for axis in (0, 1))
+    return Box(*low, *(max(first[axis], second[axis]) for axis in (2, 3)))
+
+
+def _extent(mask: NDArray[np.bool_], box: Box) -> Box:
+    y, x = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return Box(int(y[0]), int(x[0]), int(y[-1]) + 1, int(x[-1]) + 1).shift(box.y0, box.x0)
+
+
+def _seed(labels: NDArray[Any], id_: int, own: NDArray[np.int64], box: Box, old: tuple[int, int]) -> tuple[int, int]:
+    """The old seed where it still lies in the tessera, else its nearest pixel, the first of equals."""
+    y, x = old[0] - box.y0, old[1] - box.x0
+    if 0 <= y < labels.shape[0] and 0 <= x < labels.shape[1] and labels[y, x] == id_:
+        return old
+    y0, x0, y1, x1 = (int(edge) for edge in own)
+    pixels = np.argwhere(labels[y0:y1, x0:x1] == id_) + np.array([y0, x0])
+    nearest = pixels[np.argmin(((pixels - np.array([y, x])) ** 2).sum(axis=1))]
+    return int(nearest[0]) + box.y0, int(nearest[1]) + box.x0
+
+
+def _only(rows: Columns, ids: Ids) -> Columns:
+    kept = np.isin(rows["id"], ids)
+    return {name: values[kept] for name, values in rows.items()}
+
+
+def _same_said(before: Columns, after: Columns) -> bool:
+    return all(np.array_equal(before[name], after[name]) for name in ("id", "material", "state"))

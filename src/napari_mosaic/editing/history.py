@@ -1,0 +1,110 @@
+"""Undo, redo, what was done, and the report of it for a publication.
+
+One decision: everything is read from the journal; nothing is counted while it is done.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from napari_mosaic.editing.drafts import Edit, editing, read_edit
+from napari_mosaic.progress import drain
+from napari_mosaic.record import Record
+from napari_mosaic.record.edits import settle_steps, step_back, step_forward
+
+_BECOMES = {
+    "merge": "merged",
+    "split_line": "split",
+    "split_seeds": "split",
+    "split_auto": "split",
+    "add_outline": "drawn",
+    "add_click": "drawn",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """How the tesserae of a record came to be: each counts once, by the last edit that made it what it is."""
+
+    tesserae: int
+    machine: int
+    merged: int
+    split: int
+    drawn: int
+    reshaped: int
+    deleted: int
+    assigned: int
+    edits: int
+    undone: int
+    by_tool: dict[str, int] = field(default_factory=dict)
+
+
+def undo(record: Record) -> Edit | None:
+    """Take back the last edit that counts, whenever and with whatever tool it was made; None where there is none."""
+    with editing(record):
+        number = step_back(record)
+        return None if number is None else read_edit(record.journal.header(number))
+
+
+def redo(record: Record) -> Edit | None:
+    """Make the edit again that was undone last; None where there is none, or where another was made since."""
+    with editing(record):
+        number = step_forward(record)
+        return None if number is None else read_edit(record.journal.header(number))
+
+
+def settle(record: Record) -> None:
+    """Bring the smaller levels up to date with the edits, as closing the record does."""
+    drain(settle_steps(record))
+
+
+def list_edits(record: Record) -> Iterator[Edit]:
+    """The edits that count, in order."""
+    for number in record.journal.done:
+        yield read_edit(record.journal.header(number))
+
+
+def report(record: Record) -> Report:
+    """How many tesserae are as the machine found them, merged, split, drawn, reshaped, and how many were deleted."""
+    origin: dict[int, str] = {}
+    assigned: set[int] = set()
+    deleted: set[int] = set()
+    tools: Counter[str] = Counter()
+    for edit in list_edits(record):
+        tools[edit.tool] += 1
+        if edit.tool == "assign":
+            assigned.update(edit.kept)
+            continue
+        for id_ in (*edit.kept, *edit.made):
+            origin[id_] = _become(edit, id_)
+        for id_ in edit.gone:
+            origin.pop(id_, None)
+            if edit.tool != "merge":
+                deleted.add(id_)
+        deleted.difference_update(edit.made)
+    counts = Counter(origin.values())
+    return Report(
+        tesserae=record.count,
+        machine=record.count - len(origin),
+        merged=counts["merged"],
+        split=counts["split"],
+        drawn=counts["drawn"],
+        reshaped=counts["reshaped"],
+        deleted=len(deleted),
+        assigned=len(assigned & _living(record, assigned)),
+        edits=len(record.journal.done),
+        undone=len(record.journal.undone),
+        by_tool=dict(sorted(tools.items())),
+    )
+
+
+def _become(edit: Edit, id_: int) -> str:
+    if _BECOMES.get(edit.tool) == "drawn":
+        return "drawn" if id_ in edit.made else "reshaped"
+    return _BECOMES.get(edit.tool, "drawn" if id_ in edit.made else "reshaped")
+
+
+def _living(record: Record, ids: set[int]) -> set[int]:
+    return ids & set(record.table(["id"])["id"].to_pylist()) if ids else set()

@@ -1,0 +1,194 @@
+"""The journal: every edit of a record, in the order in which they were made.
+
+One decision: one file that is only ever appended to. Undo and redo are entries too, so nothing that was done is
+lost, an id that was ever given stays known, and a line that a crash cut off is the only thing that can be broken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from napari_mosaic.errors import RecordError, WriteError
+from napari_mosaic.record.patches import Patch, decode_patch, encode_patch
+from napari_mosaic.tiling import Box
+
+FOLDER = "journal"
+LOG, KEPT, SETTLED = "edits.log", "kept.log", "settled"
+_FRAME = struct.Struct("<4sIQI")
+_MAGIC = b"MOE1"
+
+Header = dict[str, Any]
+Index = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where an entry lies in the file, what it touched, and, for undo and redo, which edit it is about."""
+
+    kind: str
+    of: int
+    offset: int
+    sizes: tuple[int, int]
+    box: Box
+    shards: tuple[Index, ...]
+
+
+class Journal:
+    """The edits of one record, or of a file that was exported from one.
+
+    Entries are numbered from 0. `done` and `undone` are the numbers of the edits that count and of those that
+    can be redone, the next one last; `used` holds every id that an edit ever gave.
+    """
+
+    def __init__(self, path: Path, *, writable: bool = False) -> None:
+        self.path = path
+        self.writable = writable
+        self.lock = threading.RLock()
+        self.done: list[int] = []
+        self.undone: list[int] = []
+        self.used: set[int] = set()
+        self._entries: list[Entry] = []
+        self._end = 0
+        self._load()
+        self.settled = self._read_settled()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, number: int) -> Entry:
+        return self._entries[number]
+
+    def header(self, number: int) -> Header:
+        """What is said of an entry: tool, parameters, time, ids made, gone and kept."""
+        return self._read(number)[0]
+
+    def patch(self, number: int) -> Patch:
+        """The pixels and rows of an edit."""
+        return decode_patch(self._read(number)[1])
+
+    def effect(self, number: int) -> Patch:
+        """What an entry does to the record: an edit or a redo forwards, an undo backwards."""
+        entry = self._entries[number]
+        if entry.kind == "reserve":
+            return Patch()
+        patch = self.patch(entry.of)
+        return patch.reversed() if entry.kind == "undo" else patch
+
+    def touching(self, index: Index) -> list[int]:
+        """The edits that count and touched a shard, in order."""
+        return [number for number in self.done if index in self._entries[number].shards]
+
+    def pending(self) -> list[Box]:
+        """The boxes of entries that are not yet in the smaller levels."""
+        return [entry.box for entry in self._entries[self.settled :] if entry.box.area]
+
+    def append(self, header: Header, patch: Patch | None = None) -> int:
+        """Write an entry; it is on the disk when this returns. Returns its number."""
+        payload = b"" if patch is None else encode_patch(patch)
+        number = len(self._entries)
+        head = json.dumps({"of": number, **header, "n": number}).encode()
+        body = _FRAME.pack(_MAGIC, len(head), len(payload), zlib.crc32(payload, zlib.crc32(head))) + head + payload
+        try:
+            created = not self.path.exists()
+            self.path.parent.mkdir(exist_ok=True)
+            with self.path.open("ab") as file:
+                if file.tell() != self._end:
+                    file.truncate(self._end)
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+            if created:
+                _sync_folder(self.path.parent)
+        except OSError as error:
+            raise WriteError(
+                f"The edit could not be written to {self.path} ({error.strerror or error}), so it was not made; "
+                "free some space or give a record that you may write to."
+            ) from error
+        self._take(json.loads(head), self._end, (len(head), len(payload)))
+        self._end += len(body)
+        return number
+
+    def mark_settled(self, count: int) -> None:
+        """Note that the first `count` entries are in the smaller levels too."""
+        temporary = self.path.with_name(f"{SETTLED}.tmp")
+        temporary.write_text(str(count))
+        os.replace(temporary, self.path.with_name(SETTLED))
+        self.settled = count
+
+    def _read_settled(self) -> int:
+        try:
+            return min(int(self.path.with_name(SETTLED).read_text()), len(self))
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    def _take(self, header: Header, offset: int, sizes: tuple[int, int]) -> None:
+        kind, of = header["kind"], header["of"]
+        box = Box(*header.get("box", (0, 0, 0, 0)))
+        shards = tuple((i, j) for i, j in header.get("shards", ()))
+        self.used.update(header.get("made", ()))
+        self._entries.append(Entry(kind, of, offset, sizes, box, shards))
+        if kind == "edit":
+            self.done.append(of)
+            self.undone.clear()
+        elif kind == "undo":
+            self.undone.append(self.done.pop())
+        elif kind == "redo":
+            self.done.append(self.undone.pop())
+
+    def _load(self) -> None:
+        try:
+            with self.path.open("rb") as file:
+                for header, sizes in _frames(file, self.path):
+                    self._take(header, self._end, sizes)
+                    self._end += _FRAME.size + sum(sizes)
+        except FileNotFoundError:
+            return
+
+    def _read(self, number: int) -> tuple[Header, bytes]:
+        entry = self._entries[number]
+        with self.path.open("rb") as file:
+            file.seek(entry.offset)
+            crc = _FRAME.unpack(file.read(_FRAME.size))[3]
+            head, payload = (file.read(size) for size in entry.sizes)
+        if zlib.crc32(payload, zlib.crc32(head)) != crc:
+            raise RecordError(f"Entry {number} of {self.path} is damaged; restore the journal from a copy.")
+        return json.loads(head), payload
+
+
+def _frames(file: BinaryIO, path: Path) -> Iterator[tuple[Header, tuple[int, int]]]:
+    """Headers of the whole entries of a file; what a crash cut off at its end is left out."""
+    size = os.fstat(file.fileno()).st_size
+    while True:
+        start = file.tell()
+        fixed = file.read(_FRAME.size)
+        if len(fixed) < _FRAME.size:
+            return
+        magic, head_size, payload_size, crc = _FRAME.unpack(fixed)
+        end = start + _FRAME.size + head_size + payload_size
+        if magic != _MAGIC and any(magic):
+            raise RecordError(f"{path} is no journal of edits, or damaged at byte {start}; restore it from a copy.")
+        if magic != _MAGIC or end > size:
+            return
+        head = file.read(head_size)
+        if end == size and zlib.crc32(file.read(payload_size), zlib.crc32(head)) != crc:
+            return
+        yield json.loads(head), (head_size, payload_size)
+        file.seek(end)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names of new files in a folder durable, where the system can."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
