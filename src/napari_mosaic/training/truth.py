@@ -123,7 +123,7 @@ def _from_mask(values: NDArray[Any], kind: Kind, path: Path) -> NDArray[np.uint3
     stones = ~white if kind == "grout" else white
     labels, n = _pieces(stones)
     _, other = _pieces(~stones)
-    if other >= _SOME and n * 2 < other:
+    if other >= _SOME and (n * 2 < other or (n < other and _web(stones) > 2 * _web(~stones))):
         word = {"grout": "joints", "tesserae": "stones"}[kind]
         turn = "tesserae" if kind == "grout" else "grout"
         raise InputError(
@@ -142,6 +142,12 @@ def _pieces(stones: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], int]:
     keep[0] = False
     numbers = np.where(keep, np.cumsum(keep), 0)
     return numbers[pieces].astype(np.uint32), int(keep.sum())
+
+
+def _web(mask: NDArray[np.bool_]) -> float:
+    """Part of a mask that its largest connected piece holds: much of joints, little of stones."""
+    figures = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)[2]
+    return float(figures[1:, cv2.CC_STAT_AREA].max(initial=0) / max(int(mask.sum()), 1))
 
 
 def _read_values(path: Path) -> NDArray[Any]:
