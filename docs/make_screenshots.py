@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import napari
+import numpy as np
 from PIL import Image
 from qtpy.QtWidgets import QApplication
 
@@ -22,6 +23,8 @@ from napari_mosaic.training import PRESETS
 from napari_mosaic.widgets import MosaicPanel, TrainDock
 from napari_mosaic.widgets._forms import LookValue
 from napari_mosaic.widgets._state import Tuning
+from napari_mosaic.widgets._train_runs import Sample
+from napari_mosaic.widgets._train_sample import show_sample
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = (1360, 840)
@@ -92,23 +95,25 @@ def show_panel(source: str) -> None:
 
 
 def show_training(begun: str = "") -> None:
-    """A short run while it learns; one that was `begun` in a folder before is gone on with."""
+    """A short run while it learns; or one that was `begun` in a folder before, as it stands there."""
     viewer = napari.Viewer(show=True)
-    viewer.window._qt_window.resize(*SIZE)
+    viewer.window._qt_window.resize(SIZE[0], SIZE[1] + 60)
     dock = TrainDock(viewer)
     viewer.window.add_dock_widget(dock, name="Advanced: Train", area="right")
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "models" / "model 1"
+        out = Path(folder) / "models" / (Path(begun).name or "model 1")
         if begun:
             shutil.copytree(begun, out)
         dock.set_out(out)
         wait(lambda: not dock._looker.busy)
-        dock.face.train_form.set_value(SHORT)
-        if dock.state.held is None:
-            dock.start()
+        if not begun:
+            dock.face.train_form.set_value(SHORT)
+        if begun:
+            with np.load(out / "sample.npz") as arrays:
+                show_sample(viewer, Sample(arrays["image"], arrays["joints"]))
         else:
-            dock.resume()
-        wait(lambda: len(dock.state.rows) >= ROUNDS and len(dock.state.losses) > 6, 3600)
+            dock.start()
+            wait(lambda: len(dock.state.rows) >= ROUNDS, 3600)
         wait(lambda: len(viewer.layers) == 2)
         viewer.reset_view()
         shoot(viewer, "train")

@@ -108,6 +108,7 @@ def test_curves_are_thinned_smoothed_and_drawn(qtbot: Any) -> None:
     assert len(few) <= 600
     assert few[-1] == (4999.0, 1 / 5000)
     assert smooth(((0, 1.0), (1, 1.0))) == ((0, 1.0), (1, 1.0))
+    assert smooth(((0, 1.0),), start=1.0) == ((0, 1.0),)
     assert limits_of(()) is None
     bounds = limits_of([Curve("a", ((1, 2.0),))])
     assert bounds is not None
@@ -170,7 +171,7 @@ def test_a_run_is_stopped_gone_on_with_and_its_model_used(
     dock.face.start.click()
     qtbot.waitUntil(lambda: bool(dock.state.rows), timeout=30_000)
     assert [point[1] for point in dock.state.losses] == [1.0, 0.5]
-    assert dock.face.figures.value()[0].name == "stones found"
+    assert dock.face.figures.value()[0].name == "found"
     qtbot.waitUntil(lambda: "training sample joints" in viewer.layers, timeout=10_000)
     assert panel._layer is viewer.layers["floor"]
     assert viewer.layers["training sample"].extent.world[1][-1] < 0

@@ -80,7 +80,7 @@ class CurvePlot(QWidget):
         right = float(self.width() - 8)
         for number, curve in reversed(list(enumerate(self._curves))):
             if not curve.faint:
-                words = f"{curve.name} {figure(curve.points[-1][1])}"
+                words = f"{curve.name} {curve.points[-1][1]:.2f}"
                 right -= painter.fontMetrics().horizontalAdvance(words)
                 painter.setPen(QColor(self._colour(number)))
                 painter.drawText(QPointF(right, 13), words)
@@ -127,9 +127,11 @@ def thin(points: Sequence[tuple[float, float]], most: int = MOST) -> tuple[tuple
     return tuple(good[::-1][::step][::-1])
 
 
-def smooth(points: Sequence[tuple[float, float]], memory: float = 0.9) -> tuple[tuple[float, float], ...]:
-    """A running mean that knows at its start that it is young."""
-    mean, weight, smoothed = 0.0, 0.0, []
+def smooth(
+    points: Sequence[tuple[float, float]], memory: float = 0.9, start: float | None = None
+) -> tuple[tuple[float, float], ...]:
+    """A running mean that knows at its start that it is young, or goes on from `start`."""
+    mean, weight, smoothed = (0.0, 0.0, []) if start is None else (start, 1.0, [])
     for x, y in points:
         mean, weight = memory * mean + (1 - memory) * y, memory * weight + (1 - memory)
         smoothed.append((x, mean / weight))
@@ -143,7 +145,8 @@ def limits_of(curves: Sequence[Curve]) -> QRectF | None:
         return None
     (x0, x1), (y0, y1) = ((min(side), max(side)) for side in zip(*points, strict=True))
     pad = 0.05 * (y1 - y0) or max(0.05 * abs(y1), 0.01)
-    return QRectF(x0, y0 - pad, max(x1 - x0, 1.0), y1 - y0 + 2 * pad)
+    low = max(0.0, y0 - pad) if y0 >= 0 else y0 - pad
+    return QRectF(x0, low, max(x1 - x0, 1.0), y1 + pad - low)
 
 
 def figure(value: float) -> str:

@@ -199,6 +199,10 @@ class TrainDock(QWidget):
         if held is None:
             self._set(held=None)
             return
+        params = held.request.parameters()
+        if held.request.task == self.state.task:
+            self.face.form(held.request.task).set_value(params)
+        self._set(length=length_of(params))
         steps = int(held.rows[-1]["step"]) if held.rows else 0
         self._set(held=HeldFacts(steps, held.model), rows=held.rows, model=held.model)
 

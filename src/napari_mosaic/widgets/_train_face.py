@@ -134,7 +134,7 @@ class TrainFace(QWidget):
         rows.addWidget(self.bar_text)
 
     def _curves(self) -> None:
-        self.loss, self.figures = CurvePlot("Loss"), CurvePlot("Not seen before")
+        self.loss, self.figures = CurvePlot("Loss"), CurvePlot("Unseen")
         self.figures.setToolTip("Figures on pictures that the model does not learn from, 0 to 1.")
         self.sample = QCheckBox("Show what it makes of a picture")
         self.sample.setToolTip("Adds two layers: a picture, and the joints that the model finds in it now.")

@@ -26,7 +26,7 @@ def show_sample(viewer: Any, sample: Sample) -> None:
         present[JOINTS].data = sample.joints
         return
     meta = {"metadata": {RECORD: PICTURE}, **_same(viewer.layers[PICTURE])}
-    looks: dict[str, Any] = {"colormap": "magenta", "blending": "additive", "contrast_limits": (0, 255)}
+    looks: dict[str, Any] = {"colormap": "magenta", "blending": "additive", "opacity": 0.6, "contrast_limits": (0, 255)}
     viewer.add_layer(Image(sample.joints, name=JOINTS, **looks, **meta))
 
 

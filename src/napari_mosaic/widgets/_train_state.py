@@ -18,9 +18,9 @@ DATA: dict[Data, str] = {
 }
 FINETUNE = "finetune"
 RECIPES: dict[str, str] = {
-    "mosaic": "A new model, like the one that comes with this",
-    "grout": "A new model, as GROUT was trained",
-    FINETUNE: "Teach a model that is there",
+    "mosaic": "New model, our recipe",
+    "grout": "New model, GROUT’s recipe",
+    FINETUNE: "Teach an existing model",
 }
 OFFERED: dict[Data, tuple[str, ...]] = {
     "drawn": ("mosaic", "grout"),
@@ -28,7 +28,7 @@ OFFERED: dict[Data, tuple[str, ...]] = {
     "record": (FINETUNE,),
 }
 TRAIN_STEPS = ("Learn from", "Recipe", "Run", "How it goes", "Use")
-_FIGURES = {"found": "stones found", "false": "false", "grout_dice": "joints"}
+_FIGURES = {"found": "found", "false": "false", "grout_dice": "joints"}
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,10 @@ def _loss(state: TrainState) -> tuple[Curve, ...]:
     if len(state.losses) < 2:
         return (Curve("mean of a round", rounds),) if rounds else ()
     before = tuple(point for point in rounds if point[0] < state.losses[0][0])
-    return (Curve("", state.losses, faint=True), Curve("loss", before + smooth(state.losses)))
+    return (
+        Curve("", state.losses, faint=True),
+        Curve("loss", before + smooth(state.losses, start=before[-1][1] if before else None)),
+    )
 
 
 def _figures(state: TrainState) -> tuple[Curve, ...]:
