@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 CORE_LEVEL = 0.45
 """A pixel is core where its distance to the stone's edge exceeds this part of the stone's greatest."""
-JITTER = (0.75, 1.35)
+JITTER = (0.7, 1.5)
 """Crops are cut at a scale between these, around that at which stones have the model's size."""
 
 
@@ -164,7 +164,7 @@ def recolour(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.u
     gain = np.exp(rng.normal(0, 0.05, 3) + rng.normal(0, 0.12))
     ramp = (np.arange(256, dtype=np.float32)[:, None] / 255.0) ** np.float32(np.exp(rng.normal(0, 0.12)))
     table = np.clip(ramp * 255.0 * gain + rng.normal(0, 6), 0, 255).astype(np.uint8)
-    image = image[..., rng.permutation(3)] if rng.random() < 0.1 else image
+    image = image[..., rng.permutation(3)] if rng.random() < 0.05 else image
     return np.stack([table[image[..., k], k] for k in range(3)], axis=-1)
 
 

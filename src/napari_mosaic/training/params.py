@@ -60,7 +60,7 @@ class TrainParams:
     minutes: Annotated[float | None, "end after about so many minutes; a short trial turns them into steps"] = None
     epochs: Annotated[int | None, "end after so many times through the data"] = None
     batch: Annotated[int, Limits(low=1, high=1024, help="crops a step")] = 8
-    side: Annotated[int, Limits(low=64, high=2048, help="side of a crop in pixels, a multiple of 32")] = 192
+    side: Annotated[int, Limits(low=64, high=2048, help="side of a crop in pixels, a multiple of 32")] = 224
     rate: Annotated[float, Limits(low=1e-8, high=1.0, help="highest learning rate")] = 2e-3
     encoder_rate: Annotated[float, Limits(low=0.0, high=1.0, help="part of it for the encoder")] = 0.5
     schedule: Annotated[
@@ -76,12 +76,12 @@ class TrainParams:
     edges: Annotated[float, Limits(low=0.0, high=20.0, help="extra weight of outlines in the cross-entropy")] = 2.0
     weight_decay: Annotated[float, Limits(low=0.0, high=1.0, help="decay of the weights")] = 1e-4
     clip: Annotated[float, Limits(low=0.0, high=1e6, help="longest gradient, 0 = any")] = 1.0
-    ema: Annotated[float, Limits(low=0.0, high=0.99999, help="memory of the averaged weights, 0 = no average")] = 0.998
+    ema: Annotated[float, Limits(low=0.0, high=0.99999, help="memory of the averaged weights, 0 = no average")] = 0.999
     amp: Annotated[Literal["auto", "off"], "half precision while training, where a GPU has it"] = "auto"
     freeze: Annotated[Literal["nothing", "norms", "encoder"], "what stays as it is"] = "nothing"
     drawings: Annotated[
         int, Limits(low=0, high=10_000_000, help="drawn mosaics to learn from, 0 = a new one for each crop")
-    ] = 4000
+    ] = 5000
     drawing_size: Annotated[int, Limits(low=64, high=2048, help="side of a drawn mosaic in pixels")] = 320
     geometry: Annotated[str, "layouts of the drawn mosaics: mix, grout, or one of " + ", ".join(GEOMETRIES)] = "mix"
     validation: Annotated[int, Limits(low=0, high=10_000, help="drawn mosaics to validate on")] = 24

@@ -6,6 +6,7 @@ is drawn is noted chunk by chunk, so that a run that was stopped draws only the 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosaic import synthetic
 from napari_mosaic.errors import MissingError, WriteError
 from napari_mosaic.record import write_error
 from napari_mosaic.synthetic import Drawing, draw_mosaic
@@ -100,7 +102,7 @@ def draw_pool(
         If the folder cannot be written, or the disk has too little room.
     """
     folder = Path(folder)
-    ask = {"count": count, "size": size, "seed": seed, "geometry": geometry}
+    ask = {"count": count, "size": size, "seed": seed, "geometry": geometry, "drawn_by": drawing_code()}
     try:
         done = _prepare(folder, ask)
         jobs = [(str(folder), start, min(start + _CHUNK, count), size, seed, geometry)
@@ -116,6 +118,14 @@ def draw_pool(
         if isinstance(error, WriteError):
             raise
         raise write_error(folder, error) from error
+
+
+def drawing_code() -> str:
+    """A mark of the code that draws: where it has changed, the same seed draws another mosaic."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(synthetic.__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def open_pool(folder: str | Path) -> Pool:
