@@ -68,6 +68,7 @@ class Draft:
         self.record = record
         self._new: dict[int, tuple[int, int]] = {}
         self._said: dict[int, Said] = {}
+        self._parts: dict[tuple[int, int], Columns] = {}
 
     def rows(self, ids: Sequence[int] | Ids) -> Columns:
         """The rows of some tesserae, sorted by id; `InputError` where one does not exist."""
@@ -82,22 +83,26 @@ class Draft:
         return rows
 
     def known_rows(self, ids: Ids) -> Columns:
-        """The rows of those of `ids` that exist, sorted by id: looked for where their names say, then all over."""
+        """The rows of those of `ids` that exist, sorted by id.
+
+        They lie where their names say; only those that an edit is known to have carried away are looked for all over.
+        """
         record, rows = self.record, tables.empty_columns()
-        for index in self._likely_parts(ids):
-            rows = tables.join_rows(rows, _only(tables.read_rows(record.tables, index), ids))
-        missing = np.setdiff1d(ids[ids > 0], rows["id"])
+        for index in sorted({index for id_ in ids.tolist() if id_ for index in likely_parts(record, id_)}):
+            rows = tables.join_rows(rows, _only(self._part(index), ids))
+        missing = np.array(
+            sorted(record.journal.strayed.intersection(ids.tolist()) - set(rows["id"].tolist())), np.uint64
+        )
         for path in sorted(record.tables.glob("*.parquet")) if len(missing) else ():
             if np.isin(missing, pq.read_table(path, columns=["id"], partitioning=None)["id"].to_numpy()).any():
                 i, j = path.stem.split("_")
-                found = _only(tables.read_rows(record.tables, (int(i), int(j))), missing)
-                rows = tables.join_rows(rows, found)
+                rows = tables.join_rows(rows, _only(self._part((int(i), int(j))), missing))
         return rows
 
-    def _likely_parts(self, ids: Ids) -> list[tuple[int, int]]:
-        shape, shards = self.record.shape, self.record.plan.shards
-        places = (place_of_id(int(id_), shape) for id_ in ids if id_)
-        return sorted({index for y, x in places for index in shards.overlapping(Box(y - 1, x - 1, y + 2, x + 2))})
+    def _part(self, index: tuple[int, int]) -> Columns:
+        if index not in self._parts:
+            self._parts[index] = tables.read_rows(self.record.tables, index)
+        return self._parts[index]
 
     def read(self, box: Box) -> Window:
         """The labels of a box, clipped to the working grid."""
@@ -264,8 +269,22 @@ def enter(record: Record, tool: str, params: Mapping[str, Any], patch: Patch, **
         "kept": sorted(before & after),
         **extra,
     }
+    if strayed := _strayed(record, patch.rows_after):
+        header["strayed"] = strayed
     number = write_edit(record, header, patch)
     return read_edit({**header, "n": number, "box": list(patch.box)})
+
+
+def likely_parts(record: Record, id_: int) -> list[tuple[int, int]]:
+    """The parts of the table in which an id is unless an edit moved its seed to another shard."""
+    y, x = place_of_id(id_, record.shape)
+    return record.plan.shards.overlapping(Box(y - 1, x - 1, y + 2, x + 2))
+
+
+def _strayed(record: Record, rows: Columns) -> list[int]:
+    shard, names = record.plan.shard, ("id", "y", "x")
+    places = zip(*(rows[name].tolist() for name in names), strict=True)
+    return [id_ for id_, y, x in places if (y // shard, x // shard) not in likely_parts(record, id_)]
 
 
 def read_edit(header: Mapping[str, Any]) -> Edit:

@@ -33,7 +33,7 @@ def merge(record: Record, ids: Sequence[int], *, bridge: int = BRIDGE) -> Edit |
     ids
         Two or more.
     bridge
-        Largest gap that is filled to connect them, in half px of the working grid; farther ones stay apart.
+        How far each may reach to connect them, px of the working grid; those farther apart stay unconnected.
 
     Returns
     -------

@@ -45,7 +45,8 @@ class Journal:
     """The edits of one record, or of a file that was exported from one.
 
     Entries are numbered from 0. `done` and `undone` are the numbers of the edits that count and of those that
-    can be redone, the next one last; `used` holds every id that an edit ever gave.
+    can be redone, the next one last; `used` holds every id that an edit ever gave, `strayed` those whose seeds an
+    edit moved to a shard where their names do not lie.
     """
 
     def __init__(self, path: Path, *, writable: bool = False) -> None:
@@ -55,6 +56,7 @@ class Journal:
         self.done: list[int] = []
         self.undone: list[int] = []
         self.used: set[int] = set()
+        self.strayed: set[int] = set()
         self._entries: list[Entry] = []
         self._end = 0
         self._load()
@@ -134,6 +136,7 @@ class Journal:
         box = Box(*header.get("box", (0, 0, 0, 0)))
         shards = tuple((i, j) for i, j in header.get("shards", ()))
         self.used.update(header.get("made", ()))
+        self.strayed.update(header.get("strayed", ()))
         self._entries.append(Entry(kind, of, offset, sizes, box, shards))
         if kind == "edit":
             self.done.append(of)
