@@ -21,6 +21,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from napari_mosaic.cli import main  # noqa: E402
+from napari_mosaic.errors import InputError  # noqa: E402
 from napari_mosaic.grout import LiteNetwork  # noqa: E402
 from napari_mosaic.inference import load_network  # noqa: E402
 from napari_mosaic.progress import drain  # noqa: E402
@@ -30,7 +31,7 @@ from napari_mosaic.synthetic import draw_mosaic  # noqa: E402
 from napari_mosaic.tiling import Box  # noqa: E402
 from napari_mosaic.training import params as params_module  # noqa: E402
 from napari_mosaic.training.data import core_target, grout_target  # noqa: E402
-from napari_mosaic.training.sources import open_stored, split, store_record  # noqa: E402
+from napari_mosaic.training.sources import open_stored, split, store_folder, store_record  # noqa: E402
 from napari_mosaic.weights import imported_entries  # noqa: E402
 
 TINY = [
@@ -337,3 +338,19 @@ def test_parameters_of_commands_load_no_torch() -> None:
 
     code = f"import sys, {params_module.__name__}, napari_mosaic.cli.training; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_where_truth_is_not_known_nothing_is_learned(tmp_path: Path) -> None:
+    drawing = draw_mosaic(128, seed=4, tessera_px=24)
+    for name in ("images", "labels", "known"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    known = np.zeros((128, 128), np.uint8)
+    known[:, :64] = 255
+    cv2.imwrite(str(tmp_path / "data/images/a.png"), drawing.image)
+    cv2.imwrite(str(tmp_path / "data/labels/a.png"), drawing.labels.astype(np.uint16))
+    cv2.imwrite(str(tmp_path / "data/known/a.png"), known)
+    stored = drain(store_folder(tmp_path / "data", tmp_path / "out", masks="labels"))
+    np.testing.assert_array_equal(stored.take([0])[0].known, known > 0)
+    cv2.imwrite(str(tmp_path / "data/known/a.png"), known * 0)
+    with pytest.raises(InputError, match="nothing is known"):
+        drain(store_folder(tmp_path / "data", tmp_path / "out2", masks="labels"))

@@ -6,6 +6,7 @@ goes on with what it began with, whatever becomes of the files, and pictures of 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from napari_mosaic.tiling import Box
 from napari_mosaic.training.data import Crop, Mixture, Picture
 from napari_mosaic.training.params import TrainParams
 from napari_mosaic.training.pool import FIRST_TRAINING_SEED, Endless, Pool, check_room, draw_pool, open_pool
-from napari_mosaic.training.truth import Kind, find_pairs, number, read_truth, usual_factor
+from napari_mosaic.training.truth import Kind, find_pairs, number, read_known, read_truth, usual_factor
 from napari_mosaic.training.validation import draw_validation, middle_crops
 
 Masks = Literal["auto", "labels", "tesserae", "grout"]
@@ -112,14 +113,18 @@ def split(count: int, seed: int, validation_part: float, test_part: float) -> tu
 def store_folder(data: Path, out: Path, *, masks: Masks, tessera_px: float | None = None) -> Steps[Stored]:
     """Bring pictures and truth of `data` into arrays in `out`, checking each.
 
-    `tessera_px` is the size that stones should be brought to; None leaves pictures as they are.
+    `tessera_px` is the size that stones should be brought to; None leaves pictures as they are. Where a folder
+    `known` holds a mask of a picture, nothing is learned but where that is white.
     """
     images, truths, kind = _find_folders(data, masks)
     pairs = find_pairs(images, truths)
+    limits = {path.stem: path for path in (data / "known").iterdir()} if (data / "known").is_dir() else {}
+    files = (*itertools.chain(*pairs), *limits.values())
     ask = {
-        "kind": kind, "tessera_px": tessera_px,
-        "files": [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for pair in pairs for p in pair],
-    }  # fmt: skip
+        "kind": kind,
+        "tessera_px": tessera_px,
+        "files": [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files],
+    }
     kept = open_stored(out, ask)
     if kept is not None:
         return kept
@@ -130,7 +135,8 @@ def store_folder(data: Path, out: Path, *, masks: Masks, tessera_px: float | Non
         with open_image(picture) as image:
             check_room(out, image.shape[0] * image.shape[1] * 7)
             labels = read_truth(truth, kind, image.shape)
-            _save(out, picture.stem, image.read(Box(0, 0, *image.shape)), labels)
+            known = read_known(limits[picture.stem], image.shape) if picture.stem in limits else None
+            _save(out, picture.stem, image.read(Box(0, 0, *image.shape)), labels, known)
         factors.append(1.0 if tessera_px is None else usual_factor(labels, tessera_px))
     return _note(out, ask, [pair[0].stem for pair in pairs], factors)
 

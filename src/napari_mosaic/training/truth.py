@@ -74,6 +74,20 @@ def read_truth(path: Path, kind: Kind, shape: tuple[int, int]) -> NDArray[np.uin
     return _from_labels(values, path) if kind == "labels" else _from_mask(values, kind, path)
 
 
+def read_known(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Where the truth of a picture is known: the white of a mask `(Y, X)` as large as it."""
+    values = _read_values(path)
+    if values.shape != shape:
+        raise InputError(
+            f"The mask of what is known {path} is {values.shape[1]} x {values.shape[0]} px and its picture "
+            f"{shape[1]} x {shape[0]}; it must be as large as its picture."
+        )
+    known = np.asarray(values > 0)
+    if not known.any():
+        raise InputError(f"{path} is black, so nothing is known of that picture; take the picture out.")
+    return known
+
+
 def usual_factor(labels: NDArray[Any], tessera_px: float) -> float:
     """How much to enlarge a picture so that its stones have the size that a program run would give them."""
     area = np.bincount(labels.ravel())[1:]
