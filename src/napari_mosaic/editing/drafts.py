@@ -250,9 +250,9 @@ class Draft:
 
 
 @contextmanager
-def editing(record: Record) -> Iterator[Draft]:
+def editing(record: Record, *, replaying: bool = False) -> Iterator[Draft]:
     """One edit at a time on a record that is open for writing."""
-    require_editable(record)
+    require_editable(record, replaying=replaying)
     with record.journal.lock:
         yield Draft(record)
 

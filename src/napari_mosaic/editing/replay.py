@@ -159,7 +159,7 @@ def replay_edit(record: Record, header: Header, patch: Patch, how: str, renamed:
     noted in `renamed` and holds for the edits that follow.
     """
     extra = {how: header["n"]}
-    with editing(record) as draft:
+    with editing(record, replaying=how == "replayed") as draft:
         if patch.areas is not None:
             enter(record, header["tool"], header["params"], patch, **extra)
             return ""

@@ -178,11 +178,11 @@ def has_edits(path: Path) -> bool:
     return any(Journal(path / FOLDER / name).done for name in (LOG, KEPT))
 
 
-def require_editable(record: Record) -> None:
-    """Raise `RecordError` where a record cannot be edited now."""
+def require_editable(record: Record, *, replaying: bool = False) -> None:
+    """Raise `RecordError` where a record cannot be edited now; `replaying` the edits that wait may."""
     if not record.writable:
         raise RecordError(f"{record.path} is open for reading only; open it with writable=True to edit it.")
-    if (record.path / FOLDER / KEPT).exists():
+    if not replaying and (record.path / FOLDER / KEPT).exists():
         raise RecordError(
             f"{record.path} is being cut anew and its edits wait to be replayed; let the run finish (--resume) first."
         )

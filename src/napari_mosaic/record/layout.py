@@ -40,16 +40,23 @@ def create_arrays(path: Path, plan: Plan, pixel_mm: float | None) -> None:
         "multiscales": [_multiscale("map", plan, pixel_mm, channels=True)],
         "omero": {"channels": [{"label": name, "window": _WINDOW, "color": "FFFFFF"} for name in names]},
     }
-    labels = root.create_group(LABELS)
-    labels.attrs["ome"] = {
-        "version": "0.5",
-        "multiscales": [_multiscale("tesserae", plan, pixel_mm, channels=False)],
-        "image-label": {"source": {"image": "../../"}},
-    }
-    root["labels"].attrs["ome"] = {"version": "0.5", "labels": ["tesserae"]}
     for level, shape in enumerate(level_shapes(plan.shape)):
         _create(root, str(level), (plan.channels, *shape), np.dtype(np.uint8), plan.shard)
+    create_labels(root, "tesserae", plan, pixel_mm)
+
+
+def create_labels(root: Any, name: str, plan: Plan, pixel_mm: float | None) -> None:
+    """Create empty labels of a name in an open group, replacing those that are there."""
+    labels = root.create_group(f"labels/{name}", overwrite=True)
+    labels.attrs["ome"] = {
+        "version": "0.5",
+        "multiscales": [_multiscale(name, plan, pixel_mm, channels=False)],
+        "image-label": {"source": {"image": "../../"}},
+    }
+    for level, shape in enumerate(level_shapes(plan.shape)):
         _create(labels, str(level), shape, id_dtype(plan.shape), plan.shard)
+    known = root["labels"].attrs.get("ome", {}).get("labels", [])
+    root["labels"].attrs["ome"] = {"version": "0.5", "labels": sorted({*known, name}, reverse=True)}
 
 
 _WINDOW = {"min": 0, "max": 255, "start": 0, "end": 255}
