@@ -22,6 +22,9 @@ from napari_mosaic.areas import AreaSet
 from napari_mosaic.editing.replay import discard_kept, replay_kept_steps
 from napari_mosaic.engine.lazy import lazy_levels
 from napari_mosaic.engine.local import plan_work, run_steps, without_network
+from napari_mosaic.engine.mask_methods import MaskRequest, request_masks
+from napari_mosaic.engine.mask_run import mask_steps, settle_plan
+from napari_mosaic.engine.mask_windows import MaskContext
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, disk_bytes, make_plan
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
@@ -31,6 +34,7 @@ from napari_mosaic.image import MosaicImage, PixelSize, open_image_steps, surrou
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Plan, Record, check_source, create_record, open_record
 from napari_mosaic.record.edits import adopt_edits, has_edits, set_edits_aside
+from napari_mosaic.sam.params import SamParams
 from napari_mosaic.tesserae import Limits, TesseraParams, check_limits, find_in_window
 from napari_mosaic.tiling import Box
 
@@ -42,7 +46,7 @@ class SegmentParams:
     model: Annotated[str, "name or file of the model"] = "grout-lite"
     method: Annotated[
         str,
-        "how joints are found: grout, grout-augmented; for comparison unet-watershed, gradient-watershed, quadrangles",
+        "how: grout, grout-augmented, grout+sam2, sam2; for comparison unet-watershed, gradient-watershed, quadrangles",
     ] = "grout"
     scale: Annotated[float | Literal["auto"], "pixels of the analysis per pixel of the photograph, or auto"] = "auto"
     tile_size: Annotated[int, Limits(low=64, high=65536, help="block that is worked on at once, in pixels")] = 2048
@@ -104,6 +108,7 @@ class Job:
     discard_edits: bool = False
     only: Box | None = None
     focus: tuple[float, float] | None = None
+    sam: SamParams | None = None
 
 
 def segment(
@@ -169,10 +174,11 @@ def segment_steps(
         path = output_path(image, wanted.output)
         yield Progress(phase="preparing", done=0, total=1, unit="", message="loading the model")
         segmenter = segmenter or load_method(_as_planned(path, params, wanted))
+        masks = request_masks(params.method, wanted.sam)
         record, backup = yield from _ready_record(path, image, segmenter, params, wanted)
         stack.callback(record.close)
         context = Context(image, record.plan, segmenter, Outside(image, record.areas, record.plan.factor))
-        yield from _compute(context, record, params, wanted, client)
+        yield from _compute(context, record, params, wanted, client, masks)
         if backup is not None and record.complete:
             shutil.rmtree(backup, ignore_errors=True)
     return open_record(path)
@@ -329,17 +335,29 @@ def _check_disk(path: Path, plan: Plan) -> None:
         )
 
 
-def _compute(context: Context, record: Record, params: SegmentParams, job: Job, client: Any) -> Iterator[Progress]:
+def _compute(
+    context: Context, record: Record, params: SegmentParams, job: Job, client: Any, masks: MaskRequest | None
+) -> Iterator[Progress]:
     factor = record.plan.factor
     only = None if job.only is None else _to_working(job.only, factor)
     focus = None if job.focus is None else (job.focus[0] * factor, job.focus[1] * factor)
-    work = plan_work(record, params.tile_size, only=only, focus=focus)
+    plan = None if masks is None else settle_plan(record, masks, begin=not job.resume)
+    around = only if plan is None or only is None else only.grow(plan.needed)
+    work = plan_work(record, params.tile_size, only=around, focus=focus)
+    if plan is not None and plan.into == "tesserae":
+        work.tiles.clear()
+    workers = params.workers or default_workers()
     if client is None:
-        yield from run_steps(context, record, work, params.workers or default_workers())
+        yield from run_steps(context, record, work, workers)
     else:
         from napari_mosaic.engine.cluster import run_on_cluster
 
         yield from run_on_cluster(client, record, work, context.segmenter)
+    if masks is not None and plan is not None:
+        sight = MaskContext(
+            record=record, image=context.image, plan=plan, network=masks.network, outside=context.outside
+        )
+        yield from mask_steps(sight, tile_size=params.tile_size, workers=workers, only=only, focus=focus)
     mark_phases(record)
     yield from replay_kept_steps(record)
 

@@ -39,6 +39,8 @@ class Flag(enum.IntFlag):
     """It touches the border of the image."""
     EDITED = 4
     """A person made it or changed it."""
+    FALLBACK = 8
+    """SAM 2 was asked, its mask was not believed, and the joints' tessera stands for it."""
 
 
 @dataclass(frozen=True, kw_only=True)

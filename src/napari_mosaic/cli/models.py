@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from napari_mosaic.cli.options import Flag, Json
 from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run
 from napari_mosaic.errors import WriteError
+from napari_mosaic.sam.registry import sam_registry
 from napari_mosaic.weights import (
     WeightsEntry,
     download_entry,
@@ -37,7 +38,7 @@ def list_models(*, as_json: Json = False) -> int:
         Write the result as JSON.
 
     """
-    entries = registry().values()
+    entries = (registry() | sam_registry()).values()
     if as_json:
         answer_json([asdict(entry) for entry in entries])
     else:
@@ -56,7 +57,7 @@ def show_model(model: str, /, *, as_json: Json = False) -> int:
         Write the result as JSON.
 
     """
-    entry = registry().get(model) or find_weights(model)
+    entry = (registry() | sam_registry()).get(model) or find_weights(model)
     values = {**asdict(entry), **_header(entry.path)}
     if as_json:
         answer_json(values)
@@ -85,7 +86,7 @@ def download_model(
 
     """
     if "://" not in model:
-        entry = run(download_steps(model), model)
+        entry = run(download_steps(sam_registry().get(model, model)), model)
         return _tell_model(Path(str(entry.path)), entry.name, as_json=as_json)
     if sha256 is None:
         raise UsageError(
@@ -203,7 +204,8 @@ def _tell_model(path: Path, name: str, *, as_json: bool) -> int:
     if as_json:
         answer_json({"name": name, "file": str(path)})
     else:
-        answer(f"{name} is ready; give it with --model {name}.")
+        option = "--sam2.model" if name in sam_registry() else "--model"
+        answer(f"{name} is ready; give it with {option} {name}.")
     return 0
 
 

@@ -9,21 +9,26 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from cyclopts import Parameter
 
 from napari_mosaic.cli.options import Flag, Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
+from napari_mosaic.cli.presets import choices_of, over_preset
 from napari_mosaic.errors import MissingError, MosaicError, WriteError
 from napari_mosaic.record import Record
+from napari_mosaic.sam.params import PRESETS as SAM_PRESETS
+from napari_mosaic.sam.params import SamParams
 from napari_mosaic.segmentation import SegmentParams, segment_steps
 
 if TYPE_CHECKING:
     SegmentOptions = SegmentParams
+    SamOptions = SamParams
 else:
     SegmentOptions = options_of(SegmentParams)
+    SamOptions = choices_of(SamParams, SAM_PRESETS, leave_out=("into",))
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".jp2", ".vrt", ".dzi"}
 _ZARR = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
@@ -68,8 +73,11 @@ def segment(
     discard_edits: Flag = False,
     blocks: Flag = False,
     tuned: Annotated[Path | None, Parameter(name="--params")] = None,
+    into: Literal["auto", "sam2", "tesserae"] = "auto",
+    preset: Annotated[Literal["ours", "mosaic-sam2"], Parameter(name="--sam2-preset")] = "ours",
     as_json: Json = False,
     params: Annotated[SegmentOptions, Parameter(name="*")] = SegmentOptions(),  # noqa: B008 - frozen
+    sam: Annotated[SamOptions, Parameter(name="--sam2", group="SAM 2")] = SamOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Find all joints and tesserae of photographs and keep them as mosaic records.
 
@@ -97,10 +105,16 @@ def segment(
         Take each folder as one photograph in georeferenced blocks.
     tuned
         Take the thresholds from this best.json, which tune wrote; what is given beside it counts more.
+    into
+        Where the masks of SAM 2 go: a layer of their own (sam2) or the tesserae; auto: guided ones into the tesserae.
+    preset
+        Settings of SAM 2 to begin with: ours, or those that Mosaic-SAM2 was published with.
     as_json
         Write the result as JSON.
     params
         How to segment.
+    sam
+        How SAM 2 is asked, with the methods grout+sam2 and sam2.
 
     """
     found = find_sources(sources, blocks=blocks)
@@ -116,6 +130,7 @@ def segment(
         "pixel_mm": pixel_mm,
         "overwrite": overwrite,
         "resume": resume,
+        "sam": replace(over_preset(sam, SAM_PRESETS[preset]), into=into),
         "discard_edits": discard_edits,
     }
     settings = plain(params, SegmentParams)

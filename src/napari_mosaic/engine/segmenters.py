@@ -138,6 +138,8 @@ def _later(module: str, name: str) -> Factory:
 
 _METHODS: dict[str, Factory] = {
     "grout": Network,
+    "grout+sam2": Network,
+    "sam2": Network,
     "grout-augmented": _later("engine.augmented", "AugmentedNetwork"),
     "unet-watershed": _later("engine.baselines", "NetworkWithoutCore"),
     "gradient-watershed": _later("engine.baselines", "make_gradient"),

@@ -1,0 +1,187 @@
+"""One window of SAM 2's lattice: read it, find its prompts, ask, keep what it proposes.
+
+One decision: what a window proposes is a function of the plan and its place, so it does not matter who computes
+it, when, or for the sake of which tile.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.engine.mask_plan import GUIDED, MaskPlan
+from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.tasks import compute_tile, retry
+from napari_mosaic.engine.windows import read_resampled
+from napari_mosaic.image import MosaicImage
+from napari_mosaic.record import Record
+from napari_mosaic.record.masks import MaskStore
+from napari_mosaic.sam.automatic import ask_automatic, grid_points
+from napari_mosaic.sam.guided import Guide, ask_guided
+from napari_mosaic.sam.prompts import MaskNetwork
+from napari_mosaic.sam.proposals import FIELDS, Proposals, join, pack
+from napari_mosaic.tiling import Box
+
+Window = tuple[int, int, int]
+"""Layer, row and column of a window."""
+_KEPT = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskContext:
+    """What SAM 2's work needs: the record and the photograph, the plan, the network, what is left out."""
+
+    record: Record
+    image: MosaicImage
+    plan: MaskPlan
+    network: MaskNetwork
+    outside: Outside
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the working grid."""
+        return self.record.plan.shape
+
+    def joints(self, box: Box) -> NDArray[Any]:
+        """The joints' tesserae over a box, from the stored map and the rules that the masks' plan names."""
+        return compute_tile(self.record.read_map, self.record.plan, box).labels
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A window that is read, with what to ask; without anything to ask there are no pixels."""
+
+    window: Window
+    pixels: NDArray[np.uint8] | None
+    guide: Guide | None
+    points: NDArray[np.int64] | None
+
+
+def prepare_window(context: MaskContext, window: Window) -> Prepared:
+    """Read a window and find what to ask there; no network is needed for it."""
+    layer, index = window[0], window[1:]
+    frame = context.plan.frame(layer, index)
+    core = context.plan.lattice(layer, context.shape).tile(index).core
+    guide = points = None
+    if context.plan.mode == GUIDED:
+        guide = _guide(context, frame.read.clip(context.shape), core)
+        wanted = len(guide.ids)
+    else:
+        points = grid_points(core, context.plan.layers[layer].pitch)
+        outside = context.outside.mask(core)
+        if outside is not None:
+            points = points[~outside[points[:, 0] - core.y0, points[:, 1] - core.x0]]
+        wanted = len(points)
+    if wanted == 0:
+        return Prepared(window, None, guide, points)
+    factor, size = context.record.plan.factor, context.plan.image_size
+    corner = (frame.read.y0 / factor, frame.read.x0 / factor)
+    pixels = retry(lambda: read_resampled(context.image, corner, factor * frame.zoom, (size, size)))
+    return Prepared(window, pixels, guide, points)
+
+
+def _guide(context: MaskContext, near: Box, core: Box) -> Guide:
+    found = compute_tile(context.record.read_map, context.record.plan, near)
+    y, x = found.columns["y"], found.columns["x"]
+    mine = (y >= core.y0) & (y < core.y1) & (x >= core.x0) & (x < core.x1)
+    columns = {name: values[mine] for name, values in found.columns.items()}
+    return Guide(labels=found.labels, near=near, columns=columns, shape=context.shape)
+
+
+def ask_window(context: MaskContext, prepared: Prepared) -> Proposals:
+    """What a prepared window proposes."""
+    layer, index = prepared.window[0], prepared.window[1:]
+    plan, frame = context.plan, context.plan.frame(layer, index)
+    if prepared.pixels is None:
+        return pack([])
+    if prepared.guide is not None:
+        return ask_guided(context.network, prepared.pixels, frame, prepared.guide, plan.params, plan.batch)
+    points = np.zeros((0, 2), np.int64) if prepared.points is None else prepared.points
+    return ask_automatic(context.network, prepared.pixels, frame, points, context.shape, plan.params, plan.batch, layer)
+
+
+class ProposalSource:
+    """Proposals of windows: from memory, from disk, or from the network, in this order.
+
+    Parameters
+    ----------
+    context
+        What the work needs.
+    """
+
+    def __init__(self, context: MaskContext) -> None:
+        self._context = context
+        self._store = MaskStore(context.record)
+        self._kept: OrderedDict[Window, Proposals] = OrderedDict()
+        self._lock = threading.Lock()
+        self._asking = threading.RLock()
+
+    def windows(self, box: Box) -> list[Window]:
+        """The windows whose proposals may reach into `box`."""
+        plan, shape = self._context.plan, self._context.shape
+        near = box.grow(plan.margin)
+        return [
+            (layer, *index)
+            for layer in range(len(plan.layers))
+            for index in plan.lattice(layer, shape).overlapping(near)
+        ]
+
+    def missing(self, windows: Sequence[Window]) -> list[Window]:
+        """Those that are neither in memory nor on disk."""
+        with self._lock:
+            return [
+                window
+                for window in windows
+                if window not in self._kept and not self._store.has_proposals(window[0], window[1:])
+            ]
+
+    def compute(self, prepared: Prepared) -> Proposals:
+        """Ask the network about a window, and keep the answer on disk; one window at a time."""
+        with self._asking:
+            found = ask_window(self._context, prepared)
+            self._store.write_proposals(prepared.window[0], prepared.window[1:], found.arrays())
+            return self._keep(prepared.window, found)
+
+    def _keep(self, window: Window, found: Proposals) -> Proposals:
+        with self._lock:
+            self._kept[window] = found
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return found
+
+    def _known(self, window: Window) -> Proposals | None:
+        """The proposals of a window from memory or disk; None where they are missing or damaged."""
+        with self._lock:
+            if window in self._kept:
+                self._kept.move_to_end(window)
+                return self._kept[window]
+        arrays = self._store.read_proposals(window[0], window[1:])
+        if arrays is None or not set(FIELDS) | {"boxes", "reaches", "bits", "starts"} <= set(arrays):
+            return None
+        return self._keep(window, Proposals.from_arrays(arrays))
+
+    def of_window(self, window: Window) -> Proposals:
+        """The proposals of one window."""
+        found = self._known(window)
+        if found is not None:
+            return found
+        with self._asking:
+            found = self._known(window)
+            return self.compute(prepare_window(self._context, window)) if found is None else found
+
+    def meeting(self, box: Box) -> Proposals:
+        """All proposals that reach into `box`, in order of windows."""
+        parts = []
+        for window in self.windows(box):
+            found = self.of_window(window)
+            y0, x0, y1, x1 = found.reaches.T
+            meets = (y0 < box.y1) & (y1 > box.y0) & (x0 < box.x1) & (x1 > box.x0)
+            if meets.any():
+                parts.append(found.part(meets))
+        return join(parts)
