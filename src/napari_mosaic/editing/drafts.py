@@ -28,6 +28,7 @@ from napari_mosaic.tiling import Box
 
 Ids = NDArray[Any]
 Said = tuple[int, int]
+_LARGEST = 128_000_000
 _FIGURES = ("y0", "x0", "y1", "x1", "area")
 
 
@@ -72,6 +73,8 @@ class Draft:
 
     def rows(self, ids: Sequence[int] | Ids) -> Columns:
         """The rows of some tesserae, sorted by id; `InputError` where one does not exist."""
+        if any(id_ < 1 for id_ in ids):
+            raise InputError(f"{min(ids)} is no id of a tessera; ids count from 1.")
         wanted = np.unique(np.asarray(list(ids), np.uint64))
         rows = self.known_rows(wanted)
         missing = np.setdiff1d(wanted, rows["id"])
@@ -112,6 +115,11 @@ class Draft:
             raise InputError(
                 f"The place {tuple(box)} lies outside of the working grid of {width} x {height} px; "
                 "give places in pixels of the analysis size."
+            )
+        if inside.area > _LARGEST:
+            raise InputError(
+                f"The window {tuple(inside)} is too large to be edited at once; "
+                f"stay below {_LARGEST // 10**6} megapixels."
             )
         try:
             return Window(inside, np.ascontiguousarray(self.record.read_labels(inside)))

@@ -35,7 +35,8 @@ def add_outline(record: Record, outline: Line, *, over: bool = False) -> Edit | 
     outline
         Three or more points `(y, x)` in pixels of the working grid, closed by itself.
     over
-        Whether it takes pixels from tesserae that are there; else it is the largest part of what is free.
+        Whether it takes pixels from tesserae that are there; else only those that are free. Of an outline that
+        falls into parts the largest counts.
 
     Raises
     ------
@@ -46,7 +47,7 @@ def add_outline(record: Record, outline: Line, *, over: bool = False) -> Edit | 
     with editing(record) as draft:
         window = draft.read(box_around(points, 1))
         mask = shapes.outline_mask(points, window.box)
-        mask = mask if over else shapes.largest_part(mask & window.free)
+        mask = shapes.largest_part(mask if over else mask & window.free)
         if not mask.any():
             raise InputError(
                 "The outline holds no pixel that is free, so there is nothing to add; draw it beside the tesserae that "

@@ -25,7 +25,12 @@ def as_points(values: Line, *, least: int, what: str) -> NDArray[np.float64]:
         points = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         points = np.zeros((0, 0))
-    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all() or np.abs(points).max() > 2**40:
+    if (
+        points.ndim != 2
+        or points.shape[1] != 2
+        or not np.isfinite(points).all()
+        or np.abs(points).max(initial=0) > 2**22
+    ):
         raise InputError(f"The {what} {str(values)[:60]} is no list of points; give pairs (y, x) of pixels.")
     if len(points) < least:
         raise InputError(f"A {what} of {len(points)} points has no place; give {least} or more.")

@@ -79,7 +79,7 @@ def empty_columns() -> Columns:
 def read_rows(folder: Path, index: tuple[int, int]) -> Columns:
     """The rows of shard `index`, with the codes of material and state; none where it has no part."""
     try:
-        table = pq.read_table(folder / part_name(index), partitioning=None)
+        table = pq.read_table(folder / part_name(index), partitioning=None, use_threads=False)
     except FileNotFoundError:
         return empty_columns()
     columns: Columns = {name: table.column(name).to_numpy() for name in SCHEMA.names}
