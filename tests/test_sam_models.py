@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pickle
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ from napari_mosaic.sam.prompts import Prompts
 from napari_mosaic.sam.registry import SMALLEST, config_names, sam_registry
 from napari_mosaic.tiling import Box
 
-pytest.importorskip("sam2")
+if importlib.util.find_spec("sam2") is None:  # importing it here would initialise hydra
+    pytest.skip("sam2 is not installed", allow_module_level=True)
 from napari_mosaic.sam import building
 from napari_mosaic.sam.building import build_model, config_signature
 from napari_mosaic.sam.checkpoints import VIDEO_PARTS, load_model, read_weights, weights_signature, write_weights
@@ -34,6 +37,7 @@ TINY = Path(__file__).parent / "data" / "sam2_tiny.yaml"
 PARAMS = SamParams(
     tessera_px=24.0, overlap=0.2, points_per_batch=6, points_per_side=8, stability_score_thresh=0.0,
     pred_iou_thresh=0.0, max_mask_share=1.0, min_area=4, least_share=0.0, most_share=100, swallow_share=1.0,
+    min_mask_region_area=4096, stability_score_offset=0.001, least_visible=0.1,
 )  # fmt: skip
 
 
@@ -47,7 +51,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def tiny() -> torch.nn.Module:
-    torch.manual_seed(0)
+    torch.manual_seed(3)  # its masks differ from stone to stone
     return build_model(TINY)
 
 
@@ -216,19 +220,21 @@ def test_answers_are_those_of_sam2_itself(tiny: torch.nn.Module, network: SamNet
     np.testing.assert_allclose(mine.logits[0].clip(-32, 32), logits, atol=1e-3)
 
 
-@pytest.mark.parametrize("mode", [GUIDED, AUTOMATIC])
+@pytest.mark.parametrize(("mode", "share"), [(GUIDED, 0.5), (AUTOMATIC, 0.95)])
 def test_random_masks_are_the_same_for_any_tiles(
-    network: SamNetwork, tmp_path: Path, brightness: FunctionSegmenter, mode: str
+    network: SamNetwork, tmp_path: Path, brightness: FunctionSegmenter, mode: str, share: float
 ) -> None:
-    picture = bordered(68)[:150, :170]
-    found = []
+    picture, found = bordered(68)[11:151, 11:171], []
+    some = next(network.predict(network.embed(picture[:128, :128]), Prompts(points=np.full((4, 2), 57.0)), batch=4))[1]
+    params = replace(PARAMS, mask_threshold=float(np.quantile(some.logits, share)))
     with start(tmp_path / "a.mosaic.zarr", picture, brightness) as record:
         for run in ({"tile_size": 64, "workers": 2}, {"tile_size": 1024}):
-            masks_of(record, picture, network, mode, PARAMS, **run)
+            masks_of(record, picture, network, mode, params, **run)
             box = Box(0, 0, *record.shape)
             found.append(whole(record) if mode == GUIDED else MaskStore(record).read_labels(box))
+        assert not MaskStore(record).table()["fallback"].to_numpy().all()
     np.testing.assert_array_equal(*found)
-    assert len(np.unique(found[0])) > 1
+    assert len(np.unique(found[0])) > 2
 
 
 def test_segment_runs_sam2_from_a_file(tmp_path: Path, weights: Path, photograph: Any) -> None:
@@ -241,9 +247,9 @@ def test_segment_runs_sam2_from_a_file(tmp_path: Path, weights: Path, photograph
     try:
         Image.fromarray(photograph((90, 110))).save(tmp_path / "floor.png")
         words = ["segment", str(tmp_path / "floor.png"), "--method", "brightness", "--scale", "1.0", "--device", "cpu"]
-        words += ["--sam2.model", str(weights), "--sam2.tessera-px", "24", "--sam2.points-per-batch", "8"]
-        assert main([*words, "--into", "sam2"]) == 0
-        assert main([*words, "--into", "sam2", "--resume"]) == 0
+        words += ["--sam2.tessera-px", "24", "--sam2.points-per-batch", "8", "--into", "sam2"]
+        assert main([*words, "--sam2.model", str(weights)]) == 0
+        assert main([*words, "--sam2.model", str(weights), "--resume"]) == 0
         assert main([*words, "--sam2.model", str(tmp_path / "none.pt"), "--overwrite"]) == 1
     finally:
         del _METHODS["brightness"]

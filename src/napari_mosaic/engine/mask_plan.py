@@ -104,7 +104,13 @@ class MaskPlan:
 
     def same_masks(self, other: MaskPlan) -> bool:
         """Whether both plans give the same masks: all fields but batch, and where and how exactly SAM 2 runs."""
-        plain = {"device": "auto", "precision": "auto", "points_per_batch": 0, "model": "", "config": None}
+        plain: dict[str, Any] = {
+            "device": "auto",
+            "precision": "auto",
+            "points_per_batch": 0,
+            "model": "",
+            "config": None,
+        }
         mine, theirs = (
             replace(plan, batch=1, model="", params=replace(plan.params, **plain)) for plan in (self, other)
         )

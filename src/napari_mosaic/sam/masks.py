@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ class Frame:
     read: Box
     zoom: float
 
-    def to_network(self, y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def to_network(self, y: NDArray[Any], x: NDArray[Any]) -> NDArray[np.float64]:
         """Positions `(N, 2)` in pixels of the window from positions on the working grid."""
         return np.stack([(y - self.read.y0) * self.zoom, (x - self.read.x0) * self.zoom], -1)
 
@@ -96,7 +97,7 @@ def cut_mask(
     return tighten(Piece(box, fine > threshold, stability))
 
 
-def _interpolate(logits: NDArray[np.float32], y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float32]:
+def _interpolate(logits: NDArray[np.float32], y: NDArray[Any], x: NDArray[Any]) -> NDArray[np.float32]:
     """Bilinear values at the crossings of rows `y` and columns `x`, the edge repeated."""
     top, bottom, down = _neighbours(y, logits.shape[0])
     left, right, across = _neighbours(x, logits.shape[1])
@@ -104,9 +105,7 @@ def _interpolate(logits: NDArray[np.float32], y: NDArray[np.float64], x: NDArray
     return np.asarray(rows[:, left] * (1 - across) + rows[:, right] * across)
 
 
-def _neighbours(
-    places: NDArray[np.float64], length: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+def _neighbours(places: NDArray[Any], length: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     inside = np.clip(places, 0, length - 1)
     first = np.floor(inside).astype(np.int64)
     return first, np.minimum(first + 1, length - 1), (inside - first).astype(np.float32)

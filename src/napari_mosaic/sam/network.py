@@ -176,7 +176,8 @@ class SamNetwork:
     def _autocast(self) -> AbstractContextManager[Any]:
         if self._dtype == torch.float32:
             return nullcontext()
-        return torch.autocast(self.device.type, self._dtype)
+        context: AbstractContextManager[Any] = torch.autocast(self.device.type, self._dtype)
+        return context
 
     def fitting_batch(self) -> int:
         """How many prompts at a time the memory that is free now allows, from 1 to 64, a power of two."""
