@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -341,3 +342,60 @@ def test_plans_of_the_presets_and_what_is_too_small(bright_record: Any) -> None:
         SamParams(points_per_side=4, crop_n_layers=4, crop_n_points_downscale_factor=8)
     with pytest.raises(RecordError, match="cannot be read"):
         MaskPlan.from_json({"mode": GUIDED})
+
+
+def test_boxes_and_outlines_are_prompts_too(bright_record: Any, monkeypatch: Any) -> None:
+    record, picture = bright_record
+    network, asked = BrightNetwork(), []
+    predict = network.predict
+
+    def listening(embedding: Any, prompts: Prompts, **how: Any) -> Any:
+        asked.append((prompts, how))
+        return predict(embedding, prompts, **how)
+
+    monkeypatch.setattr(network, "predict", listening)
+    masks_of(record, picture, network, GUIDED, replace(PARAMS, box_prompt=True, mask_prompt=True))
+    one_id_a_stone(whole(record), ndimage.label(picture[:, :, 0] > 100)[0])
+    for prompts, how in asked:
+        assert how["multimask"] is False
+        for (y, x), box, mask in zip(prompts.points, prompts.boxes, prompts.masks, strict=True):
+            assert box[0] <= y <= box[2]
+            assert box[1] <= x <= box[3]
+            rows, columns = np.nonzero(mask > 0)
+            assert mask[int(y / 4), int(x / 4)] > 0
+            np.testing.assert_allclose([rows.min() * 4, (columns.max() + 1) * 4], [box[0], box[3]], atol=0.01)
+            assert set(np.unique(mask)) == {-8.0, 8.0}
+        points, kinds = prompts.network_points()
+        assert points.shape == (len(prompts), 3, 2)
+        assert kinds[0].tolist() == [2, 3, 1]
+        np.testing.assert_allclose(points[0, 2], prompts.points[0, ::-1] - 0.5)
+
+
+@pytest.mark.parametrize("change", [{"use_m2m": True}, {"crop_n_layers": 1, "max_mask_share": 0.5}])
+def test_refinement_and_further_layers_are_alike_for_any_tiles(bright_record: Any, change: dict[str, Any]) -> None:
+    record, picture = bright_record
+    found = []
+    for tile_size in (64, 1024):
+        network = BrightNetwork()
+        plan = masks_of(record, picture, network, AUTOMATIC, replace(PARAMS, **change), tile_size=tile_size)
+        windows = [len(plan.lattice(layer, record.shape)) for layer in range(len(plan.layers))]
+        assert network.encoded == sum(windows)
+        found.append(MaskStore(record).read_labels(Box(0, 0, *record.shape)))
+    np.testing.assert_array_equal(*found)
+    one_id_a_stone(found[0], ndimage.label(picture[:, :, 0] > 100)[0])
+    layers = set(MaskStore(record).table()["layer"].to_pylist())
+    assert layers == ({0} if "use_m2m" in change else {0, 1}) or layers == {1}
+
+
+def test_what_is_outside_bears_no_mask(tmp_path: Path, brightness: FunctionSegmenter) -> None:
+    from shapely.geometry import box as rectangle
+
+    picture = bordered(68)
+    with start(tmp_path / "a.mosaic.zarr", picture, brightness) as record:
+        record.areas = open_areas().add("exclude", rectangle(0, 0, 250, 101), name="no")
+        network = BrightNetwork()
+        masks_of(record, picture, network, AUTOMATIC)
+        labels = MaskStore(record).read_labels(Box(0, 0, *record.shape))
+        assert not labels[:100].any()
+        assert labels[110:].any()
+        assert network.prompted < len(grid_points(Box(0, 0, *record.shape), 8.0))
