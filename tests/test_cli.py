@@ -268,6 +268,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> WeightsEntry:
         std=(0.5, 0.5, 0.5),
     )
     monkeypatch.setattr(models, "registry", lambda: {"tiny": entry})
+    monkeypatch.setattr(models, "sam_registry", dict)
     return entry
 
 

@@ -6,8 +6,12 @@ import importlib.util
 import os
 import pickle
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,7 @@ from napari_mosaic.sam.params import PRESETS, SamParams
 from napari_mosaic.sam.prompts import Prompts
 from napari_mosaic.sam.registry import SMALLEST, config_names, sam_registry
 from napari_mosaic.tiling import Box
+from napari_mosaic.weights import file_hash
 
 if importlib.util.find_spec("sam2") is None:  # importing it here would initialise hydra
     pytest.skip("sam2 is not installed", allow_module_level=True)
@@ -177,6 +182,44 @@ def test_the_registry_names_the_eight_published_models() -> None:
         assert len(str(entry.sha256)) == 64
     assert len({entry.sha256 for entry in entries.values()}) == 8
     assert PRESETS["mosaic-sam2"].model in entries
+
+
+def test_models_can_be_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    from napari_mosaic.cli import main
+
+    assert main(["models", "list"]) == 0
+    assert "sam2.1-hiera-base-plus" in capsys.readouterr().out
+    assert main(["models", "show", "sam2-hiera-large"]) == 0
+    assert "072824/sam2_hiera_large.pt" in capsys.readouterr().out
+
+
+def test_a_model_is_fetched_by_name_and_checked(tmp_path: Path, monkeypatch: Any, tiny: torch.nn.Module) -> None:
+    from napari_mosaic.sam import network as module
+
+    served = tmp_path / "served.pt"
+    torch.save({"model": build_model(SMALLEST).state_dict()}, served)
+    monkeypatch.setenv("NAPARI_MOSAIC_CACHE", str(tmp_path / "cache"))
+    with _serving(tmp_path) as address:
+        entry = replace(sam_registry()["sam2-hiera-tiny"], name=SMALLEST, url=f"{address}/served.pt", sha256="0" * 64)
+        monkeypatch.setattr(module, "sam_registry", lambda: {SMALLEST: entry})
+        with pytest.raises(ModelError, match="SHA-256 differs"):
+            load_sam(SMALLEST, device="cpu")
+        entry = replace(entry, sha256=file_hash(served))
+        monkeypatch.setattr(module, "sam_registry", lambda: {SMALLEST: entry})
+        assert load_sam(SMALLEST, device="cpu", precision="fp32").config == SMALLEST
+    assert load_sam(SMALLEST, device="cpu", precision="fp32").image_size == 512
+
+
+@contextmanager
+def _serving(folder: Path) -> Iterator[str]:
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
 
 
 def test_prompts_in_any_batch_give_the_same_masks(network: SamNetwork, monkeypatch: Any) -> None:
