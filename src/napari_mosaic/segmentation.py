@@ -55,17 +55,23 @@ class SegmentParams:
     runtime: Annotated[Literal["auto", "torch", "openvino"], "what executes the network"] = "auto"
     workers: Annotated[int, Limits(low=0, high=256, help="threads beside the network, 0 = half of the cores")] = 0
     threshold: Annotated[float, Limits(low=0.05, high=0.95, help="joint probability above which a pixel is joint")] = (
-        0.5
+        TesseraParams.threshold
     )
     core_threshold: Annotated[
         float, Limits(low=0.05, high=0.95, help="probability above which a pixel is the inside of a stone")
-    ] = 0.5
+    ] = TesseraParams.core_threshold
     min_area: Annotated[
         int, Limits(low=0, high=400, help="smallest tessera kept, in pixels where a usual one is 24 across")
-    ] = 50
-    max_hole: Annotated[int, Limits(low=0, high=64, help="largest hole filled inside a tessera")] = 30
-    min_seed: Annotated[int, Limits(low=1, high=64, help="smallest inner part that makes a tessera")] = 5
-    reach: Annotated[int, Limits(low=8, high=200, help="largest growth of a tessera from its inside")] = 40
+    ] = TesseraParams.min_area
+    max_hole: Annotated[int, Limits(low=0, high=64, help="largest hole filled inside a tessera")] = (
+        TesseraParams.max_hole
+    )
+    min_seed: Annotated[int, Limits(low=1, high=64, help="smallest inner part that makes a tessera")] = (
+        TesseraParams.min_seed
+    )
+    reach: Annotated[int, Limits(low=8, high=200, help="largest growth of a tessera from its inside")] = (
+        TesseraParams.reach
+    )
 
     def __post_init__(self) -> None:
         check_limits(self)
