@@ -279,14 +279,14 @@ def test_the_better_mask_has_the_pixels() -> None:
 def test_a_mask_lies_where_its_logits_lie() -> None:
     logits = np.full((16, 16), -5, np.float32)
     logits[4:8, 6:9] = 5
-    frame = Frame(Box(100, 200, 132, 232), 2.0)
-    piece = cut_mask(logits, frame, (500, 500), 0.0, 1.0)
+    frame = Frame(Box(100, 200, 132, 232), 2.0, (500, 500))
+    piece = cut_mask(logits, frame, 0.0, 1.0)
     assert piece.box == Box(108, 212, 116, 218)
     assert piece.bits.all()
     assert 0.5 < piece.stability <= 1
-    clipped = cut_mask(logits, Frame(Box(-10, -14, 22, 18), 2.0), (500, 500), 0.0, 1.0)
+    clipped = cut_mask(logits, Frame(Box(-10, -14, 22, 18), 2.0, (500, 500)), 0.0, 1.0)
     assert clipped.box == Box(0, 0, 6, 4)
-    assert cut_mask(-np.ones((16, 16), np.float32), frame, (500, 500), 0.0, 0.5).area == 0
+    assert cut_mask(-np.ones((16, 16), np.float32), frame, 0.0, 0.5).area == 0
 
 
 def test_islands_and_holes() -> None:

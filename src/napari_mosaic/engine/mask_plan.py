@@ -63,11 +63,12 @@ class MaskPlan:
         """The windows of a layer over a working grid of `shape`."""
         return Lattice(shape=shape, core=self.layers[layer].core, halo=self.layers[layer].halo)
 
-    def frame(self, layer: int, index: tuple[int, int]) -> Frame:
-        """Where a window lies; it may reach over the image, where the photograph is mirrored."""
+    def frame(self, layer: int, index: tuple[int, int], shape: tuple[int, int]) -> Frame:
+        """Where a window over a grid of `shape` lies; where it reaches over that, the photograph is mirrored."""
         chosen = self.layers[layer]
         y0, x0 = (k * chosen.core - chosen.halo for k in index)
-        return Frame(Box(y0, x0, y0 + chosen.side, x0 + chosen.side), self.image_size / chosen.side)
+        read = Box(y0, x0, y0 + chosen.side, x0 + chosen.side)
+        return Frame(read, self.image_size / chosen.side, shape, layer)
 
     @property
     def margin(self) -> int:

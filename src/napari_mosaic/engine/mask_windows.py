@@ -66,7 +66,7 @@ class Prepared:
 def prepare_window(context: MaskContext, window: Window) -> Prepared:
     """Read a window and find what to ask there; no network is needed for it."""
     layer, index = window[0], window[1:]
-    frame = context.plan.frame(layer, index)
+    frame = context.plan.frame(layer, index, context.shape)
     core = context.plan.lattice(layer, context.shape).tile(index).core
     guide = points = None
     if context.plan.mode == GUIDED:
@@ -91,19 +91,19 @@ def _guide(context: MaskContext, near: Box, core: Box) -> Guide:
     y, x = found.columns["y"], found.columns["x"]
     mine = (y >= core.y0) & (y < core.y1) & (x >= core.x0) & (x < core.x1)
     columns = {name: values[mine] for name, values in found.columns.items()}
-    return Guide(labels=found.labels, near=near, columns=columns, shape=context.shape)
+    return Guide(labels=found.labels, near=near, columns=columns)
 
 
 def ask_window(context: MaskContext, prepared: Prepared) -> Proposals:
     """What a prepared window proposes."""
     layer, index = prepared.window[0], prepared.window[1:]
-    plan, frame = context.plan, context.plan.frame(layer, index)
+    plan, frame = context.plan, context.plan.frame(layer, index, context.shape)
     if prepared.pixels is None:
         return pack([])
     if prepared.guide is not None:
         return ask_guided(context.network, prepared.pixels, frame, prepared.guide, plan.params, plan.batch)
     points = np.zeros((0, 2), np.int64) if prepared.points is None else prepared.points
-    return ask_automatic(context.network, prepared.pixels, frame, points, context.shape, plan.params, plan.batch, layer)
+    return ask_automatic(context.network, prepared.pixels, frame, points, plan.params, plan.batch)
 
 
 class ProposalSource:

@@ -36,9 +36,13 @@ def grid_points(core: Box, pitch: float) -> NDArray[np.int64]:
 
 
 def ask_automatic(
-    network: MaskNetwork, pixels: NDArray[np.uint8], frame: Frame, points: NDArray[np.int64],
-    shape: tuple[int, int], params: SamParams, batch: int, layer: int = 0,
-) -> Proposals:  # fmt: skip
+    network: MaskNetwork,
+    pixels: NDArray[np.uint8],
+    frame: Frame,
+    points: NDArray[np.int64],
+    params: SamParams,
+    batch: int,
+) -> Proposals:
     """The best mask of every point of a window that passes the thresholds.
 
     Parameters
@@ -47,10 +51,10 @@ def ask_automatic(
         What answers prompts.
     pixels
         `(S, S, 3)` uint8, the window.
-    frame, points, shape
-        Where the window lies; the points of the grid in its core; shape of the working grid.
-    params, batch, layer
-        Thresholds; prompts at a time; layer of windows, 0 the widest.
+    frame, points
+        Where the window lies; the points of the grid in its core, `(N, 2)` as `(y, x)` on the working grid.
+    params, batch
+        Thresholds; prompts at a time.
     """
     if len(points) == 0:
         return pack([])
@@ -61,9 +65,9 @@ def ask_automatic(
     for part, first in network.predict(embedding, prompts, batch=batch, multimask=params.multimask_output):
         refined = _refine(network, embedding, prompts.part(part), first, batch) if params.use_m2m else first
         for k in range(len(refined.scores)):
-            piece, score = _best(refined, k, frame, shape, params)
+            piece, score = _best(refined, k, frame, params)
             if piece is not NOTHING:
-                found.append(_found(points[part.start + k], piece, score, layer, shape))
+                found.append(_found(points[part.start + k], piece, score, frame))
     return pack(found)
 
 
@@ -79,24 +83,30 @@ def _refine(network: MaskNetwork, embedding: object, prompts: Prompts, first: An
     )
 
 
-def _best(answers: Answers, k: int, frame: Frame, shape: tuple[int, int], params: SamParams) -> tuple[Piece, float]:
+def _best(answers: Answers, k: int, frame: Frame, params: SamParams) -> tuple[Piece, float]:
     scores = answers.scores[k]
     largest = params.max_mask_share * frame.read.area
     for which in np.argsort(-scores, kind="stable"):
         if scores[which] <= params.pred_iou_thresh and params.pred_iou_thresh > 0:
             break
-        piece = cut_mask(answers.logits[k, which], frame, shape, params.mask_threshold, params.stability_score_offset)
+        piece = cut_mask(answers.logits[k, which], frame, params.mask_threshold, params.stability_score_offset)
         piece = without_small_regions(piece, params.min_mask_region_area)
         if 0 < piece.area <= largest and piece.stability >= params.stability_score_thresh:
-            if touches_window_edge(piece, frame, shape, max(1, round(_EDGE / frame.zoom))):
+            if touches_window_edge(piece, frame, max(1, round(_EDGE / frame.zoom))):
                 continue
             return piece, float(scores[which])
     return NOTHING, 0.0
 
 
-def _found(point: NDArray[np.int64], piece: Piece, score: float, layer: int, shape: tuple[int, int]) -> Found:
+def _found(point: NDArray[np.int64], piece: Piece, score: float, frame: Frame) -> Found:
     y, x = int(point[0]), int(point[1])
     cell = Box(y // CELL * CELL, x // CELL * CELL, y // CELL * CELL + CELL, x // CELL * CELL + CELL)
     return Found(
-        id=int(id_at(y, x, shape[1])), y=y, x=x, piece=piece, score=score, reach=hull([piece.box, cell]), layer=layer
+        id=int(id_at(y, x, frame.shape[1])),
+        y=y,
+        x=x,
+        piece=piece,
+        score=score,
+        reach=hull([piece.box, cell]),
+        layer=frame.layer,
     )

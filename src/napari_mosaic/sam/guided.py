@@ -6,7 +6,9 @@ that vanishes, leaks, or swallows a neighbour is not believed: the joints' tesse
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,14 +36,17 @@ class Guide:
         The part of the working grid that the window reads.
     columns
         Rows, sorted by id, of the tesserae whose seeds lie in the window's core.
-    shape
-        Of the working grid.
     """
 
     labels: NDArray[Any]
     near: Box
     columns: dict[str, NDArray[Any]]
-    shape: tuple[int, int]
+
+    @cached_property
+    def areas(self) -> dict[int, int]:
+        """Pixels in `near` of every tessera, by id."""
+        ids, counts = np.unique(self.labels[self.labels > 0], return_counts=True)
+        return dict(zip(ids.tolist(), counts.tolist(), strict=True))
 
     @property
     def ids(self) -> NDArray[Any]:
@@ -70,13 +75,13 @@ def ask_guided(
     points = inner_points(guide)
     prompts = make_prompts(guide, frame, points, network.image_size, params)
     alone = not (params.box_prompt or params.mask_prompt)
-    areas = _areas(guide.labels)
     embedding = network.embed(pixels)
     found = []
     for part, answers in network.predict(embedding, prompts, batch=batch, multimask=params.multimask_output and alone):
         for k in range(len(answers.scores)):
             row = part.start + k
-            piece, score = _choose(answers, k, frame, guide, areas, row, points[row], params)
+            pieces = _pieces(answers, k, frame, points[row], params)
+            piece, score = _believed(pieces, int(guide.ids[row]), frame, guide, params)
             found.append(_found(guide, row, piece, score))
     return pack(found)
 
@@ -126,39 +131,38 @@ def _sampled(guide: Guide, frame: Frame, size: int) -> NDArray[Any]:
     return np.where(inside, ids, 0)
 
 
-def _areas(labels: NDArray[Any]) -> dict[int, int]:
-    ids, counts = np.unique(labels[labels > 0], return_counts=True)
-    return dict(zip(ids.tolist(), counts.tolist(), strict=True))
+def _pieces(
+    answers: Answers, k: int, frame: Frame, point: NDArray[np.int64], params: SamParams
+) -> Iterator[tuple[Piece, float]]:
+    """The masks of one prompt around its point, with their scores, the best score first."""
+    for which in np.argsort(-answers.scores[k], kind="stable"):
+        piece = cut_mask(answers.logits[k, which], frame, params.mask_threshold, params.stability_score_offset)
+        yield connected_at(piece, int(point[0]), int(point[1])), float(answers.scores[k, which])
 
 
-def _choose(
-    answers: Answers, k: int, frame: Frame, guide: Guide, areas: dict[int, int], row: int,
-    point: NDArray[np.int64], params: SamParams,
-) -> tuple[Piece, float]:  # fmt: skip
-    """The mask with the best score that can be believed, and that score; `NOTHING` where there is none."""
-    scores = answers.scores[k]
-    for which in np.argsort(-scores, kind="stable"):
-        piece = cut_mask(
-            answers.logits[k, which], frame, guide.shape, params.mask_threshold, params.stability_score_offset
-        )
-        piece = connected_at(piece, int(point[0]), int(point[1]))
-        if is_believable(piece, int(guide.ids[row]), frame, guide, areas, params):
-            return piece, float(scores[which])
+def _believed(
+    pieces: Iterator[tuple[Piece, float]], id_: int, frame: Frame, guide: Guide, params: SamParams
+) -> tuple[Piece, float]:
+    """The first mask that can be believed, and its score; `NOTHING` where there is none."""
+    for piece, score in pieces:
+        if is_believable(piece, id_, frame, guide, params):
+            return piece, score
     return NOTHING, 0.0
 
 
-def is_believable(piece: Piece, id_: int, frame: Frame, guide: Guide, areas: dict[int, int], params: SamParams) -> bool:
+def is_believable(piece: Piece, id_: int, frame: Frame, guide: Guide, params: SamParams) -> bool:
     """Whether a mask neither vanishes, nor leaks, nor is cut by its window, nor swallows a neighbour."""
-    own, area = areas.get(id_, 1), piece.area
+    own, area = guide.areas.get(id_, 1), piece.area
     if area == 0 or not params.least_share * own <= area <= params.most_share * own:
         return False
-    if touches_window_edge(piece, frame, guide.shape):
+    if touches_window_edge(piece, frame):
         return False
     inside = piece.box.intersect(guide.near)
     under = guide.labels[inside.within(guide.near)][piece.bits[inside.within(piece.box)]]
     ids, counts = np.unique(under[(under > 0) & (under != id_)], return_counts=True)
     return all(
-        count < params.swallow_share * areas[other] for other, count in zip(ids.tolist(), counts.tolist(), strict=True)
+        count < params.swallow_share * guide.areas[other]
+        for other, count in zip(ids.tolist(), counts.tolist(), strict=True)
     )
 
 

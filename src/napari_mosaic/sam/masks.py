@@ -24,10 +24,15 @@ EMPTY = Box(0, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a window lies: the box that it reads on the working grid, and network pixels a working pixel."""
+    """Where a window lies: the box that it reads on the working grid of `shape`, and network pixels a working pixel.
+
+    `layer` counts lattices from the one with the widest windows.
+    """
 
     read: Box
     zoom: float
+    shape: tuple[int, int]
+    layer: int = 0
 
     def to_network(self, y: NDArray[Any], x: NDArray[Any]) -> NDArray[np.float64]:
         """Positions `(N, 2)` in pixels of the window from positions on the working grid."""
@@ -51,9 +56,7 @@ class Piece:
 NOTHING = Piece(EMPTY, np.zeros((0, 0), bool), 0.0)
 
 
-def cut_mask(
-    logits: NDArray[np.float32], frame: Frame, shape: tuple[int, int], threshold: float, offset: float
-) -> Piece:
+def cut_mask(logits: NDArray[np.float32], frame: Frame, threshold: float, offset: float) -> Piece:
     """The mask of logits on the working grid, cropped to its box and to the image.
 
     Parameters
@@ -62,8 +65,6 @@ def cut_mask(
         `(s, s)` over the window, one to `MASK_STRIDE` pixels of it; between them they are interpolated.
     frame
         Where the window lies.
-    shape
-        Of the working grid.
     threshold, offset
         A pixel is in the mask where its logit is above `threshold`; the stability is the area above
         `threshold + offset` over that above `threshold - offset`.
@@ -84,7 +85,7 @@ def cut_mask(
         frame.read.y0 + math.ceil((rows[-1] + 1.5) * step),
         frame.read.x0 + math.ceil((columns[-1] + 1.5) * step),
     )
-    box = box.intersect(frame.read).clip(shape)
+    box = box.intersect(frame.read).clip(frame.shape)
     if box.area == 0:
         return NOTHING
     fine = _interpolate(
@@ -158,9 +159,9 @@ def hull(boxes: Iterable[Iterable[int]]) -> Box:
     return Box(min(y0), min(x0), max(y1), max(x1))
 
 
-def touches_window_edge(piece: Piece, frame: Frame, shape: tuple[int, int], margin: int = 1) -> bool:
+def touches_window_edge(piece: Piece, frame: Frame, margin: int = 1) -> bool:
     """Whether a mask comes within `margin` px of the border of what its window read, other than the image's."""
-    box, read = piece.box, frame.read
+    box, read, shape = piece.box, frame.read, frame.shape
     return bool(
         (box.y0 < read.y0 + margin and read.y0 > 0)
         or (box.x0 < read.x0 + margin and read.x0 > 0)
