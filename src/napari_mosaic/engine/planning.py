@@ -24,6 +24,8 @@ _SMALLEST, _LARGEST = 1 / 64, 16.0
 _ZONE_WINDOW = 512
 _WINDOW_SHARDS = 1
 """Larger windows waste less on halos, but the network needs 0.35 GB a megapixel: memory decides."""
+USUAL_PX = 24.0
+"""Size of tessera that `min_area` is given for."""
 _BYTES_PER_PIXEL = 0.9
 """On disk, per pixel of the working grid, pyramids and tables included; measured on photographs."""
 
@@ -68,7 +70,7 @@ def make_plan(image: MosaicImage, segmenter: Segmenter, outside: Outside, choice
         runtime=segmenter.runtime,
         precision=segmenter.precision,
         batch=segmenter.batch,
-        tesserae=_sized(choices.tesserae, tessera_px, segmenter.tessera_px),
+        tesserae=_sized(choices.tesserae, tessera_px),
     )
 
 
@@ -87,11 +89,11 @@ def _remembered_scale(image: MosaicImage, segmenter: Segmenter, outside: Outside
     return estimate
 
 
-def _sized(params: TesseraParams, tessera_px: float | None, usual_px: float) -> TesseraParams:
+def _sized(params: TesseraParams, tessera_px: float | None) -> TesseraParams:
     """The rules with the smallest area scaled to the tesserae's size on the working grid."""
     if tessera_px is None:
         return params
-    least = round(params.min_area * (tessera_px / usual_px) ** 2)
+    least = round(params.min_area * (tessera_px / USUAL_PX) ** 2)
     return replace(params, min_area=min(400, least))
 
 
