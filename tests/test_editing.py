@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from shapely.geometry import box as rectangle
 
-from conftest import bright_stones, make_brightness
+from bright import bright_stones, make_brightness
 from napari_mosaic import editing
 from napari_mosaic.cli import main
 from napari_mosaic.editing import shapes

@@ -128,7 +128,7 @@ SCRIPT = """
 import sys, time
 sys.path.insert(0, {tests!r})
 import numpy as np
-from conftest import bright_stones
+from bright import bright_stones
 from napari_mosaic.segmentation import SegmentParams, segment_steps
 params = SegmentParams(method="brightness", scale=1.0, tile_size=64)
 for step in segment_steps(bright_stones((3100, 3000)), {path!r}, params=params):
