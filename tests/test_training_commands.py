@@ -132,7 +132,7 @@ def test_what_cannot_be_learned_from_is_said_in_one_sentence(
     cv2.imwrite(str(data / "masks" / "a.png"), np.zeros((40, 50), np.uint8))
     assert main(["train", str(data), *out, "--masks", "grout"]) == 1
     assert "as large as its picture" in sentence(capsys)
-    assert main(["train", "--synthetic", *out, "--side", "100"]) == 2
+    assert main(["train", "--synthetic", "-o", str(tmp_path / "other"), "--side", "100"]) == 2
     assert "multiple of 32" in sentence(capsys)
 
 
@@ -242,7 +242,7 @@ def test_grout_checkpoints_are_imported_and_run_by_name(
     entry = imported_entries()["grout-b3"]
     assert (entry.licence, entry.mean) == ("MIT", (0.485, 0.456, 0.406))
     assert main(["models", "list", "--json"]) == 0
-    assert [each["name"] for each in json.loads(capsys.readouterr().out)] == ["grout-lite", "grout-b3"]
+    assert {"grout-lite", "grout-b3"} <= {each["name"] for each in json.loads(capsys.readouterr().out)}
     if layout == "model_state_dict":
         file.unlink()
         network = load_network("grout-b3", device="cpu", precision="fp32", runtime="torch")
