@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from napari_mosaic.engine.tasks import Context, Index, predict_maps, read_for_network, write_tile
 from napari_mosaic.errors import InputError, ReadError
 from napari_mosaic.progress import Progress
-from napari_mosaic.record import Record
+from napari_mosaic.record import Plan, Record
 from napari_mosaic.record.pyramid import update_pyramid
 from napari_mosaic.tiling import Box, Lattice, Tile
 
@@ -59,11 +59,25 @@ def plan_work(
             tiles.append(tile)
     needed = {index for tile in tiles for index in windows_under(record, tile)}
     needed |= set(plan.lattice.overlapping(wanted))
-    windows = sorted(needed - have)
+    windows = _in_order(needed - have, plan, tile_lattice(plan.shape, plan.shard, tile_size))
     if focus is not None:
         windows.sort(key=lambda index: _distance(plan.lattice.tile(index).core, focus))
         tiles.sort(key=lambda tile: _distance(tile.core, focus))
     return Work(windows=windows, tiles=tiles, have=have)
+
+
+def _in_order(windows: set[Index], plan: Plan, tiles: Lattice) -> list[Index]:
+    """Windows row by row, but for the last row of tiles: there tile by tile.
+
+    Tiles of that row would otherwise all become ready with the last windows, and be cut when nothing else is left.
+    """
+    last = (tiles.counts[0] - 1) * tiles.core
+
+    def place(index: Index) -> tuple[int, ...]:
+        core = plan.lattice.tile(index).core
+        return (core.y0, 0, 0, core.x0) if core.y0 < last else (last, core.x0 // tiles.core, core.y0, core.x0)
+
+    return sorted(windows, key=place)
 
 
 def tile_lattice(shape: tuple[int, int], shard: int, tile_size: int) -> Lattice:
@@ -92,7 +106,11 @@ def without_network(record: Record, work: Work) -> Work:
 
 
 def yield_to_network() -> None:
-    """Let the threads of the network go first: it waits for the slowest of them at every layer."""
+    """Let the threads of a network that computes one window at a time go first.
+
+    It waits for the slowest of them at every layer. Where several windows are computed side by side nothing
+    waits for anything, and tesserae that yield would be left over for the end.
+    """
     if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
@@ -103,9 +121,10 @@ def run_steps(context: Context | None, record: Record, work: Work, workers: int)
 
     `context` is needed only where there are windows to compute.
     """
-    run = _Run(context, record, work)
+    run = _Run(context, record, work, max(1, workers))
+    alone = context is not None and context.segmenter.streams == 1
     with (
-        ThreadPoolExecutor(max(1, workers), "tesserae", initializer=yield_to_network) as pool,
+        ThreadPoolExecutor(run.threads, "tesserae", initializer=yield_to_network if alone else None) as pool,
         ThreadPoolExecutor(_READ_AHEAD, "read") as reader,
     ):
         try:
@@ -124,9 +143,12 @@ def run_steps(context: Context | None, record: Record, work: Work, workers: int)
 class _Run:
     """The moving parts of one run: which tiles wait, which are being computed."""
 
-    def __init__(self, context: Context | None, record: Record, work: Work) -> None:
+    def __init__(self, context: Context | None, record: Record, work: Work, workers: int) -> None:
         self._context = context
         self._streams = 1 if context is None else context.segmenter.streams
+        self._workers = workers
+        self.threads = workers + self._streams - 1
+        """For tesserae: `workers` beside the network, and as many more as it had when it has finished."""
         self._plan = record.plan
         self._record = record
         self._work = work
@@ -158,13 +180,13 @@ class _Run:
                         self._window_done(index)
                         yield Progress(phase="joints", done=finished, total=self._total, region=core)
                     self._start(pool)
-                    yield from self.collect(wait=len(self.running) > 4)
+                    yield from self.collect(wait=False)
                     self._start(pool)
             finally:
                 for future in ahead:
                     future.cancel()
         while self._ready:
-            self._start(pool)
+            self._start(pool, self.threads)
             yield from self.collect(wait=True)
 
     def _read(self, index: Index) -> Any:
@@ -193,8 +215,9 @@ class _Run:
                 if not missing:
                     self._ready.append(tile)
 
-    def _start(self, pool: ThreadPoolExecutor) -> None:
-        while self._ready and len(self.running) < 6:
+    def _start(self, pool: ThreadPoolExecutor, most: int | None = None) -> None:
+        """Begin tiles that are ready, up to `most` at a time."""
+        while self._ready and len(self.running) < (most or self._workers):
             tile = self._ready.popleft()
             self.running[pool.submit(write_tile, self._record, tile.core)] = tile
 
