@@ -77,6 +77,16 @@ def test_on_a_cpu_the_bundled_network_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
 
 
+def test_what_was_begun_on_a_cpu_goes_on_there_beside_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(inference, "may_have_gpu", lambda: True)
+    monkeypatch.setattr(inference, "_best_device", lambda: "cuda")
+    for asked in ({"precision": "int8"}, {"runtime": "openvino"}, {"precision": "int8", "runtime": "openvino"}):
+        assert load_network("grout-lite", **asked).precision == "int8"
+    monkeypatch.setattr(inference, "_best_device", lambda: "cpu")
+    assert load_network("grout-lite").precision == "int8"
+
+
 def test_eight_bit_files_serve_only_the_weights_they_were_made_from(tmp_path: Path) -> None:
     weights = find_weights().path
     for name in (weights.name, f"{weights.stem}.int8.safetensors"):

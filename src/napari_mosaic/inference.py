@@ -160,8 +160,8 @@ def load_network(
     if runtime == "openvino" and not has_openvino():
         raise openvino_missing()
     entry = find_weights(name_or_path)
-    if device == "auto" and not may_have_gpu():
-        device = "cpu"
+    if device == "auto":
+        device = "cpu" if precision == INT8 or runtime == "openvino" or not may_have_gpu() else _best_device()
     quantised = quantised_sibling(entry)
     on_cpu = device == "cpu" and runtime != "torch" and has_openvino()
     if on_cpu and quantised is not None and precision in ("auto", INT8):
@@ -201,6 +201,13 @@ def _from_weights(entry: WeightsEntry, device: str, precision: str, threads: int
         runtime = "torch"
         run = grout.TorchRun(model, card, chosen, dtype, threads=threads)
     return GroutNetwork(card, run, device=str(chosen), precision=name, runtime=runtime)
+
+
+def _best_device() -> str:
+    """What torch finds: a driver alone is no GPU."""
+    from napari_mosaic.grout import choose_device
+
+    return str(choose_device("auto"))
 
 
 def may_have_gpu() -> bool:
