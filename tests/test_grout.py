@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
+from napari_mosaic import inference  # noqa: E402
 from napari_mosaic.errors import InputError, MissingError, ModelError  # noqa: E402
 from napari_mosaic.grout import GROUT_B3, LITE, LiteNetwork, fuse_norms  # noqa: E402
 from napari_mosaic.inference import GroutNetwork, load_network  # noqa: E402
