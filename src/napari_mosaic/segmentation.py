@@ -142,7 +142,8 @@ def segment(
         Called with each `Progress`.
     **job
         Fields of `Job`: `region`, `exclude`, `pixel_mm`, `overwrite`, `resume`, `discard_edits`, `only`,
-        `focus`. What was edited by hand is kept when a record is overwritten, unless `discard_edits`.
+        `focus`, `sam` (the settings of the SAM 2 methods). What was edited by hand is kept when a record is
+        overwritten, unless `discard_edits`.
 
     Returns
     -------

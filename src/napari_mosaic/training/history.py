@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from napari_mosaic.plots import new_figure, save_figure
 from napari_mosaic.record import write_error
 
 TABLE, PLOT, LOGS = "history.csv", "history.png", "tensorboard"
@@ -78,11 +79,7 @@ class History:
 
 def plot_history(rows: list[dict[str, float]], path: Path) -> None:
     """Draw loss, validation and learning rate over the steps, as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11, 3.2)
     for axes, names in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
         for name in names:
             points = [(row["step"], row[name]) for row in rows if name in row]
@@ -90,13 +87,7 @@ def plot_history(rows: list[dict[str, float]], path: Path) -> None:
                 axes.plot(*zip(*points, strict=True), marker=".", label=name.replace("_", " "))
         axes.set_xlabel("step")
         axes.legend()
-    part = path.with_name(f".{path.name}.part")
-    try:
-        figure.savefig(part, dpi=120, format="png")
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise write_error(path, error) from error
+    save_figure(figure, path)
 
 
 def _open_log(folder: Path, step: int) -> Any:

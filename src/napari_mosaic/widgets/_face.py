@@ -5,6 +5,7 @@ One decision: this knows no viewer, no job and no state; it shows a `PanelView` 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from qtpy.QtCore import Qt
@@ -62,7 +63,7 @@ class PanelFace(QWidget):
             self._deliver,
         ):
             build()
-        self._arrange()
+        arrange_steps(self, self.message, self.steps)
 
     def apply(self, view: PanelView) -> None:
         """Show what differs from the view before."""
@@ -165,35 +166,9 @@ class PanelFace(QWidget):
         row.addWidget(self.save)
         self.steps[6].rows.addLayout(row)
 
-    def _arrange(self) -> None:
-        body = QWidget()
-        body.setObjectName("mosaicBody")
-        column = QVBoxLayout(body)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        for step in self.steps:
-            column.addWidget(step)
-        column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(body)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addWidget(self.message)
-        layout.addWidget(scroll, 1)
-        self.setMinimumWidth(WIDTH - 40)
-
     def _apply_progress(self, progress: tuple[int, str] | None) -> None:
-        for widget in (self.bar, self.bar_text, self.cancel):
-            widget.setVisible(progress is not None)
-        if progress is None:
-            return
-        share, text = progress
-        self.bar.setRange(0, 0 if share < 0 else 1000)
-        self.bar.setValue(max(0, share))
-        self.bar_text.setText(text)
+        self.cancel.setVisible(progress is not None)
+        show_progress(self.bar, self.bar_text, progress)
 
     def _apply_measures(self, measures: tuple[tuple[str, str], ...]) -> None:
         for widget in self._figures:
@@ -206,6 +181,48 @@ class PanelFace(QWidget):
             self.measures.addWidget(left, row, 0)
             self.measures.addWidget(right, row, 1, Qt.AlignmentFlag.AlignRight)
             self._figures += [left, right]
+
+
+def arrange_steps(face: QWidget, message: QWidget, steps: Sequence[QWidget]) -> None:
+    """Lay out a face: the message above, the steps below each other in what scrolls."""
+    body = QWidget()
+    body.setObjectName("mosaicBody")
+    column = QVBoxLayout(body)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(0)
+    for step in steps:
+        column.addWidget(step)
+    column.addStretch(1)
+    scroll = QScrollArea()
+    scroll.setWidgetResizable(True)
+    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    scroll.setWidget(body)
+    layout = QVBoxLayout(face)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(4)
+    layout.addWidget(message)
+    layout.addWidget(scroll, 1)
+    face.setMinimumWidth(WIDTH - 40)
+
+
+def fill_dock(dock: QWidget, face: QWidget) -> None:
+    """Put a face into its dock widget, which takes all the height there is."""
+    layout = QVBoxLayout(dock)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(face)
+    dock.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+    dock.setMinimumWidth(WIDTH)
+
+
+def show_progress(bar: QProgressBar, text: QLabel, progress: tuple[int, str] | None) -> None:
+    """Show how far it is, in thousandths (negative: nobody knows), and in words; hide both for None."""
+    for widget in (bar, text):
+        widget.setVisible(progress is not None)
+    if progress is not None:
+        share, words = progress
+        bar.setRange(0, 0 if share < 0 else 1000)
+        bar.setValue(max(0, share))
+        text.setText(words)
 
 
 def apply_button(button: Any, shown: ButtonView) -> None:

@@ -15,14 +15,14 @@ from typing import Any
 from napari.layers import Layer
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, QSignalBlocker
-from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.progress import Progress
 from napari_mosaic.segmentation import SegmentParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _places, _runs, _sources
-from napari_mosaic.widgets._face import WIDTH, PanelFace
+from napari_mosaic.widgets._face import PanelFace, fill_dock
 from napari_mosaic.widgets._forms import AreaValue, LookValue
 from napari_mosaic.widgets._guard import keep_out_triton
 from napari_mosaic.widgets._jobs import Job, JobFailure, Latest
@@ -68,11 +68,7 @@ class MosaicPanel(QWidget):
         self._started = 0.0
         self._link = ViewerLink(napari_viewer, self)
         self._looker, self._estimator, self._reader, self._warmer = (Latest(self) for _ in range(4))
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.face)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        self.setMinimumWidth(WIDTH)
+        fill_dock(self, self.face)
         keep_out_triton()
         _places.claim_records()
         _places.offer_samples(self.face.sample_menu, self.open_photograph)

@@ -13,12 +13,12 @@ from typing import Any
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.training import PRESETS, FinetuneParams
 from napari_mosaic.widgets import _places, _runs
-from napari_mosaic.widgets._face import WIDTH
+from napari_mosaic.widgets._face import fill_dock
 from napari_mosaic.widgets._guard import keep_out_triton
 from napari_mosaic.widgets._jobs import Job, JobFailure, Latest
 from napari_mosaic.widgets._panel import MosaicPanel
@@ -56,11 +56,7 @@ class TrainDock(QWidget):
         self._closed = False
         self._started = 0.0
         self._looker, self._marker = Latest(self), Latest(self)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.face)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        self.setMinimumWidth(WIDTH)
+        fill_dock(self, self.face)
         keep_out_triton()
         self._connect()
         self._restyle()

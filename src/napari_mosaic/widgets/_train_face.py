@@ -11,14 +11,13 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_mosaic.training import FinetuneParams, TrainParams
-from napari_mosaic.widgets._face import WIDTH, apply_button, button_row
+from napari_mosaic.widgets._face import apply_button, arrange_steps, button_row, show_progress
 from napari_mosaic.widgets._fields import ParamsForm
 from napari_mosaic.widgets._forms import PathLabel, StepBox, narrow_combo, note
 from napari_mosaic.widgets._plot import CurvePlot
@@ -41,7 +40,7 @@ class TrainFace(QWidget):
         self._view: TrainView | None = None
         for build in (self._learn_from, self._recipe, self._run, self._curves, self._use):
             build()
-        self._arrange()
+        arrange_steps(self, self.message, self.steps)
 
     def apply(self, view: TrainView) -> None:
         """Show what differs from the view before."""
@@ -64,7 +63,7 @@ class TrainFace(QWidget):
             widget.setEnabled(view.editable)
         if old is None or old.recipes != view.recipes:
             self._offer(view.recipes)
-        self._apply_progress(view.progress)
+        show_progress(self.bar, self.bar_text, view.progress)
         self.loss.set_value(view.loss)
         self.figures.set_value(view.figures)
         self.message.setText(view.message)
@@ -147,26 +146,6 @@ class TrainFace(QWidget):
         self.use.setObjectName("primary")
         self.steps[4].rows.addWidget(self.use)
 
-    def _arrange(self) -> None:
-        body = QWidget()
-        body.setObjectName("mosaicBody")
-        column = QVBoxLayout(body)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        for step in self.steps:
-            column.addWidget(step)
-        column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(body)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addWidget(self.message)
-        layout.addWidget(scroll, 1)
-        self.setMinimumWidth(WIDTH - 40)
-
     def _offer(self, recipes: tuple[str, ...]) -> None:
         chosen = self.recipe.currentData()
         with QSignalBlocker(self.recipe):
@@ -174,15 +153,6 @@ class TrainFace(QWidget):
             for name in recipes:
                 self.recipe.addItem(RECIPES[name], name)
         self.choose(self.recipe, chosen)
-
-    def _apply_progress(self, progress: tuple[int, str] | None) -> None:
-        for widget in (self.bar, self.bar_text):
-            widget.setVisible(progress is not None)
-        if progress is not None:
-            share, text = progress
-            self.bar.setRange(0, 0 if share < 0 else 1000)
-            self.bar.setValue(max(0, share))
-            self.bar_text.setText(text)
 
 
 def _dots(tip: str) -> QToolButton:
