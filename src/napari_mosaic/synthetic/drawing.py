@@ -16,11 +16,14 @@ from skimage.measure import label
 from napari_mosaic.errors import InputError
 from napari_mosaic.synthetic import damage, layouts, materials
 from napari_mosaic.synthetic.camera import photograph
+from napari_mosaic.synthetic.legibility import legible
 from napari_mosaic.synthetic.noise import Field, chance
 
 GEOMETRIES = ("bond", "grid", "rows", "cells", "mixed", "figure", "none", "bricks")
 """Running bond, square grid, flowing rows (opus vermiculatum), cells, two fields, a figure, no mosaic at all, slabs."""
 WEIGHTS = (0.08, 0.05, 0.19, 0.08, 0.20, 0.28, 0.04, 0.08)
+PLAIN = 0.55
+"""Part of the drawings without cut stones, fillers, sockets, stains and uneven mortar: mortar is mortar there."""
 LEAST_AREA, LEAST_SIDE = 12, 7.0
 
 
@@ -28,8 +31,8 @@ LEAST_AREA, LEAST_SIDE = 12, 7.0
 class Drawing:
     """A drawn mosaic: `image` (Y, X, 3) uint8, `labels` (Y, X) int32 (0 = no tessera), `valid` (Y, X) bool.
 
-    `valid` is false where even the draughtsman would not say; `tessera_px` is the usual side of a stone,
-    the short one of bricks.
+    `valid` is false on stones that the picture does not show, and on their joints; `tessera_px` is the
+    usual side of a stone, the short one of bricks.
     """
 
     image: NDArray[np.uint8]
@@ -82,6 +85,7 @@ def draw_mosaic(
     """
     shape = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
     rng = np.random.default_rng(seed)
+    plain = chance(rng, PLAIN)
     geometry = str(rng.choice(GEOMETRIES, p=WEIGHTS)) if geometry is None else geometry
     _check(shape, geometry, tessera_px)
     tessera = float(np.clip(rng.lognormal(np.log(22), 0.28), 8, 50)) if tessera_px is None else float(tessera_px)
@@ -90,8 +94,10 @@ def draw_mosaic(
     canvas = (shape[0] + 2 * margin, shape[1] + 2 * margin)
     figure = layouts.figure_mask(rng, canvas, inner) if geometry in ("mixed", "figure") or chance(rng, 0.4) else None
     stones = _lay(rng, canvas, tessera, inner, geometry, figure)
+    if not plain and geometry in ("mixed", "figure") and chance(rng, 0.6):
+        stones = layouts.fill_gaps(rng, stones, canvas)
     layout = layouts.lay_out(rng, stones, canvas, rough=tessera * rng.uniform(0.0, 0.18) ** 2)
-    if geometry not in ("grid", "bricks") and chance(rng, 0.5):
+    if not plain and geometry not in ("grid", "bricks") and chance(rng, 0.6):
         layout = layouts.cut_stones(rng, layout, share=rng.uniform(0.0, 0.3))
     stones = layout.stones
     depth = _depth(rng, layout, tessera)
@@ -103,13 +109,15 @@ def draw_mosaic(
     cut = np.s_[margin : margin + shape[0], margin : margin + shape[1]]
     owner, depth = np.ascontiguousarray(layout.owner[cut]), np.ascontiguousarray(depth[cut])
     owner, depth = _settle(owner, depth)
-    picture = materials.render(rng, owner, depth, colour, materials.choose_finish(rng, colour), tessera)
+    finish = materials.choose_finish(rng, colour, plain)
+    picture = materials.render(rng, owner, depth, colour, finish, tessera)
     labels = np.where(depth > 0, owner + 1, 0).astype(np.int32)
     damaged = (chance(rng, 0.5) or geometry == "none") if damaged is None else damaged
     if damaged:
-        picture, labels = _damage(rng, picture, labels, palette, tessera)
+        picture, labels = _damage(rng, picture, labels, palette, tessera, plain)
     image = photograph(rng, picture, inner) if effects else np.clip(picture + 0.5, 0, 255).astype(np.uint8)
-    return Drawing(image, _number(labels), np.ones(shape, bool), tessera, geometry)
+    labels = _number(labels)
+    return Drawing(image, labels, legible(image, labels), tessera, geometry)
 
 
 def _check(shape: tuple[int, int], geometry: str, tessera: float | None) -> None:
@@ -126,11 +134,9 @@ def _lay(
     figure: NDArray[np.bool_] | None,
 ) -> layouts.Stones:  # fmt: skip
     if geometry == "figure" and figure is not None:
-        stones = layouts.lay_figure(rng, figure, tessera, inner)
-        return layouts.fill_gaps(rng, stones, canvas) if chance(rng, 0.6) else stones
+        return layouts.lay_figure(rng, figure, tessera, inner)
     if geometry == "mixed" and figure is not None:
-        stones = layouts.lay_mixed(rng, figure, tessera, inner)
-        return layouts.fill_gaps(rng, stones, canvas) if chance(rng, 0.4) else stones
+        return layouts.lay_mixed(rng, figure, tessera, inner)
     stones = layouts.lay_field(rng, canvas, tessera, "cells" if geometry == "none" else geometry)
     if geometry == "none":
         return stones.keep(np.zeros(len(stones), bool))
@@ -186,8 +192,9 @@ def _largest_pieces(labels: NDArray[np.integer]) -> NDArray[np.int32]:
 
 
 def _damage(
-    rng: np.random.Generator, picture: Field, labels: NDArray[np.int32], palette: NDArray[np.float32], tessera: float
-) -> tuple[Field, NDArray[np.int32]]:
+    rng: np.random.Generator, picture: Field, labels: NDArray[np.int32], palette: NDArray[np.float32], tessera: float,
+    plain: bool,
+) -> tuple[Field, NDArray[np.int32]]:  # fmt: skip
     """Lacunae, surrounds and cracks over the picture, and the labels that are left."""
     shape = labels.shape
     if chance(rng, 0.6):
@@ -195,10 +202,10 @@ def _damage(
         if chance(rng, 0.6):
             lost = _whole_stones(lost, labels)
         picture, labels = _cover(rng, picture, labels, lost, damage.plaster(rng, shape, palette, tessera))
-    if chance(rng, 0.2):
+    if not plain and chance(rng, 0.2):
         lost = _whole_stones(damage.socket_mask(rng, shape, tessera), labels)
         picture, labels = _cover(rng, picture, labels, lost, damage.plaster(rng, shape, palette, tessera))
-    if chance(rng, 0.3):
+    if not plain and chance(rng, 0.3):
         picture = damage.stain(rng, picture, tessera)
     if not labels.any() or chance(rng, 0.35):
         outside = damage.surround_mask(rng, shape)

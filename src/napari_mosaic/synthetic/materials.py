@@ -46,6 +46,7 @@ class Finish:
     light: float
     dirt: float
     mottle: float
+    uneven: bool
 
 
 def choose_palette(rng: np.random.Generator) -> NDArray[np.float32]:
@@ -78,8 +79,8 @@ def colour_stones(
     return np.asarray(colour + rng.normal(0, spread * 0.35, (n, 3)), np.float32)
 
 
-def choose_finish(rng: np.random.Generator, colour: NDArray[np.float32]) -> Finish:
-    """Finish of a drawing; the joint is seen by its colour, its depth or both, however faintly."""
+def choose_finish(rng: np.random.Generator, colour: NDArray[np.float32], plain: bool) -> Finish:
+    """Finish of a drawing; the joint is seen by its colour, its depth or both; in a `plain` one mortar is even."""
     mean = colour.mean(axis=0) if len(colour) else np.full(3, 128.0, np.float32)
     kind = rng.random()
     grout: NDArray[np.floating]
@@ -101,7 +102,8 @@ def choose_finish(rng: np.random.Generator, colour: NDArray[np.float32]) -> Fini
         shadow=float(rng.uniform(0.25, 0.75) if faint or chance(rng, 0.5) else rng.uniform(0, 0.2)),
         light=float(rng.uniform(0, 2 * np.pi)),
         dirt=float(rng.uniform(0.1, 0.6) if chance(rng, 0.4) else 0.0),
-        mottle=float(rng.uniform(0.15, 0.9) if chance(rng, 0.4) else 0.0),
+        mottle=float(rng.uniform(0.15, 0.9) if chance(rng, 0.15 if plain else 0.5) else 0.0),
+        uneven=not plain and chance(rng, 0.5),
     )
 
 
@@ -138,10 +140,10 @@ def mortar(rng: np.random.Generator, shape: tuple[int, int], colour: NDArray[np.
 
 
 def _grout_picture(rng: np.random.Generator, shape: tuple[int, int], finish: Finish, tessera: float) -> Field:
-    """Mortar that in some drawings is pale here and dark or washed out there."""
+    """Mortar, where it is uneven pale here and dark or washed out there."""
     colour = np.array(finish.grout, np.float32)
     grout = mortar(rng, shape, colour, grain=rng.uniform(0.02, 0.14))
-    if chance(rng, 0.4):
+    if finish.uneven:
         other = colour * rng.uniform(0.25, 0.8) if chance(rng, 0.6) else colour + rng.uniform(10, 110)
         field = fractal_noise(rng, shape, tessera * rng.uniform(0.4, 4.0), 2)
         alpha = smoothstep(field, rng.uniform(-0.5, 0.5), rng.uniform(0.6, 1.5)) * rng.uniform(0.3, 1.0)

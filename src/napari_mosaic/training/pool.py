@@ -1,6 +1,6 @@
 """Drawn mosaics to learn from: a pool on disk, or drawn anew each time.
 
-One decision: a pool is drawn once, in parallel, into two plain arrays that are mapped, never loaded; what
+One decision: a pool is drawn once, in parallel, into three plain arrays that are mapped, never loaded; what
 is drawn is noted chunk by chunk, so that a run that was stopped draws only the rest.
 """
 
@@ -29,6 +29,7 @@ from napari_mosaic.training.params import MIXES
 
 FIRST_TRAINING_SEED = 1_000_000
 """Smaller seeds are for tests, validation and looking at."""
+_ARRAYS = {"images": np.uint8, "labels": np.uint16, "known": np.bool_}
 _CHUNK = 20
 _SPARE = 100_000_000
 
@@ -38,16 +39,20 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Pool:
-    """Drawn mosaics: `images` (N, S, S, 3) uint8 and `labels` (N, S, S) uint16, both mapped from disk."""
+    """Drawn mosaics, mapped from disk.
+
+    `images` (N, S, S, 3) uint8, `labels` (N, S, S) uint16, `known` (N, S, S) bool, false where a stone is not seen.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.uint16]
+    known: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int, /) -> Picture:
-        return Picture(self.images[index], self.labels[index])
+        return Picture(self.images[index], self.labels[index], self.known[index])
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class Endless:
 
     def __getitem__(self, index: int, /) -> Picture:
         drawing = draw_one(self.size, self.first_seed + index, self.geometry)
-        return Picture(drawing.image, drawing.labels)
+        return Picture(drawing.image, drawing.labels, drawing.valid)
 
 
 def draw_one(size: int, seed: int, geometry: str = "mix") -> Drawing:
@@ -86,7 +91,7 @@ def draw_pool(
     Parameters
     ----------
     folder
-        Where `images.npy` and `labels.npy` go.
+        Where `images.npy`, `labels.npy` and `known.npy` go.
     count, size
         Drawings, and their side in pixels.
     seed
@@ -132,10 +137,10 @@ def open_pool(folder: str | Path) -> Pool:
     """Map the drawings in `folder`; raises `MissingError` where there are none."""
     folder = Path(folder)
     try:
-        images, labels = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "labels"))
+        images, labels, known = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS)
     except (OSError, ValueError) as error:
         raise MissingError(f"{folder} holds no drawn mosaics; draw a pool of them first.") from error
-    return Pool(images, labels)
+    return Pool(images, labels, known)
 
 
 def in_parallel(work: Callable[[J], R], jobs: Iterable[J], processes: int) -> Iterator[R]:
@@ -167,17 +172,15 @@ def _prepare(folder: Path, ask: dict[str, Any]) -> set[int]:
     """Make the arrays where they are not there yet; the chunks that are drawn."""
     note, ledger = folder / "pool.json", folder / "drawn"
     folder.mkdir(parents=True, exist_ok=True)
-    if note.exists() and json.loads(note.read_text()) == ask and (folder / "labels.npy").exists():
+    if note.exists() and json.loads(note.read_text()) == ask and (folder / "known.npy").exists():
         lines = ledger.read_text().splitlines() if ledger.exists() else []
         return {int(line) for line in lines if line.isdigit()}
     note.unlink(missing_ok=True)
     ledger.unlink(missing_ok=True)
     count, size = ask["count"], ask["size"]
-    check_room(folder, count * size * size * 5)
-    for name, dtype, shape in (
-        ("images", np.uint8, (count, size, size, 3)),
-        ("labels", np.uint16, (count, size, size)),
-    ):
+    check_room(folder, count * size * size * 6)
+    for name, dtype in _ARRAYS.items():
+        shape = (count, size, size, 3) if name == "images" else (count, size, size)
         np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape).flush()
     note.write_text(json.dumps(ask))
     return set()
@@ -185,11 +188,10 @@ def _prepare(folder: Path, ask: dict[str, Any]) -> set[int]:
 
 def _draw_chunk(job: tuple[str, int, int, int, int, str]) -> tuple[int, int]:
     folder, start, stop, size, seed, geometry = job
-    images = np.load(Path(folder) / "images.npy", mmap_mode="r+")
-    labels = np.load(Path(folder) / "labels.npy", mmap_mode="r+")
+    images, labels, known = (np.load(Path(folder) / f"{name}.npy", mmap_mode="r+") for name in _ARRAYS)
     for index in range(start, stop):
         drawing = draw_one(size, seed + index, geometry)
-        images[index], labels[index] = drawing.image, drawing.labels
-    images.flush()
-    labels.flush()
+        images[index], labels[index], known[index] = drawing.image, drawing.labels, drawing.valid
+    for array in (images, labels, known):
+        array.flush()
     return start, stop - start

@@ -24,9 +24,9 @@ _MOST = 225
 
 
 def draw_validation(count: int, size: int, geometry: str = "mix") -> list[Crop]:
-    """Drawings that no training pool holds."""
+    """Drawings that no training pool holds; what they do not show counts neither way."""
     drawings = (draw_one(size, FIRST_VALIDATION_SEED + i, geometry) for i in range(count))
-    return [Crop(drawing.image, drawing.labels, None) for drawing in drawings]
+    return [Crop(drawing.image, np.where(drawing.valid, drawing.labels, 0), drawing.valid) for drawing in drawings]
 
 
 def middle_crops(pictures: Pictures, most: int = _MOST) -> list[Crop]:
