@@ -43,6 +43,7 @@ class CachedLevel:
         self._blocks: OrderedDict[tuple[int, int], NDArray[Any]] = OrderedDict()
         self._most = max(16, budget // (BLOCK * BLOCK * self.dtype.itemsize * (3 if self.ndim == 3 else 1)))
         self._lock = threading.Lock()
+        self._puts = 0
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         parts = key if isinstance(key, tuple) else (key,)
@@ -65,6 +66,7 @@ class CachedLevel:
             core = self._lattice.tile(index).core
             part = core.intersect(box)
             with self._lock:
+                self._puts += 1
                 block = self._blocks.get(index)
                 if block is not None:
                     block[part.within(core)] = pixels[part.within(box)]
@@ -83,9 +85,19 @@ class CachedLevel:
         with self._lock:
             known = list(self._blocks)
         for index in known:
-            fresh = np.array(self._read(self._lattice.tile(index).core))
-            with self._lock:
-                self._blocks[index] = fresh
+            while not self._renew_block(index):
+                pass
+
+    def _renew_block(self, index: tuple[int, int]) -> bool:
+        """Read a block again; False where something was put while it was read."""
+        with self._lock:
+            puts = self._puts
+        fresh = np.array(self._read(self._lattice.tile(index).core))
+        with self._lock:
+            if puts != self._puts:
+                return False
+            self._blocks[index] = fresh
+            return True
 
     def warm(self, box: Box) -> None:
         """Read the blocks of `box` into memory, on the calling thread."""
@@ -108,7 +120,7 @@ class CachedLevel:
                 return block
         block = np.array(self._read(self._lattice.tile(index).core))
         with self._lock:
-            self._blocks[index] = block
+            block = self._blocks.setdefault(index, block)  # of two that read it the first stays: it was put into
             while len(self._blocks) > self._most:
                 self._blocks.popitem(last=False)
         return block
@@ -137,18 +149,7 @@ class LivePyramid:
         for box in (box.clip((shape[0], shape[1])) for box in boxes):
             if box.area == 0:
                 continue
-            pixels = np.asarray(self._sources[0][box.slices])
-            for k, level in enumerate(self.levels):
-                step = 2**k
-                small = _coarser(box, step)
-                if small.area == 0:
-                    continue
-                rows, columns = (slice(small[i] * step - box[i], None, step) for i in (0, 1))
-                thin = pixels[rows, columns]
-                if isinstance(level, CachedLevel):
-                    level.put(small, thin)
-                else:
-                    level[small.slices] = thin[: small.shape[0], : small.shape[1]]
+            put_pixels(self.levels, box, np.asarray(self._sources[0][box.slices]))
 
     def renew(self) -> None:
         """Read everything that is in memory again, on a worker's thread: the record is settled now."""
@@ -156,6 +157,25 @@ class LivePyramid:
             if isinstance(level, CachedLevel):
                 level.renew()
         self._last[...] = self._sources[-1][:, :]
+
+
+def put_pixels(levels: Sequence[Level], box: Box, pixels: NDArray[Any]) -> None:
+    """Put the pixels of a box of level 0 into what all levels hold in memory; from any thread."""
+    for k, level in enumerate(levels):
+        small = coarser(box, 2**k)
+        if small.area == 0:
+            continue
+        rows, columns = (slice(small[i] * 2**k - box[i], None, 2**k) for i in (0, 1))
+        thin = pixels[rows, columns]
+        if isinstance(level, CachedLevel):
+            level.put(small, thin)
+        else:
+            level[small.slices] = thin[: small.shape[0], : small.shape[1]]
+
+
+def coarser(box: Box, step: int) -> Box:
+    """The pixels of a level whose first source pixel lies in `box`."""
+    return Box(*(-(-edge // step) for edge in box))
 
 
 class _Half:
@@ -173,11 +193,6 @@ class _Half:
 
 def _reader(level: Any) -> Reader:
     return lambda box: np.asarray(level[box.slices])
-
-
-def _coarser(box: Box, step: int) -> Box:
-    """The pixels of a level whose first source pixel lies in `box`."""
-    return Box(*(-(-edge // step) for edge in box))
 
 
 def _window(parts: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Box, tuple[Any, ...]]:
