@@ -26,7 +26,7 @@ from napari_mosaic.training.pool import check_room, draw_one, in_parallel
 from napari_mosaic.training.sources import write_json
 
 NOTE, SHEET = "set.json", "contact-sheet.png"
-FOLDERS = ("images", "masks", "labels", "cores")
+FOLDERS = ("images", "masks", "labels", "cores", "known")
 _CHUNK = 4
 _CELL, _COLUMNS, _ROWS = 192, 6, 4
 _MIX = 1_000_003
@@ -46,7 +46,8 @@ def synthesize_steps(out: str | Path, params: SynthesisParams | None = None) -> 
     ----------
     out
         Gets `images/` (sRGB), `masks/` (joints white), `labels/` (16 bit, a number for each stone, 0 joint),
-        `cores/` (inner parts white), `set.json` and `contact-sheet.png`.
+        `cores/` (inner parts white), `known/` (black where the picture does not show the stones that are there),
+        `set.json` and `contact-sheet.png`.
     params
         How many, how large, which layouts.
 
@@ -108,7 +109,7 @@ def _begin(out: Path, params: SynthesisParams) -> None:
         raise InputError(f"{out} is a folder with other things in it; give the name of a new one.")
     for folder in FOLDERS:
         (out / folder).mkdir(parents=True, exist_ok=True)
-    check_room(out, params.count * params.size * params.size * 3.5)
+    check_room(out, params.count * params.size * params.size * 3.6)
     write_json(note, ask | {"count": params.count})
 
 
@@ -120,6 +121,7 @@ def _draw_some(job: tuple[str, list[int], SynthesisParams]) -> int:
             "cores": core_target(drawing.labels) * np.uint8(255),
             "labels": drawing.labels.astype(np.uint16),
             "masks": grout_target(drawing.labels) * np.uint8(255),
+            "known": drawing.valid * np.uint8(255),
             "images": drawing.image,
         }
         for name, picture in truth.items():
