@@ -50,6 +50,7 @@ _EDITS = {
     "redo": ("redo", "Make undone edits again."),
     "export": ("export_edits", "Write edits to a file for another copy of the record."),
     "apply": ("apply_edits", "Bring the edits of a file into a record."),
+    "suspects": ("suspects", "List the tesserae that need a look, worst first."),
     "report": ("report", "Say how the tesserae came to be: found, merged, split, drawn, deleted."),
 }
 

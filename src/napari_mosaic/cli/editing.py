@@ -5,18 +5,28 @@ One decision: a list is done whole or not at all, unless --keep says that what w
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from napari_mosaic import editing
-from napari_mosaic.cli.options import Flag, Json
+from napari_mosaic.cli.options import Flag, Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run, say
 from napari_mosaic.editing import Conflict, Edit, Replayed
+from napari_mosaic.export.atomic import replacing
 from napari_mosaic.record import open_record
 from napari_mosaic.tiling import Box
+
+_SHOWN = 20
+
+if TYPE_CHECKING:
+    QueueOptions = editing.QueueParams
+else:
+    QueueOptions = options_of(editing.QueueParams)
 
 
 def edit(record: Path, edits: Path, /, *, keep: Flag = False, dry_run: Flag = False, as_json: Json = False) -> int:
@@ -156,6 +166,52 @@ def apply_edits(record: Path, edits: Path, /, *, as_json: Json = False) -> int:
     answer(f"{found.applied} edits applied, {len(found.conflicts)} to look at")
     _list(found.conflicts)
     return 0
+
+
+def suspects(
+    record: Path,
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
+    overwrite: Flag = False,
+    options: Annotated[QueueOptions, Parameter(name="*")] = QueueOptions(),  # noqa: B008 - frozen
+) -> int:
+    """List the tesserae that need a look, worst first, without those of which it was said already.
+
+    Parameters
+    ----------
+    record
+        The record.
+    output
+        A CSV file to write; the worst twenty are shown without one.
+    overwrite
+        Replace a file that is there.
+    options
+        What is suspicious.
+
+    """
+    if output is not None and output.exists() and not overwrite:
+        raise UsageError(f"{output} exists already; add --overwrite to replace it, or give another name.")
+    params = plain(options, editing.QueueParams)
+    with open_record(record) as opened:
+        found = run(editing.suspects_steps(opened, params), record.name)
+    if output is not None:
+        _write_suspects(output, found)
+        answer(f"{len(found)} tesserae to look at, in {output}")
+        return 0
+    for suspect in found[:_SHOWN]:
+        answer(f"{suspect.id:>10}  y {suspect.y}, x {suspect.x}  {suspect.severity:.2f}  {', '.join(suspect.reasons)}")
+    answer(f"{len(found)} tesserae to look at; add -o to write them all to a file")
+    return 0
+
+
+def _write_suspects(path: Path, found: Sequence[editing.Suspect]) -> None:
+    with replacing(path, overwrite=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("id", "y", "x", "y0", "x0", "y1", "x1", "severity", "reasons"))
+        for suspect in found:
+            row = (suspect.id, suspect.y, suspect.x, *suspect.box, f"{suspect.severity:.4f}")
+            writer.writerow((*row, "; ".join(suspect.reasons)))
 
 
 def report(record: Path, /, *, as_json: Json = False) -> int:

@@ -15,9 +15,18 @@ Examples
 from napari_mosaic.editing.drafts import Edit
 from napari_mosaic.editing.floor import add_area, change_area, remove_area
 from napari_mosaic.editing.history import Report, list_edits, redo, report, settle, undo
+from napari_mosaic.editing.masks import add_mask
 from napari_mosaic.editing.names import is_made, place_of_id
 from napari_mosaic.editing.outlines import add_click, add_outline, convex, fill_holes, grow, shrink, snap
 from napari_mosaic.editing.painting import replace_window
+from napari_mosaic.editing.queue import (
+    Suspect,
+    decide,
+    progress_of_queue,
+    read_suspects,
+    suspects,
+    suspects_steps,
+)
 from napari_mosaic.editing.replay import (
     Conflict,
     Replayed,
@@ -28,16 +37,23 @@ from napari_mosaic.editing.replay import (
 )
 from napari_mosaic.editing.requests import TOOLS, apply_request, apply_requests, check_requests, read_requests
 from napari_mosaic.editing.stones import assign, delete, merge, split_auto, split_line, split_seeds
+from napari_mosaic.editing.suspicion import REASONS, QueueParams
 from napari_mosaic.record.edits import settle_steps
+from napari_mosaic.record.queue import DECISIONS
 
 __all__ = [
+    "DECISIONS",
+    "REASONS",
     "TOOLS",
     "Conflict",
     "Edit",
+    "QueueParams",
     "Replayed",
     "Report",
+    "Suspect",
     "add_area",
     "add_click",
+    "add_mask",
     "add_outline",
     "apply_request",
     "apply_requests",
@@ -45,6 +61,7 @@ __all__ = [
     "change_area",
     "check_requests",
     "convex",
+    "decide",
     "delete",
     "export_edits",
     "fill_holes",
@@ -54,8 +71,10 @@ __all__ = [
     "list_edits",
     "merge",
     "place_of_id",
+    "progress_of_queue",
     "read_conflicts",
     "read_requests",
+    "read_suspects",
     "redo",
     "remove_area",
     "replace_window",
@@ -68,5 +87,7 @@ __all__ = [
     "split_auto",
     "split_line",
     "split_seeds",
+    "suspects",
+    "suspects_steps",
     "undo",
 ]

@@ -39,6 +39,7 @@ class Entry:
     sizes: tuple[int, int]
     box: Box
     shards: tuple[Index, ...]
+    ids: tuple[int, ...] = ()
 
 
 class Journal:
@@ -87,6 +88,10 @@ class Journal:
     def touching(self, index: Index) -> list[int]:
         """The edits that count and touched a shard, in order."""
         return [number for number in self.done if index in self._entries[number].shards]
+
+    def touched_since(self, count: int) -> set[int]:
+        """The tesserae that edits which count touched, of those made after the first `count` entries."""
+        return {id_ for number in self.done if number >= count for id_ in self._entries[number].ids}
 
     def pending(self) -> list[Box]:
         """The boxes of entries that are not yet in the smaller levels."""
@@ -137,7 +142,8 @@ class Journal:
         shards = tuple((i, j) for i, j in header.get("shards", ()))
         self.used.update(header.get("made", ()))
         self.strayed.update(header.get("strayed", ()))
-        self._entries.append(Entry(kind, of, offset, sizes, box, shards))
+        touched = [id_ for name in ("made", "gone", "kept") for id_ in header.get(name, ())] if kind == "edit" else ()
+        self._entries.append(Entry(kind, of, offset, sizes, box, shards, tuple(touched)))
         if kind == "edit":
             self.done.append(of)
             self.undone.clear()

@@ -1,0 +1,256 @@
+"""The queue of tesserae that need a look, worst first, and what a person said of each.
+
+One decision: the floor is walked by rows of shards, three in memory at a time, so that every tessera sees its
+neighbours and ten million need no more memory than ten thousand. A decision holds as long as the stone is what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.editing.drafts import Draft, box_of
+from napari_mosaic.editing.looks import colour_contrasts, shape_figures
+from napari_mosaic.editing.suspicion import EMPTY_KINDS, REASONS, QueueParams, severity, strengths
+from napari_mosaic.engine.windows import read_resampled
+from napari_mosaic.errors import InputError, MosaicError, ReadError, RecordError
+from napari_mosaic.image import MosaicImage
+from napari_mosaic.progress import Progress, Steps, drain
+from napari_mosaic.record import Record, tables
+from napari_mosaic.record.queue import DECISIONS, Decision, add_decision, read_decisions, read_list, write_list
+from napari_mosaic.record.tables import Columns
+from napari_mosaic.tiling import Box
+
+_WIDEST = 512
+_FIGURES = ("solidity", "elongation", "contrast")
+_BOX = ("y0", "x0", "y1", "x1")
+_KEPT = ("id", "y", "x", *_BOX, "severity", "reasons")
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A tessera that needs a look: seed and box on the working grid, why, and how much (0 to 1).
+
+    `reason` is the strongest of `reasons`, all in the words of `REASONS`.
+    """
+
+    id: int
+    y: int
+    x: int
+    box: Box
+    reason: str
+    severity: float
+    reasons: tuple[str, ...] = ()
+
+
+def suspects(record: Record, params: QueueParams | None = None) -> list[Suspect]:
+    """The tesserae that need a look, worst first; see `suspects_steps`."""
+    return drain(suspects_steps(record, params))
+
+
+def suspects_steps(record: Record, params: QueueParams | None = None) -> Steps[list[Suspect]]:
+    """Look for tesserae that need a look.
+
+    Parameters
+    ----------
+    record
+        Open for reading; the list is kept in one that is open for writing (`read_suspects`).
+    params
+        What is suspicious. Colours are looked at only where the photograph lies on this machine.
+
+    Returns
+    -------
+    list of Suspect
+        Those of which nothing was said yet, worst first, then by id: the same whenever it is asked for.
+
+    Raises
+    ------
+    RecordError
+        A part of the tesserae cannot be read.
+    """
+    params = params or QueueParams()
+    decided, _ = read_decisions(record)
+    best, seen, total = _Best(params.most), 0.0, record.shape[0] * record.shape[1] / 1e6
+    with ExitStack() as stack:
+        image = None if params.without_colours else _photograph(record, stack)
+        empty = record.areas.of(*EMPTY_KINDS)
+        for core, ready in _walk(record, image):
+            if ready is not None:
+                row, around = ready
+                found = strengths(row, around, params, empty, record.plan.factor)
+                found[_decided(row, decided)] = 0
+                best.add(row, found)
+            seen += core.area / 1e6
+            yield Progress(phase="queue", done=min(seen, total), total=total, region=core)
+    columns = best.columns()
+    if record.writable:
+        write_list(record, columns)
+    return _suspects(columns)
+
+
+def read_suspects(record: Record) -> list[Suspect] | None:
+    """The list that was made last, without what was decided or edited since; None where there was none."""
+    listed = read_list(record)
+    if listed is None:
+        return None
+    decided, _ = read_decisions(record)
+    after = {id_ for id_, decision in decided.items() if decision.line >= listed.decisions}
+    after |= record.journal.touched_since(listed.edits)
+    columns = {name: listed.table.column(name).to_numpy(zero_copy_only=False) for name in _KEPT}
+    return [suspect for suspect in _suspects(columns) if suspect.id not in after]
+
+
+def decide(record: Record, id_: int, word: str | None) -> None:
+    """Say of a suspicious tessera that it is "fine", "ignored" or "fixed"; None takes back what was said.
+
+    On the disk when this returns. What is edited counts as fixed without a word, until the edit is undone.
+
+    Raises
+    ------
+    InputError
+        Another word.
+    RecordError
+        The record is open for reading only.
+    """
+    if word is not None and word not in DECISIONS:
+        raise InputError(f"A tessera cannot be decided to be {word!r}; say one of {', '.join(DECISIONS)}.")
+    if not record.writable:
+        raise RecordError(f"{record.path} is open for reading only; open it with writable=True to check tesserae.")
+    with record.journal.lock:
+        rows = Draft(record).known_rows(np.array([id_], np.uint64))
+        add_decision(record, int(id_), word, box_of(rows) if len(rows["id"]) else Box(0, 0, 0, 0))
+
+
+def progress_of_queue(record: Record) -> tuple[int, int]:
+    """How many suspicious tesserae were checked, and how many there are with those that still wait."""
+    listed, (decided, _) = read_list(record), read_decisions(record)
+    if listed is None:
+        return len(decided), len(decided)
+    ids = set(listed.table.column("id").to_pylist())
+    after = {id_ for id_, decision in decided.items() if decision.line >= listed.decisions}
+    waiting = ids - after - record.journal.touched_since(listed.edits)
+    total = len(ids | decided.keys())
+    return total - len(waiting), total
+
+
+class _Best:
+    """The worst suspects so far, no more than `most`."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._parts: list[Columns] = []
+        self._count = 0
+
+    def add(self, rows: Columns, found: NDArray[np.float64]) -> None:
+        weight = severity(found)
+        kept = np.flatnonzero(weight > 0)
+        order = np.argsort(-found[kept], axis=1, kind="stable")
+        reasons = [
+            ", ".join(REASONS[k] for k in ranks if found[row, k] > 0) for row, ranks in zip(kept, order, strict=True)
+        ]
+        part = {name: np.asarray(rows[name])[kept] for name in _KEPT[:-2]}
+        self._parts.append({**part, "severity": weight[kept], "reasons": np.array(reasons, object)})
+        self._count += len(kept)
+        if self._count > 2 * self._most:
+            self._parts = [self.columns()]
+            self._count = self._most
+
+    def columns(self) -> Columns:
+        """All columns, worst first."""
+        if not self._parts:
+            return {name: np.zeros(0, object if name == "reasons" else np.int64) for name in _KEPT}
+        joined = {name: np.concatenate([part[name] for part in self._parts]) for name in _KEPT}
+        order = np.lexsort((joined["id"], -joined["severity"]))[: self._most]
+        return {name: values[order] for name, values in joined.items()}
+
+
+def _suspects(columns: Columns) -> list[Suspect]:
+    found = []
+    for id_, y, x, *box, weight, reasons in zip(*(columns[name].tolist() for name in _KEPT), strict=True):
+        words = tuple(reasons.split(", "))
+        found.append(Suspect(id_, y, x, Box(*box), words[0], float(weight), words))
+    return found
+
+
+def _decided(rows: Columns, decided: Mapping[int, Decision]) -> list[int]:
+    """The rows of tesserae of which something was said while they were as they are."""
+    said = np.flatnonzero(np.isin(rows["id"], np.fromiter(decided, np.uint64, len(decided))))
+    return [k for k in said.tolist() if decided[int(rows["id"][k])].box == tuple(int(rows[name][k]) for name in _BOX)]
+
+
+def _walk(record: Record, image: MosaicImage | None) -> Iterator[tuple[Box, tuple[Columns, Columns] | None]]:
+    """Every part of the table, measured; after the last of a row of shards, a row whose neighbours are known."""
+    shards = record.plan.shards
+    last, width = shards.counts[0] - 1, shards.counts[1]
+    lines: list[Columns] = []
+    for i in range(last + 1):
+        parts = []
+        for j in range(width):
+            core = shards.tile((i, j)).core
+            parts.append(_measured(record, image, tables.read_rows(record.tables, (i, j)), core))
+            if j < width - 1:
+                yield core, None
+        lines = [*lines[-2:], _joined(parts)]
+        yield shards.tile((i, width - 1)).core, (lines[-2], _joined(lines)) if i else None
+        if i == last:
+            yield shards.tile((i, width - 1)).core, (lines[-1], _joined(lines[-2:]))
+
+
+def _joined(parts: list[Columns]) -> Columns:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _measured(record: Record, image: MosaicImage | None, rows: Columns, core: Box) -> Columns:
+    """The rows of a part with the figures of its stones; those of giants made by hand stay unknown."""
+    count = len(rows["id"])
+    rows = rows | {name: np.full(count, np.nan) for name in _FIGURES}
+    near = core.grow(_WIDEST)
+    low, high = (np.array([[near[k], near[k + 1]]]) for k in (0, 2))
+    boxes = np.column_stack([rows[name] for name in _BOX]).astype(np.int64).reshape(-1, 4)
+    own = np.flatnonzero(((boxes[:, :2] >= low) & (boxes[:, 2:] <= high)).all(axis=1))
+    if len(own) == 0:
+        return rows
+    window = Box(*boxes[own, :2].min(axis=0).tolist(), *boxes[own, 2:].max(axis=0).tolist())
+    labels = _labels(record, window)
+    ids = rows["id"][own].astype(labels.dtype)
+    local = boxes[own] - np.array([window.y0, window.x0] * 2)
+    shape = shape_figures(labels, ids, local)
+    rows["solidity"][own], rows["elongation"][own] = shape.T
+    pixels = None if image is None else _pixels(record, image, window)
+    if pixels is not None:
+        rows["contrast"][own] = colour_contrasts(labels, ids, local, pixels)
+    return rows
+
+
+def _labels(record: Record, window: Box) -> NDArray[Any]:
+    try:
+        return np.ascontiguousarray(record.read_labels(window))
+    except (ValueError, RuntimeError, OSError) as error:
+        raise RecordError(
+            f"Tesserae of {record.path.name} at {tuple(window)} cannot be read ({error}); restore them with "
+            "segment --resume and look again."
+        ) from error
+
+
+def _photograph(record: Record, stack: ExitStack) -> MosaicImage | None:
+    """The photograph where it lies on this machine: nobody waits for a gigapixel from afar."""
+    if "://" in record.source.location:
+        return None
+    try:
+        return stack.enter_context(record.open_source())
+    except (MosaicError, OSError):
+        return None
+
+
+def _pixels(record: Record, image: MosaicImage, window: Box) -> NDArray[np.uint8] | None:
+    factor = record.plan.factor
+    corner = (window.y0 / factor, window.x0 / factor)
+    try:
+        return np.ascontiguousarray(read_resampled(image, corner, factor, window.shape))
+    except ReadError:
+        return None

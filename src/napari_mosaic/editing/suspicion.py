@@ -1,0 +1,144 @@
+"""Which tesserae need a look: every reason as a strength, 1 where it begins to count.
+
+One decision: size and shape are judged against the nearest tesserae, not against the floor, so a fine emblema in a
+coarse field is not suspicious, and what varies much on a floor has to stand out more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from shapely.geometry.base import BaseGeometry
+
+from napari_mosaic.record.tables import Columns
+from napari_mosaic.tesserae import Flag, Limits, check_limits
+
+REASONS = (
+    "low confidence",
+    "large for its neighbours",
+    "small for its neighbours",
+    "long for its neighbours",
+    "odd shape",
+    "two colours",
+    "where no tessera should be",
+    "parted by a rule",
+    "SAM 2 was not believed",
+)
+"""What can be suspicious of a tessera, in the words of the interface."""
+
+EMPTY_KINDS = ("lacuna", "outside", "exclude")
+"""Areas in which no tessera should be."""
+
+_NEIGHBOURS = 16
+_FEWEST = 6
+_SPREAD = 3 * 1.4826
+_PLACE, _RULE = 5.0, 1.5
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueParams:
+    """What makes a tessera suspicious."""
+
+    score: Annotated[float, Limits(low=0, high=1, help="confidence below which a tessera needs a look")] = 0.7
+    size: Annotated[float, Limits(low=1.1, high=20, help="times larger or smaller than the neighbours")] = 2.5
+    elongation: Annotated[float, Limits(low=1.1, high=20, help="times longer than the neighbours")] = 1.8
+    solidity: Annotated[
+        float, Limits(low=0.02, high=0.9, help="share of its convex hull that a tessera lacks beyond the neighbours")
+    ] = 0.12
+    contrast: Annotated[
+        float, Limits(low=2, high=100, help="difference of colour (CIELAB) between two halves of a stone")
+    ] = 14.0
+    without_colours: Annotated[bool, "do not look into the photograph for stones of two colours"] = False
+    edited: Annotated[bool, "ask about tesserae that were edited by hand, too"] = False
+    most: Annotated[int, Limits(low=1, high=1_000_000, help="longest list, the worst first")] = 20_000
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+
+def strengths(rows: Columns, around: Columns, params: QueueParams, empty: BaseGeometry, factor: float) -> Floats:
+    """How suspicious tesserae are, `(n, len(REASONS))`: 1 where a reason begins to count, 0 where it says nothing.
+
+    Parameters
+    ----------
+    rows
+        Columns of the table, and `solidity`, `elongation` and `contrast` (NaN where not known).
+    around
+        The same for all tesserae near them, themselves among them.
+    params
+        The limits.
+    empty
+        Where no tessera should be, in pixels of the photograph.
+    factor
+        Working pixels per source pixel.
+    """
+    found = np.zeros((len(rows["id"]), len(REASONS)))
+    if len(found) == 0:
+        return found
+    found[:, 0] = (1 - rows["score"]) / max(1 - params.score, 1e-6)
+    near = _neighbours(rows, around)
+    size, middle, spread = _against(np.log(np.maximum(_area(rows), 1)), np.log(np.maximum(_area(around), 1)), near)
+    apart = (size - middle) / np.maximum(np.log(params.size), spread)
+    found[:, 1], found[:, 2] = apart, -apart
+    long, middle, spread = _against(np.log(rows["elongation"]), np.log(around["elongation"]), near)
+    found[:, 3] = (long - middle) / np.maximum(np.log(params.elongation), spread)
+    solid, middle, spread = _against(rows["solidity"], around["solidity"], near)
+    found[:, 4] = (middle - solid) / np.maximum(params.solidity, spread)
+    found[:, 5] = rows["contrast"] / params.contrast
+    found[:, 6] = np.where(_inside(rows, empty, factor), _PLACE, 0)
+    for column, flag in ((7, Flag.OVERSIZED), (8, Flag.FALLBACK)):
+        found[:, column] = np.where(rows["flags"] & int(flag), _RULE, 0)
+    found[rows["flags"] & int(Flag.EDGE) > 0, 1:5] = 0
+    found[found < 1] = 0
+    if not params.edited:
+        found[rows["flags"] & int(Flag.EDITED) > 0] = 0
+    return np.nan_to_num(found)
+
+
+def severity(found: Floats) -> Floats:
+    """One number from 0 to 1 for the strengths of each tessera; two reasons weigh more than one."""
+    single = np.where(found > 0, 1 - 0.5 / np.maximum(found, 1), 0)
+    joined: Floats = np.round(1 - np.prod(1 - single, axis=1), 4)
+    return joined
+
+
+def _area(rows: Columns) -> Floats:
+    return np.asarray(rows["area"], np.float64)
+
+
+def _middles(rows: Columns) -> Floats:
+    return np.column_stack([(rows[f"{axis}0"] + rows[f"{axis}1"]) / 2 for axis in "yx"]).astype(np.float64)
+
+
+def _neighbours(rows: Columns, around: Columns) -> NDArray[np.int64]:
+    """Places in `around` of the nearest tesserae of each row, `(n, k)`, itself left out; -1 where there are fewer."""
+    count = min(_NEIGHBOURS + 1, len(around["id"]))
+    _, places = cKDTree(_middles(around)).query(_middles(rows), k=np.arange(1, count + 1))
+    own = around["id"][places] == rows["id"][:, None]
+    return np.where(own, -1, places)
+
+
+def _against(values: Floats, around: Floats, near: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+    """The values, their neighbours' median, and how far those stray; NaN where too few are known."""
+    others = np.where(near >= 0, around[near], np.nan)
+    known = np.isfinite(others).sum(axis=1) >= _FEWEST
+    middle, spread = np.full(len(values), np.nan), np.full(len(values), np.nan)
+    if known.any():
+        middle[known] = np.nanmedian(others[known], axis=1)
+        spread[known] = _SPREAD * np.nanmedian(np.abs(others[known] - middle[known, None]), axis=1)
+    return values, middle, spread
+
+
+def _inside(rows: Columns, area: BaseGeometry, factor: float) -> NDArray[np.bool_]:
+    if area.is_empty:
+        return np.zeros(len(rows["id"]), bool)
+    y, x = _middles(rows).T / factor
+    shapely.prepare(area)
+    return np.asarray(shapely.contains_xy(area, x, y))

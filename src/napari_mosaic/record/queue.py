@@ -1,0 +1,129 @@
+"""What the queue of suspicious tesserae keeps in a record: the last list, and what a person said of each.
+
+One decision: a decision is one line that is only ever appended, on the disk when the call returns, and a line that a
+crash cut off counts as not written. The list is replaced whole and knows how many lines there were before it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from napari_mosaic.errors import RecordError, WriteError
+from napari_mosaic.record.store import Record
+from napari_mosaic.tiling import Box
+
+FOLDER, LIST, LOG = "queue", "suspects.parquet", "decisions.log"
+DECISIONS = ("fine", "ignored", "fixed")
+_OPEN = "open"
+_LONGEST = 256
+_DECISIONS_KEY, _EDITS_KEY = b"decisions", b"edits"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person said of a tessera, and its box then; which line of the file it is, from 0."""
+
+    word: str
+    box: Box
+    line: int
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The last list, and how many decisions and journal entries there were when it was made."""
+
+    table: pa.Table
+    decisions: int
+    edits: int
+
+
+def read_decisions(record: Record) -> tuple[dict[int, Decision], int]:
+    """The last decision about each tessera that has one, and the number of lines."""
+    found: dict[int, Decision] = {}
+    count = 0
+    for line in _whole_lines(_path(record, LOG)):
+        words = line.split()
+        if len(words) == 6 and words[1] in (*DECISIONS, _OPEN):
+            id_, box = int(words[0]), Box(*(int(edge) for edge in words[2:]))
+            found.pop(id_, None)
+            if words[1] != _OPEN:
+                found[id_] = Decision(words[1], box, count)
+        count += 1
+    return found, count
+
+
+def add_decision(record: Record, id_: int, word: str | None, box: Box) -> None:
+    """Append what was said of a tessera with that box; None takes back what was said before."""
+    path = _path(record, LOG)
+    line = " ".join(str(value) for value in (id_, word or _OPEN, *box)) + "\n"
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with path.open("ab+") as file:
+            _cut_tail(file)
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise WriteError(
+            f"The decision could not be written to {path} ({error.strerror or error}), so it does not count; "
+            "free some space or give a record that you may write to."
+        ) from error
+
+
+def write_list(record: Record, columns: Mapping[str, object]) -> None:
+    """Replace the list, whole or not at all."""
+    _, decisions = read_decisions(record)
+    table = pa.table(dict(columns)).replace_schema_metadata(
+        {_DECISIONS_KEY: str(decisions), _EDITS_KEY: str(len(record.journal))}
+    )
+    path = _path(record, LIST)
+    temporary = path.with_suffix(".tmp")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(table, temporary, compression="zstd")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise WriteError(
+            f"The queue could not be written to {path} ({error.strerror or error}); free some space and look again."
+        ) from error
+
+
+def read_list(record: Record) -> Listed | None:
+    """The last list, or None where there was none."""
+    path = _path(record, LIST)
+    try:
+        table = pq.read_table(path, partitioning=None)
+        notes = table.schema.metadata
+        return Listed(table, int(notes[_DECISIONS_KEY]), int(notes[_EDITS_KEY]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{path} cannot be read ({error}); delete it and look for suspects again.") from error
+
+
+def _path(record: Record, name: str) -> Path:
+    return record.path / FOLDER / name
+
+
+def _whole_lines(path: Path) -> list[str]:
+    try:
+        text = path.read_bytes().decode("ascii", "replace")
+    except FileNotFoundError:
+        return []
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
+def _cut_tail(file: IO[bytes]) -> None:
+    """Remove a line that a crash cut off, so that the next one does not join it."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(0, end - _LONGEST))
+    tail = file.read()
+    if tail and not tail.endswith(b"\n"):
+        file.truncate(end - len(tail) + tail.rfind(b"\n") + 1)
