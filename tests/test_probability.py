@@ -15,14 +15,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_mosaic.cli import main
+from napari_mosaic.cli.segmenting import with_calibration
 from napari_mosaic.engine.augmented import predict_augmented
 from napari_mosaic.errors import InputError
-from napari_mosaic.probability import augment_record, calibrate, open_map, read_calibration, soften
+from napari_mosaic.probability import (
+    augment_record,
+    calibrate,
+    open_map,
+    read_calibration,
+    soften,
+    write_calibration,
+)
 from napari_mosaic.probability import maps as probability_maps
 from napari_mosaic.probability.calibration import fit_temperature
 from napari_mosaic.record import open_record
+from napari_mosaic.segmentation import SegmentParams, load_method
 from napari_mosaic.tesserae import TesseraParams, find_in_window
 from napari_mosaic.tiling import Box
+from napari_mosaic.weights import find_weights, hash_of, read_header
 
 
 @pytest.fixture
@@ -110,6 +120,52 @@ def test_the_calibration_is_kept_and_applied_on_request(
     assert np.allclose(pixels(tmp_path / "soft.npy"), soften(pixels(tmp_path / "plain.npy"), temperature))
     again = calibrate([tmp_path / "soft.npy"], [tmp_path / "truth.png"])
     assert again.temperature == pytest.approx(1, abs=0.06)
+
+
+def test_a_record_tells_its_confidence_by_the_temperature_and_no_tessera_changes(
+    record: Path, tmp_path: Path, photograph: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(np.where(photograph((150, 210))[..., 0] > 100, 255, 0).astype(np.uint8)).save(tmp_path / "t.png")
+    words = ["segment", str(tmp_path / "floor.png"), "--method", "brightness", "--scale", "1.3"]
+    warm = tmp_path / "warm.mosaic.zarr"
+    assert main([*words, "-o", str(warm), "--temperature", "0.5"]) == 0
+    whole = Box(0, 0, 150, 210)
+    with open_record(record) as plain, open_record(warm) as told:
+        assert np.array_equal(plain.read_labels(whole), told.read_labels(whole))
+        assert np.array_equal(plain.read_map(whole), told.read_map(whole))
+        assert np.allclose(open_map(told).read(whole), soften(open_map(plain).read(whole), 0.5))
+        assert np.array_equal(open_map(told, adjusted=False).read(whole), open_map(plain).read(whole))
+        assert (told.table()["score"].to_numpy() > plain.table()["score"].to_numpy()).mean() > 0.9
+    found = [calibrate([path], [tmp_path / "t.png"]).temperature for path in (record, warm)]
+    assert found[0] == found[1]
+    kept = str(tmp_path / "kept.json")
+    assert main(["calibrate", str(warm), str(tmp_path / "t.png"), "-o", kept, "--apply"]) == 0
+    with open_record(warm) as told:
+        assert told.plan.tesserae.temperature == found[0]
+    assert main([*words, "-o", str(tmp_path / "x"), "--temperature", "2", "--calibration", kept]) == 2
+    assert "one of the two" in capsys.readouterr().err
+    assert main([*words, "-o", str(tmp_path / "x"), "--temperature", "0"]) == 2
+    assert "temperature is 0" in capsys.readouterr().err
+
+
+def test_a_bundle_carries_its_temperature(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    kept = tmp_path / "kept.json"
+    counts = np.ones((2, 64))
+    counts[1, 40:] = 9
+    sha256 = hash_of(find_weights())
+    write_calibration(fit_temperature(counts, model="grout-lite", model_sha256=sha256), kept, diagram=False)
+    bundle = tmp_path / "mine.safetensors"
+    words = ["export-model", "grout-lite", "-o", str(bundle), "--calibration", str(kept)]
+    assert main(words) == 0
+    assert float(read_header(bundle)["temperature"]) == read_calibration(kept).temperature != 1
+    method = load_method(SegmentParams(model=str(bundle), device="cpu", runtime="torch", precision="fp32"))
+    assert method.temperature == read_calibration(kept).temperature
+    assert (
+        main(["export-model", str(bundle), "-o", str(tmp_path / "again.safetensors"), "--calibration", str(kept)]) == 1
+    )
+    assert "not for mine" in capsys.readouterr().err
+    assert with_calibration(SegmentParams(), kept).temperature == read_calibration(kept).temperature
 
 
 def test_fusing(tmp_path: Path) -> None:

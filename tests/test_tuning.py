@@ -15,10 +15,11 @@ from PIL import Image
 from napari_mosaic.cli import main
 from napari_mosaic.cli.segmenting import with_tuned
 from napari_mosaic.record import open_record
+from napari_mosaic.record.finished import mark_finished
 from napari_mosaic.segmentation import SegmentParams
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
-from napari_mosaic.tuning import TuneParams, tune_steps
+from napari_mosaic.tuning import TuneParams, read_best, tune_steps
 from napari_mosaic.tuning.search import _in_units_of_segment
 
 pytest.importorskip("optuna")
@@ -89,6 +90,27 @@ def test_the_result_is_what_segment_and_apply_make(case: tuple[Path, Path], caps
     assert with_tuned(SegmentParams(threshold=0.61), Path(best)).threshold == 0.61
 
 
+def test_finished_windows_are_a_truth_and_a_stopped_search_can_be_used(
+    case: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    record, _ = case
+    good, folder = record.with_name("good.mosaic.zarr"), record.with_name("good.tuned")
+    words = ["segment", str(record.with_name("floor.png")), "--method", "brightness", "--scale", "1", "-o", str(good)]
+    assert main(words) == 0
+    with open_record(good, writable=True) as opened:
+        mark_finished(opened, Box(0, 0, 100, 120))
+        steps = tune_steps(opened, [], folder, params=TuneParams(trials=3))
+        scores = [float(next(steps).message.split()[1].rstrip(",")) for _ in range(2)]
+        steps.close()
+    best = read_best(folder / "best.json")
+    assert best.history == pytest.approx(scores, abs=1e-4)
+    assert best.score == best.before == scores[0] == 1.0
+    assert best.tesserae == TesseraParams(threshold=0.5, core_threshold=0.5)
+    capsys.readouterr()
+    assert main(["calibrate", str(good), "-o", str(record.with_name("c.json")), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["pixels"] == 100 * 120
+
+
 def test_areas_are_told_in_the_units_of_segment() -> None:
     assert _in_units_of_segment(TesseraParams(min_area=90), 36.0)["min_area"] == 40
 
@@ -120,7 +142,8 @@ def test_bad_input_in_one_sentence(
         err = capsys.readouterr().err
         assert message in err
         assert err.count("\n") == 1
-    assert main(["tune", str(record)]) == 2
+    assert main(["tune", str(record)]) == 1
+    assert "marked as finished" in capsys.readouterr().err
     assert main(["tune", str(record), str(truth), "--trials", "0"]) == 2
     capsys.readouterr()
     monkeypatch.setitem(sys.modules, "optuna", None)

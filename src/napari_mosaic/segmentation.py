@@ -72,14 +72,20 @@ class SegmentParams:
     reach: Annotated[int, Limits(low=8, high=200, help="largest growth of a tessera from its inside")] = (
         TesseraParams.reach
     )
+    temperature: Annotated[
+        float | Literal["auto"],
+        "how confidence is told: 1 as the model says, above 1 less sure, auto as the model's file asks; moves no stone",
+    ] = "auto"
 
     def __post_init__(self) -> None:
         check_limits(self)
+        check_limits(self.tesserae)
 
     @property
     def tesserae(self) -> TesseraParams:
-        """The rules for cutting tesserae from the map."""
+        """The rules for cutting tesserae from the map; where the model decides the temperature it is 1."""
         return TesseraParams(
+            temperature=1.0 if self.temperature == "auto" else self.temperature,
             threshold=self.threshold,
             core_threshold=self.core_threshold,
             min_area=self.min_area,
@@ -287,7 +293,10 @@ def plan_segmentation(
 ) -> Plan:
     """The plan that `segment` would follow."""
     outside = Outside(image, areas or AreaSet(), 1.0)
-    choices = Choices(method=params.method, scale=params.scale, tesserae=params.tesserae)
+    rules = params.tesserae
+    if params.temperature == "auto":
+        rules = replace(rules, temperature=segmenter.temperature)
+    choices = Choices(method=params.method, scale=params.scale, tesserae=rules)
     return make_plan(image, segmenter, outside, choices)
 
 

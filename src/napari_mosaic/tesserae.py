@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_mosaic import _flood
+from napari_mosaic.confidence import soften_bytes
 from napari_mosaic.errors import InputError
 from napari_mosaic.tiling import Box
 
@@ -80,6 +81,10 @@ class TesseraParams:
     reach: Annotated[int, Limits(low=8, high=200, help="largest growth of a tessera from its inside")] = 40
     blob_limit: Annotated[int, Limits(low=16, high=512, help="largest inner part kept whole")] = 96
     blob_cell: Annotated[int, Limits(low=8, high=256, help="grid that parts larger ones")] = 36
+    temperature: Annotated[
+        float, Limits(low=0.05, high=20, help="how confidence is told: above 1 less sure than the model says")
+    ] = 1.0
+    """Acts on `score` and on probabilities that are written, on no label."""
 
     def __post_init__(self) -> None:
         check_limits(self)
@@ -192,7 +197,8 @@ def find_in_window(
     seeds = _only_inside(seeds, near)
     _drop_small(labels, seeds, near, params.min_area)
     _fill_holes(labels, params.max_hole)
-    columns = _columns(labels, grout, seeds, near, core, shape)
+    told = soften_bytes(grout, params.temperature)
+    columns = _columns(labels, told, seeds, near, core, shape)
     return Tesserae(np.ascontiguousarray(labels[core.within(near)]), columns)
 
 

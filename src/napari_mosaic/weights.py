@@ -37,7 +37,8 @@ class WeightsEntry:
     """One set of weights.
 
     `path` is where the file lies (None until downloaded), `url` where it can be had, `sha256` what it must
-    hash to (None for a user's own file), `tessera_px` the size of tessera that it was trained for.
+    hash to (None for a user's own file), `tessera_px` the size of tessera that it was trained for, `temperature`
+    by what its confidence is told.
     """
 
     name: str
@@ -51,6 +52,7 @@ class WeightsEntry:
     url: str | None = None
     path: Path | None = None
     bundled: bool = False
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,8 @@ class ModelCard:
     """What must be known of a network to use it.
 
     `tessera_px` is the size of tessera on the working grid that it was trained for, `halo` how many pixels
-    at a window's border should be read but not kept, `stride` what a window's sides must be multiples of.
+    at a window's border should be read but not kept, `stride` what a window's sides must be multiples of,
+    `temperature` how its confidence is told (see `confidence`).
     """
 
     name: str
@@ -71,6 +74,7 @@ class ModelCard:
     stride: int = 32
     halo: int = 64
     licence: str = ""
+    temperature: float = 1.0
 
     @classmethod
     def from_header(cls, header: Mapping[str, str], entry: WeightsEntry, sha256: str) -> ModelCard:
@@ -88,6 +92,7 @@ class ModelCard:
             std=tuple(std),
             halo=int(header.get("halo", 64)),
             licence=header.get("licence", entry.licence),
+            temperature=float(header.get("temperature", entry.temperature)),
         )
 
 
@@ -105,6 +110,7 @@ def bundled_entry(name: str = DEFAULT) -> WeightsEntry:
         sha256=str(recipe["sha256"]),
         path=DATA / f"{name}.safetensors",
         bundled=True,
+        temperature=float(recipe.get("temperature", 1.0)),
     )
 
 
@@ -154,6 +160,7 @@ def _described(path: Path, header: Mapping[str, str]) -> WeightsEntry:
         mean=mean,
         std=std,
         path=path,
+        temperature=float(header.get("temperature", 1.0)),
     )
 
 
@@ -294,6 +301,11 @@ def read_header(path: str | Path) -> dict[str, str]:
         return dict(header.get("__metadata__", {}))
     except (OSError, ValueError, struct.error, AttributeError) as error:
         raise ModelError(f"{path} has no readable safetensors header; it is damaged or something else.") from error
+
+
+def hash_of(entry: WeightsEntry) -> str:
+    """SHA-256 of the file of an entry that was found: what records and calibrations know the model by."""
+    return entry.sha256 or _hash(Path(str(entry.path)))
 
 
 def file_hash(path: str | Path) -> str:

@@ -27,7 +27,7 @@ from napari_mosaic.evaluation.floor import (
     judge_squares,
     propose_squares,
 )
-from napari_mosaic.evaluation.floor_files import read_counts, write_squares
+from napari_mosaic.evaluation.floor_files import check_folder, read_counts, write_squares
 from napari_mosaic.record import Record, open_record
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def check(
         squares = propose_squares(opened, image, settings)
         if truth is not None:
             return _tell(opened, _judged(opened, squares, truth, stack), as_json=as_json)
-        folder = output or record.with_name(f"{record.name.removesuffix('.zarr').removesuffix('.mosaic')}.check")
+        folder = output or check_folder(record)
         table = write_squares(opened, image, squares, folder)
         if as_json:
             answer_json({"table": str(table), "squares": [_plain(square) for square in squares]})

@@ -21,6 +21,7 @@ from napari_mosaic.weights import (
     download_entry,
     download_steps,
     find_weights,
+    hash_of,
     is_safetensors,
     read_header,
     registry,
@@ -139,6 +140,7 @@ def export_model(
     output: Annotated[Path, Parameter(name=("--output", "-o"))],
     format_: Annotated[Literal["onnx", "bundle", "int8"] | None, Parameter(name="--format")] = None,
     windows: str = "sample:drawn",
+    calibration: Path | None = None,
     overwrite: Flag = False,
     as_json: Json = False,
 ) -> int:
@@ -157,6 +159,8 @@ def export_model(
         onnx, bundle (safetensors) or int8 (for fast work on CPUs); by the ending of the file by default.
     windows
         Photograph to compare on.
+    calibration
+        Write the temperature that calibrate found into the bundle, which is then told by it wherever it is used.
     overwrite
         Replace a file that is there.
     as_json
@@ -168,6 +172,8 @@ def export_model(
         raise UsageError(f"{output.name} does not say what to write; end it in .onnx or .safetensors, or add --format.")
     if output.exists() and not overwrite:
         raise WriteError(f"{output} exists already; add --overwrite to replace it, or give another name.")
+    if calibration is not None and kind != "bundle":
+        raise UsageError("Only a bundle can carry a temperature; end the name in .safetensors, or leave it out.")
     difference = None
     if kind == "onnx":
         from napari_mosaic.training.onnx_export import export_onnx_steps
@@ -177,8 +183,9 @@ def export_model(
     elif kind == "bundle":
         from napari_mosaic.training.importing import import_model
 
-        source = find_weights(model).path
-        import_model(str(source), name=output.stem, folder=output.parent, overwrite=overwrite)
+        entry = find_weights(model)
+        told = None if calibration is None else _temperature(calibration, entry)
+        import_model(str(entry.path), name=output.stem, folder=output.parent, temperature=told, overwrite=overwrite)
     else:
         _quantise(model, output)
     size = output.stat().st_size
@@ -188,6 +195,15 @@ def export_model(
         same = "" if difference is None else f", within {difference:.1e} of the original"
         answer(f"{output} ({size / 1e6:.1f} MB{same}).")
     return 0
+
+
+def _temperature(calibration: Path, entry: WeightsEntry) -> float:
+    """The temperature of a file that `calibrate` wrote for a model."""
+    from napari_mosaic.probability import read_calibration
+
+    found = read_calibration(calibration)
+    found.check_model(hash_of(entry), entry.name)
+    return found.temperature
 
 
 def _quantise(model: str, output: Path) -> None:

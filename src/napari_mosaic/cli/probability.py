@@ -6,7 +6,7 @@ One decision: confidence is changed only where a file that says how is given by 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,6 +21,7 @@ from napari_mosaic.probability import (
     AugmentParams,
     Calibration,
     augment_record_steps,
+    calibrate_finished_steps,
     calibrate_steps,
     fuse_maps_steps,
     open_map,
@@ -71,13 +72,13 @@ def probabilities(
     grid
         As large as the photograph, or at the analysis size, as the record holds it.
     calibration
-        Adjust the confidence by this file that calibrate wrote.
+        Adjust the confidence by this file that calibrate wrote, instead of as the record does.
     overwrite
         Replace files that are there.
 
     """
     with ExitStack() as stack:
-        map_ = open_map(record, stack, channel=channel, grid=grid)
+        map_ = open_map(record, stack, channel=channel, grid=grid, adjusted=calibration is None)
         if calibration is not None:
             found = read_calibration(calibration)
             found.check_model(map_.model_sha256, map_.model)
@@ -90,13 +91,14 @@ def probabilities(
 
 def calibrate(
     maps: Path,
-    truth: Path,
+    truth: Path | None = None,
     /,
     *,
     output: Output = Path("calibration.json"),
     truth_is: Meaning = "auto",
     ignore: Path | None = None,
     diagram: bool = True,
+    apply: Flag = False,
     as_json: Json = False,
 ) -> int:
     """Adjust confidence: find the temperature that makes the model's probabilities honest.
@@ -106,32 +108,52 @@ def calibrate(
     maps
         Record, or map of joints (.npy, .png); or a folder of them.
     truth
-        Labels or mask of the same photograph, or NAME.json of a crop; or a folder with the same names.
+        Labels or mask of the same photograph, or NAME.json of a crop; or a folder with the same names. Without it, the
+        windows of the record that were corrected and marked as finished.
     output
-        Where the temperature is kept; probabilities --calibration takes it.
+        Where the temperature is kept; segment --calibration and probabilities --calibration take it.
     truth_is
         What the truth's pixels mean: labels, or white tesserae or grout.
     ignore
         Leave this out: mask image, GeoJSON, or JSON with a list of boxes.
     diagram
         Draw the reliability diagram beside it as PNG.
+    apply
+        Tell the confidences of the record by it from now on; no tessera changes.
     as_json
         Write the result as JSON.
 
     """
-    pairs = [(maps, truth)]
-    if maps.is_dir() and not (maps / "mosaic.json").exists():
-        pairs = list(pair_files(maps, truth).values())
-    sides = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    params = EvaluationParams(truth_is=truth_is)
-    found = run(calibrate_steps(*sides, params=params, ignore=ignore), maps.name)
+    if truth is None:
+        with open_record(maps) as record:
+            found = run(calibrate_finished_steps(record), maps.name)
+    else:
+        pairs = [(maps, truth)]
+        if maps.is_dir() and not (maps / "mosaic.json").exists():
+            pairs = list(pair_files(maps, truth).values())
+        sides = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        params = EvaluationParams(truth_is=truth_is)
+        found = run(calibrate_steps(*sides, params=params, ignore=ignore), maps.name)
     written = write_calibration(found, output, diagram=diagram)
+    if apply:
+        _adjust(maps, found)
     if as_json:
         answer_json(asdict(found))
     else:
         answer(_sentence(found))
         answer("\n".join(map(str, written)))
     return 0
+
+
+def _adjust(path: Path, found: Calibration) -> None:
+    """Tell the confidences of a record anew."""
+    from napari_mosaic.segmentation import apply_steps
+
+    if not (path / "mosaic.json").exists():
+        raise UsageError(f"{path} is no record, so nothing in it can be adjusted; leave out --apply.")
+    with open_record(path) as record:
+        rules = replace(record.plan.tesserae, temperature=found.temperature)
+        run(apply_steps(record, rules), path.name).close()
 
 
 def _sentence(found: Calibration) -> str:

@@ -73,6 +73,7 @@ def segment(
     discard_edits: Flag = False,
     blocks: Flag = False,
     tuned: Annotated[Path | None, Parameter(name="--params")] = None,
+    calibration: Path | None = None,
     into: Literal["auto", "sam2", "tesserae"] = "auto",
     preset: Annotated[Literal["ours", "mosaic-sam2"], Parameter(name="--sam2-preset")] = "ours",
     as_json: Json = False,
@@ -105,6 +106,8 @@ def segment(
         Take each folder as one photograph in georeferenced blocks.
     tuned
         Take the thresholds from this best.json, which tune wrote; what is given beside it counts more.
+    calibration
+        Adjust confidence by this file, which calibrate wrote for the model.
     into
         Where the masks of SAM 2 go: a layer of their own (sam2) or the tesserae; auto: guided ones into the tesserae.
     preset
@@ -136,6 +139,8 @@ def segment(
     settings = plain(params, SegmentParams)
     if tuned is not None:
         settings = with_tuned(settings, tuned)
+    if calibration is not None:
+        settings = with_calibration(settings, calibration)
     outcomes = []
     for source in found:
         picture = None if preview is None else preview_path(preview, source, several=several)
@@ -152,6 +157,18 @@ def with_tuned(params: SegmentParams, path: Path) -> SegmentParams:
 
     usual, (values, _) = SegmentParams(), read_tuned(path)
     return replace(params, **{k: v for k, v in values.items() if getattr(params, k) == getattr(usual, k)})
+
+
+def with_calibration(params: SegmentParams, path: Path) -> SegmentParams:
+    """The parameters with the temperature that `calibrate` found for their model."""
+    from napari_mosaic.probability import read_calibration
+    from napari_mosaic.weights import find_weights, hash_of
+
+    if params.temperature != "auto":
+        raise UsageError("--temperature and --calibration both say how confidence is told; give one of the two.")
+    found = read_calibration(path)
+    found.check_model(hash_of(find_weights(params.model)), params.model)
+    return replace(params, temperature=found.temperature)
 
 
 def find_sources(sources: tuple[str, ...], *, blocks: bool) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from napari_mosaic.cli.options import Flag, Json, options_of, plain
-from napari_mosaic.cli.output import UsageError, answer, answer_json, run
+from napari_mosaic.cli.output import answer, answer_json, run
 from napari_mosaic.record import open_record
 from napari_mosaic.tuning import TuneParams, TuneResult, tune_steps
 
@@ -41,7 +41,8 @@ def tune(
     record
         The record.
     truths
-        Annotated windows: NAME.json with the place of the labels NAME.png, or labels of the photograph.
+        Annotated windows: NAME.json with the place of the labels NAME.png, or labels of the photograph; without any,
+        the windows of the record that were corrected and marked as finished.
     output
         Folder for the search, its diagrams and best.json; NAME.tuned beside the record by default.
     augmented
@@ -54,8 +55,6 @@ def tune(
         How to search.
 
     """
-    if not truths:
-        raise UsageError("Tuning needs a truth to compare with; name at least one annotated window.")
     folder = output or record.with_name(f"{record.name.removesuffix('.zarr').removesuffix('.mosaic')}.tuned")
     with open_record(record) as opened:
         steps = tune_steps(opened, truths, folder, params=plain(params, TuneParams), augmented=augmented)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from napari_mosaic import _flood
+from napari_mosaic.confidence import soften_bytes
 from napari_mosaic.editing.names import is_made, new_name, place_of_id
 from napari_mosaic.errors import InputError, RecordError
 from napari_mosaic.record import Record, tables
@@ -225,7 +226,8 @@ class Draft:
     def _figures(self, labels: NDArray[Any], box: Box, touched: Ids, before: Columns) -> Columns:
         """Rows of the touched tesserae as `labels` over `box` show them."""
         left = np.intersect1d(touched, labels).astype(labels.dtype)
-        grout = np.ascontiguousarray(self.map(box)[0])
+        told = soften_bytes(self.map(box)[0], self.record.plan.tesserae.temperature)
+        grout = np.ascontiguousarray(told)
         found = _flood.stone_figures(np.ascontiguousarray(labels), left, grout)
         rows = tables.empty_columns()
         columns = {"area": found[:, 0], **{name: found[:, k + 1] for k, name in enumerate(_FIGURES[:4])}}

@@ -32,6 +32,8 @@ class Segmenter(Protocol):
     runtime: str
     precision: str
     batch: int
+    temperature: float
+    """By which the model's confidence is told; 1 = as it says."""
     streams: int
     """How many calls of `predict` are worth making at a time."""
 
@@ -64,6 +66,7 @@ class Network:
         self.channels = len(card.channels)
         self.tessera_px = float(card.tessera_px)
         self.stride = int(card.stride)
+        self.temperature = float(card.temperature)
         self.halo = int(card.halo)
         self.runtime: str = self._network.runtime
         self.precision: str = self._network.precision
@@ -116,6 +119,7 @@ class FunctionSegmenter:
         self.runtime = "function"
         self.precision = "uint8"
         self.batch = 1
+        self.temperature = 1.0
         self.streams = 1
 
     def predict(self, windows: Windows) -> NDArray[np.uint8]:

@@ -23,6 +23,7 @@ from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
 
+TABLE = "squares.csv"
 _COLUMNS = ("square", "y0", "x0", "y1", "x1", "seed", "found", COUNTED, MISSED, WRONG)
 
 
@@ -39,11 +40,25 @@ def write_squares(record: Record, image: MosaicImage, squares: Sequence[Square],
         areas = areas.add("mark", shapely.box(x0, y0, x1, y1), name=square.name, seed=square.seed, found=square.found)
         draw_square(record, image, square, folder / f"square-{square.name}.png")
     write_areas(folder / "squares.geojson", areas)
-    path = folder / "squares.csv"
+    return write_counts(squares, folder)
+
+
+def check_folder(record: Path) -> Path:
+    """Where the squares of a record are kept: `NAME.check` beside it."""
+    return record.with_name(f"{record.name.removesuffix('.zarr').removesuffix('.mosaic')}.check")
+
+
+def write_counts(squares: Sequence[Square], folder: str | Path) -> Path:
+    """Write the table `squares.csv` into a folder, with what is counted so far; returns it."""
+    path = Path(folder) / TABLE
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, overwrite=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_COLUMNS)
-        writer.writerows([square.name, *square.box, square.seed, square.found, "", "", ""] for square in squares)
+        writer.writerows(
+            [s.name, *s.box, s.seed, s.found, *("" if n is None else n for n in (s.counted, s.missed, s.wrong))]
+            for s in squares
+        )
     return path
 
 

@@ -4,13 +4,14 @@ One decision: a map is a grid of numbers from 0 to 1 that is read by box, whethe
 in a file, so that no step ever holds the whole of it.
 """
 
+from napari_mosaic.confidence import soften
 from napari_mosaic.probability.augmentation import AugmentParams, augment_record, augment_record_steps
 from napari_mosaic.probability.calibration import (
     Calibration,
     calibrate,
+    calibrate_finished_steps,
     calibrate_steps,
     read_calibration,
-    soften,
     write_calibration,
 )
 from napari_mosaic.probability.fusion import WAYS, fuse_maps, fuse_maps_steps
@@ -24,6 +25,7 @@ __all__ = [
     "augment_record",
     "augment_record_steps",
     "calibrate",
+    "calibrate_finished_steps",
     "calibrate_steps",
     "export_probabilities",
     "fuse_maps",

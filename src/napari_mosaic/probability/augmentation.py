@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosaic.confidence import soften_bytes
 from napari_mosaic.engine.augmented import COPIES, predict_augmented
 from napari_mosaic.engine.outside import Outside, blank_map
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
@@ -167,15 +168,17 @@ def _pictures(folder: Path, maps: Any, variance: Any) -> Iterator[Progress]:
 def write_confidences(record: Record, joints: Any, variance: Any, path: Path) -> Path:
     """Write the confidence of every tessera as CSV, numbered in reading order.
 
-    `score` is that of the record, `mean` the same over all copies (0..1), `deviation` the mean standard
-    deviation of its pixels: a tessera that is found or lost by turning the photograph has a large one.
+    `score` is that of the record, `mean` the same over all copies (0..1, told as the record tells it),
+    `deviation` the mean standard deviation of its pixels: a tessera that is found or lost by turning the
+    photograph has a large one.
     """
     stones = read_stones(record)
     mean, deviation = np.zeros((2, len(stones)))
     for window in stone_windows(record, stones):
         flat, count = window.local.ravel(), len(window.rows) + 1
         area = np.maximum(np.bincount(flat, minlength=count), 1)[1:]
-        stone = 1 - np.asarray(joints[window.box.slices], np.float64).ravel() / 255
+        told = soften_bytes(np.asarray(joints[window.box.slices]), record.plan.tesserae.temperature)
+        stone = 1 - told.ravel() / 255.0
         spread = np.sqrt(np.asarray(variance[window.box.slices], np.float64)).ravel()
         mean[window.rows] = np.bincount(flat, stone, count)[1:] / area
         deviation[window.rows] = np.bincount(flat, spread, count)[1:] / area

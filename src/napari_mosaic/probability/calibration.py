@@ -2,7 +2,8 @@
 
 One decision: everything is computed from a histogram of probability against truth, so it costs one
 reading of the maps, whatever their size. The temperature moves no pixel across 0.5; it is kept in a small
-file beside the maps, bound to the model that it was found for, and applied only where it is asked for.
+file beside the maps, bound to the model that it was found for, and is always that of the model's own numbers,
+whatever a record tells them by already.
 
 References
 ----------
@@ -24,18 +25,21 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from napari_mosaic.areas import read_json
+from napari_mosaic.confidence import soften
 from napari_mosaic.errors import InputError
 from napari_mosaic.evaluation.files import EvaluationParams, LabelGrid, Truth, open_truth, require_same
 from napari_mosaic.export.atomic import replacing
+from napari_mosaic.export.source_grid import read_source_labels
 from napari_mosaic.plots import new_figure, save_figure
-from napari_mosaic.probability.maps import Floats, open_map
+from napari_mosaic.probability.maps import open_map
 from napari_mosaic.progress import Progress, Steps, drain
+from napari_mosaic.record import Record
+from napari_mosaic.record.finished import require_finished
 from napari_mosaic.tiling import Box
 
 KIND = "napari-mosaic calibration"
 BINS = 15
 _LEVELS = 4096
-_CERTAIN = 0.5 / 255
 _ROWS = 1024
 _Counts = NDArray[np.float64]
 
@@ -119,7 +123,7 @@ def calibrate_steps(
     models: dict[str, str] = {}
     for k, (path, truth) in enumerate(zip(maps, truths, strict=True), start=1):
         with ExitStack() as stack:
-            map_ = open_map(path, stack)
+            map_ = open_map(path, stack, adjusted=False)
             models[map_.model_sha256] = map_.model
             true = open_truth(truth, params or EvaluationParams(), stack)
             grid = true.cut(LabelGrid(map_.shape, map_.read), str(path))
@@ -134,18 +138,40 @@ def calibrate_steps(
     return fit_temperature(counts, model=name, model_sha256=sha256)
 
 
+def calibrate_finished_steps(record: Record) -> Steps[Calibration]:
+    """Find the temperature from the windows of a record that somebody has corrected and marked as finished.
+
+    Raises
+    ------
+    InputError
+        No window is finished, or those that are know joints or stones only.
+
+    """
+    map_ = open_map(record, adjusted=False)
+    boxes, counts = require_finished(record), np.zeros((2, _LEVELS))
+    for done, box in enumerate(boxes, start=1):
+        counts += _count_box(map_.read(box), read_source_labels(record, box) == 0)
+        yield Progress(phase="reading", done=done, total=len(boxes), unit="windows")
+    return fit_temperature(counts, model=map_.model, model_sha256=map_.model_sha256)
+
+
 def _count(map_: LabelGrid, truth: Truth, ignore: NDArray[np.bool_] | None) -> _Counts:
     """Pixels of stone and of joint, `(2, levels)`, at each level of probability."""
     counts = np.zeros((2, _LEVELS))
     height, width = map_.shape
     for y in range(0, height, _ROWS):
         box = Box(y, 0, min(y + _ROWS, height), width)
-        level = np.round(map_.read(box) * (_LEVELS - 1)).astype(np.int64)
-        joint = truth.labels.read(box) == 0
-        counted = np.ones(joint.shape, bool) if ignore is None else ~ignore[box.slices]
-        for k in (0, 1):
-            counts[k] += np.bincount(level[counted & (joint == bool(k))], minlength=_LEVELS)
+        counted = None if ignore is None else ~ignore[box.slices]
+        counts += _count_box(map_.read(box), truth.labels.read(box) == 0, counted)
     return counts
+
+
+def _count_box(
+    probability: NDArray[Any], joint: NDArray[np.bool_], counted: NDArray[np.bool_] | None = None
+) -> _Counts:
+    level = np.round(probability * (_LEVELS - 1)).astype(np.int64)
+    sides = [joint == bool(k) if counted is None else counted & (joint == bool(k)) for k in (0, 1)]
+    return np.stack([np.bincount(level[side], minlength=_LEVELS) for side in sides]).astype(np.float64)
 
 
 def fit_temperature(counts: _Counts, *, model: str = "", model_sha256: str = "") -> Calibration:
@@ -176,21 +202,6 @@ def fit_temperature(counts: _Counts, *, model: str = "", model_sha256: str = "")
         before=bins_before,
         after=bins_after,
     )
-
-
-def soften(probability: NDArray[Any], temperature: float) -> Floats:
-    """Probabilities whose log odds are divided by `temperature`: above 1 they become less sure.
-
-    No value crosses 0.5. Values are first kept half a byte away from 0 and 1, where log odds have an end.
-    """
-    if not (np.isfinite(temperature) and temperature > 0):
-        raise InputError(f"A temperature of {temperature} is none; give a number above 0.")
-    values = np.asarray(probability, np.float64)
-    if temperature == 1:
-        return values.astype(np.float32)
-    values = np.clip(values, _CERTAIN, 1 - _CERTAIN)
-    odds = np.log(values / (1 - values)) / temperature
-    return (1 / (1 + np.exp(-odds))).astype(np.float32)
 
 
 def _nll(counts: _Counts, said: NDArray[Any]) -> float:

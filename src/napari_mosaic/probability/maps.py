@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.area_files import UNREADABLE, read_pixels
+from napari_mosaic.confidence import soften
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.export.atomic import replacing
 from napari_mosaic.export.png import PngRows
@@ -61,6 +62,7 @@ def open_map(
     *,
     channel: ChannelName = "joints",
     grid: GridName = "photograph",
+    adjusted: bool = True,
 ) -> ProbabilityGrid:
     """Open a record's map, or a map in a file, for reading by box.
 
@@ -75,6 +77,8 @@ def open_map(
     grid
         Of a record: a pixel of the photograph has the value under its centre; "analysis" is the map as it
         is stored.
+    adjusted
+        Of a record: joints as its temperature tells them; False for the model's own numbers.
 
     Raises
     ------
@@ -83,18 +87,19 @@ def open_map(
 
     """
     if isinstance(source, Record):
-        return _record_map(source, channel, grid)
+        return _record_map(source, channel, grid, adjusted)
     path = Path(source)
     if path.is_dir():
         record = open_record(path)
         if stack is not None:
             stack.callback(record.close)
-        return _record_map(record, channel, grid)
+        return _record_map(record, channel, grid, adjusted)
     return _file_map(path)
 
 
-def _record_map(record: Record, channel: ChannelName, grid: GridName) -> ProbabilityGrid:
+def _record_map(record: Record, channel: ChannelName, grid: GridName, adjusted: bool) -> ProbabilityGrid:
     plan = record.plan
+    temperature = plan.tesserae.temperature if adjusted and channel == "joints" else 1.0
     if channel not in CHANNELS or grid not in {"photograph", "analysis"}:
         raise InputError(
             f"There is no map {channel!r} on a grid {grid!r}; choose joints or insides, photograph or analysis."
@@ -111,7 +116,7 @@ def _record_map(record: Record, channel: ChannelName, grid: GridName) -> Probabi
             columns = places_under(box.x0, box.x1, plan.factor, plan.shape[1])
             work = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
             stored = record.read_map(work)[k][(rows - work.y0)[:, None], columns - work.x0]
-        return np.asarray(stored, np.float32) / np.float32(255)
+        return soften(np.asarray(stored, np.float32) / np.float32(255), temperature)
 
     shape = plan.shape if grid == "analysis" else plan.source_shape
     return ProbabilityGrid(shape, read, plan.model_sha256, plan.model)

@@ -40,6 +40,23 @@ def finished_boxes(record: Record) -> list[Box]:
         raise RecordError(f"{path} cannot be read ({error}); delete it and mark the windows again.") from error
 
 
+def require_finished(record: Record) -> list[Box]:
+    """`finished_boxes`, where there must be some.
+
+    Raises
+    ------
+    InputError
+        If no window is marked as finished.
+    """
+    boxes = finished_boxes(record)
+    if not boxes:
+        raise InputError(
+            f"No window of {record.path} is marked as finished, so there is nothing that is known to be true; "
+            "correct a window and mark it."
+        )
+    return boxes
+
+
 def mark_finished(record: Record, box: Box) -> list[Box]:
     """Mark a box of the photograph as finished; boxes that lie inside of it are taken up by it.
 

@@ -25,6 +25,7 @@ def import_model(
     name: str | None = None,
     tessera_px: float | None = None,
     licence: str | None = None,
+    temperature: float | None = None,
     overwrite: bool = False,
     folder: str | Path | None = None,
 ) -> Path:
@@ -41,6 +42,8 @@ def import_model(
         Size of tessera that it was trained for, px; what the file says, or 24.
     licence
         What may be done with it; what the file says by default.
+    temperature
+        By what its confidence is told; what the file says, or 1.
     overwrite
         Replace an imported model of that name.
     folder
@@ -74,5 +77,6 @@ def import_model(
     state: dict[str, Any] = {key: value.detach().contiguous().clone() for key, value in model.state_dict().items()}
     rights = licence or card.licence or "as its owner says"
     header = describe(name, recipe, licence=rights, summary=f"Imported from {Path(source).name}.", halo=card.halo)
-    write_weights(path, state, header | {"source_sha256": card.sha256})
+    told = card.temperature if temperature is None else temperature
+    write_weights(path, state, header | {"source_sha256": card.sha256, "temperature": told})
     return path

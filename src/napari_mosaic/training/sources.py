@@ -21,7 +21,7 @@ from napari_mosaic.errors import InputError, MissingError, RecordError
 from napari_mosaic.image import MosaicImage, open_image
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Record, open_record, write_error
-from napari_mosaic.record.finished import finished_boxes
+from napari_mosaic.record.finished import require_finished
 from napari_mosaic.tiling import Box
 from napari_mosaic.training.data import Crop, Mixture, Picture
 from napari_mosaic.training.params import TrainParams
@@ -150,12 +150,7 @@ def store_record(path: Path, out: Path) -> Steps[Stored]:
         If no window of it is marked as finished, or none holds a stone.
     """
     with open_record(path) as record:
-        boxes = finished_boxes(record)
-        if not boxes:
-            raise InputError(
-                f"No window of {path} is marked as finished, so there is nothing that is known to be true; "
-                "correct a window and mark it."
-            )
+        boxes = require_finished(record)
         _make_folder(out)
         names, stones = [], 0
         with record.open_source() as image:

@@ -8,9 +8,10 @@ from napari_mosaic.tuning.search import (
     GOALS,
     TuneParams,
     TuneResult,
+    read_best,
     read_tuned,
     tune,
     tune_steps,
 )
 
-__all__ = ["GOALS", "TuneParams", "TuneResult", "read_tuned", "tune", "tune_steps"]
+__all__ = ["GOALS", "TuneParams", "TuneResult", "read_best", "read_tuned", "tune", "tune_steps"]

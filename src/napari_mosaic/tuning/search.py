@@ -15,7 +15,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -66,7 +66,9 @@ class TuneResult:
     """The best rules and what they gain.
 
     `segment` are they in the units of `segment` (areas where a usual tessera is 24 px across), `tesserae`
-    in those of the record; `map` is "stored" or "augmented"; scores are the goal's mean over the windows.
+    in those of the record; `map` is "stored" or "augmented"; scores are the goal's mean over the windows,
+    `history` those of all trials; `importance` is the part of their spread that each parameter explains,
+    empty after too few trials.
     """
 
     segment: dict[str, float]
@@ -77,6 +79,8 @@ class TuneResult:
     score: float
     trials: int
     windows: int
+    history: tuple[float, ...] = ()
+    importance: dict[str, float] = field(default_factory=dict)
     files: tuple[str, ...] = ()
 
 
@@ -108,7 +112,8 @@ def tune_steps(
     record
         With its map computed where the truths lie.
     truths
-        A few annotated windows, of any form that `evaluate_files` takes.
+        A few annotated windows, of any form that `evaluate_files` takes; none for the record's own windows that
+        are marked as finished.
     folder
         For the journal, the diagrams and `best.json`; one begun for the same record and truths is gone on
         with.
@@ -134,18 +139,28 @@ def tune_steps(
     maps = _readers(record, augmented)
     windows = load_windows(record, list(truths), maps, _widest(record.plan.tesserae).halo, params.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    study = _open_study(optuna, folder, _fingerprint(record, truths, params, augmented), params.seed)
+    study = _open_study(optuna, folder, _fingerprint(record, truths or windows, params, augmented), params.seed)
     finished = len(_complete(study))
     if finished == 0:
         study.enqueue_trial(_start(record.plan.tesserae, list(maps)), skip_if_exists=True)
-    for done in range(finished, params.trials):
-        trial = study.ask()
-        name, rules = _suggest(trial, record.plan.tesserae, list(maps))
-        scores = [GOALS[params.goal](judge(record, window, name, rules)) for window in windows]
-        study.tell(trial, float(np.mean(scores)))
-        message = f"best {study.best_value:.4f}"
-        yield Progress(phase="trying", done=done + 1, total=params.trials, unit="trials", message=message)
+    try:
+        for done in range(finished, params.trials):
+            score = _try_one(study, record, windows, list(maps), params.goal)
+            message = f"score {score:.4f}, best {study.best_value:.4f}"
+            yield Progress(phase="trying", done=done + 1, total=params.trials, unit="trials", message=message)
+    except GeneratorExit:  # what was found before a stop can be used
+        _finish(study, record, windows, params, folder)
+        raise
     return _finish(study, record, windows, params, folder)
+
+
+def _try_one(study: Any, record: Record, windows: list[Window], maps: list[str], goal: str) -> float:
+    """Ask for rules, cut the windows by them, tell and return the score."""
+    trial = study.ask()
+    name, rules = _suggest(trial, record.plan.tesserae, maps)
+    score = float(np.mean([GOALS[goal](judge(record, window, name, rules)) for window in windows]))
+    study.tell(trial, score)
+    return score
 
 
 def _load_optuna() -> Any:
@@ -211,13 +226,18 @@ def _start(params: TesseraParams, maps: list[str]) -> dict[str, Any]:
     return {**values, "map": maps[0]} if len(maps) > 1 else values
 
 
-def _fingerprint(record: Record, truths: Sequence[str | Path], params: TuneParams, augmented: str | Path | None) -> str:
+def _fingerprint(
+    record: Record, truths: Sequence[str | Path | Window], params: TuneParams, augmented: str | Path | None
+) -> str:
     """What a search must have in common with the one that it goes on with."""
     digest = hashlib.sha256()
     for part in (record.source.fingerprint, record.plan.model_sha256, params.goal, str(augmented is not None)):
         digest.update(part.encode())
-    for path in truths:
-        digest.update(Path(path).read_bytes() if Path(path).is_file() else str(path).encode())
+    for truth in truths:
+        if isinstance(truth, Window):
+            digest.update(str(tuple(truth.box)).encode() + truth.truth.tobytes())
+        else:
+            digest.update(Path(truth).read_bytes() if Path(truth).is_file() else str(truth).encode())
     return digest.hexdigest()
 
 
@@ -258,9 +278,14 @@ def _finish(study: Any, record: Record, windows: list[Window], params: TuneParam
         score=best.value,
         trials=len(_complete(study)),
         windows=len(windows),
+        history=tuple(trial.value for trial in _complete(study)),
+        importance=find_importance(study),
     )
-    files = [_write_best(result, folder / "best.json"), draw_history(study, params.goal, folder / "history.png")]
-    importance = draw_importance(study, folder / "importance.png")
+    files = [
+        _write_best(result, folder / "best.json"),
+        draw_history(result.history, params.goal, folder / "history.png"),
+    ]
+    importance = draw_importance(result.importance, folder / "importance.png")
     return replace(result, files=tuple(str(path) for path in [*files, importance] if path is not None))
 
 
@@ -278,22 +303,29 @@ def _write_best(result: TuneResult, path: Path) -> Path:
     return path
 
 
-def read_tuned(path: str | Path) -> tuple[dict[str, Any], TesseraParams]:
-    """The rules of a `best.json`: as `segment` takes them, and as they were for the record that was tuned."""
+def read_best(path: str | Path) -> TuneResult:
+    """The result that a `best.json` holds."""
     values = read_json(path)
     try:
-        if values["kind"] != KIND:
+        if values.pop("kind") != KIND:
             raise KeyError("kind")
-        segment = {name: values["segment"][name] for name in _TUNED}
-        names = {field.name for field in fields(TesseraParams)}
-        return segment, TesseraParams(**{name: values["tesserae"][name] for name in names})
-    except (KeyError, TypeError) as error:
+        rules = TesseraParams(**values.pop("tesserae"))
+        given = values.pop("segment")
+        segment = {name: given[name] for name in _TUNED}
+        history = tuple(values.pop("history", ()))
+        return TuneResult(**values, tesserae=rules, segment=segment, history=history)
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} holds no parameters; give the best.json that tune wrote.") from error
 
 
-def draw_history(study: Any, goal: str, path: Path) -> Path:
+def read_tuned(path: str | Path) -> tuple[dict[str, Any], TesseraParams]:
+    """The rules of a `best.json`: as `segment` takes them, and as they were for the record that was tuned."""
+    found = read_best(path)
+    return found.segment, found.tesserae
+
+
+def draw_history(values: Sequence[float], goal: str, path: Path) -> Path:
     """Draw the score of every trial and the best so far, as PNG."""
-    values = [trial.value for trial in _complete(study)]
     figure = new_figure()
     axes = figure.subplots()
     axes.plot(range(1, len(values) + 1), values, "o", color="#9ab", markersize=4, label="trial")
@@ -304,16 +336,22 @@ def draw_history(study: Any, goal: str, path: Path) -> Path:
     return save_figure(figure, path)
 
 
-def draw_importance(study: Any, path: Path) -> Path | None:
-    """Draw how much each parameter mattered, as PNG; None where too few trials are finished to tell."""
+def find_importance(study: Any) -> dict[str, float]:
+    """How much each parameter mattered, in all 1; empty where too few trials are finished to tell."""
     from optuna.importance import get_param_importances
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            found = get_param_importances(study)
+            return {name: float(part) for name, part in get_param_importances(study).items()}
         except (ValueError, RuntimeError, ImportError):
-            return None
+            return {}
+
+
+def draw_importance(found: dict[str, float], path: Path) -> Path | None:
+    """Draw how much each parameter mattered, as PNG; None where nothing is known."""
+    if not found:
+        return None
     figure = new_figure(6.0, 3.0)
     axes = figure.subplots()
     names = list(found)[::-1]

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError
 from napari_mosaic.evaluation.files import EvaluationParams, Truth, enlarge, open_truth, require_same
-from napari_mosaic.export.source_grid import places_under
+from napari_mosaic.export.source_grid import places_under, read_source_labels
 from napari_mosaic.metrics import Metrics, evaluate_labels
 from napari_mosaic.record import Record
+from napari_mosaic.record.finished import require_finished
 from napari_mosaic.tesserae import TesseraParams, find_in_window
 from napari_mosaic.tiling import Box, Lattice
 
@@ -53,7 +54,7 @@ def load_windows(record: Record, truths: list[str | Path], maps: Maps, halo: int
     record
         Of the photograph that the truths belong to.
     truths
-        Of any form that `evaluate_files` takes.
+        Of any form that `evaluate_files` takes; none for the record's own windows that are marked as finished.
     maps
         Readers of the maps to try.
     halo
@@ -62,7 +63,7 @@ def load_windows(record: Record, truths: list[str | Path], maps: Maps, halo: int
         Chooses the pieces.
 
     """
-    windows: list[Window] = []
+    windows = [] if truths else list(_finished(record))
     for path in truths:
         with ExitStack() as stack:
             truth = open_truth(path, EvaluationParams(), stack)
@@ -71,6 +72,13 @@ def load_windows(record: Record, truths: list[str | Path], maps: Maps, halo: int
     if not filled:
         raise InputError("The truths hold no tessera, so no parameters are better than others; check the files.")
     return [_with_maps(record, window, maps, halo) for window in filled]
+
+
+def _finished(record: Record) -> Iterator[Window]:
+    """The windows that somebody has corrected, with the tesserae that they hold now."""
+    nothing = Box(0, 0, 0, 0)
+    for box in require_finished(record):
+        yield Window(box, 1, read_source_labels(record, box), None, nothing, nothing, {})
 
 
 def _windows_of(record: Record, truth: Truth, name: str, seed: int) -> Iterator[Window]:
