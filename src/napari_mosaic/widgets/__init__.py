@@ -6,12 +6,15 @@ nothing until they are used and a headless install never meets Qt.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from napari_mosaic._lazy import lazy_names
 
 _PUBLIC = {
+    "CheckDock": "_check",
     "MosaicPanel": "_panel",
     "TrainDock": "_train",
+    "TuneDock": "_tune",
+    "EditDock": "_edit",
+    "SamDock": "_sam",
     "segment_layer": "_commands",
     "segment_selected_layer": "_commands",
     "get_record_reader": "_reader",
@@ -26,7 +29,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _PUBLIC)

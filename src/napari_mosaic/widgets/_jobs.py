@@ -118,7 +118,7 @@ class Job(QObject):
         except StopIteration as stop:
             return "returned", stop.value
         except Exception as error:  # noqa: BLE001 - a thread must not die in silence
-            return "failed", _failure(error)
+            return "failed", failure_of(error)
         finally:
             if steps is not None:
                 steps.close()
@@ -222,7 +222,7 @@ def _end_all() -> None:
         thread.join(max(0.0, end - time.monotonic()))
 
 
-def _failure(error: Exception) -> JobFailure:
+def failure_of(error: Exception) -> JobFailure:
     """One sentence for a person."""
     if isinstance(error, MosaicError):
         failure = JobFailure(str(error))

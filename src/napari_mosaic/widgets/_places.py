@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from qtpy.QtWidgets import QComboBox, QFileDialog, QMenu, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QMenu, QMessageBox, QWidget
 
 from napari_mosaic.export import FORMATS
 from napari_mosaic.image.samples import SAMPLES
@@ -65,6 +65,18 @@ def ask_pictures(parent: QWidget) -> str:
     return str(QFileDialog.getExistingDirectory(parent, "Choose a folder that holds images and masks"))
 
 
+def ask_sam(parent: QWidget) -> str:
+    """A checkpoint of SAM 2; empty if none was chosen."""
+    kinds = "SAM 2 checkpoints (*.pt *.pth *.safetensors *.torch);;All files (*)"
+    return str(QFileDialog.getOpenFileName(parent, "Choose a checkpoint of SAM 2", "", kinds)[0])
+
+
+def ask_truths(parent: QWidget) -> tuple[str, ...]:
+    """Drawn truths to compare with; empty if none was chosen."""
+    kinds = "Labels, masks, places of crops (*.json *.png *.tif *.tiff *.npy);;All files (*)"
+    return tuple(QFileDialog.getOpenFileNames(parent, "Choose drawn truth of this photograph", "", kinds)[0])
+
+
 def ask_folder(parent: QWidget, start: str) -> str:
     """A folder, new or not; empty if none was chosen."""
     return str(QFileDialog.getSaveFileName(parent, "Keep the run and its model in", start, "Folder (*)")[0])
@@ -80,15 +92,15 @@ def default_run(source: str) -> str:
     return str(home / f"{name} {number}")
 
 
-def panel_of(viewer: Any, kind: type[T], *, make: bool = False) -> T | None:
-    """The open panel of a viewer; `make` opens one where there is none."""
+def panel_of(viewer: Any, kind: type[T], *, make: bool = False, name: str = "Mosaic") -> T | None:
+    """The open panel, or another dock, of a viewer; `make` opens one by its display name where there is none."""
     window = viewer.window
     docks = getattr(window, "dock_widgets", None) or window._dock_widgets
     for widget in docks.values():
         inner = widget.inner_widget() if hasattr(widget, "inner_widget") else widget
         if isinstance(inner, kind):
             return inner
-    return window.add_plugin_dock_widget(PLUGIN, "Mosaic")[1] if make else None
+    return window.add_plugin_dock_widget(PLUGIN, name)[1] if make else None
 
 
 def ask_place(parent: QWidget, place: Path | None) -> str:
@@ -103,3 +115,14 @@ def ask_export(parent: QWidget, name: str, record: Path) -> str:
     start = record.with_name(record.name.removesuffix(".mosaic.zarr") + format_.suffixes[0])
     kinds = f"{format_.help} ({' '.join(f'*{suffix}' for suffix in format_.suffixes)})"
     return str(QFileDialog.getSaveFileName(parent, "Save a copy as", str(start), kinds)[0])
+
+
+def ask_unapplied(parent: QWidget, *, stay: bool = True) -> str:
+    """What becomes of a painting that is not applied: `apply`, `discard`, or `stay` where that can be chosen."""
+    kind = QMessageBox.StandardButton
+    buttons = kind.Apply | kind.Discard | (kind.Cancel if stay else kind.NoButton)
+    words = "You painted in this window and have not applied it. Apply it to the record?"
+    answer = QMessageBox.question(parent, "Leave the window", words, buttons, kind.Apply)
+    if answer == kind.Apply:
+        return "apply"
+    return "discard" if answer == kind.Discard or not stay else "stay"

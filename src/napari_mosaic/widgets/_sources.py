@@ -131,7 +131,7 @@ def polygons(shapes: Shapes, photograph: Layer) -> Any:
 
     parts = []
     for outline, kind in zip(shapes.data, shapes.shape_type, strict=True):
-        corners = _outline(np.asarray(outline), kind)
+        corners = shape_outline(np.asarray(outline), kind)
         if len(corners) >= 3:
             points = [photograph.world_to_data(shapes.data_to_world(point)) for point in corners]
             parts.append(shapely.Polygon([(x + 0.5, y + 0.5) for y, x in points]).buffer(0))
@@ -141,7 +141,8 @@ def polygons(shapes: Shapes, photograph: Layer) -> Any:
     return area
 
 
-def _outline(corners: NDArray[Any], kind: str) -> NDArray[Any]:
+def shape_outline(corners: NDArray[Any], kind: str) -> NDArray[Any]:
+    """The corners of a shape's outline; of an ellipse 64, of a line none."""
     if kind in ("line", "path"):
         return corners[:0]
     if kind != "ellipse":

@@ -25,6 +25,9 @@ _SHEET = """
 #mosaicPanel QLabel {{ background: transparent; }}
 #mosaicPanel QPushButton, #mosaicPanel QToolButton {{ padding: 3px 6px; }}
 #mosaicPanel QToolButton {{ background: {button}; border-radius: 3px; }}
+#mosaicPanel QToolButton:hover {{ background: {highlight}; }}
+#mosaicPanel QToolButton:checked {{ background: {current}; color: #ffffff; }}
+#mosaicPanel QToolButton:disabled {{ color: {faint}; }}
 #mosaicPanel QToolButton::menu-indicator {{ subcontrol-position: right center; right: 6px; }}
 #mosaicPanel QPushButton:disabled {{ color: {faint}; }}
 #mosaicPanel QProgressBar {{ min-height: 6px; max-height: 6px; border: none; border-radius: 3px; }}
@@ -47,9 +50,21 @@ def style_sheet(theme_name: str) -> str:
         current="#2f7fd0",
         warning=_hex(theme.warning) if dark else "#9a5b00",
         muted="#b4b8bf" if dark else "#50545a",
-        faint="#7d828a" if dark else "#8a8e94",
+        faint=_faint(dark),
         done="#7fbf8f" if dark else "#3d8a52",
     )
+
+
+def ink_of(theme_name: str) -> tuple[str, str]:
+    """The colours of icons in a theme: that of text, and a faint one for what is off."""
+    from napari.utils.theme import get_theme
+
+    theme = get_theme(theme_name)
+    return _hex(theme.text), _faint(_is_dark(theme.background))
+
+
+def _faint(dark: bool) -> str:
+    return "#7d828a" if dark else "#8a8e94"
 
 
 def _hex(colour: Any) -> str:

@@ -1,0 +1,185 @@
+"""Area classes as shapes: a layer bound to the areas of a record.
+
+One decision: the record leads. What a person draws, moves or deletes is compared with what the record held and asked
+of the core; then the layer is made anew from the record, so undo needs nothing of its own here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+from napari.layers import Labels, Shapes
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer, Signal
+from shapely.geometry.base import BaseGeometry
+
+from napari_mosaic.areas import AREA_CLASSES, AreaSet
+from napari_mosaic.editing import Edit, add_area, change_area, remove_area
+from napari_mosaic.record import Record
+from napari_mosaic.widgets._sources import shape_outline
+
+COLOURS = {
+    "preserved": "#66bb6a", "lacuna": "#ef5350", "repair": "#42a5f5", "not legible": "#ab47bc", "outside": "#90a4ae",
+}  # fmt: skip
+MOST_CORNERS = 4000
+"""Areas with more corners, such as the surround of an orthophoto, are not drawn as shapes."""
+
+REST_MS = 250
+"""How long a person's changes rest before they are written."""
+
+Change = Callable[[Record], Edit | None]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One polygon of the layer: the area that it belongs to, its outer ring and the holes that stay."""
+
+    number: int
+    ring: NDArray[np.float64]
+    holes: BaseGeometry
+
+
+class AreaLayer(QObject):
+    """The areas of a record as a Shapes layer; `asked(name, change)` is for `EditSession.change`."""
+
+    asked = Signal(str, object)
+
+    def __init__(self, viewer: Any, tesserae: Labels, factor: float, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer, self._tesserae, self._factor = viewer, tesserae, factor
+        self._drawn: list[Drawn] = []
+        self._kind = AREA_CLASSES[1]
+        self._filling = False
+        self.layer = Shapes(name=f"{tesserae.name} areas", ndim=2, opacity=0.45, edge_width=2, **_place(tesserae))
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST_MS)
+        self._rest.timeout.connect(self._compare)
+        self.layer.events.data.connect(self._touched)
+        viewer.add_layer(self.layer)
+
+    @property
+    def present(self) -> bool:
+        """Whether the layer is still in the viewer."""
+        return self.layer in self._viewer.layers
+
+    @property
+    def kind(self) -> str:
+        """The class of what is drawn next."""
+        return self._kind
+
+    def draw(self, kind: str) -> None:
+        """Draw areas of a class."""
+        self._kind = kind
+        self.layer.current_face_color = self.layer.current_edge_color = COLOURS[kind]
+        self._viewer.layers.selection.active = self.layer
+        self.layer.mode = "add_polygon"
+
+    def reclass(self, kind: str) -> bool:
+        """Ask for another class of the areas that are selected; whether there are any."""
+        numbers = {self._drawn[place].number for place in self.layer.selected_data if place < len(self._drawn)}
+        for number in sorted(numbers):
+            self.asked.emit("change_area", lambda record, n=number: change_area(record, n, kind=kind))
+        return bool(numbers)
+
+    def fill(self, areas: AreaSet) -> None:
+        """Show the areas of a record."""
+        self._drawn = [
+            Drawn(number, self._to_layer(polygon), _holes(polygon))
+            for number, area in enumerate(areas)
+            if area.kind in AREA_CLASSES and shapely.count_coordinates(area.geometry) <= MOST_CORNERS
+            for polygon in _polygons(area.geometry)
+        ]
+        kinds = [area.kind for area in areas]
+        colours = [COLOURS[kinds[drawn.number]] for drawn in self._drawn]
+        self._filling, mode = True, self.layer.mode
+        self.layer.data = []
+        if self._drawn:
+            self.layer.add_polygons([drawn.ring for drawn in self._drawn], face_color=colours, edge_color=colours)
+        self.layer.selected_data = set()
+        self.layer.mode = mode
+        self.layer.current_face_color = self.layer.current_edge_color = COLOURS[self._kind]
+        self._filling = False
+
+    def close(self) -> None:
+        """Undo connections and take the layer away: the areas are in the record."""
+        self._rest.stop()
+        self.layer.events.data.disconnect(self._touched)
+        if self.present:
+            self._viewer.layers.remove(self.layer)
+
+    def _touched(self, event: Any) -> None:
+        if not self._filling and str(getattr(event, "action", "")).split(".")[-1].lower() in _ENDED:
+            self._rest.start()
+
+    def _compare(self) -> None:
+        """Ask for what differs from the record: what is gone, what moved, what is new."""
+        rings = [shape_outline(np.asarray(ring), kind)
+                 for ring, kind in zip(self.layer.data, self.layer.shape_type, strict=True)]  # fmt: skip
+        known = [drawn.ring for drawn in self._drawn]
+        kept = _matching(known, rings)
+        for number in sorted({drawn.number for drawn in self._drawn}, reverse=True):
+            mine = [place for place, drawn in enumerate(self._drawn) if drawn.number == number]
+            parts = [self._part(rings[kept[place]], self._drawn[place].holes) for place in mine if place in kept]
+            same = all(place in kept and np.array_equal(rings[kept[place]], known[place]) for place in mine)
+            if not parts:
+                self.asked.emit("remove_area", lambda record, n=number: remove_area(record, n))
+            elif not same:
+                shape = shapely.union_all(parts)
+                self.asked.emit("change_area", lambda record, n=number, s=shape: change_area(record, n, geometry=s))
+        for place in sorted(set(range(len(rings))) - set(kept.values())):
+            shape, kind = self._part(rings[place], shapely.Polygon()), self._kind
+            if shape.area:
+                self.asked.emit("add_area", lambda record, s=shape, k=kind: add_area(record, k, s))
+
+    def _part(self, ring: NDArray[Any], holes: BaseGeometry) -> BaseGeometry:
+        """A ring of the layer as a polygon in source pixels."""
+        if len(ring) < 3:
+            return shapely.Polygon()
+        data = (np.asarray(ring)[:, -2:] + 0.5) / self._factor
+        return shapely.make_valid(shapely.Polygon(data[:, ::-1])).difference(holes)
+
+    def _to_layer(self, polygon: shapely.Polygon) -> NDArray[np.float64]:
+        corners = shapely.get_coordinates(polygon.exterior)[:-1, ::-1]
+        return np.asarray(corners * self._factor - 0.5)
+
+
+_ENDED = {"added", "removed", "changed"}
+
+
+def _matching(known: list[NDArray[Any]], rings: list[NDArray[Any]]) -> dict[int, int]:
+    """Which ring of now is which of before: the same first, then, in order, those that are left."""
+    free = list(range(len(rings)))
+    found = {}
+    for place, ring in enumerate(known):
+        same = next((k for k in free if np.array_equal(rings[k], ring)), None)
+        if same is not None:
+            found[place] = same
+            free.remove(same)
+    lost = [place for place in range(len(known)) if place not in found]
+    if len(rings) >= len(known):
+        found |= dict(zip(lost, free, strict=False))
+    return found
+
+
+def _polygons(geometry: BaseGeometry) -> list[shapely.Polygon]:
+    return [part for part in shapely.get_parts(geometry) if part.geom_type == "Polygon"]
+
+
+def _holes(polygon: shapely.Polygon) -> BaseGeometry:
+    return shapely.union_all([shapely.Polygon(ring) for ring in polygon.interiors])
+
+
+def _place(tesserae: Labels) -> dict[str, Any]:
+    return {
+        "scale": tesserae.scale[-2:],
+        "translate": tesserae.translate[-2:],
+        "rotate": tesserae.rotate,
+        "shear": tesserae.shear,
+        "affine": tesserae.affine,
+        "units": tesserae.units[-2:],
+    }

@@ -1,0 +1,222 @@
+"""One record that is edited in a viewer: edits one after the other on a thread, shown as soon as each is written.
+
+One decision: edits wait in line on one thread, so a slow disk holds up no stroke and none is lost; the smaller levels
+follow on another when nobody has edited for a moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
+
+from napari_mosaic.editing import Edit, apply_request, redo, settle_steps, undo
+from napari_mosaic.errors import LockedError, WriteError
+from napari_mosaic.record import Record, open_record
+from napari_mosaic.widgets._edited import refresh_part, take_over, tessera_layers
+from napari_mosaic.widgets._jobs import Job, failure_of
+
+SETTLE_MS = 1500
+"""How long nobody edits before the smaller levels are made."""
+
+
+@dataclass(frozen=True)
+class OpenFacts:
+    """A record that is open now, and the sentence why it cannot be edited, or none."""
+
+    path: Path
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
+class JournalFacts:
+    """How many edits can be undone and redone."""
+
+    done: int = 0
+    undone: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a request: its name, the edit (None where nothing changed) and how the journal stands."""
+
+    name: str
+    edit: Edit | None
+    journal: JournalFacts
+
+
+class EditSession(QObject):
+    """A record open for edits, as long as nobody else writes to it; then for reading.
+
+    Signals reach the main thread: `opened(OpenFacts, JournalFacts)`, `edited(Outcome)` after the screen shows the
+    edit, `failed(JobFailure)`, `rested()` when all levels are up to date.
+    """
+
+    opened = Signal(object, object)
+    edited = Signal(object)
+    failed = Signal(object)
+    rested = Signal()
+    _sent = Signal(str, object)
+
+    def __init__(self, viewer: Any, path: Path, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.path = path
+        self.record: Record | None = None
+        self._viewer = viewer
+        self._waiting = 0
+        self._closed = False
+        self._refusal = ""
+        self._settler: Job | None = None
+        self._line = ThreadPoolExecutor(1, "napari-mosaic edits")
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(SETTLE_MS)
+        self._rest.timeout.connect(self._settle)
+        self._sent.connect(self._receive, Qt.ConnectionType.QueuedConnection)
+        self._submit("opened", self._open)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something asked for is still to come."""
+        return self._waiting > 0 or self._settler is not None or self._rest.isActive()
+
+    @property
+    def editing(self) -> bool:
+        """Whether an edit waits in line or is being written."""
+        return self._waiting > 0
+
+    def edit(self, request: dict[str, Any]) -> None:
+        """Ask for an edit, as `editing.apply_request` takes it."""
+        self.change(request["tool"], lambda record: apply_request(record, request))
+
+    def undo(self) -> None:
+        """Take back the last edit."""
+        self.change("undo", undo)
+
+    def redo(self) -> None:
+        """Make the edit again that was undone last."""
+        self.change("redo", redo)
+
+    def change(self, name: str, function: Callable[[Record], Edit | None]) -> None:
+        """Run a function that edits the record, in line, and show what it changed."""
+        layers = tessera_layers(self._viewer, self.path)
+
+        def work() -> Outcome:
+            record = self._ready()
+            edit = function(record)
+            for layer in layers if edit is not None else ():
+                take_over(layer, record, edit.box)
+            return Outcome(name, edit, journal_facts(record))
+
+        self._submit("edited", work)
+
+    def ask(self, function: Callable[[Record], Any], then: Callable[[Any], None]) -> None:
+        """Run a function on the record in line with the edits, then another on its result on the main thread."""
+        self._submit("answered", lambda: (then, function(self._ready())))
+
+    def announce(self) -> None:
+        """Say `opened` once more, for a dock that came later."""
+        self._submit("opened", self._facts)
+
+    def reopen(self) -> None:
+        """Try to open the record for edits once more."""
+        self._submit("opened", self._open)
+
+    def close(self) -> None:
+        """Write what waits in line, bring the smaller levels up to date and free the record."""
+        if self._closed:
+            return
+        self._closed = True
+        self._rest.stop()
+        self._sent.disconnect(self._receive)
+        if self._settler is not None:
+            self._settler.abandon(timeout=60.0)
+            self._settler = None
+        self._line.submit(self._free)
+        self._line.shutdown(wait=True)
+
+    def _ready(self) -> Record:
+        if self.record is None:
+            self._open()
+        assert self.record is not None
+        return self.record
+
+    def _open(self) -> tuple[OpenFacts, JournalFacts]:
+        self._free()
+        refusal = ""
+        try:
+            self.record = open_record(self.path, writable=True)
+        except (LockedError, WriteError) as error:
+            refusal = f"Read-only: {error}".replace(str(self.path), self.path.name)
+        if self.record is None:
+            self.record = open_record(self.path)
+        self._refusal = refusal
+        return OpenFacts(self.path, refusal), journal_facts(self.record)
+
+    def _facts(self) -> tuple[OpenFacts, JournalFacts]:
+        record = self._ready()
+        return OpenFacts(self.path, self._refusal), journal_facts(record)
+
+    def _free(self) -> None:
+        record, self.record = self.record, None
+        if record is not None:
+            record.close()
+
+    def _submit(self, kind: str, function: Callable[[], Any]) -> None:
+        if self._closed:
+            return
+        self._waiting += 1
+        self._line.submit(self._work, kind, function)
+
+    def _work(self, kind: str, function: Callable[[], Any]) -> None:
+        try:
+            value: Any = function()
+        except Exception as error:  # noqa: BLE001 - a thread must not die in silence
+            kind, value = "failed", failure_of(error)
+        self._sent.emit(kind, value)
+
+    def _receive(self, kind: str, value: Any) -> None:
+        self._waiting -= 1
+        if kind == "opened":
+            self.opened.emit(*value)
+        elif kind == "edited":
+            self._show(value)
+        elif kind == "answered":
+            then, result = value
+            then(result)
+        else:
+            self.failed.emit(value)
+
+    def _show(self, outcome: Outcome) -> None:
+        if outcome.edit is not None:
+            for layer in tessera_layers(self._viewer, self.path):
+                refresh_part(layer, outcome.edit.box)
+            self._rest.start()
+        self.edited.emit(outcome)
+
+    def _settle(self) -> None:
+        """Make the smaller levels; edits made meanwhile are left for the next time."""
+        record = self.record
+        if self._settler is not None:
+            self._rest.start()
+            return
+        if record is None or not record.writable:
+            return
+        job = Job(lambda: settle_steps(record), self)
+        job.failed.connect(self.failed)
+        job.ended.connect(self._settled)
+        self._settler = job.start()
+
+    def _settled(self) -> None:
+        self._settler = None
+        if not self._rest.isActive():
+            self.rested.emit()
+
+
+def journal_facts(record: Record) -> JournalFacts:
+    """How the journal of a record stands."""
+    return JournalFacts(len(record.journal.done), len(record.journal.undone))
