@@ -342,7 +342,10 @@ def _hash(path: Path) -> str:
 def _download(entry: WeightsEntry, path: Path) -> Iterator[tuple[int, int]]:
     """Fetch beside the place, check, then rename; what a broken connection left is gone on with."""
     if entry.url is None or entry.sha256 is None:
-        raise MissingError(f"The weights {entry.name!r} have no address and hash; give the path of a file instead.")
+        raise MissingError(
+            f"The weights {entry.name!r} are not fetched, because no checksum of them is known; get the file from "
+            f"{entry.url or 'its owner'}, and take it in with models import --name {entry.name}, or give its path."
+        )
     part = path.with_name(f"{path.name}.{entry.sha256[:12]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -104,30 +104,38 @@ def import_file(
     name: str | None = None,
     tessera_px: float | None = None,
     licence: str | None = None,
+    config: str | None = None,
     overwrite: Flag = False,
     as_json: Json = False,
 ) -> int:
-    """Take in a model file, such as a GROUT checkpoint, so that it can be given by name.
+    """Take in a model file, such as a checkpoint of GROUT or of SAM 2, so that it can be given by name.
 
     Only weights are read; a file that carries code is refused and nothing of it is run.
 
     Parameters
     ----------
     path
-        Safetensors, or a checkpoint of this program or of GROUT.
+        Safetensors, or a checkpoint of this program, of GROUT or of SAM 2.
     name
         Name to call it by; that of the file by default.
     tessera_px
         Size of tessera that it was trained for, in pixels; 24 where neither you nor the file say.
     licence
         What may be done with it.
+    config
+        Configuration of a SAM 2 checkpoint; recognised by default.
     overwrite
         Replace an imported model of that name.
     as_json
         Write the result as JSON.
 
     """
+    from napari_mosaic.sam.importing import import_sam_model, is_sam
     from napari_mosaic.training.importing import import_model
+
+    if is_sam(path):
+        made = import_sam_model(path, name=name, config=config, licence=licence, overwrite=overwrite)
+        return _tell_model(made, made.stem, as_json=as_json)
 
     made = import_model(path, name=name, tessera_px=tessera_px, licence=licence, overwrite=overwrite)
     return _tell_model(made, made.stem, as_json=as_json)

@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 
 from napari_mosaic.areas import read_json
-from napari_mosaic.editing import floor, outlines, painting, stones
+from napari_mosaic.editing import floor, masks, outlines, painting, stones
 from napari_mosaic.editing.drafts import Edit
 from napari_mosaic.editing.history import undo
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.record import Record
 
 Request = Mapping[str, Any]
+_ARRAYS = frozenset({"labels", "mask"})
+"""Parameters that are arrays: rows of numbers, or the name of a .npy file."""
 
 TOOLS: dict[str, Callable[..., Edit | None]] = {
     tool.__name__: tool
@@ -38,6 +40,7 @@ TOOLS: dict[str, Callable[..., Edit | None]] = {
         outlines.snap,
         outlines.fill_holes,
         outlines.convex,
+        masks.add_mask,
         painting.replace_window,
         floor.add_area,
         floor.change_area,
@@ -98,8 +101,8 @@ def apply_requests(record: Record, requests: Sequence[Request], *, keep: bool = 
 def apply_request(record: Record, request: Request) -> Edit | None:
     """Do one edit."""
     params = {name: value for name, value in request.items() if name != "tool"}
-    if "labels" in params:
-        params["labels"] = np.asarray(params["labels"])
+    for name in _ARRAYS.intersection(params):
+        params[name] = np.asarray(params[name])
     return TOOLS[request["tool"]](record, **params)
 
 
@@ -121,13 +124,14 @@ def _check(request: Any) -> None:
 
 
 def _with_labels(request: Request, folder: Path) -> Request:
-    if not isinstance(request.get("labels"), str):
-        return request
-    path = folder / request["labels"]
-    try:
-        return {**request, "labels": np.load(path, allow_pickle=False)}
-    except (OSError, ValueError) as error:
-        raise InputError(f"The labels {path} cannot be read ({error}); write them with numpy.save.") from error
+    for name in sorted(_ARRAYS):
+        if isinstance(request.get(name), str):
+            path = folder / request[name]
+            try:
+                request = {**request, name: np.load(path, allow_pickle=False)}
+            except (OSError, ValueError) as error:
+                raise InputError(f"The {name} {path} cannot be read ({error}); write it with numpy.save.") from error
+    return request
 
 
 def _is_int(value: Any) -> bool:
@@ -172,8 +176,8 @@ _FORMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("bridge", "gap", "px", "reach", "largest", "number"), _WHOLE),
     "tolerance": ("a number from 0 to 1", _is_number),
     "over": ("true or false", lambda value: isinstance(value, bool)),
-    **dict.fromkeys(("material", "state", "kind", "name"), _TEXT),
+    **dict.fromkeys(("material", "state", "kind", "name", "how"), _TEXT),
     "geometry": ("a GeoJSON polygon in pixels of the photograph", lambda value: isinstance(value, Mapping)),
     "box": ("[y0, x0, y1, x1] in pixels of the working grid", _is_box),
-    **dict.fromkeys(("labels", "before"), ("rows of numbers, or the name of a .npy file", _is_labels)),
+    **dict.fromkeys(("labels", "before", "mask"), ("rows of numbers, or the name of a .npy file", _is_labels)),
 }  # fmt: skip

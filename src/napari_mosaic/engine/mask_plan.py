@@ -118,6 +118,11 @@ class MaskPlan:
         return mine == theirs
 
 
+def usual_size(plan: Plan) -> float:
+    """Size of a tessera on the working grid, px: as the record found it, else the usual one."""
+    return plan.tessera_px or _USUAL_PX
+
+
 def make_mask_plan(plan: Plan, network: MaskNetwork, params: SamParams, mode: str) -> MaskPlan:
     """The plan of SAM 2's part for a record with `plan`.
 
@@ -126,7 +131,7 @@ def make_mask_plan(plan: Plan, network: MaskNetwork, params: SamParams, mode: st
     InputError
         If the windows or prompts that the parameters ask for are too small.
     """
-    usual = plan.tessera_px or _USUAL_PX
+    usual = usual_size(plan)
     side = max(1, round(network.image_size * usual / params.tessera_px))
     layers = tuple(
         _layer(side, depth, usual, params) for depth in range(1 + params.crop_n_layers * (mode == AUTOMATIC))

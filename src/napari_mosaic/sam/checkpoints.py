@@ -6,15 +6,17 @@ segment single images must be there; those that follow objects through a video m
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from napari_mosaic.errors import InputError, MissingError, ModelError
+from napari_mosaic.errors import InputError, MissingError, ModelError, WriteError
 from napari_mosaic.grout import BAD_FILE
 from napari_mosaic.sam.building import Signature, build_model, config_signature
 from napari_mosaic.sam.registry import config_names
@@ -143,19 +145,27 @@ def image_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def write_weights(model: nn.Module, path: str | Path, header: Mapping[str, str], *, half: bool = False) -> None:
-    """Write the weights for single images as safetensors; `header` names at least the `config`.
+    """Write the weights for single images as safetensors, whole or not at all; `header` names at least the `config`.
 
     Raises
     ------
     InputError
         If the header names no configuration: the file could not be read again by itself.
+    WriteError
+        If the file cannot be written.
     """
-    from safetensors.torch import save_file
-
     if "config" not in header:
         raise InputError("Weights of SAM 2 are not written without the name of their configuration; add config.")
     weights = image_weights(model)
-    save_file({k: v.half() if half else v for k, v in weights.items()}, str(path), metadata=dict(header))
+    path = Path(path)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({k: v.half() if half else v for k, v in weights.items()}, str(part), metadata=dict(header))
+        os.replace(part, path)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        raise WriteError(f"{path} cannot be written ({error}); give a place that you may write to.") from error
 
 
 def _first_line(error: BaseException) -> str:

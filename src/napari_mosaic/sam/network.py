@@ -24,7 +24,7 @@ from napari_mosaic.grout import DTYPE_NAMES, DTYPES, choose_device, choose_dtype
 from napari_mosaic.sam.building import import_sam2
 from napari_mosaic.sam.checkpoints import load_model
 from napari_mosaic.sam.prompts import MASK_STRIDE, Answers, Prompts
-from napari_mosaic.sam.registry import MEAN, STD, sam_registry
+from napari_mosaic.sam.registry import MEAN, STD, config_names, sam_registry
 from napari_mosaic.weights import file_hash, find_weights
 
 _PATCH = 16
@@ -33,7 +33,10 @@ _MOST = 64
 
 @dataclass(frozen=True)
 class Embedding:
-    """What the image encoder makes of one window: the coarse features and the two finer ones."""
+    """What the image encoder makes of one window, in the precision that the model runs in.
+
+    `image` are the coarse features, `fine` the two finer ones.
+    """
 
     image: Tensor
     fine: tuple[Tensor, ...]
@@ -103,7 +106,8 @@ class SamNetwork:
                 "or the CPU."
             ) from error
         self.encoded += 1
-        return Embedding(levels[-1], tuple(levels[:-1]))
+        image, *fine = (level.to(self._dtype) for level in (levels[-1], *levels[:-1]))
+        return Embedding(image, tuple(fine))
 
     def predict(
         self, embedding: Embedding, prompts: Prompts, *, batch: int, multimask: bool = True
@@ -162,7 +166,7 @@ class SamNetwork:
                 repeat_image=True,
                 high_res_features=list(embedding.fine),
             )
-        return Answers(logits.float().cpu().numpy(), scores.float().cpu().numpy())
+        return Answers(logits.to(self._dtype).cpu().float().numpy(), scores.float().cpu().numpy())
 
     def _lower(self, count: int, error: BaseException) -> None:
         if count <= 1:
@@ -187,8 +191,10 @@ class SamNetwork:
         return int(2 ** (count.bit_length() - 1))
 
     def peak_memory(self) -> int | None:
-        """Bytes of device memory that were in use at most; None on a CPU."""
-        return int(torch.cuda.max_memory_allocated(self.device)) if self.device.type == "cuda" else None
+        """Bytes of memory that were in use at most: of the device, or on a CPU of the process; None if unknown."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self.device))
+        return peak_of_process() if self.device.type == "cpu" else None
 
 
 def load_sam(
@@ -212,7 +218,7 @@ def load_sam(
     """
     import_sam2()  # before a download that would be in vain
     entry = find_weights(name_or_path, entries=sam_registry())
-    known = entry.name if entry.name in sam_registry() else None
+    known = entry.name if entry.url is not None and entry.name in config_names() else None
     model, chosen = load_model(Path(str(entry.path)), config or known)
     where = choose_device(device)
     return SamNetwork(
@@ -240,6 +246,16 @@ def free_memory(device: torch.device) -> int:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
         return 4 * 2**30 if sys.maxsize > 2**32 else 2**30
+
+
+def peak_of_process() -> int | None:
+    """Bytes of memory that this process used at most; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

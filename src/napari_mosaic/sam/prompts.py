@@ -25,35 +25,42 @@ class Prompts:
     Parameters
     ----------
     points
-        `(N, 2)` float, `(y, x)` in pixels of the window; the middle of its first pixel is (0.5, 0.5).
+        `(N, 2)`, or `(N, P, 2)` with several a prompt, float, `(y, x)` in pixels of the window; the middle of its
+        first pixel is (0.5, 0.5).
     boxes
         `(N, 4)` float, `(y0, x0, y1, x1)`, or None.
     masks
         `(N, S / 4, S / 4)` float32 logits, or None.
+    inside
+        `(N, P)`, False for points that the object does not hold; None where it holds all.
     """
 
     points: NDArray[np.float64]
     boxes: NDArray[np.float64] | None = None
     masks: NDArray[np.float32] | None = None
+    inside: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.points)
 
     def part(self, which: slice) -> Prompts:
         """Some of the prompts."""
-        boxes, masks = self.boxes, self.masks
+        boxes, masks, inside = self.boxes, self.masks, self.inside
         return Prompts(
             points=self.points[which],
             boxes=None if boxes is None else boxes[which],
             masks=None if masks is None else masks[which],
+            inside=None if inside is None else inside[which],
         )
 
     def network_points(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Points `(N, P, 2)` in the order `(x, y)` and their kinds `(N, P)`: 1 inside, 2 and 3 corners of the box.
+        """Points `(N, P, 2)` in the order `(x, y)` and their kinds `(N, P)`: 1 inside, 0 not, 2, 3 corners of a box.
 
         SAM 2 adds half a pixel to what it is given.
         """
-        points, kinds = [self.points[:, None, ::-1]], [np.ones((len(self), 1), np.int32)]
+        given = self.points.reshape(len(self), -1, 2)
+        inside = np.ones(given.shape[:2], bool) if self.inside is None else self.inside
+        points, kinds = [given[:, :, ::-1]], [inside.astype(np.int32)]
         if self.boxes is not None:
             points.insert(0, self.boxes.reshape(-1, 2, 2)[:, :, ::-1])
             kinds.insert(0, np.tile(np.array([[2, 3]], np.int32), (len(self), 1)))
@@ -93,3 +100,6 @@ class MaskNetwork(Protocol):
 
     def fitting_batch(self) -> int:
         """How many prompts at a time memory allows."""
+
+    def peak_memory(self) -> int | None:
+        """Bytes of memory in use at most; None where nobody knows."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_mosaic.weights import WeightsEntry
+from napari_mosaic.weights import WeightsEntry, cache_folder, imported_entries, models_folder
 
 CONFIGS = Path(__file__).parent / "configs"
 SMALLEST = "sam2.1-hiera-mosaic"
@@ -47,10 +47,41 @@ def _published(version: str, size: str) -> WeightsEntry:
     )
 
 
+MOSAIC = WeightsEntry(
+    name="mosaic-sam2",
+    file_name="mosaic-sam2.pt",
+    licence="Apache-2.0 as its code; see its page",
+    summary="SAM 2, large, fine-tuned on mosaics by Kapelonis et al. (arXiv 2512.18406); fetched by hand.",
+    tessera_px=100.0,
+    mean=MEAN,
+    std=STD,
+    url="https://huggingface.co/ckapelonis02/SAM2-mosaic",
+)
+"""Its address is a page without a checksum, so it is not fetched but taken in with `models import`."""
+
+
+def sam_folder() -> Path:
+    """Where imported SAM 2 models are kept."""
+    return models_folder() / "sam2"
+
+
 def sam_registry() -> dict[str, WeightsEntry]:
-    """The eight published checkpoints by name; none is bundled, `find_weights` fetches one when asked to."""
+    """The eight published checkpoints, the mosaic fine-tune, and what was imported, by name.
+
+    None is bundled; `find_weights` fetches a published one when asked to.
+    """
     entries = [_published(version, size) for version in _FOLDERS for size in _SIZES]
-    return {entry.name: entry for entry in entries}
+    return {entry.name: entry for entry in (*entries, MOSAIC)} | imported_entries(sam_folder())
+
+
+def present_models() -> dict[str, Path]:
+    """The models that can be used at once, by name, and their files; their checksums are looked at when they load."""
+    found = {}
+    for name, entry in sam_registry().items():
+        path = entry.path or cache_folder() / entry.file_name
+        if path.is_file():
+            found[name] = path
+    return found
 
 
 def config_names() -> dict[str, str]:

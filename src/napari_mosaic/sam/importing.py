@@ -1,0 +1,87 @@
+"""Taking in SAM 2 checkpoints of others: read without executing anything, kept under a name.
+
+One decision: what is kept are the weights for single images as safetensors, with the configuration in the header, so
+the file is half as large, can carry nothing else, and needs not be recognised again.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from napari_mosaic.errors import InputError, MosaicError
+from napari_mosaic.sam.checkpoints import load_model, read_weights, weights_signature, write_weights
+from napari_mosaic.sam.registry import config_names, sam_folder
+from napari_mosaic.weights import file_hash
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
+
+
+def is_sam(path: str | Path) -> bool:
+    """Whether a file holds the weights of a SAM 2 model; False also where it cannot be read."""
+    try:
+        return weights_signature(read_weights(path)[0]) is not None
+    except MosaicError:
+        return False
+
+
+def import_sam_model(
+    source: str | Path,
+    *,
+    name: str | None = None,
+    config: str | Path | None = None,
+    licence: str | None = None,
+    overwrite: bool = False,
+    folder: str | Path | None = None,
+) -> Path:
+    """Take a SAM 2 checkpoint in, so that it can be given by name.
+
+    Parameters
+    ----------
+    source
+        Published, of a trainer (`model`, `model_state_dict`, `state_dict`) or bare.
+    name
+        Name to call it by; that of the file by default.
+    config
+        Name of its configuration; recognised by its tensors by default.
+    licence
+        What may be done with it.
+    overwrite
+        Replace an imported model of that name.
+    folder
+        Where to; None takes the user's.
+
+    Returns
+    -------
+    Path
+        The safetensors file.
+
+    Raises
+    ------
+    ModelError
+        If the file is no SAM 2 model that can be read safely, or one that does not fit.
+    InputError
+        If the name or the configuration cannot be used, or the name is taken.
+    """
+    source = Path(source)
+    name = name or source.stem
+    if not _NAME.fullmatch(name):
+        raise InputError(f"{name!r} cannot be the name of an imported model; choose letters, digits, - and _.")
+    if name in config_names():
+        raise InputError(f"{name} is the name of a published model; choose another --name.")
+    if config is not None and str(config) not in config_names():
+        raise InputError(f"A model is kept with a known configuration ({', '.join(config_names())}), not {config}.")
+    path = Path(folder or sam_folder()) / f"{name}.safetensors"
+    if path.exists() and not overwrite:
+        raise InputError(f"There is an imported model {name!r} already; add --overwrite, or choose another --name.")
+    model, chosen = load_model(source, config)
+    header = {
+        "name": name,
+        "config": chosen,
+        "licence": licence or "as its owner says",
+        "summary": f"SAM 2 ({chosen}), imported from {source.name}.",
+        "tessera_px": "48.0",
+        "source_sha256": file_hash(source),
+    }
+    write_weights(model, path, header)
+    return path

@@ -1,0 +1,377 @@
+"""The dock *SAM 2*: show it a stone, look at its mask, accept it into the tesserae.
+
+One decision: the dock is the panel's manner once more: events change a frozen state and the view follows. Masks come
+from a worker's thread, one question at a time, and edits go through the session that all docks of a viewer share.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from napari.layers import Labels
+from napari.viewer import Viewer
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QWidget
+
+from napari_mosaic.sam.clicks import Clicks, ClickSession
+from napari_mosaic.widgets import _places, _sam_work
+from napari_mosaic.widgets._edit_session import EditSession, Outcome
+from napari_mosaic.widgets._edit_shared import borrow_session, give_back
+from napari_mosaic.widgets._edit_tools import describe
+from napari_mosaic.widgets._edited import record_of, tessera_layers
+from napari_mosaic.widgets._face import fill_dock
+from napari_mosaic.widgets._guard import keep_out_triton
+from napari_mosaic.widgets._jobs import JobFailure, Latest
+from napari_mosaic.widgets._sam_face import SamFace
+from napari_mosaic.widgets._sam_mouse import Prompting
+from napari_mosaic.widgets._sam_preview import PreviewLayer
+from napari_mosaic.widgets._sam_state import SamState, SeenFacts, resolve_sam
+from napari_mosaic.widgets._sam_tools import Gesture, Step, drawn_around, with_point
+from napari_mosaic.widgets._sam_work import Answered, Ground
+from napari_mosaic.widgets._sources import middle, view_box
+from napari_mosaic.widgets._style import style_sheet
+from napari_mosaic.widgets._viewer import CAMERA_MS
+
+
+class SamDock(QWidget):
+    """The dock *SAM 2* of a viewer; it works on the record of one tesserae layer at a time."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.state = SamState()
+        self.face = SamFace(self)
+        self.layer: Labels | None = None
+        self.session: EditSession | None = None
+        self.clicks: ClickSession | None = None
+        self.steps: list[Step] = []
+        self.preview: PreviewLayer | None = None
+        self.prompting: Prompting | None = None
+        self._ground: Ground | None = None
+        self._network: Any = None
+        self._closed = False
+        self._loader, self._asker, self._warmer = Latest(self), Latest(self), Latest(self)
+        self._rest = QTimer(self)
+        fill_dock(self, self.face)
+        keep_out_triton()
+        self._connect()
+        self._restyle()
+        self.face.offer_models(_sam_work.known_models())
+        self._list_layers()
+
+    # what a person can do -------------------------------------------------------------------------
+
+    def bind(self, layer: Labels | None) -> None:
+        """Work on the record of a tesserae layer; None for none."""
+        if layer is self.layer:
+            return
+        self._release()
+        self.layer = layer
+        self._set(layer="" if layer is None else layer.name, ready=False, refusal="", last="")
+        if layer is None:
+            return
+        self.session = session = borrow_session(self.viewer, record_of(layer))
+        session.edited.connect(self._edited)
+        session.failed.connect(self._complain)
+        session.ask(_sam_work.open_ground, lambda ground: self._opened(session, ground))
+
+    def use_model(self, name: str) -> None:
+        """Load a model, by name or file."""
+        self._network = self.clicks = None
+        self._forget_stone()
+        known = _sam_work.known_models()
+        self.face.offer_models(known if name in known else (*known, name), name)
+        self._set(model=name, loading=True, loaded=False, tool=None, message="")
+        self._loader.ask(lambda: _sam_work.load_model(name))
+
+    def use(self, tool: Gesture) -> None:
+        """Take a tool, or leave it where it is in hand."""
+        if not resolve_sam(self.state).tools or self.layer is None:
+            self._update()
+            return
+        chosen = None if tool == self.state.tool else tool
+        if self.prompting is None or self.preview is None or not self.preview.present:
+            self._make_preview(self.layer)
+        assert self.prompting is not None
+        assert self.preview is not None
+        self.prompting.use(chosen)
+        self.viewer.layers.selection.active = self.layer if chosen is None else self.preview.layer
+        self.viewer.window._qt_viewer.canvas.native.setFocus()
+        if chosen is None:
+            self._forget_stone()
+        self._set(tool=chosen, message="")
+        self._rest.start()
+
+    def accept(self) -> None:
+        """Write the mask into the tesserae."""
+        if self.session is None or not self.steps or not resolve_sam(self.state).accept.enabled:
+            return
+        suggestion = self.steps[-1].suggestion
+        if suggestion is not None:
+            piece = suggestion.piece
+            how = self.face.how.currentData()
+            self.session.edit({"tool": "add_mask", "box": list(piece.box), "mask": piece.bits, "how": how})
+
+    def reject(self) -> None:
+        """Drop the mask and what was shown; where there is none, put the tool away."""
+        if self.steps:
+            self._forget_stone()
+        elif self.state.tool is not None:
+            self.use(self.state.tool)
+
+    def undo(self) -> None:
+        """Take back the last click; where there is none, the last edit."""
+        if self.steps:
+            self.steps.pop()
+            self._show_stone()
+            self._ask()
+        elif self.session is not None and resolve_sam(self.state).undo.enabled:
+            self.session.undo()
+
+    def redo(self) -> None:
+        """Make the edit again that was undone last."""
+        if self.session is not None and resolve_sam(self.state).redo.enabled:
+            self.session.redo()
+
+    def choose_other(self, step: int) -> None:
+        """Take the next larger mask of the same click, or the next smaller one for -1."""
+        if self.steps and self.steps[-1].suggestion is not None:
+            last = self.steps[-1]
+            self.steps[-1] = replace(last, suggestion=last.suggestion.other(step))
+            self._show_stone()
+
+    def shutdown(self) -> None:
+        """Drop what is not accepted, undo connections; edits that wait are written."""
+        if self._closed:
+            return
+        self._release()
+        self._closed = True
+        for latest in (self._loader, self._asker, self._warmer):
+            latest.close()
+        for emitter, slot in self._pairs:
+            emitter.disconnect(slot)
+        self._network = self.clicks = None
+
+    # a stone --------------------------------------------------------------------------------------
+
+    def _clicked(self, place: tuple[float, float], inside: bool) -> None:
+        before = self.steps[-1].clicks if self.steps else Clicks()
+        self._add(with_point(before, place, inside=inside))
+
+    def _drawn(self, tool: Gesture, track: tuple[tuple[float, float], ...]) -> None:
+        self._forget_stone()
+        self._add(drawn_around(tool, track))
+
+    def _add(self, clicks: Clicks) -> None:
+        self.steps.append(Step(clicks))
+        self._show_stone()
+        self._ask()
+
+    def _ask(self) -> None:
+        """Ask for the mask of the last step, where it is not known."""
+        if not self.steps or self.clicks is None:
+            return
+        last = self.steps[-1]
+        if last.answered or last.clicks.empty:
+            return
+        before = next((step.suggestion for step in reversed(self.steps[:-1]) if step.suggestion is not None), None)
+        frame = self.clicks.frame_for(last.clicks, None if before is None else before.frame)
+        self._set(thinking="Looking …" if self.clicks.is_warm(frame) else "Looking at this part for the first time …")
+        self._asker.ask(_sam_work.ask(self.clicks, last.clicks, before))
+
+    def _answered(self, answer: Answered) -> None:
+        for place, step in enumerate(self.steps):
+            if step.clicks is answer.clicks:
+                self.steps[place] = Step(step.clicks, answer.suggestion, answered=True)
+        self._show_stone()
+
+    def _show_stone(self) -> None:
+        """Show the last step: its points, and its mask where there is one."""
+        last = self.steps[-1] if self.steps else Step(Clicks(), answered=True)
+        suggestion, seen = last.suggestion, None
+        if suggestion is not None:
+            seen = SeenFacts(
+                score=suggestion.score,
+                area=suggestion.piece.area,
+                place=suggestion.chosen,
+                count=len(suggestion.pieces),
+            )
+        if self.prompting is not None:
+            self.prompting.show(last.clicks)
+        if self.preview is not None and self.preview.present and (suggestion is not None or last.answered):
+            self.preview.show(None if suggestion is None else suggestion.piece)
+        waiting = self.state.thinking if not last.answered and self._asker.busy else ""
+        nothing = bool(self.steps) and last.answered and suggestion is None
+        self._set(clicks=len(self.steps), seen=seen, nothing=nothing, thinking=waiting, message="")
+
+    def _forget_stone(self) -> None:
+        self._asker.forget()
+        if self.steps:
+            self.steps = []
+            self._show_stone()
+
+    # what comes back ------------------------------------------------------------------------------
+
+    def _opened(self, session: EditSession, ground: Ground) -> None:
+        if session is not self.session:
+            ground.image.close()
+            return
+        self._ground = ground
+        self._set(ready=True, refusal=ground.refusal, journal=ground.journal, message="")
+        self._begin()
+
+    def _loaded(self, network: Any) -> None:
+        self._network = network
+        self._set(loading=False, loaded=True)
+        self._begin()
+
+    def _begin(self) -> None:
+        if self._ground is not None and self._network is not None:
+            self.clicks = _sam_work.begin(self._ground, self._network)
+            self._rest.start()
+
+    def _edited(self, outcome: Outcome) -> None:
+        words = describe(outcome.edit)
+        if outcome.name in ("undo", "redo"):
+            word = "Undone" if outcome.name == "undo" else "Made again"
+            words = f"{word}: {words[0].lower()}{words[1:]}" if outcome.edit is not None else "There is nothing left."
+        if outcome.name == "add_mask":
+            self._forget_stone()
+        self._set(journal=outcome.journal, last=words, message="")
+
+    def _complain(self, failure: JobFailure) -> None:
+        self._set(loading=False, thinking="", message=str(failure))
+
+    def _warm_view(self) -> None:
+        """Encode the middle of the view ahead, while a tool is in hand and the view is near enough to click."""
+        clicks, layer = self.clicks, self.layer
+        if clicks is None or layer is None or self.state.tool is None or self._asker.busy:
+            return
+        box = view_box(layer)
+        frame = clicks.frame_for(Clicks(inside=(middle(box),)))
+        if max(box.shape) <= 2 * frame.read.shape[0] and not clicks.is_warm(frame):
+            self._warmer.ask(lambda: clicks.warm(frame))
+
+    # the frame ------------------------------------------------------------------------------------
+
+    def event(self, event: QEvent) -> bool:
+        """Shut down before the widget is deleted, whoever deletes it."""
+        if event.type() in (QEvent.Type.DeferredDelete, QEvent.Type.Close):
+            self.shutdown()
+        return bool(super().event(event))
+
+    def _make_preview(self, base: Labels) -> None:
+        self._drop_preview()
+        self.preview = PreviewLayer(self.viewer, base)
+        self.prompting = Prompting(self.viewer, self.preview.layer, base, self)
+        self.prompting.clicked.connect(self._clicked)
+        self.prompting.drawn.connect(self._drawn)
+        self.prompting.picked.connect(self.use)
+        self.prompting.pressed.connect(lambda name: self._verbs[name]())
+
+    def _drop_preview(self) -> None:
+        if self.prompting is not None:
+            self.prompting.close()
+            self.prompting.deleteLater()
+            self.prompting = None
+        preview, self.preview = self.preview, None
+        if preview is not None:
+            preview.close()
+
+    def _release(self) -> None:
+        """Let go of the record."""
+        self._forget_stone()
+        self._warmer.forget()
+        self._drop_preview()
+        self.clicks = None
+        if self.session is not None:
+            self.session.edited.disconnect(self._edited)
+            self.session.failed.disconnect(self._complain)
+            give_back(self.session, self.viewer)
+            self.session = None
+        if self._ground is not None:
+            self._ground.image.close()
+            self._ground = None
+        self._set(tool=None)
+
+    def _list_layers(self, _: Any = None) -> None:
+        """Find what can be worked on; take the first where nothing is yet."""
+        layers = tessera_layers(self.viewer)
+        if self.layer is not None and self.layer not in layers:
+            self.bind(None)
+        if self.preview is not None and not self.preview.present:
+            self._forget_stone()
+            self._drop_preview()
+            self._set(tool=None)
+        self._set(records=tuple(layer.name for layer in layers))
+        active = self.viewer.layers.selection.active
+        if self.layer is None and layers:
+            self.bind(active if active in layers else layers[0])
+
+    def _choose_layer(self, index: int) -> None:
+        layers = tessera_layers(self.viewer)
+        if 0 <= index < len(layers):
+            self.bind(layers[index])
+
+    def _choose_model(self, index: int) -> None:
+        name = self.face.model.itemData(index) or _places.ask_sam(self.face)
+        if name:
+            self.use_model(name)
+        else:
+            self.face.offer_models(_sam_work.known_models(), self.state.model)
+
+    def _connect(self) -> None:
+        face, layers, camera = self.face, self.viewer.layers.events, self.viewer.camera.events
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(CAMERA_MS)
+        self._rest.timeout.connect(self._warm_view)
+        self._pairs = (
+            (layers.inserted, self._list_layers),
+            (layers.removed, self._list_layers),
+            (layers.reordered, self._list_layers),
+            (camera.center, self._moved),
+            (camera.zoom, self._moved),
+            (self.viewer.events.theme, self._restyle),
+        )
+        for emitter, slot in self._pairs:
+            emitter.connect(slot)
+        self._verbs: dict[str, Any] = {
+            "accept": self.accept,
+            "leave": self.reject,
+            "undo": self.undo,
+            "redo": self.redo,
+            "smaller": lambda: self.choose_other(-1),
+            "larger": lambda: self.choose_other(1),
+        }
+        for name, button in face.tools.items():
+            button.clicked.connect(lambda _, name=name: self.use(name))
+        for button, verb in (
+            (face.accept, "accept"),
+            (face.reject, "leave"),
+            (face.undo, "undo"),
+            (face.redo, "redo"),
+            (face.smaller, "smaller"),
+            (face.larger, "larger"),
+        ):
+            button.clicked.connect(lambda _, verb=verb: self._verbs[verb]())
+        face.layer.activated.connect(self._choose_layer)
+        face.model.activated.connect(self._choose_model)
+        self._loader.answered.connect(self._loaded)
+        self._asker.answered.connect(self._answered)
+        for latest in (self._loader, self._asker, self._warmer):
+            latest.failed.connect(self._complain)
+
+    def _moved(self, _: Any = None) -> None:
+        self._rest.start()
+
+    def _restyle(self, _: Any = None) -> None:
+        self.face.setStyleSheet(style_sheet(self.viewer.theme))
+
+    def _set(self, **changes: Any) -> None:
+        self.state = replace(self.state, **changes)
+        self._update()
+
+    def _update(self) -> None:
+        if not self._closed:
+            self.face.apply(resolve_sam(self.state))

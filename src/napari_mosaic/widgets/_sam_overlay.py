@@ -1,0 +1,73 @@
+"""What is drawn over the mosaic while SAM 2 is shown a stone: points on it and off it, boxes, outlines.
+
+One decision: they are lines and marks of the canvas, not a layer, as in the dock *Edit tesserae*.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from numpy.typing import NDArray
+
+from napari_mosaic.sam.clicks import Clicks, Point
+
+_ORDER = 10_100
+_INSIDE, _OUTSIDE, _EDGE, _TRACK = "#4cd07d", "#ff5c5c", "#101418", "#40c4ff"
+_SIZE, _WIDTH = 12, 2
+
+
+class SamOverlay:
+    """Marks over a tesserae layer in its viewer; `close` takes them away."""
+
+    def __init__(self, viewer: Any, layer: Labels) -> None:
+        from vispy.scene.visuals import Line, Markers
+
+        self._layer = layer
+        scene = viewer.window._qt_viewer.canvas.view.scene
+        self._line = Line(color=_TRACK, width=_WIDTH, method="gl", connect="strip", parent=scene)
+        self._marks = Markers(parent=scene)
+        for place, node in enumerate((self._line, self._marks)):
+            node.order = _ORDER + place
+            node.set_gl_state("translucent", depth_test=False)
+            node.visible = False
+
+    @property
+    def drawn(self) -> tuple[int, bool]:
+        """How many points are seen, and whether there is a line."""
+        return (len(self._marks._data) if self._marks.visible else 0), bool(self._line.visible)
+
+    def show(self, clicks: Clicks) -> None:
+        """Show what is known of a stone."""
+        places = [*clicks.inside, *clicks.outside]
+        self._marks.visible = bool(places)
+        if places:
+            colours = [_INSIDE] * len(clicks.inside) + [_OUTSIDE] * len(clicks.outside)
+            self._marks.set_data(
+                self._scene(places), size=_SIZE, face_color=colours, edge_color=_EDGE, edge_width=_WIDTH
+            )
+        if clicks.box is not None:
+            self.show_track((clicks.box[:2], clicks.box[2:]), box=True)
+        else:
+            self.show_track(clicks.outline, box=False)
+
+    def show_track(self, track: tuple[Point, ...], *, box: bool) -> None:
+        """Show what is being drawn: the box between its ends, or a closed outline."""
+        places = list(track)
+        if box and len(track) > 1:
+            (y0, x0), (y1, x1) = track[0], track[-1]
+            places = [(y0, x0), (y0, x1), (y1, x1), (y1, x0)]
+        self._line.visible = len(places) > 1
+        if self._line.visible:
+            self._line.set_data(pos=self._scene([*places, places[0]]))
+
+    def close(self) -> None:
+        """Take everything out of the canvas."""
+        for node in (self._line, self._marks):
+            node.parent = None
+
+    def _scene(self, places: list[Point]) -> NDArray[np.float32]:
+        """Places of the working grid as `(x, y)` of the canvas' scene."""
+        world = [np.asarray(self._layer.data_to_world(np.asarray(place) - 0.5))[-2:][::-1] for place in places]
+        return np.array(world, np.float32)
