@@ -222,6 +222,34 @@ def test_a_corrected_window_is_marked_and_learned_from(
     assert dock.state.task == "finetune"
 
 
+def test_one_button_learns_from_what_is_seen(
+    make_dock: Callable[..., Any], open_panel: Callable[..., Any], qtbot: Any, floor: Path, tmp_path: Path
+) -> None:
+    from napari_mosaic.record import open_record
+    from napari_mosaic.record.finished import finished_boxes
+    from napari_mosaic.segmentation import SegmentParams, segment
+
+    segment(floor, params=SegmentParams(method="brightness", scale=1.0)).close()
+    panel = open_panel()
+    dock = make_dock(panel)
+    dock.learn_from("record")
+    assert not dock.face.learn.isEnabled()
+    panel.open_photograph(floor)
+    qtbot.waitUntil(lambda: panel.job is None and panel.state.record is not None, timeout=60_000)
+    dock.learn_from("record")
+    qtbot.waitUntil(lambda: dock.state.finished == 0 and not dock._looker.busy, timeout=10_000)
+    dock.face.learn.click()
+    qtbot.waitUntil(lambda: bool(dock.state.rows), timeout=30_000)
+    with open_record(panel.state.record.path) as record:
+        assert len(finished_boxes(record)) == 1
+    first = dock.state.out
+    dock.face.stop.click()
+    qtbot.waitUntil(lambda: dock.job is None and dock.state.held is not None, timeout=30_000)
+    dock.face.learn.click()
+    qtbot.waitUntil(lambda: dock.job is not None, timeout=10_000)
+    assert dock.state.out != first
+
+
 def test_a_dock_that_closes_during_a_run_ends_it(make_dock: Callable[..., Any], qtbot: Any, tmp_path: Path) -> None:
     dock = make_dock()
     dock.set_out(tmp_path / "model")
@@ -256,3 +284,39 @@ def test_a_process_of_its_own_trains_a_few_steps_and_goes_on(tmp_path: Path) -> 
     assert held.rows[-1]["step"] == 3
     with pytest.raises(MosaicError, match="holds a training run"):
         list(_train_runs.training_steps(request))
+
+
+@pytest.mark.slow
+def test_what_was_corrected_teaches_a_model_that_finds_the_next_tesserae(
+    viewer: Any, open_panel: Callable[..., Any], settled: Any, qtbot: Any, tmp_path: Path, photograph: Any
+) -> None:
+    from PIL import Image
+
+    from napari_mosaic.record import open_record
+    from napari_mosaic.segmentation import SegmentParams, segment
+
+    path = tmp_path / "floor.png"
+    Image.fromarray(photograph((200, 240))).save(path)
+    segment(path, params=SegmentParams(method="brightness", scale=1.0)).close()
+    panel = open_panel()
+    dock = TrainDock(viewer, panel)
+    qtbot.addWidget(dock)
+    panel.open_photograph(path)
+    qtbot.waitUntil(lambda: panel.job is None and panel.state.record is not None, timeout=60_000)
+    dock.learn_from("record")
+    dock.set_out(tmp_path / "mine")
+    few = {"steps": 2, "batch": 2, "side": 64, "drawings": 1, "processes": 1, "workers": 0, "device": "cpu"}
+    dock.face.finetune_form.set_value(FinetuneParams(**few))
+    qtbot.waitUntil(lambda: dock.state.finished == 0 and not dock._looker.busy, timeout=30_000)
+    dock.face.learn.click()
+    qtbot.waitUntil(lambda: dock.job is None and bool(dock.state.model), timeout=300_000)
+    assert dock.state.rows[-1]["step"] == 4
+    assert "training sample joints" in viewer.layers
+    dock.face.use.click()
+    panel.params = replace(panel.params, device="cpu", runtime="torch", precision="fp32")
+    panel.find_all()
+    settled(panel)
+    with open_record(tmp_path / "floor mine.mosaic.zarr") as record:
+        assert (record.plan.method, record.plan.model) == ("grout", "mine")
+        assert record.complete
+    dock.close()

@@ -10,7 +10,6 @@ from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QGridLayout,
     QHBoxLayout,
     QLabel,
     QMenu,
@@ -23,6 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_mosaic.widgets._figures import FigureGrid
 from napari_mosaic.widgets._forms import (
     AreaForm,
     LookForm,
@@ -30,6 +30,7 @@ from napari_mosaic.widgets._forms import (
     SizeForm,
     StepBox,
     TuningForm,
+    dots,
     narrow_combo,
     note,
 )
@@ -51,7 +52,6 @@ class PanelFace(QWidget):
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.size_form, self.area_form = SizeForm(), AreaForm()
         self.look_form, self.tuning_form = LookForm(), TuningForm()
-        self._figures: list[QWidget] = []
         self._view: PanelView | None = None
         for build in (
             self._open,
@@ -86,8 +86,7 @@ class PanelFace(QWidget):
         self.place.show_path(view.place)
         self.size_note.setText(view.size_note)
         self._apply_progress(view.progress)
-        if old is None or view.measures != old.measures:
-            self._apply_measures(view.measures)
+        self.measures.set_value(view.measures)
         self.message.setText(view.message)
         self.message.setVisible(bool(view.message))
 
@@ -115,9 +114,7 @@ class PanelFace(QWidget):
 
     def _find(self) -> None:
         self.place = PathLabel()
-        self.change_place = QToolButton()
-        self.change_place.setText("…")
-        self.change_place.setToolTip("Keep the record in another place.")
+        self.change_place = dots("Keep the record in another place.")
         self.cost = note()
         self.find_view, self.find_all = QPushButton("Find in view"), QPushButton("Whole mosaic")
         self.find_view.setObjectName("primary")
@@ -152,10 +149,11 @@ class PanelFace(QWidget):
         rows.addLayout(row)
 
     def _measure(self) -> None:
-        self.measures = QGridLayout()
-        self.measures.setColumnStretch(0, 1)
-        self.measures.setVerticalSpacing(3)
-        self.steps[5].rows.addLayout(self.measures)
+        self.measures = FigureGrid("No tesserae yet.")
+        self.how_good = QPushButton("How good is it? …")
+        self.how_good.setToolTip("Count a few random squares, and get the error with its interval in one sentence.")
+        for widget in (self.measures, self.how_good):
+            self.steps[5].rows.addWidget(widget)
 
     def _deliver(self) -> None:
         self.format = narrow_combo()
@@ -169,18 +167,6 @@ class PanelFace(QWidget):
     def _apply_progress(self, progress: tuple[int, str] | None) -> None:
         self.cancel.setVisible(progress is not None)
         show_progress(self.bar, self.bar_text, progress)
-
-    def _apply_measures(self, measures: tuple[tuple[str, str], ...]) -> None:
-        for widget in self._figures:
-            self.measures.removeWidget(widget)
-            widget.deleteLater()
-        self._figures = []
-        for row, (name, figure) in enumerate(measures or (("No tesserae yet.", ""),)):
-            left, right = note(name), QLabel(figure)
-            right.setObjectName("figure")
-            self.measures.addWidget(left, row, 0)
-            self.measures.addWidget(right, row, 1, Qt.AlignmentFlag.AlignRight)
-            self._figures += [left, right]
 
 
 def arrange_steps(face: QWidget, message: QWidget, steps: Sequence[QWidget]) -> None:
@@ -226,9 +212,11 @@ def show_progress(bar: QProgressBar, text: QLabel, progress: tuple[int, str] | N
 
 
 def apply_button(button: Any, shown: ButtonView) -> None:
-    """Show a button as a view says."""
+    """Show a button as a view says; where there is no reason against it, its own tip."""
     button.setEnabled(shown.enabled)
-    button.setToolTip(shown.reason)
+    if button.property("tip") is None:
+        button.setProperty("tip", button.toolTip())
+    button.setToolTip(shown.reason or button.property("tip"))
     if shown.text and button.text() != shown.text:
         button.setText(shown.text)
 

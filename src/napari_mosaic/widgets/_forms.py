@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QSlider,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -204,6 +205,7 @@ class TuningForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        self._value = Tuning()
         self._sensitivity = _slider(5, 95, "More finds fainter joints; less leaves only the clear ones.")
         self._smallest = _slider(0, 400, "Smaller pieces are not taken for tesserae (px of the analysis size).")
         self._figures = (QLabel(), QLabel())
@@ -226,13 +228,16 @@ class TuningForm(QWidget):
         self.set_value(Tuning())
 
     def value(self) -> Tuning:
-        """What the sliders say."""
+        """What the sliders say; finer figures that were set are kept until their slider moves."""
+        if self._sensitivity.value() == _percent(self._value):
+            return replace(self._value, min_area=self._smallest.value())
         return Tuning(threshold=round(1 - self._sensitivity.value() / 100, 2), min_area=self._smallest.value())
 
     def set_value(self, value: Tuning) -> None:
         """Move the sliders without a signal."""
+        self._value = value
         with QSignalBlocker(self._sensitivity), QSignalBlocker(self._smallest):
-            self._sensitivity.setValue(round(100 * (1 - value.threshold)))
+            self._sensitivity.setValue(_percent(value))
             self._smallest.setValue(value.min_area)
         self._show()
 
@@ -320,6 +325,14 @@ def note(text: str = "") -> QLabel:
     return label
 
 
+def dots(tip: str) -> QToolButton:
+    """A small button that opens a dialog."""
+    button = QToolButton()
+    button.setText("…")
+    button.setToolTip(tip)
+    return button
+
+
 def form_layout(parent: QWidget) -> QFormLayout:
     """Rows of names and fields that use the whole width."""
     form = QFormLayout(parent)
@@ -336,6 +349,10 @@ def narrow_combo() -> QComboBox:
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(8)
     return box
+
+
+def _percent(value: Tuning) -> int:
+    return round(100 * (1 - value.threshold))
 
 
 def _spin(low: float, high: float, decimals: int, none: str, suffix: str) -> QDoubleSpinBox:

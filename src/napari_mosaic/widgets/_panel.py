@@ -20,6 +20,7 @@ from qtpy.QtWidgets import QWidget
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.progress import Progress
 from napari_mosaic.segmentation import SegmentParams
+from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _places, _runs, _sources
 from napari_mosaic.widgets._face import PanelFace, fill_dock
@@ -37,7 +38,7 @@ from napari_mosaic.widgets._state import (
     resolve,
 )
 from napari_mosaic.widgets._style import style_sheet
-from napari_mosaic.widgets._tuning import thresholds
+from napari_mosaic.widgets._tuning import thresholds, tuning_like
 from napari_mosaic.widgets._viewer import ViewerLink
 from napari_mosaic.widgets._warming import warm_canvas
 from napari_mosaic.widgets._wiring import connect_face
@@ -58,7 +59,8 @@ class MosaicPanel(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self.params = params or SegmentParams()
-        self.state = PanelState(busy="Loading the network …")
+        usual = tuning_like(self.params)
+        self.state = PanelState(busy="Loading the network …", tuning=usual, applied=usual)
         self.face = PanelFace(self)
         self.job: Job | None = None
         self.shown: RecordLayers | None = None
@@ -179,9 +181,16 @@ class MosaicPanel(QWidget):
         if self.shown is not None:
             self.shown.look(joints=look.joints, tesserae=look.tesserae, outlines=look.outlines)
 
+    def use_rules(self, rules: TesseraParams, **later: Any) -> None:
+        """Redo the record that is shown by rules of a search; `later` are the fields of `params` for the next ones."""
+        self.params = replace(self.params, **later)
+        record = self.state.record
+        if record is not None:
+            self._start(lambda: _runs.apply_rules_steps(record.path, rules), "Applying to all", writes=True)
+
     def use_model(self, model: str | Path) -> None:
         """Find tesserae with another model from now on; a record that is shown keeps its own."""
-        self.params = replace(self.params, method="grout", model=str(model))
+        self.params = replace(self.params, method="grout", model=str(model), temperature="auto")
         self._set(model=Path(model).stem, estimate=None)
         record = self.state.record
         if record is not None:
@@ -190,11 +199,22 @@ class MosaicPanel(QWidget):
         self._estimator.forget()
         self._estimate()
 
+    def open_check(self) -> None:
+        """Open the dock that asks how good the record is."""
+        from napari_mosaic.widgets._check import CheckDock
+
+        _places.panel_of(self.viewer, CheckDock, make=True, name="How good is it?")
+
     def seen(self) -> tuple[Path, Box] | None:
         """The record that is shown and what the canvas shows of it, in pixels of the photograph."""
         if self._layer is None or self.state.record is None or self.job is not None:
             return None
         return self.state.record.path, _sources.view_box(self._layer)
+
+    @property
+    def photograph(self) -> Layer | None:
+        """The layer that is worked on, while it is in the viewer."""
+        return self._layer if self._layer in self.viewer.layers else None
 
     @property
     def closed(self) -> bool:
@@ -370,7 +390,9 @@ class MosaicPanel(QWidget):
         if self.shown is not None:
             self.shown.remove()
             self.shown = None
-        self._set(record=None, tuning=Tuning(), applied=Tuning())
+        usual = tuning_like(self.params)
+        self.face.tuning_form.set_value(usual)
+        self._set(record=None, tuning=usual, applied=usual)
 
     # forms ----------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from napari_mosaic.segmentation import (
     load_method,
     segment_steps,
 )
-from napari_mosaic.tesserae import Flag
+from napari_mosaic.tesserae import Flag, TesseraParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._layers import Opened, make_layers
 from napari_mosaic.widgets._sources import (
@@ -120,8 +120,14 @@ def find_steps(request: FindRequest) -> Steps:
 def apply_tuning_steps(path: Path, tuning: Tuning) -> Steps:
     """Redo the tesserae of a record with other sliders; yields `Progress`, returns facts."""
     with open_record(path) as record:
-        params = tessera_params(tuning, record.plan.tesserae)
-        steps = apply_steps(record, params)
+        rules = tessera_params(tuning, record.plan.tesserae)
+    return (yield from apply_rules_steps(path, rules))
+
+
+def apply_rules_steps(path: Path, rules: TesseraParams) -> Steps:
+    """Redo the tesserae of a record by other rules; yields `Progress`, returns facts."""
+    with open_record(path) as record:
+        steps = apply_steps(record, rules)
     try:
         finished = yield from steps
     finally:
@@ -161,7 +167,7 @@ def restore(path: Path) -> Restored:
     """The photograph of a record, ready to be added, for a viewer that does not show it yet."""
     with open_record(path) as record:
         try:
-            data, meta, kind = photograph_data(record.open_source())
+            data, meta, kind = photograph_data(record.open_source(), record.pixel_size)
         except MosaicError as error:
             return Restored(None, path, str(error))
     meta["metadata"][PLACE] = str(path)

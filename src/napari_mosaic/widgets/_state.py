@@ -21,10 +21,11 @@ OPEN, SIZE, AREA, FIND, CHECK, MEASURE, DELIVER = range(7)
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """What the two sliders say."""
+    """What the two sliders say; `core_threshold` is that of a search, None where it follows the sensitivity."""
 
     threshold: float = SegmentParams.threshold
     min_area: int = SegmentParams.min_area
+    core_threshold: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,7 @@ class TrainDock(QWidget):
         self.job: Job | None = None
         self._panel = panel
         self._closed = False
+        self._learns = False
         self._started = 0.0
         self._looker, self._marker = Latest(self), Latest(self)
         fill_dock(self, self.face)
@@ -98,8 +99,14 @@ class TrainDock(QWidget):
         seen = None if panel is None else panel.seen()
         if seen is None or str(seen[0]) != self.state.source:
             self._set(message="Show this record in the panel “Mosaic” first, then look at what is finished.")
+            self._learns = False
             return
         self._marker.ask(_runs.ask(_runs.mark_window, *seen))
+
+    def learn_from_view(self) -> None:
+        """Say that the corrected tesserae in view are right, and learn from all that is finished at once."""
+        self._learns = True
+        self.mark_view()
 
     def start(self) -> None:
         """Begin to learn."""
@@ -189,6 +196,15 @@ class TrainDock(QWidget):
         self._set(run=None)
         self._looker.ask(_runs.ask(held_run, self.state.out))
 
+    def _marked(self, finished: int) -> None:
+        """So many windows are finished; where they are to be learned from at once, begin, beside earlier runs."""
+        self._set(finished=finished, message="")
+        if self._learns:
+            self._learns = False
+            if self.state.held is not None:
+                self.set_out(_places.default_run(self.state.source))
+            self.start()
+
     def _held(self, held: HeldRun | None) -> None:
         if self.job is not None:
             return
@@ -226,6 +242,7 @@ class TrainDock(QWidget):
         face.choose_out.clicked.connect(lambda _: self._ask_out())
         for button, verb in (
             (face.mark, self.mark_view),
+            (face.learn, self.learn_from_view),
             (face.start, self.start),
             (face.resume, self.resume),
             (face.stop, self.stop),
@@ -233,7 +250,7 @@ class TrainDock(QWidget):
         ):
             button.clicked.connect(lambda _, verb=verb: verb())
         self._looker.answered.connect(self._held)
-        self._marker.answered.connect(lambda count: self._set(finished=count, message=""))
+        self._marker.answered.connect(self._marked)
         for latest in (self._looker, self._marker):
             latest.failed.connect(self._complain)
         self.viewer.events.theme.connect(self._restyle)
@@ -250,6 +267,7 @@ class TrainDock(QWidget):
             self.set_out(path)
 
     def _complain(self, failure: JobFailure) -> None:
+        self._learns = False
         self._set(message=str(failure))
 
     def _restyle(self, _: Any = None) -> None:

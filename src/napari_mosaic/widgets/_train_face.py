@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -19,7 +18,7 @@ from qtpy.QtWidgets import (
 from napari_mosaic.training import FinetuneParams, TrainParams
 from napari_mosaic.widgets._face import apply_button, arrange_steps, button_row, show_progress
 from napari_mosaic.widgets._fields import ParamsForm
-from napari_mosaic.widgets._forms import PathLabel, StepBox, narrow_combo, note
+from napari_mosaic.widgets._forms import PathLabel, StepBox, dots, narrow_combo, note
 from napari_mosaic.widgets._plot import CurvePlot
 from napari_mosaic.widgets._train_state import DATA, RECIPES, TRAIN_STEPS, TrainView
 
@@ -55,10 +54,12 @@ class TrainFace(QWidget):
             (self.stop, view.stop),
             (self.use, view.use),
             (self.mark, view.mark),
+            (self.learn, view.learn),
         ):
             apply_button(button, shown)
         self.source_row.setVisible(view.source_shown)
-        self.mark.setVisible(view.mark_shown)
+        for button in (self.mark, self.learn):
+            button.setVisible(view.mark_shown)
         for widget in (self.data, self.recipe, self.forms, self.choose_source, self.choose_out):
             widget.setEnabled(view.editable)
         if old is None or old.recipes != view.recipes:
@@ -89,17 +90,23 @@ class TrainFace(QWidget):
         for name, title in DATA.items():
             self.data.addItem(title, name)
         self.source = PathLabel()
-        self.choose_source = _dots("Choose the folder or the record.")
+        self.choose_source = dots("Choose the folder or the record.")
         self.source_row = QWidget()
         row = QHBoxLayout(self.source_row)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(6)
         row.addWidget(self.source, 1)
         row.addWidget(self.choose_source)
-        self.mark = QPushButton()
+        self.mark, self.learn = QPushButton(), QPushButton()
+        self.mark.setToolTip(
+            "The tesserae in view are right: they may be learned from. Mark several parts, then start."
+        )
+        self.learn.setToolTip("The tesserae in view are right: learn from them, and from all finished windows, now.")
+        self.learn.setObjectName("primary")
         rows = self.steps[0].rows
-        for widget in (self.data, self.source_row, self.mark):
+        for widget in (self.data, self.source_row):
             rows.addWidget(widget)
+        rows.addLayout(button_row(self.mark, self.learn))
 
     def _recipe(self) -> None:
         self.recipe = narrow_combo()
@@ -115,7 +122,7 @@ class TrainFace(QWidget):
 
     def _run(self) -> None:
         self.out = PathLabel()
-        self.choose_out = _dots("Keep the run and its model in another folder.")
+        self.choose_out = dots("Keep the run and its model in another folder.")
         self.start, self.resume, self.stop = QPushButton("Start"), QPushButton("Go on"), QPushButton("Stop")
         self.start.setObjectName("primary")
         self.bar = QProgressBar()
@@ -153,10 +160,3 @@ class TrainFace(QWidget):
             for name in recipes:
                 self.recipe.addItem(RECIPES[name], name)
         self.choose(self.recipe, chosen)
-
-
-def _dots(tip: str) -> QToolButton:
-    button = QToolButton()
-    button.setText("…")
-    button.setToolTip(tip)
-    return button

@@ -73,6 +73,7 @@ class TrainView:
     stop: ButtonView
     use: ButtonView
     mark: ButtonView
+    learn: ButtonView
     recipes: tuple[str, ...]
     source_shown: bool
     mark_shown: bool
@@ -95,6 +96,7 @@ def resolve_training(state: TrainState) -> TrainView:
         stop=ButtonView(not idle and not stopping, "Stopping …" if stopping else "Stop", ""),
         use=ButtonView(bool(state.model), "Use this model now", "" if state.model else "There is no model yet."),
         mark=ButtonView(idle, "What I see is finished", "" if idle else "A run is going on."),
+        learn=ButtonView(idle and bool(state.source), "It is right: learn from it", _why_not_learn(state)),
         recipes=OFFERED[state.data],
         source_shown=state.data != "drawn",
         mark_shown=state.data == "record",
@@ -104,6 +106,12 @@ def resolve_training(state: TrainState) -> TrainView:
         figures=_figures(state),
         message=state.message,
     )
+
+
+def _why_not_learn(state: TrainState) -> str:
+    if state.run is not None:
+        return "A run is going on."
+    return "" if state.source else "Choose a record first."
 
 
 def _why_not_start(state: TrainState) -> str:

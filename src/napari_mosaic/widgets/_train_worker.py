@@ -3,18 +3,15 @@
 One decision: training has a process of its own, without Qt, at a lower priority. The viewer stays usable,
 its memory is given back at the end, and what the network's library starts beside itself never meets OpenGL.
 
-It reads one line, the request as JSON; any further line, or the end of its input, stops it at the next
-step. It writes events as lines of JSON: `progress`, `curves`, `sample`, then `done` or `failed`; who
-stops it listens no more.
+Its events are `progress`, `curves`, `sample`, then `done` or `failed` (see `_process`); who stops it listens no
+more.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +20,13 @@ from numpy.typing import NDArray
 
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.progress import Progress
+from napari_mosaic.widgets._process import Stopped, Tell, serve, tell_progress
 from napari_mosaic.widgets._train_request import SAMPLE, TrainRequest, history_files, loss_of, read_rows
 
-NICE = 5
 _SIDE = 512
 
-Tell = Callable[..., None]
 
-
-def run(request: TrainRequest, tell: Tell, stopped: Callable[[], bool]) -> None:
+def run(request: TrainRequest, tell: Tell, stopped: Stopped) -> None:
     """Train as asked, telling each event, until the end or until `stopped()`."""
     watch = _Watch(request, tell)
     steps = _steps(request)
@@ -44,7 +39,7 @@ def run(request: TrainRequest, tell: Tell, stopped: Callable[[], bool]) -> None:
                 watch.look()
                 tell("done", path=str(stop.value))
                 return
-            tell("progress", **_plain(progress))
+            tell_progress(progress, tell, loss=loss_of(progress.message))
             watch.look()
         steps.close()
         watch.look(sample=False)
@@ -155,38 +150,9 @@ def sample_picture(request: TrainRequest) -> NDArray[np.uint8]:
     return np.ascontiguousarray(drawing.image)
 
 
-def _plain(progress: Progress) -> dict[str, Any]:
-    return {
-        "phase": progress.phase,
-        "done": progress.done,
-        "total": progress.total,
-        "unit": progress.unit,
-        "loss": loss_of(progress.message),
-    }
-
-
 def main() -> int:
     """Serve one request from standard input; returns the exit status."""
-    stream = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)  # what libraries print does not mix with the events
-    request = TrainRequest.from_json(sys.stdin.readline())
-    stop = threading.Event()
-
-    def listen() -> None:
-        sys.stdin.readline()
-        stop.set()
-
-    def tell(kind: str, **event: Any) -> None:
-        try:
-            stream.write(json.dumps({"kind": kind} | event) + "\n")
-        except BrokenPipeError:
-            stop.set()
-
-    threading.Thread(target=listen, daemon=True).start()
-    if hasattr(os, "nice"):
-        os.nice(NICE)
-    run(request, tell, stop.is_set)
-    return 0
+    return serve(lambda line, tell, stopped: run(TrainRequest.from_json(line), tell, stopped))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """From the two sliders to the rules that cut tesserae, and the preview of a view.
 
 One decision: sensitivity is one slider for both of the map's channels: who sees joints sooner sees the
-inside of a stone later.
+inside of a stone later. Only a search parts the two.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.record import Record
-from napari_mosaic.segmentation import preview_tesserae
+from napari_mosaic.segmentation import SegmentParams, preview_tesserae
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._state import Tuning
@@ -24,11 +24,16 @@ PREVIEW_PX = 3_000_000
 
 def thresholds(tuning: Tuning) -> dict[str, Any]:
     """The fields of `TesseraParams` and `SegmentParams` that the sliders set."""
+    core = tuning.core_threshold
     return {
         "threshold": tuning.threshold,
-        "core_threshold": round(1 - tuning.threshold, 4),
+        "core_threshold": _following(tuning.threshold) if core is None else core,
         "min_area": tuning.min_area,
     }
+
+
+def _following(threshold: float) -> float:
+    return round(1 - threshold, 4)
 
 
 def tessera_params(tuning: Tuning, base: TesseraParams) -> TesseraParams:
@@ -38,8 +43,14 @@ def tessera_params(tuning: Tuning, base: TesseraParams) -> TesseraParams:
 
 def tuning_of(record: Record) -> Tuning:
     """The sliders that a record was made with."""
-    rules = record.plan.tesserae
-    return Tuning(threshold=rules.threshold, min_area=rules.min_area)
+    return tuning_like(record.plan.tesserae)
+
+
+def tuning_like(rules: TesseraParams | SegmentParams) -> Tuning:
+    """The sliders that say the same as some rules."""
+    follows = abs(rules.core_threshold - _following(rules.threshold)) < 1e-6
+    core = None if follows else rules.core_threshold
+    return Tuning(threshold=rules.threshold, min_area=rules.min_area, core_threshold=core)
 
 
 def preview(record: Record, box: Box, tuning: Tuning) -> tuple[Tuning, Box, list[NDArray[Any]]]:

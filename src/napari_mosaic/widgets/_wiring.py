@@ -24,6 +24,7 @@ def connect_face(face: PanelFace, panel: Any) -> None:
         (face.apply_all, panel.apply_to_all),
         (face.reset, lambda: panel.tune(panel.state.applied)),
         (face.save, lambda: _export(face, panel)),
+        (face.how_good, panel.open_check),
     ):
         button.clicked.connect(_without_argument(verb))
     face.photograph.activated.connect(lambda index: panel.choose(face.photograph.itemData(index)))

@@ -1,0 +1,105 @@
+"""What the docks *Tune* and *How good is it?* show follows from what they know; no window is needed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("napari")
+
+from napari_mosaic.evaluation import Square
+from napari_mosaic.probability import Calibration
+from napari_mosaic.probability.calibration import Bin
+from napari_mosaic.tesserae import TesseraParams
+from napari_mosaic.tiling import Box
+from napari_mosaic.tuning import TuneResult
+from napari_mosaic.widgets._check_state import CheckState, next_open, resolve_check, with_count, with_marks
+from napari_mosaic.widgets._state import RunFacts, Tuning
+from napari_mosaic.widgets._tune_runs import fresh_folder, last_folder
+from napari_mosaic.widgets._tune_state import TuneState, resolve_tuning
+from napari_mosaic.widgets._tuning import thresholds, tuning_like
+
+FOUND = TuneResult(
+    segment={"threshold": 0.4}, tesserae=TesseraParams(threshold=0.4, reach=30), map="stored", goal="pq", before=0.7,
+    score=0.8, trials=3, windows=2, history=(0.7, 0.6, 0.8), importance={"reach": 0.2, "threshold": 0.8},
+)  # fmt: skip
+READY = TuneState(record="/floor.mosaic.zarr", finished=2)
+
+
+def test_a_search_begins_when_there_is_something_to_compare_with() -> None:
+    assert "Open a record" in resolve_tuning(TuneState()).start.reason
+    assert "finished" in resolve_tuning(replace(READY, finished=0)).start.reason
+    assert resolve_tuning(READY).start.enabled
+    assert not resolve_tuning(replace(READY, truth="files")).start.enabled
+    assert resolve_tuning(replace(READY, truth="files", files=("a.json",))).start.enabled
+    running = resolve_tuning(replace(READY, run=RunFacts(title="searching", done=12, total=60), scores=(0.5,)))
+    assert (running.start.enabled, running.stop.enabled, running.editable) == (False, True, False)
+    assert running.progress == (200, "12 of 60 trials")
+
+
+def test_what_a_search_found_is_told_and_offered() -> None:
+    view = resolve_tuning(replace(READY, best=FOUND, scores=FOUND.history))
+    assert [curve.points[-1][1] for curve in view.history] == [0.8, 0.8]
+    assert view.importance == (("Joint from", 0.8), ("Growth", 0.2))
+    assert dict(view.rules)["Joint from"] == "0.5 → 0.4"
+    assert dict(view.rules)["Smallest tessera"] == "50"
+    assert view.use.enabled
+    assert view.steps[2].summary == "0.700 → 0.800 (found and outlined)"
+    used = resolve_tuning(replace(READY, best=FOUND, scores=FOUND.history, rules=FOUND.tesserae))
+    assert "already" in used.use.reason
+    assert not used.use.enabled
+
+
+def test_confidence_is_measured_and_adjusted() -> None:
+    bins = (Bin(said=0.2, true=0.1, pixels=9), Bin(said=0.9, true=0.8, pixels=9))
+    found = Calibration(
+        temperature=1.5, ece_before=0.1, ece_after=0.02, nll_before=1, nll_after=0.9, pixels=18, before=bins, after=bins
+    )
+    view = resolve_tuning(replace(READY, calibration=found))
+    assert "too sure" in view.confidence
+    assert view.adjust.enabled
+    assert view.reliability[0].points[-1] == (90.0, 80.0)
+    told = resolve_tuning(replace(READY, calibration=found, rules=TesseraParams(temperature=1.5)))
+    assert not told.adjust.enabled
+    assert told.steps[4].summary == "temperature 1.50"
+
+
+def test_searches_lie_beside_the_record(tmp_path: Path) -> None:
+    record = tmp_path / "floor.mosaic.zarr"
+    assert fresh_folder(record) == last_folder(record) == tmp_path / "floor.tuned"
+    (tmp_path / "floor.tuned").mkdir()
+    assert last_folder(record) == tmp_path / "floor.tuned"
+    assert fresh_folder(record) == tmp_path / "floor.tuned 2"
+
+
+def test_sliders_keep_the_finer_figures_of_a_search() -> None:
+    rules = TesseraParams(threshold=0.4321, core_threshold=0.3, min_area=70)
+    assert tuning_like(rules) == Tuning(threshold=0.4321, min_area=70, core_threshold=0.3)
+    assert thresholds(tuning_like(rules)) == {"threshold": 0.4321, "core_threshold": 0.3, "min_area": 70}
+    assert tuning_like(TesseraParams()) == Tuning()
+    assert thresholds(Tuning(threshold=0.35))["core_threshold"] == 0.65
+
+
+def test_squares_are_counted_by_marks_or_by_number() -> None:
+    squares = tuple(Square(name=name, box=Box(0, 0, 9, 9), found=20) for name in "ABC")
+    state = CheckState(
+        record="/floor.mosaic.zarr", squares=squares, size="10 x 10 px", missed=(2, 0, 0), wrong=(1, 0, 0)
+    )
+    view = resolve_check(state)
+    assert "centre" in view.rule
+    assert view.place == "Square A, 1 of 3"
+    assert "2 missed and 1 wrong: 21" in view.tally
+    assert view.done.text == "Done, next square"
+    marked = with_marks(squares[0], 2, 1)
+    assert (marked.counted, marked.missed, marked.wrong) == (21, 2, 1)
+    typed = with_count(marked, 25)
+    assert (typed.counted, typed.missed) == (25, None)
+    assert resolve_check(replace(state, squares=(typed, *squares[1:]))).typed == 25
+    assert next_open((marked, *squares[1:]), 0) == 1
+    assert next_open((squares[0], marked, marked), 2) == 0
+    assert next_open((marked, marked), 1) == 1
+    last = resolve_check(replace(state, squares=(marked, marked, squares[2]), at=2))
+    assert last.done.text == "Done: tell the error"
+    assert not resolve_check(CheckState()).propose.enabled
