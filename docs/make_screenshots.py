@@ -1,38 +1,27 @@
 """Make the pictures of the user guide by driving the panel on a photograph that ships with a dependency.
 
-xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py
+xvfb-run -a -s "-screen 0 1600x1240x24" python docs/make_screenshots.py
 """
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import napari
-import numpy as np
 from PIL import Image
 from qtpy.QtWidgets import QApplication
 
-from napari_mosaic.training import PRESETS
-from napari_mosaic.widgets import MosaicPanel, TrainDock
+from napari_mosaic.widgets import MosaicPanel
 from napari_mosaic.widgets._forms import LookValue
 from napari_mosaic.widgets._state import Tuning
-from napari_mosaic.widgets._train_runs import Sample
-from napari_mosaic.widgets._train_sample import show_sample
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = (1360, 840)
-SHORT = replace(
-    PRESETS["mosaic"], steps=160, batch=4, side=96, drawings=24, drawing_size=160, validation=3, round_steps=16,
-    workers=0, processes=1,
-)  # fmt: skip
-ROUNDS = 6
 
 
 def wait(condition: Callable[[], bool], seconds: float = 600.0) -> None:
@@ -94,39 +83,13 @@ def show_panel(source: str) -> None:
         viewer.close()
 
 
-def show_training(begun: str = "") -> None:
-    """A short run while it learns; or one that was `begun` in a folder before, as it stands there."""
-    viewer = napari.Viewer(show=True)
-    viewer.window._qt_window.resize(SIZE[0], SIZE[1] + 60)
-    dock = TrainDock(viewer)
-    viewer.window.add_dock_widget(dock, name="Advanced: Train", area="right")
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "models" / (Path(begun).name or "model 1")
-        if begun:
-            shutil.copytree(begun, out)
-        dock.set_out(out)
-        wait(lambda: not dock._looker.busy)
-        if not begun:
-            dock.face.train_form.set_value(SHORT)
-        if begun:
-            with np.load(out / "sample.npz") as arrays:
-                show_sample(viewer, Sample(arrays["image"], arrays["joints"]))
-        else:
-            dock.start()
-            wait(lambda: len(dock.state.rows) >= ROUNDS, 3600)
-        wait(lambda: len(viewer.layers) == 2)
-        viewer.reset_view()
-        shoot(viewer, "train")
-        dock.shutdown()
-        viewer.close()
+def main(source: str = "sample:gravel") -> None:
+    """All pictures; those of the docks that learn by a script of their own."""
+    from make_learning_screenshots import main as learning
 
-
-def main(source: str = "sample:gravel", begun: str = "") -> None:
-    """All pictures; with the argument `train`, only those of training."""
     IMAGES.mkdir(exist_ok=True)
-    if source != "train":
-        show_panel(source)
-    show_training(begun)
+    show_panel(source)
+    learning()
 
 
 if __name__ == "__main__":
