@@ -46,7 +46,7 @@ class Hand:
         for before, after in itertools.pairwise(places):
             for part in (0.25, 0.5, 0.75, 1.0):
                 middle = [start + part * (end - start) for start, end in zip(before, after, strict=True)]
-                self._send(QEvent.Type.MouseMove, middle, _NONE)
+                self._send(QEvent.Type.MouseMove, middle, _NONE, held=_LEFT)
                 self._qtbot.wait(PAUSE_MS)
         self._send(QEvent.Type.MouseButtonRelease, places[-1], _LEFT)
 
@@ -75,9 +75,16 @@ class Hand:
         x, y = (view.transform * view.scene.transform).map([world[-1], world[-2]])[:2]
         return QPointF(float(x), float(y))
 
-    def _send(self, kind: Any, place: Place, button: Any, modifiers: Any = Qt.KeyboardModifier.NoModifier) -> None:
+    def _send(
+        self,
+        kind: Any,
+        place: Place,
+        button: Any,
+        modifiers: Any = Qt.KeyboardModifier.NoModifier,
+        held: Any = None,
+    ) -> None:
         native, point = self._canvas.native, self.point(place)
-        held = button if kind != QEvent.Type.MouseButtonRelease else _NONE
+        held = held or (button if kind != QEvent.Type.MouseButtonRelease else _NONE)
         event = QMouseEvent(kind, point, QPointF(native.mapToGlobal(point.toPoint())), button, held, modifiers)
         QApplication.sendEvent(native, event)
         QApplication.processEvents()

@@ -16,6 +16,7 @@ from PIL import Image
 
 from bright import bright_stones
 from napari_mosaic import editing
+from napari_mosaic.areas import read_areas
 from napari_mosaic.record import open_record
 from napari_mosaic.record.finished import finished_boxes
 from napari_mosaic.record.tables import read_attributes
@@ -263,7 +264,7 @@ def test_stones_are_deleted_and_added(desk: Desk) -> None:
         desk.rest()
         added = int(desk.labels[int(place[0]), int(place[1])])
         assert added > first.max()
-        assert (desk.labels == added).sum() > 0.8 * (first == id_).sum()
+        assert (desk.labels == added).sum() > (0.1 if way == "click" else 0.8) * (first == id_).sum()
         assert str(added) in desk.dock.state.last
         desk.check_screen()
         desk.hand.key("Z", ctrl())
@@ -305,7 +306,7 @@ def test_outlines_grow_shrink_snap_and_are_mended(desk: Desk) -> None:
         desk.check_screen()
 
 
-def test_tools_work_on_what_is_chosen(desk: Desk) -> None:
+def test_tools_work_on_what_is_chosen(desk: Desk, qtbot: Any) -> None:
     from qtpy.QtCore import Qt
 
     desk.near()
@@ -323,7 +324,7 @@ def test_tools_work_on_what_is_chosen(desk: Desk) -> None:
     face = desk.dock.face
     face.material.setCurrentIndex(face.material.findData("glass"))
     face.state.setCurrentIndex(face.state.findData("fractured"))
-    face.tools["assign"].click()
+    desk.hand.key("Y")
     desk.rest()
     with open_record(desk.path) as record:
         said = {row["id"]: (row["material"], row["state"]) for row in read_attributes(record.tables).to_pylist()}
@@ -341,16 +342,17 @@ def test_tools_work_on_what_is_chosen(desk: Desk) -> None:
     face.redo.click()
     desk.rest()
     assert not (desk.labels == left).any()
-    centre = desk.viewer.camera.center
-    desk.hand.drag((200, 300), (230, 340))
-    assert desk.viewer.camera.center != centre
-    desk.hand.key("D")
-    centre = desk.viewer.camera.center
-    desk.hand.hold("Space")
-    desk.hand.drag((200, 300), (230, 340))
-    desk.hand.let_go("Space")
+    for key, held in (("S", ""), ("D", "Space")):
+        if key == "D":
+            desk.hand.key(key)
+        centre = desk.viewer.camera.center
+        if held:
+            desk.hand.hold(held)
+        desk.hand.drag((200, 300), (230, 340))
+        if held:
+            desk.hand.let_go(held)
+        qtbot.waitUntil(lambda centre=centre: desk.viewer.camera.center != centre)
     desk.rest()
-    assert desk.viewer.camera.center != centre
     assert desk.dock.state.journal.done == 2
 
 
@@ -363,9 +365,10 @@ def test_areas_are_drawn_on_the_floor(desk: Desk, qtbot: Any) -> None:
     for corner in ((100, 100), (100, 300), (300, 300), (300, 100)):
         desk.hand.click(corner)
     desk.hand.key("Enter")
-    kinds = lambda: [area.kind for area in open_record(desk.path).areas]  # noqa: E731
+    areas = lambda: read_areas(desk.path / "areas.geojson")  # noqa: E731
+    kinds = lambda: [area.kind for area in areas()]  # noqa: E731
     qtbot.waitUntil(lambda: kinds() == ["lacuna"], timeout=WAIT_MS)
-    area = next(iter(open_record(desk.path).areas)).geometry
+    area = next(iter(areas())).geometry
     assert area.bounds == pytest.approx((100, 100, 300, 300), abs=2)
     desk.rest()
     assert len(layer.data) == 1
@@ -379,7 +382,7 @@ def test_areas_are_drawn_on_the_floor(desk: Desk, qtbot: Any) -> None:
     desk.rest()
     desk.hand.click((200, 200))
     desk.hand.drag((200, 200), (240, 260))
-    moved = lambda: next(iter(open_record(desk.path).areas)).geometry.bounds  # noqa: E731
+    moved = lambda: next(iter(areas())).geometry.bounds  # noqa: E731
     qtbot.waitUntil(lambda: moved()[:2] == pytest.approx((160, 140), abs=4), timeout=WAIT_MS)
     desk.rest()
     desk.hand.key("Z", ctrl())
@@ -388,6 +391,7 @@ def test_areas_are_drawn_on_the_floor(desk: Desk, qtbot: Any) -> None:
     layer.selected_data = {0}
     desk.hand.key("Delete")
     qtbot.waitUntil(lambda: kinds() == [], timeout=WAIT_MS)
+    desk.rest()
     np.testing.assert_array_equal(desk.labels, first)
     assert desk.dock.state.journal.done == 3
 
@@ -536,7 +540,7 @@ def test_keys_do_not_clash_with_those_of_napari(viewer: Any) -> None:
     assert clashes <= SAME_MEANING
     assert {tool.name for tool in TOOLS} - {"choose"} <= set(editing.TOOLS)
     assert set(editing.TOOLS) - {tool.name for tool in TOOLS} == {
-        "replace_window", "add_area", "change_area", "remove_area",
+        "add_mask",        "replace_window", "add_area", "change_area", "remove_area",
     }  # fmt: skip
 
 

@@ -73,7 +73,7 @@ class EditDock(QWidget):
         self.gestures.said.connect(lambda words: self.tell(doing=words))
 
     def use(self, tool: Tool) -> None:
-        """Take a tool, or leave it where it is in hand; a tool of stones works at once on those that are chosen."""
+        """Take a tool; a tool of stones works at once on those that are chosen."""
         gestures = self.gestures
         if gestures is None or not resolve_edit(self.state).tools:
             self._update()
@@ -85,7 +85,7 @@ class EditDock(QWidget):
             gestures.choose(())
             self._drawn(tool, Drawn(ids=chosen))
         else:
-            gestures.use(CHOOSE if tool is gestures.tool else tool)
+            gestures.use(tool)
         self.tell(tool=gestures.tool, doing=chosen_words(gestures.tool, gestures.half), message="")
 
     def undo(self) -> None:
@@ -141,7 +141,7 @@ class EditDock(QWidget):
         if self._closed:
             return
         self._release()
-        self._closed = True
+        self._closed, self.layer = True, None
         for emitter, slot in self._pairs:
             emitter.disconnect(slot)
 

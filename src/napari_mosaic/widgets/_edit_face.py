@@ -27,7 +27,7 @@ from napari_mosaic.widgets._edit_icons import icon
 from napari_mosaic.widgets._edit_state import EditView
 from napari_mosaic.widgets._edit_tools import TOOLS, EditOptions
 from napari_mosaic.widgets._face import apply_button, arrange_steps, button_row, show_progress
-from napari_mosaic.widgets._forms import narrow_combo, note
+from napari_mosaic.widgets._forms import form_layout, narrow_combo, note
 
 _COLUMNS = 3
 _ICON = 18
@@ -62,9 +62,9 @@ class EditFace(QWidget):
         self.message.setObjectName("message")
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._view: EditView | None = None
-        titles = ("Record", "Tesserae", "Stone and state", "Areas of the floor", "Paint freely", "Check")
+        titles = ("Record", "Tesserae", "Areas of the floor", "Paint freely", "Check")
         self.sections = {title: Section(title) for title in titles}
-        for build in (self._record, self._tools, self._stones, self._areas, self._painting, self._check):
+        for build in (self._record, self._tools, self._areas, self._painting, self._check):
             build()
         arrange_steps(self, self.message, tuple(self.sections.values()))
         self.verbs = {
@@ -146,7 +146,9 @@ class EditFace(QWidget):
         grid = QGridLayout(self.bar)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
-        for place, tool in enumerate(tool for tool in TOOLS if tool.name != "assign"):
+        for column in range(_COLUMNS):
+            grid.setColumnStretch(column, 1)
+        for place, tool in enumerate(TOOLS):
             button = _tool_button(tool.title)
             button.setCheckable(True)
             button.setToolTip(f"{tool.tip}  ({tool.key})\n{tool.how}")
@@ -157,31 +159,18 @@ class EditFace(QWidget):
         self.doing.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.px = _number(1, 64, " px", "How far Grow and Shrink move an outline, in pixels of the analysis size.")
         self.gap = _number(0, 64, " px", "Width of the joint that Cut leaves; 0 leaves none.")
+        self.material, self.state = (_words(words) for words in (MATERIALS, STATES))
         self.over = QCheckBox("Draw over neighbours")
         self.over.setToolTip("What is drawn takes pixels from tesserae that are there; else it keeps off them.")
-        row = QHBoxLayout()
-        row.setSpacing(6)
-        for words, field in (("Grow by", self.px), ("Cut leaves", self.gap)):
-            row.addWidget(QLabel(words))
-            row.addWidget(field, 1)
+        self.settings = QWidget()
+        form = form_layout(self.settings)
+        form.addRow("Grow and shrink by", self.px)
+        form.addRow("A cut leaves a joint of", self.gap)
+        form.addRow("Assign", button_row(self.material, self.state))
+        form.addRow(self.over)
         rows = self.sections["Tesserae"].rows
-        rows.addWidget(self.bar)
-        rows.addWidget(self.doing)
-        rows.addLayout(row)
-        rows.addWidget(self.over)
-
-    def _stones(self) -> None:
-        self.material, self.state = (_words(words) for words in (MATERIALS, STATES))
-        tool = next(tool for tool in TOOLS if tool.name == "assign")
-        button = self.tools["assign"] = _tool_button(tool.title)
-        button.setCheckable(True)
-        button.setToolTip(f"{tool.tip}  ({tool.key})\n{tool.how}")
-        row = QHBoxLayout()
-        row.setSpacing(6)
-        row.addWidget(self.material, 1)
-        row.addWidget(self.state, 1)
-        row.addWidget(button)
-        self.sections["Stone and state"].rows.addLayout(row)
+        for widget in (self.bar, self.doing, self.settings):
+            rows.addWidget(widget)
 
     def _areas(self) -> None:
         self.area_class = narrow_combo()
@@ -189,20 +178,14 @@ class EditFace(QWidget):
             self.area_class.addItem(name, name)
         self.area_class.setCurrentIndex(AREA_CLASSES.index("lacuna"))
         self.draw_area, self.area_note = QPushButton("Draw"), note()
-        row = QHBoxLayout()
-        row.setSpacing(6)
-        row.addWidget(self.area_class, 1)
-        row.addWidget(self.draw_area)
         rows = self.sections["Areas of the floor"].rows
-        rows.addLayout(row)
+        rows.addLayout(button_row(self.area_class, self.draw_area))
         rows.addWidget(self.area_note)
 
     def _painting(self) -> None:
         self.window_, self.apply_, self.leave = QPushButton(), QPushButton(), QPushButton()
-        row = QHBoxLayout()
-        row.setSpacing(6)
-        for widget, share in ((self.window_, 2), (self.apply_, 1), (self.leave, 1)):
-            row.addWidget(widget, share)
+        row = button_row(self.window_, self.apply_, self.leave)
+        row.setStretch(0, 2)
         self.sections["Paint freely"].rows.addLayout(row)
 
     def _check(self) -> None:
@@ -234,7 +217,7 @@ class EditFace(QWidget):
         rows.addWidget(self.finish)
 
     def _apply_tools(self, view: EditView) -> None:
-        for widget in (self.bar, self.px, self.gap, self.over, self.material, self.state, self.tools["assign"]):
+        for widget in (self.bar, self.settings):
             widget.setEnabled(view.tools)
         self.doing.setText(view.doing)
         self.last.setText(view.last)
@@ -265,7 +248,7 @@ def _tool_button(text: str) -> QToolButton:
     button = QToolButton()
     button.setText(text)
     button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-    button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return button
 
 
@@ -274,6 +257,8 @@ def _number(least: int, most: int, suffix: str, tip: str) -> QSpinBox:
     box.setRange(least, most)
     box.setSuffix(suffix)
     box.setToolTip(tip)
+    box.setMinimumWidth(88)
+    box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return box
 
 

@@ -6,7 +6,7 @@ follow on another when nobody has edited for a moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from napari_mosaic.editing import Edit, apply_request, redo, settle_steps, undo
 from napari_mosaic.errors import LockedError, WriteError
 from napari_mosaic.record import Record, open_record
+from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._edited import refresh_part, take_over, tessera_layers
 from napari_mosaic.widgets._jobs import Job, failure_of
 
@@ -71,6 +72,7 @@ class EditSession(QObject):
         self._closed = False
         self._refusal = ""
         self._settler: Job | None = None
+        self._boxes: list[Box] = []
         self._line = ThreadPoolExecutor(1, "napari-mosaic edits")
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
@@ -193,10 +195,15 @@ class EditSession(QObject):
 
     def _show(self, outcome: Outcome) -> None:
         if outcome.edit is not None:
-            for layer in tessera_layers(self._viewer, self.path):
-                refresh_part(layer, outcome.edit.box)
+            self._boxes.append(outcome.edit.box)
+            self._refresh([outcome.edit.box])
             self._rest.start()
         self.edited.emit(outcome)
+
+    def _refresh(self, boxes: Sequence[Box]) -> None:
+        for layer in tessera_layers(self._viewer, self.path):
+            for box in boxes:
+                refresh_part(layer, box)
 
     def _settle(self) -> None:
         """Make the smaller levels; edits made meanwhile are left for the next time."""
@@ -212,8 +219,21 @@ class EditSession(QObject):
         self._settler = job.start()
 
     def _settled(self) -> None:
+        """Show what was edited once more: a run may have read the smaller levels before they were made."""
         self._settler = None
-        if not self._rest.isActive():
+        boxes, self._boxes = self._boxes, []
+        layers = tessera_layers(self._viewer, self.path)
+
+        def work(record: Record) -> None:
+            for layer in layers:
+                for box in boxes:
+                    take_over(layer, record, box)
+
+        self.ask(work, lambda _: self._rested(boxes))
+
+    def _rested(self, boxes: Sequence[Box]) -> None:
+        self._refresh(boxes)
+        if not self.busy:
             self.rested.emit()
 
 

@@ -14,7 +14,7 @@ from napari.layers import Image, Layer, Shapes
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError
-from napari_mosaic.image import MosaicImage, open_image
+from napari_mosaic.image import MosaicImage, PixelSize, open_image
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._levels import CachedLevel
 
@@ -30,10 +30,14 @@ PLACE = "mosaic_place"
 LayerData = tuple[Any, dict[str, Any], str]
 
 
-def photograph_data(image: MosaicImage) -> LayerData:
-    """A photograph as layer data for napari: all levels, read where they are looked at."""
-    pixel = image.pixel_size.mm if image.pixel_size is not None else 1.0
-    unit = "mm" if image.pixel_size is not None else "pixel"
+def photograph_data(image: MosaicImage, size: PixelSize | None = None) -> LayerData:
+    """A photograph as layer data for napari: all levels, read where they are looked at.
+
+    `size` is that of a pixel where more is known than the file tells: a record and its photograph must lie together.
+    """
+    size = size or image.pixel_size
+    pixel = size.mm if size is not None else 1.0
+    unit = "mm" if size is not None else "pixel"
     levels = [CachedLevel(_reader(image, k), (*shape, 3), np.uint8) for k, shape in enumerate(image.level_shapes)]
     meta = {
         "name": image.name,
