@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from napari_mosaic.engine import local
@@ -252,7 +253,7 @@ def test_existing_records_are_not_replaced_by_accident(tmp_path: Path, photograp
 def test_one_process_writes_at_a_time(tmp_path: Path, photograph: Photograph) -> None:
     path = tmp_path / "a.mosaic.zarr"
     segment(photograph((300, 300)), path, params=PARAMS).close()
-    with open_record(path, writable=True), pytest.raises(LockedError, match="another process"):
+    with FileLock(path / "lock"), pytest.raises(LockedError, match="another process"):
         open_record(path, writable=True)
     open_record(path, writable=True).close()
 

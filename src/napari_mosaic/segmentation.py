@@ -29,7 +29,7 @@ from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, disk_bytes, make_plan
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
 from napari_mosaic.engine.tasks import Context, compute_tile
-from napari_mosaic.errors import InputError, MosaicError, RecordError, WriteError
+from napari_mosaic.errors import InputError, MosaicError, ReadError, RecordError, WriteError
 from napari_mosaic.image import MosaicImage, PixelSize, open_image_steps, surround_mask
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Plan, Record, check_source, create_record, open_record
@@ -190,6 +190,7 @@ def segment_steps(
         masks = request_masks(params.method, wanted.sam)
         record, backup = yield from _ready_record(path, image, segmenter, params, wanted)
         stack.callback(record.close)
+        stack.enter_context(record.running())
         context = Context(image, record.plan, segmenter, Outside(image, record.areas, record.plan.factor))
         yield from _compute(context, record, params, wanted, client, masks)
         if backup is not None and record.complete:
@@ -323,7 +324,7 @@ def _resume(path: Path, image: MosaicImage, segmenter: Segmenter, params: Segmen
 
 def _set_aside(path: Path) -> Path:
     """Move a record that is to be replaced to a sibling, until the new one is whole."""
-    open_record(path, writable=True).close()
+    open_record(path, writable=True, exclusive=True).close()
     backup = path.with_name(path.name.replace(".mosaic.zarr", "") + ".previous.mosaic.zarr")
     if backup.exists():
         raise RecordError(f"{backup} is still there from an unfinished replacement; move or delete it first.")
@@ -362,20 +363,36 @@ def _compute(
     work = plan_work(record, params.tile_size, only=around, focus=focus)
     if plan is not None and plan.into == "tesserae":
         work.tiles.clear()
-    workers = params.workers or default_workers()
-    if client is None:
-        yield from run_steps(context, record, work, workers)
-    else:
-        from napari_mosaic.engine.cluster import run_on_cluster
+    workers, failure = params.workers or default_workers(), None
+    try:
+        if client is None:
+            yield from run_steps(context, record, work, workers)
+        else:
+            from napari_mosaic.engine.cluster import run_on_cluster
 
-        yield from run_on_cluster(client, record, work, context.segmenter)
+            yield from run_on_cluster(client, record, work, context.segmenter)
+    except ReadError as error:  # masks are found where the joints are, then it is told
+        failure = error
     if masks is not None and plan is not None:
         sight = MaskContext(
             record=record, image=context.image, plan=plan, network=masks.network, outside=context.outside
         )
-        yield from mask_steps(sight, tile_size=params.tile_size, workers=workers, only=only, focus=focus)
+        yield from _find_masks(sight, params.tile_size, workers, client, only, focus)
+    if failure is not None:
+        raise failure
     mark_phases(record)
     yield from replay_kept_steps(record)
+
+
+def _find_masks(
+    sight: MaskContext, tile_size: int, workers: int, client: Any, only: Box | None, focus: Any
+) -> Iterator[Progress]:
+    if client is None:
+        yield from mask_steps(sight, tile_size=tile_size, workers=workers, only=only, focus=focus)
+        return
+    from napari_mosaic.engine.mask_cluster import masks_on_cluster
+
+    yield from masks_on_cluster(client, sight, tile_size=tile_size, only=only)
 
 
 def default_workers() -> int:
@@ -402,7 +419,7 @@ def apply_steps(
     What was edited by hand is laid over the result, unless `discard_edits`; see `editing.read_conflicts`.
     """
     path = record.path
-    with open_record(path, writable=True) as mine:
+    with open_record(path, writable=True) as mine, mine.running():
         mine.update(plan=replace(mine.plan, tesserae=params))
         mine.ledger.forget("tesserae")
         mine.ledger.forget("pyramid")

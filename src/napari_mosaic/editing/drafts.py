@@ -79,6 +79,7 @@ class Draft:
         wanted = np.unique(np.asarray(list(ids), np.uint64))
         rows = self.known_rows(wanted)
         missing = np.setdiff1d(wanted, rows["id"])
+        self._require_known(missing)
         if len(missing):
             raise InputError(
                 f"There is no tessera {int(missing[0])} in {self.record.path.name}; it was never found, or an edit "
@@ -180,10 +181,11 @@ class Draft:
         if len(touched) == 0:
             return None
         before_rows = self.known_rows(touched.astype(np.uint64))
+        self._require_known(np.setdiff1d(touched, [*before_rows["id"], *self._new]))
         before, whole = self._widen(window, after, before_rows)
         mask = np.isin(before.labels, touched) | np.isin(whole, touched)
         box = _extent(mask, before.box)
-        self._require_finished(box)
+        self._require_finished([box, *_boxes_of(before_rows)])
         cut = box.within(before.box)
         after_rows = self._figures(whole[cut], box, touched, before_rows)
         if not (always or changed.any()) and _same_said(before_rows, after_rows):
@@ -213,15 +215,31 @@ class Draft:
         whole[window.box.within(outer)] = after
         return before, whole
 
-    def _require_finished(self, box: Box) -> None:
+    def _require_known(self, missing: Ids) -> None:
+        """Raise `RecordError` for a tessera that is seen, but whose seed lies where the run has not come to yet."""
         done = self.record.ledger.done("tesserae")
-        for index in self.record.plan.shards.overlapping(box):
-            if index not in done:
-                place = tuple(self.record.plan.shards.tile(index).core)
-                raise RecordError(
-                    f"The part {place} of {self.record.path.name} is not segmented yet, and what is edited there "
-                    "would be lost; edit another part, or go on with segment --resume first."
-                )
+        for id_ in missing.tolist():
+            for index in likely_parts(self.record, id_):
+                if index not in done:
+                    raise self._unfinished(index)
+
+    def _require_finished(self, boxes: Sequence[Box]) -> None:
+        """Raise `RecordError` where a box reaches into a part that the run has still to write.
+
+        The box in a tessera's row counts, not its pixels: those in such a part are not there yet.
+        """
+        done = self.record.ledger.done("tesserae")
+        for box in boxes:
+            for index in self.record.plan.shards.overlapping(box):
+                if index not in done:
+                    raise self._unfinished(index)
+
+    def _unfinished(self, index: tuple[int, int]) -> RecordError:
+        place = tuple(self.record.plan.shards.tile(index).core)
+        return RecordError(
+            f"The part {place} of {self.record.path.name} is not segmented yet, and what is edited there "
+            "would be lost; edit another part, or go on with segment --resume first."
+        )
 
     def _figures(self, labels: NDArray[Any], box: Box, touched: Ids, before: Columns) -> Columns:
         """Rows of the touched tesserae as `labels` over `box` show them."""
@@ -315,6 +333,11 @@ def box_of(rows: Columns) -> Box:
     """The box around all tesserae of some rows."""
     low = (int(rows[name].min()) for name in ("y0", "x0"))
     return Box(*low, *(int(rows[name].max()) for name in ("y1", "x1")))
+
+
+def _boxes_of(rows: Columns) -> list[Box]:
+    edges = (rows[name].tolist() for name in ("y0", "x0", "y1", "x1"))
+    return [Box(*box) for box in zip(*edges, strict=True)]
 
 
 def union(first: Box, second: Box) -> Box:

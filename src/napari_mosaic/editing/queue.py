@@ -74,7 +74,8 @@ def suspects_steps(record: Record, params: QueueParams | None = None) -> Steps[l
         A part of the tesserae cannot be read.
     """
     params = params or QueueParams()
-    decided, _ = read_decisions(record)
+    decided, decisions = read_decisions(record)
+    edits = len(record.journal)
     best, seen, total = _Best(params.most), 0.0, record.shape[0] * record.shape[1] / 1e6
     with ExitStack() as stack:
         image = None if params.without_colours else _photograph(record, stack)
@@ -89,7 +90,7 @@ def suspects_steps(record: Record, params: QueueParams | None = None) -> Steps[l
             yield Progress(phase="queue", done=min(seen, total), total=total, region=core)
     columns = best.columns()
     if record.writable:
-        write_list(record, columns)
+        write_list(record, columns, decisions=decisions, edits=edits)
     return _suspects(columns)
 
 

@@ -112,8 +112,7 @@ def settle_steps(record: Record) -> Steps[None]:
         for done, box in enumerate(boxes, 1):
             _halve(record, level, box)
             yield Progress(phase="overview", done=done, total=len(boxes), unit="blocks")
-    if count > record.journal.settled:
-        record.journal.mark_settled(count)
+    record.journal.mark_settled(count)
 
 
 def _parents(record: Record, level: int, boxes: list[Box]) -> list[Box]:

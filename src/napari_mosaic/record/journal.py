@@ -54,6 +54,9 @@ class Journal:
         self.path = path
         self.writable = writable
         self.lock = threading.RLock()
+        self._begin()
+
+    def _begin(self) -> None:
         self.done: list[int] = []
         self.undone: list[int] = []
         self.used: set[int] = set()
@@ -62,6 +65,19 @@ class Journal:
         self._end = 0
         self._load()
         self.settled = self._read_settled()
+
+    def follow(self) -> None:
+        """Take in what another process has written since, or begin again where it has moved the file away."""
+        try:
+            size = self.path.stat().st_size
+        except FileNotFoundError:
+            size = 0
+        with self.lock:
+            if size < self._end:
+                self._begin()
+            elif size > self._end:
+                self._load()
+                self.settled = self._read_settled()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -126,9 +142,11 @@ class Journal:
     def mark_settled(self, count: int) -> None:
         """Note that the first `count` entries are in the smaller levels too."""
         temporary = self.path.with_name(f"{SETTLED}.tmp")
-        temporary.write_text(str(count))
-        os.replace(temporary, self.path.with_name(SETTLED))
-        self.settled = count
+        with self.lock:
+            if count > self.settled:
+                temporary.write_text(str(count))
+                os.replace(temporary, self.path.with_name(SETTLED))
+                self.settled = count
 
     def _read_settled(self) -> int:
         try:
@@ -155,6 +173,7 @@ class Journal:
     def _load(self) -> None:
         try:
             with self.path.open("rb") as file:
+                file.seek(self._end)
                 for header, sizes in _frames(file, self.path):
                     self._take(header, self._end, sizes)
                     self._end += _FRAME.size + sum(sizes)

@@ -7,6 +7,7 @@ A line cut off by a crash has no newline and counts as not written.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,39 +20,44 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._done: dict[str, set[Index]] = {}
+        self._lock = threading.RLock()
 
     def done(self, phase: str) -> frozenset[Index]:
         """The finished pieces of `phase`."""
-        return frozenset(self._load(phase))
+        with self._lock:
+            return frozenset(self._load(phase))
 
     def add(self, phase: str, indices: Iterable[Index]) -> None:
         """Note pieces as finished; they are on disk when this returns."""
-        known = self._load(phase)
-        new = [index for index in indices if index not in known]
-        if not new:
-            return
-        self._folder.mkdir(exist_ok=True)
-        with self._path(phase).open("ab") as file:
-            file.write("".join(f"{i} {j}\n" for i, j in new).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        known.update(new)
+        with self._lock:
+            known = self._load(phase)
+            new = [index for index in indices if index not in known]
+            if not new:
+                return
+            self._folder.mkdir(exist_ok=True)
+            with self._path(phase).open("ab") as file:
+                file.write("".join(f"{i} {j}\n" for i, j in new).encode())
+                file.flush()
+                os.fsync(file.fileno())
+            known.update(new)
 
     def forget(self, phase: str, indices: Iterable[Index] | None = None) -> None:
         """Note pieces (all of them by default) as not finished."""
-        known = self._load(phase)
-        kept = set() if indices is None else known - set(indices)
-        if kept == known:
-            return
-        self._folder.mkdir(exist_ok=True)
-        temporary = self._path(phase).with_suffix(".tmp")
-        temporary.write_text("".join(f"{i} {j}\n" for i, j in sorted(kept)))
-        os.replace(temporary, self._path(phase))
-        self._done[phase] = kept
+        with self._lock:
+            known = self._load(phase)
+            kept = set() if indices is None else known - set(indices)
+            if kept == known:
+                return
+            self._folder.mkdir(exist_ok=True)
+            temporary = self._path(phase).with_suffix(".tmp")
+            temporary.write_text("".join(f"{i} {j}\n" for i, j in sorted(kept)))
+            os.replace(temporary, self._path(phase))
+            self._done[phase] = kept
 
     def reload(self) -> None:
         """Read the files again: another process may have written."""
-        self._done.clear()
+        with self._lock:
+            self._done.clear()
 
     def _path(self, phase: str) -> Path:
         return self._folder / f"{phase}.txt"

@@ -77,12 +77,10 @@ def add_decision(record: Record, id_: int, word: str | None, box: Box) -> None:
         ) from error
 
 
-def write_list(record: Record, columns: Mapping[str, object]) -> None:
-    """Replace the list, whole or not at all."""
-    _, decisions = read_decisions(record)
-    table = pa.table(dict(columns)).replace_schema_metadata(
-        {_DECISIONS_KEY: str(decisions), _EDITS_KEY: str(len(record.journal))}
-    )
+def write_list(record: Record, columns: Mapping[str, object], *, decisions: int, edits: int) -> None:
+    """Replace the list, whole or not at all; it knows of so many decisions and entries of the journal."""
+    notes = {_DECISIONS_KEY: str(decisions), _EDITS_KEY: str(edits)}
+    table = pa.table(dict(columns)).replace_schema_metadata(notes)
     path = _path(record, LIST)
     temporary = path.with_suffix(".tmp")
     try:

@@ -1,8 +1,7 @@
 """A record open for reading or writing.
 
-One decision: one process writes at a time. It holds the operating system's lock on a file in the
-record, which the system frees whatever way the process ends; readers need no lock, because every file
-appears whole.
+One decision: readers need no lock, because every file appears whole; whoever writes shares what `opened`
+keeps with all other writers of the process.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ import shutil
 import threading
 import time
 import uuid
-from collections import defaultdict
+import weakref
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import zarr
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from napari_mosaic.areas import AreaSet, read_areas, write_areas
-from napari_mosaic.errors import LockedError, MissingError, RecordError, WriteError
+from napari_mosaic.errors import MissingError, RecordError, WriteError
 from napari_mosaic.image import MosaicImage, PixelSize, open_image
 from napari_mosaic.record import layout, tables
 from napari_mosaic.record.journal import FOLDER, LOG, Journal
@@ -37,10 +35,10 @@ from napari_mosaic.record.metadata import (
     Metadata,
     SourceEntry,
     describe_source,
-    read_metadata,
     with_phase,
     write_metadata,
 )
+from napari_mosaic.record.opened import leave, open_for_reading, open_for_writing
 from napari_mosaic.record.plan import Plan
 from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box
@@ -85,60 +83,48 @@ class Channel:
 class Record:
     """The result for one mosaic: a folder on disk. A context manager; see `open_record`."""
 
-    def __init__(self, path: Path, *, writable: bool = False, lock: bool = True) -> None:
+    def __init__(self, path: Path, *, writable: bool = False, lock: bool = True, exclusive: bool = False) -> None:
         self.path = path
         self.writable = writable
-        self._lock = FileLock(str(path / "lock")) if writable and lock else None
-        self._metadata = read_metadata(path)
-        if self._lock is not None:
-            self._acquire(self._lock)
+        locked = writable and lock
+        self._opened = open_for_writing(path, exclusive=exclusive) if locked else open_for_reading(path)
+        self._leave = weakref.finalize(self, leave, self._opened)
         try:
             root = zarr.open_group(str(path), mode="r+" if writable else "r")
             count = len(layout.level_shapes(self.plan.shape))
             self.map_levels: list[Any] = [root[str(level)] for level in range(count)]
             self.tessera_levels: list[Any] = [root[f"{layout.LABELS}/{level}"] for level in range(count)]
         except _DAMAGE as error:
-            self.close()
+            self._leave()
             raise RecordError(
                 f"The arrays of {path} cannot be opened ({error}); a folder in it was moved or damaged: "
                 "restore it, or segment again."
             ) from error
-        self.ledger = Ledger(path / "ledger")
-        self.table_lock = threading.RLock()
-        self._shard_locks: defaultdict[tuple[int, Index], threading.RLock] = defaultdict(threading.RLock)
-        self._journal: Journal | None = None
-        if self._lock is not None and (path / FOLDER / LOG).exists():
+        if locked:
             self._repair()
 
     def _repair(self) -> None:
-        """Bring the shards to the edits that a crash kept from them."""
+        """Bring the shards to the edits that a crash kept from them, before anybody else sees them."""
         from napari_mosaic.record.edits import repair  # it builds on this module
 
         try:
-            repair(self)
+            with self._opened.state_lock:
+                if not self._opened.repaired and (self.path / FOLDER / LOG).exists():
+                    repair(self)
+                self._opened.repaired = True
         except BaseException:
-            self._release()
+            self._leave()
             raise
 
-    def _acquire(self, lock: FileLock) -> None:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise LockedError(
-                f"{self.path} is being written by another process; wait until it has finished or close it there."
-            ) from error
-        except OSError as error:
-            raise WriteError(
-                f"{self.path} cannot be written ({error.strerror}); give a folder that you may write to."
-            ) from error
-
     def close(self) -> None:
-        """Bring the smaller levels up to date with edits, and free the lock."""
+        """Bring the smaller levels up to date with edits; the last writer of a process frees the lock."""
+        if not self._leave.alive:
+            return
         try:
-            if self._lock is not None and self._lock.is_locked and self._journal is not None:
+            if self._opened.lock is not None and self._opened.journal is not None:
                 self._settle()
         finally:
-            self._release()
+            self._leave()
 
     def _settle(self) -> None:
         from napari_mosaic.record.edits import settle_steps  # it builds on this module
@@ -146,10 +132,6 @@ class Record:
         with suppress(WriteError, *_DAMAGE):  # what is left is done when the record is opened again
             for _ in settle_steps(self):
                 pass
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
 
     def __enter__(self) -> Record:
         return self
@@ -160,32 +142,32 @@ class Record:
     @property
     def metadata(self) -> Metadata:
         """All of `mosaic.json`."""
-        return self._metadata
+        return self._opened.metadata
 
     @property
     def plan(self) -> Plan:
         """How the record is computed."""
-        return self._metadata.plan
+        return self.metadata.plan
 
     @property
     def source(self) -> SourceEntry:
         """The photograph's entry."""
-        return self._metadata.source
+        return self.metadata.source
 
     @property
     def pixel_size(self) -> PixelSize | None:
         """Size of a source pixel on the floor, where known."""
-        return self._metadata.pixel_size
+        return self.metadata.pixel_size
 
     @property
     def crs(self) -> str | None:
         """Coordinate reference system of the source."""
-        return self._metadata.crs
+        return self.metadata.crs
 
     @property
     def affine(self) -> tuple[float, ...] | None:
         """From source pixels to the CRS: `a, b, c, d, e, f`."""
-        return self._metadata.affine
+        return self.metadata.affine
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -215,22 +197,45 @@ class Record:
     @property
     def complete(self) -> bool:
         """Whether every phase is done for the whole area."""
-        return all(self._metadata.phases.get(phase) == "done" for phase in ("map", "tesserae"))
+        return all(self.metadata.phases.get(phase) == "done" for phase in ("map", "tesserae"))
+
+    @property
+    def ledger(self) -> Ledger:
+        """Which pieces are finished."""
+        return self._opened.ledger
+
+    @property
+    def table_lock(self) -> threading.RLock:
+        """The lock of the tables; whoever reads a part to write it again holds it."""
+        return self._opened.table_lock
 
     @property
     def journal(self) -> Journal:
-        """The edits, read when they are first asked for."""
-        if self._journal is None:
-            self._journal = Journal(self.path / FOLDER / LOG, writable=self.writable)
-        return self._journal
+        """The edits, read when they are first asked for; a reader sees those that are made meanwhile."""
+        with self._opened.state_lock:
+            if self._opened.journal is None:
+                self._opened.journal = Journal(self.path / FOLDER / LOG, writable=self.writable)
+            elif not self.writable:
+                self._opened.journal.follow()
+            return self._opened.journal
 
     def forget_journal(self) -> None:
         """Read the journal anew when it is next asked for: its file was moved."""
-        self._journal = None
+        self._opened.journal = None
 
     def shard_lock(self, level: int, index: Index) -> threading.RLock:
         """The lock of one shard of the tesserae; whoever reads it to write it again holds it."""
-        return self._shard_locks[level, index]
+        return self._opened.shard_locks[level, index]
+
+    def running(self) -> AbstractContextManager[None]:
+        """The right to compute pieces: a run holds it; edits of finished pieces go on meanwhile.
+
+        Raises
+        ------
+        LockedError
+            There is a run in this process already.
+        """
+        return self._opened.running()
 
     def state(self) -> dict[str, tuple[int, int]]:
         """Finished and planned pieces of each phase."""
@@ -240,13 +245,15 @@ class Record:
 
     def update(self, **changes: Any) -> None:
         """Change fields of `mosaic.json`."""
-        self._metadata = replace(self._metadata, **changes)
-        write_metadata(self.path, self._metadata)
+        with self._opened.state_lock:
+            self._opened.metadata = replace(self.metadata, **changes)
+            write_metadata(self.path, self.metadata)
 
     def set_phase(self, **phases: str) -> None:
         """Note the state of phases."""
-        self._metadata = with_phase(self._metadata, **phases)
-        write_metadata(self.path, self._metadata)
+        with self._opened.state_lock:
+            self._opened.metadata = with_phase(self.metadata, **phases)
+            write_metadata(self.path, self.metadata)
 
     def read_map(self, box: Box) -> NDArray[np.uint8]:
         """The stored map, `(C, h, w)` uint8, over `box` clipped to the working grid."""
@@ -392,7 +399,7 @@ def write_error(path: Path, error: OSError) -> WriteError:
     return WriteError(f"{path} cannot be written ({error.strerror or error}); give a folder that you may write to.")
 
 
-def open_record(path: str | Path, *, writable: bool = False) -> Record:
+def open_record(path: str | Path, *, writable: bool = False, exclusive: bool = False) -> Record:
     """Open a mosaic record.
 
     Parameters
@@ -400,14 +407,17 @@ def open_record(path: str | Path, *, writable: bool = False) -> Record:
     path
         The folder `NAME.mosaic.zarr`.
     writable
-        Whether to write; one process at a time may.
+        Whether to write; one process at a time may. Inside of it a record may be opened again, by a run and by
+        whoever edits what the run has finished: they share one journal and one set of locks.
+    exclusive
+        Whether nobody else in this process may write.
 
     Raises
     ------
     MissingError, RecordError, LockedError
         Nothing there; no record, damaged or newer; another process writes to it.
     """
-    return Record(Path(path), writable=writable)
+    return Record(Path(path), writable=writable, exclusive=exclusive)
 
 
 def open_for_worker(path: str | Path) -> Record:
@@ -444,7 +454,7 @@ def create_record(
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise write_error(path, error) from error
-    return Record(path, writable=True)
+    return open_record(path, writable=True)
 
 
 def relink(path: str | Path, source: str | Path) -> None:

@@ -1,0 +1,152 @@
+"""A record open for writing: what all its users in this process share.
+
+One decision: one process writes at a time and holds the system's lock; inside of it a run and any number of edits work
+on one journal, one ledger and one set of shard locks, so none of them can undo what another does.
+"""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+import os
+import socket
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from napari_mosaic.errors import LockedError, WriteError
+from napari_mosaic.record.journal import Journal
+from napari_mosaic.record.ledger import Index, Ledger
+from napari_mosaic.record.metadata import Metadata, read_metadata
+
+LOCK, HOLDER = "lock", "lock.by"
+
+
+def _locks() -> defaultdict[tuple[int, Index], threading.RLock]:
+    return defaultdict(threading.RLock)
+
+
+@dataclass
+class Opened:
+    """The state of a record that is open; `users` of it, where it is open for writing."""
+
+    path: Path
+    metadata: Metadata
+    ledger: Ledger
+    lock: FileLock | None = None
+    file: tuple[int, int] = (0, 0)
+    journal: Journal | None = None
+    repaired: bool = False
+    users: int = 0
+    state_lock: threading.RLock = field(default_factory=threading.RLock)
+    table_lock: threading.RLock = field(default_factory=threading.RLock)
+    shard_locks: defaultdict[tuple[int, Index], threading.RLock] = field(default_factory=_locks)
+    _run: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The right to compute pieces of the record: one run at a time; `LockedError` where there is one."""
+        if not self._run.acquire(blocking=False):
+            raise LockedError(f"A run is writing to {self.path} already; wait until it has finished, or stop it.")
+        try:
+            yield
+        finally:
+            self._run.release()
+
+
+_registry: dict[str, Opened] = {}
+_registry_lock = threading.Lock()
+
+
+def open_for_reading(path: Path) -> Opened:
+    """The state of a record for one reader, or for one worker that writes under somebody else's lock."""
+    return Opened(path, read_metadata(path), Ledger(path / "ledger"))
+
+
+def open_for_writing(path: Path, *, exclusive: bool) -> Opened:
+    """The state of a record for one more writer of this process; `leave` it.
+
+    Raises
+    ------
+    LockedError
+        Another process writes to it, or, with `exclusive`, somebody in this one.
+    WriteError
+        It lies where nothing can be written.
+    """
+    key = os.path.realpath(path)
+    with _registry_lock:
+        opened = _registry.get(key)
+        if opened is not None and opened.file != _identity(path):
+            opened = None  # another folder lies there now; the one that was opened was moved away
+        if opened is not None and exclusive:
+            raise LockedError(f"{path} is open for writing in this program; close it there first.")
+        if opened is None:
+            state = open_for_reading(path)
+            state.lock, state.file = _acquire(path), _identity(path)
+            opened = _registry[key] = state
+        opened.users += 1
+        return opened
+
+
+def leave(opened: Opened) -> None:
+    """One writer less; the last one frees the lock."""
+    if opened.lock is None:
+        return
+    with _registry_lock:
+        opened.users -= 1
+        if opened.users > 0:
+            return
+        for key in [key for key, other in _registry.items() if other is opened]:
+            del _registry[key]
+            with suppress(OSError):
+                (opened.path / HOLDER).unlink(missing_ok=True)
+        opened.lock.release()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """The lock's file, whatever its name is now."""
+    try:
+        found = (path / LOCK).stat()
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
+
+
+def _acquire(path: Path) -> FileLock:
+    lock = FileLock(str(path / LOCK), thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise LockedError(
+            f"{path} is being written by another process{_holder(path)}, so here it can only be read; "
+            "wait until it has finished or close it there."
+        ) from error
+    except OSError as error:
+        raise WriteError(
+            f"{path} cannot be written ({error.strerror}); give a folder that you may write to."
+        ) from error
+    with suppress(OSError):
+        (path / HOLDER).write_text(_describe_self(), encoding="utf-8")
+    return lock
+
+
+def _describe_self() -> str:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        user = "somebody"
+    since = datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
+    return f"{user} on {socket.gethostname()}, since {since}"
+
+
+def _holder(path: Path) -> str:
+    try:
+        text = " ".join((path / HOLDER).read_text(encoding="utf-8").split())[:120]
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return f" ({text})" if text else ""

@@ -1,0 +1,249 @@
+"""Several who work on one record: another process reads, a run and edits in one process share it and lose nothing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bright import bright_stones, brightness_map
+from edit_model import RULES, check_whole, first_bytes, rows_of, whole
+from napari_mosaic import editing
+from napari_mosaic.areas import AreaSet
+from napari_mosaic.engine import local
+from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.planning import Choices, make_plan
+from napari_mosaic.engine.segmenters import FunctionSegmenter
+from napari_mosaic.engine.tasks import Context
+from napari_mosaic.errors import InputError, LockedError, RecordError
+from napari_mosaic.image import open_image
+from napari_mosaic.record import Record, create_record, open_record
+from napari_mosaic.segmentation import SegmentParams, segment
+from napari_mosaic.tiling import Box
+
+TALL = (640, 150)
+
+OTHER = """
+import sys
+from napari_mosaic import editing
+from napari_mosaic.errors import LockedError
+from napari_mosaic.record import open_record
+with open_record(sys.argv[1], writable=True) as record:
+    print("open", flush=True)
+    for line in sys.stdin:
+        editing.delete(record, [int(line)])
+        print("done", flush=True)
+"""
+
+
+class Gate:
+    """A method that finds bright stones, and waits after `left` windows until somebody lets it go on."""
+
+    left = 10**6
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.open = threading.Event()
+
+    def __call__(self, window: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        with self._lock:
+            self.left -= 1
+            wait = self.left < 0
+        if wait:
+            assert self.open.wait(120)
+        return brightness_map(window)
+
+
+def begin(path: Path, gate: Gate, *, hold: bool = False) -> tuple[Record, Iterator[Any]]:
+    """A record of a tall floor with shards of 64 px, and the run that fills it."""
+    image = open_image(bright_stones(TALL, seed=9))
+    segmenter = FunctionSegmenter(gate, name="brightness", channels=2, halo=8, tessera_px=24.0)
+    choices = Choices(method="brightness", scale=1.0, tesserae=RULES, shard=64)
+    plan = make_plan(image, segmenter, Outside(image, AreaSet(), 1.0), choices)
+    if hold:
+        gate.left = len(plan.lattice) * 8 // 10
+    record = create_record(path, image, plan, areas=AreaSet())
+    context = Context(image, plan, segmenter, Outside(image, AreaSet(), 1.0))
+    return record, local.run_steps(context, record, local.plan_work(record, 64), 1)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tall floor, segmented without anybody else."""
+    path = tmp_path_factory.mktemp("finished") / "floor.mosaic.zarr"
+    record, run = begin(path, Gate())
+    with record:
+        for _ in run:
+            pass
+        record.set_phase(map="done", tesserae="done")
+    return path
+
+
+def edits_while(record: Record, gate: Gate, run: Iterator[Any]) -> list[dict[str, Any]]:
+    """Edit what is finished while the run goes on in another thread; the requests that were done."""
+
+    def work() -> None:
+        with record.running():
+            for _ in run:
+                pass
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    rng, done, refused = np.random.default_rng(0), [], 0
+    try:
+        while thread.is_alive() or len(done) < 12:
+            request = draw(rng, rows_of(record)) if len(done) < 40 else None
+            if request is None:
+                thread.join(0.02)
+                continue
+            try:
+                if editing.apply_request(record, request) is not None:
+                    done.append(request)
+            except InputError:
+                continue
+            except RecordError as error:
+                refused += "not segmented yet" in str(error)
+            if len(done) == 12 and not gate.open.is_set():
+                editing.settle(record)
+                gate.open.set()
+    finally:
+        gate.open.set()
+        thread.join()
+    assert refused
+    return done
+
+
+def draw(rng: np.random.Generator, rows: dict[int, tuple[Any, ...]]) -> dict[str, Any] | None:
+    """A request for a tessera of a table, or None where that is empty."""
+    if not rows:
+        return None
+    id_ = int(rng.choice(sorted(rows)))
+    y, _, y0, x0, y1, x1 = rows[id_][:6]
+    requests: list[dict[str, Any]] = [
+        {"tool": "delete", "ids": [id_]},
+        {"tool": "split_line", "line": [[y, x0 - 2.0], [y, x1 + 2.0]]},
+        {"tool": "assign", "ids": [id_], "material": "glass"},
+        {"tool": "grow", "ids": [id_], "px": 1},
+        {"tool": "add_outline", "outline": [[y0, x0], [y0, x1], [y1, x1 + 3]], "over": True},
+    ]
+    return requests[int(rng.integers(len(requests)))]
+
+
+def test_edits_during_a_run_and_the_run_lose_nothing(finished: Path, tmp_path: Path) -> None:
+    gate = Gate()
+    record, run = begin(tmp_path / "floor.mosaic.zarr", gate, hold=True)
+    with record, open_record(record.path, writable=True) as editor:
+        done = edits_while(editor, gate, run)
+        record.set_phase(map="done", tesserae="done")
+        assert editor.complete
+    assert len(done) >= 12
+    copy = Path(shutil.copytree(finished, tmp_path / "copy.mosaic.zarr"))
+    with open_record(copy, writable=True) as expected, open_record(record.path) as found:
+        for request in done:
+            editing.apply_request(expected, request)
+        assert first_bytes(found) == first_bytes(expected)
+        assert len(found.journal.done) == len(done)
+        check_whole(found, connected=False)
+
+
+@pytest.mark.parametrize("below", [True, False])
+def test_a_stone_that_reaches_into_an_unfinished_part_is_refused(finished: Path, tmp_path: Path, below: bool) -> None:
+    copy = Path(shutil.copytree(finished, tmp_path / "floor.mosaic.zarr"))
+    with open_record(copy, writable=True) as record:
+        labels, rows = whole(record), rows_of(record)
+        k, id_ = next(
+            (k, id_)
+            for k in range(1, TALL[0] // 64)
+            for id_, row in rows.items()
+            if (row[2] < 64 * k <= row[0] if below else row[0] < 64 * k < row[4])
+        )
+        window = Box(64 * k - 30, 0, 64 * k, TALL[1])
+        painted = np.where(labels[window.slices] == id_, 0, labels[window.slices])
+        record.write_labels(0, Box(64 * k, 0, 64 * k + 64, TALL[1]), np.zeros((64, TALL[1]), np.uint32))
+        for column in range(3):
+            (record.tables / f"{k:06d}_{column:06d}.parquet").unlink()
+        record.ledger.forget("tesserae", [(k, 0), (k, 1), (k, 2)])
+        before = first_bytes(record)
+        for attempt in (
+            lambda: editing.delete(record, [id_]),
+            lambda: editing.grow(record, [id_]),
+            lambda: editing.replace_window(record, window, painted),
+        ):
+            with pytest.raises(RecordError, match="not segmented yet"):
+                attempt()
+        assert first_bytes(record) == before
+
+
+def test_another_process_may_look_but_not_touch(finished: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(finished, tmp_path / "floor.mosaic.zarr"))
+    with open_record(copy) as reader:
+        first, second = sorted(rows_of(reader))[:2]
+        assert not reader.journal.done
+        command = [sys.executable, "-c", OTHER, str(copy)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stdout.readline() == "open\n"
+            with pytest.raises(LockedError, match=r"another process \(.* on .*\), so here it can only be read"):
+                open_record(copy, writable=True)
+            for count, id_ in enumerate((first, second), 1):
+                process.stdin.write(f"{id_}\n")
+                process.stdin.flush()
+                assert process.stdout.readline() == "done\n"
+                assert id_ not in rows_of(reader)
+                assert id_ not in whole(reader)
+                assert len(reader.journal.done) == editing.report(reader).deleted == count
+            with pytest.raises(RecordError, match="reading only"):
+                editing.undo(reader)
+            process.stdin.close()
+        assert process.returncode == 0
+    with open_record(copy, writable=True) as record:
+        assert editing.undo(record) is not None
+        assert second in whole(record)
+
+
+def test_the_lock_is_kept_until_the_last_writer_has_closed(finished: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(finished, tmp_path / "floor.mosaic.zarr"))
+    first, second = open_record(copy, writable=True), open_record(copy, writable=True)
+    assert first.journal is second.journal
+    with pytest.raises(LockedError, match="in this program"):
+        open_record(copy, writable=True, exclusive=True)
+    threading.Thread(target=first.close).run()
+    first.close()
+    editing.delete(second, sorted(rows_of(second))[:1])
+    with pytest.raises(LockedError, match="in this program"):
+        open_record(copy, writable=True, exclusive=True)
+    second.close()
+    open_record(copy, writable=True, exclusive=True).close()
+    assert not (copy / "lock.by").exists()
+
+
+def test_a_record_that_was_put_in_the_place_of_an_open_one_is_another(finished: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(finished, tmp_path / "floor.mosaic.zarr"))
+    with open_record(copy, writable=True) as old:
+        editing.delete(old, sorted(rows_of(old))[:1])
+        copy.rename(tmp_path / "moved.mosaic.zarr")
+        shutil.copytree(finished, copy)
+        with open_record(copy, writable=True, exclusive=True) as new:
+            assert not new.journal.done
+            assert len(old.journal.done) == 1
+
+
+def test_one_run_at_a_time(tmp_path: Path) -> None:
+    path, picture = tmp_path / "a.mosaic.zarr", bright_stones((120, 130))
+    params = SegmentParams(method="brightness", scale=1.0)
+    segment(picture, path, params=params).close()
+    with open_record(path, writable=True) as record:
+        with record.running(), pytest.raises(LockedError, match="A run is writing"):
+            segment(picture, path, params=params, resume=True)
+        segment(picture, path, params=params, resume=True).close()
+        with pytest.raises(LockedError, match="close it there first"):
+            segment(picture, path, params=params, overwrite=True)
