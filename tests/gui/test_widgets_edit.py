@@ -464,6 +464,12 @@ def test_the_queue_is_walked_by_keys(desk: Desk, qtbot: Any) -> None:
     desk.hand.click(middle_of(first, next_.id))
     desk.rest()
     assert f"2 of {total:,} checked" in desk.dock.face.sections["Check"].word.text()
+    desk.hand.key("Z", ctrl())
+    desk.rest()
+    assert f"1 of {total:,} checked" in desk.dock.face.sections["Check"].word.text()
+    assert next_.id in [suspect.id for suspect in desk.dock.state.walk.waiting]
+    desk.hand.key("Z", ctrl(shift=True))
+    desk.rest()
     desk.dock.face.goto.setText(str(current.id))
     desk.dock.face.goto.returnPressed.emit()
     desk.rest()

@@ -177,7 +177,10 @@ class EditDock(QWidget):
             return
         there = edit.made if outcome.name == "undo" else edit.gone
         self.gestures.choose([id_ for id_ in self.gestures.half.ids if id_ not in there])
-        self.check.edited({*edit.made, *edit.gone, *edit.kept})
+        if outcome.name in ("undo", "redo"):
+            self.check.reread()
+        else:
+            self.check.edited({*edit.made, *edit.gone, *edit.kept})
         if edit.tool.endswith("_area") and self.areas is not None:
             self.session.ask(lambda record: record.areas, self.areas.fill)
 

@@ -75,6 +75,11 @@ class Check:
             dock.tell(walk=dock.state.walk.without(ids))
             dock.session.ask(progress_of_queue, self._counted)
 
+    def reread(self) -> None:
+        """An edit was taken back or made again: what it fixed may need a look once more, and the other way round."""
+        if self._dock.state.walk is not None:
+            self._dock.session.ask(known_walk, self._taken_up)
+
     def go_to(self, number: str) -> None:
         """Fly to the tessera of a number."""
         dock, digits = self._dock, number.replace(",", "").replace(" ", "")
@@ -99,6 +104,12 @@ class Check:
 
     def _known(self, found: tuple[Walk | None, int]) -> None:
         self._dock.tell(walk=found[0], finished=found[1])
+
+    def _taken_up(self, walk: Walk | None) -> None:
+        """Go on where one stood, in a list that was read again."""
+        before = self._dock.state.walk
+        if walk is not None and before is not None:
+            self._dock.tell(walk=walk.at(before))
 
     def _counted(self, progress: tuple[int, int]) -> None:
         if self._dock.state.walk is not None:

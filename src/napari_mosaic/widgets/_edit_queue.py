@@ -50,6 +50,13 @@ class Walk:
         place = -1 if self.place < 0 or not left else min(before, len(left) - 1)
         return replace(self, waiting=left, place=place)
 
+    def at(self, other: Walk) -> Walk:
+        """The walk at the tessera that another looks at, or at its place where that one is not in the list."""
+        known = [suspect.id for suspect in self.waiting]
+        if other.current is not None and other.current.id in known:
+            return replace(self, place=known.index(other.current.id))
+        return replace(self, place=min(other.place, len(known) - 1))
+
     def counted(self, progress: tuple[int, int]) -> Walk:
         """The walk with what the core counts."""
         return replace(self, checked=progress[0], total=progress[1])
