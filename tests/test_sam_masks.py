@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mosaic.engine import local
+from napari_mosaic.engine import local, mask_windows
+from napari_mosaic.engine.mask_cluster import masks_on_cluster
 from napari_mosaic.engine.mask_methods import MaskRequest
 from napari_mosaic.engine.mask_plan import AUTOMATIC, GUIDED, MaskPlan, make_mask_plan
 from napari_mosaic.engine.mask_run import mask_steps, settle_plan
@@ -21,13 +22,14 @@ from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.segmenters import FunctionSegmenter
 from napari_mosaic.engine.tasks import Context
-from napari_mosaic.errors import InputError, RecordError
+from napari_mosaic.errors import InputError, ReadError, RecordError
 from napari_mosaic.image import open_image
 from napari_mosaic.record import Record, create_record, open_record
 from napari_mosaic.record.masks import MaskStore
 from napari_mosaic.sam.automatic import grid_points
-from napari_mosaic.sam.cleaning import erode_labels, open_labels
+from napari_mosaic.sam.cleaning import erode_labels, largest_parts, open_labels
 from napari_mosaic.sam.masks import Frame, Piece, connected_at, cut_mask, without_small_regions
+from napari_mosaic.sam.merging import merge_fragments
 from napari_mosaic.sam.overlaps import order_of, paint, suppressed
 from napari_mosaic.sam.params import PRESETS, SamParams
 from napari_mosaic.sam.prompts import Answers, Prompts
@@ -52,6 +54,9 @@ class BrightNetwork:
 
     def fitting_batch(self) -> int:
         return 8
+
+    def peak_memory(self) -> int | None:
+        return 1_000_000
 
     def embed(self, window: NDArray[np.uint8]) -> Any:
         self.encoded += 1
@@ -85,7 +90,7 @@ def bordered(core: int) -> NDArray[np.uint8]:
     return picture
 
 
-def start(path: Path, picture: NDArray[np.uint8], brightness: FunctionSegmenter) -> Record:
+def start(path: Path, picture: NDArray[np.uint8] | Path, brightness: FunctionSegmenter) -> Record:
     """A record with its map and shards of 64 px, the tesserae not yet cut."""
     image = open_image(picture)
     outside = Outside(image, open_areas(), 1.0)
@@ -224,6 +229,73 @@ def test_a_part_of_the_mosaic_equals_the_same_part_of_the_whole(bright_record: A
     masks_of(record, picture, network, GUIDED, tile_size=64, only=Box(70, 70, 90, 90))
     np.testing.assert_array_equal(whole(record)[64:128, 64:128], expected[64:128, 64:128])
     assert network.encoded <= 16
+
+
+@pytest.mark.parametrize("mode", [GUIDED, AUTOMATIC])
+def test_what_cannot_be_read_is_named_and_the_rest_is_finished(
+    bright_record: Any, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    record, picture = bright_record
+    masks_of(record, picture, BrightNetwork(), mode, tile_size=64)
+    phase = "tesserae" if mode == GUIDED else "sam2"
+    read = whole if mode == GUIDED else lambda record: MaskStore(record).read_labels(Box(0, 0, *record.shape))
+    expected, shards = read(record), len(record.plan.shards)
+    with monkeypatch.context() as context:
+        broken = mask_windows.read_resampled
+
+        def fails_there(image: Any, corner: tuple[float, float], *rest: Any) -> Any:
+            if corner[0] > 150 and corner[1] > 150:
+                raise ReadError("the disk is gone")
+            return broken(image, corner, *rest)
+
+        context.setattr(mask_windows, "read_resampled", fails_there)
+        context.setattr("napari_mosaic.engine.tasks.time.sleep", lambda _: None)
+        with pytest.raises(ReadError, match=r"the disk is gone.*--resume"):
+            masks_of(record, picture, BrightNetwork(), mode, tile_size=64, workers=2)
+        assert 0 < len(record.ledger.done(phase)) < shards
+    masks_of(record, picture, BrightNetwork(), mode, begin=False)
+    np.testing.assert_array_equal(read(record), expected)
+    assert len(record.ledger.done(phase)) == shards
+
+
+def test_what_it_cost_is_kept_and_added_up(bright_record: Any) -> None:
+    record, picture = bright_record
+    first = BrightNetwork()
+    masks_of(record, picture, first, GUIDED, tile_size=64, stop=12)
+    work = MaskStore(record).read_work()
+    assert work is not None
+    assert (work["windows"], work["prompts"]) == (first.encoded, first.prompted)
+    masks_of(record, picture, BrightNetwork(), GUIDED, begin=False)
+    work = MaskStore(record).read_work()
+    assert work is not None
+    assert work["windows"] == 16
+    assert work["peak_bytes"] == 1_000_000
+
+
+@pytest.mark.parametrize("mode", [GUIDED, AUTOMATIC])
+def test_on_a_cluster_the_same_masks(tmp_path: Path, brightness: FunctionSegmenter, mode: str) -> None:
+    distributed = pytest.importorskip("distributed")
+    from PIL import Image
+
+    picture = bordered(68)
+    Image.fromarray(picture).save(tmp_path / "floor.png")
+    read = whole if mode == GUIDED else lambda record: MaskStore(record).read_labels(Box(0, 0, *record.shape))
+    with start(tmp_path / "a.mosaic.zarr", tmp_path / "floor.png", brightness) as record:
+        masks_of(record, picture, BrightNetwork(), mode)
+        expected, rows = read(record), MaskStore(record).table().sort_by("id")
+        request = MaskRequest(mode=mode, network=BrightNetwork(), params=PARAMS)
+        plan = settle_plan(record, request, begin=True)
+        image = open_image(tmp_path / "floor.png")
+        outside = Outside(image, record.areas, 1.0)
+        sight = MaskContext(record=record, image=image, plan=plan, network=request.network, outside=outside)
+        with distributed.Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as client:
+            phases = {step.phase for step in masks_on_cluster(client, sight, tile_size=64)}
+        np.testing.assert_array_equal(read(record), expected)
+        assert {"sam2", "masks"} <= phases
+        assert MaskStore(record).table().sort_by("id").equals(rows)
+        work = MaskStore(record).read_work()
+        assert work is not None
+        assert work["windows"] == 16
 
 
 def test_an_image_without_a_stone_asks_nothing(tmp_path: Path, brightness: FunctionSegmenter) -> None:
@@ -399,3 +471,51 @@ def test_what_is_outside_bears_no_mask(tmp_path: Path, brightness: FunctionSegme
         assert not labels[:100].any()
         assert labels[110:].any()
         assert network.prompted < len(grid_points(Box(0, 0, *record.shape), 8.0))
+
+
+def test_fragments_without_a_joint_between_them_become_one_stone() -> None:
+    labels = np.zeros((20, 40), np.uint32)
+    labels[2:18, 2:10], labels[2:18, 11:16], labels[2:18, 17:20] = 7, 3, 9  # a stone in three parts
+    labels[2:18, 22:38] = 5
+    grout = np.zeros(labels.shape, np.uint8)
+    grout[:, 20:22] = 255
+    merged = merge_fragments(labels, grout, 0.3)
+    assert set(np.unique(merged[:, :20])) == {0, 7, 9}  # 9 touches 3, which joins another: no chains
+    np.testing.assert_array_equal(merged[2:18, 2:16], 7)
+    np.testing.assert_array_equal(merged[:, 22:], labels[:, 22:])
+    grout[:, 10] = 255
+    np.testing.assert_array_equal(merge_fragments(labels, grout, 0.3)[:, :10], labels[:, :10])
+    corner = np.zeros((9, 9), np.uint32)
+    corner[:4, :4], corner[4:, 4:] = 1, 2
+    np.testing.assert_array_equal(merge_fragments(corner, np.zeros((9, 9), np.uint8), 0.5), corner)
+    parted = np.array([[1, 1, 0, 1], [2, 2, 2, 0], [0, 0, 0, 2]], np.uint32)
+    assert largest_parts(parted).tolist() == [[1, 1, 0, 0], [2, 2, 2, 0], [0, 0, 0, 0]]
+
+
+def test_merged_fragments_are_alike_for_any_tiles(bright_record: Any, brightness: FunctionSegmenter) -> None:
+    record, picture = bright_record
+    record.write_map(Box(0, 0, *record.shape), record.read_map(Box(0, 0, *record.shape)) // np.uint8(6))
+    found = []
+    for tile_size in (64, 1024):
+        masks_of(
+            record, picture, HalfNetwork(), AUTOMATIC, replace(PARAMS, merge_below=0.5, opening=0), tile_size=tile_size
+        )
+        found.append(MaskStore(record).read_labels(Box(0, 0, *record.shape)))
+    np.testing.assert_array_equal(*found)
+    masks_of(record, picture, HalfNetwork(), AUTOMATIC, replace(PARAMS, opening=0))
+    apart = MaskStore(record).read_labels(Box(0, 0, *record.shape))
+    assert len(np.unique(found[0])) < len(np.unique(apart))
+
+
+class HalfNetwork(BrightNetwork):
+    """Answers a point with the part of its stone in the same 16 px stripe."""
+
+    def predict(
+        self, embedding: Any, prompts: Prompts, *, batch: int, multimask: bool = True
+    ) -> Iterator[tuple[slice, Answers]]:
+        for part, answers in super().predict(embedding, prompts, batch=batch, multimask=multimask):
+            points = np.floor(prompts.points[part] / 4).astype(int)
+            rows = np.arange(128)
+            for k, (y, _) in enumerate(points):
+                answers.logits[k, 0][rows // 16 != y // 16] = -9
+            yield part, answers

@@ -19,6 +19,7 @@ from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
 from napari_mosaic.cli.presets import choices_of, over_preset
 from napari_mosaic.errors import MissingError, MosaicError, WriteError
 from napari_mosaic.record import Record
+from napari_mosaic.record.masks import MaskStore
 from napari_mosaic.sam.params import PRESETS as SAM_PRESETS
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.segmentation import SegmentParams, segment_steps
@@ -48,6 +49,7 @@ class Outcome:
     complete: bool | None = None
     preview: str | None = None
     seconds: float | None = None
+    sam2: dict[str, Any] | None = None
     error: str | None = None
 
     @property
@@ -58,7 +60,7 @@ class Outcome:
         found = f"{self.tesserae:,} tesserae"
         size = "" if self.tessera_px is None else f", about {self.tessera_px:.1f} px each"
         part = "" if self.complete else ", not complete (go on with --resume)"
-        return f"{Path(self.source).name}: {found}{size}{part}, in {self.record}"
+        return f"{Path(self.source).name}: {found}{size}{part}, in {self.record}{cost_of(self.sam2)}"
 
 
 def segment(
@@ -242,7 +244,16 @@ def describe(record: Record, source: str, preview: Path | None = None, seconds: 
         complete=record.complete,
         preview=None if preview is None else str(preview),
         seconds=None if seconds is None else round(seconds, 1),
+        sam2=MaskStore(record).read_work(),
     )
+
+
+def cost_of(work: dict[str, Any] | None) -> str:
+    """What SAM 2 cost, in a few words; nothing where it was not asked."""
+    if work is None:
+        return ""
+    peak = "" if work["peak_bytes"] is None else f", {work['peak_bytes'] / 1e9:.1f} GB of memory at most"
+    return f" (SAM 2: {work['prompts']:,} prompts in {work['windows']:,} windows{peak})"
 
 
 def typical_size(record: Record) -> float | None:

@@ -15,7 +15,7 @@ from napari_mosaic.errors import InputError, RecordError
 from napari_mosaic.record import Plan
 from napari_mosaic.sam.masks import Frame
 from napari_mosaic.sam.params import SamParams
-from napari_mosaic.sam.prompts import MaskNetwork
+from napari_mosaic.sam.prompts import MaskNetwork, tessera_size
 from napari_mosaic.tesserae import CELL, TesseraParams
 from napari_mosaic.tiling import Box, Lattice
 
@@ -132,7 +132,7 @@ def make_mask_plan(plan: Plan, network: MaskNetwork, params: SamParams, mode: st
         If the windows or prompts that the parameters ask for are too small.
     """
     usual = usual_size(plan)
-    side = max(1, round(network.image_size * usual / params.tessera_px))
+    side = max(1, round(network.image_size * usual / tessera_size(network, params.tessera_px)))
     layers = tuple(
         _layer(side, depth, usual, params) for depth in range(1 + params.crop_n_layers * (mode == AUTOMATIC))
     )

@@ -1,27 +1,28 @@
 """SAM 2's part of a run: windows, tiles, smaller levels.
 
 One decision: tiles go in order, and before each the windows that it needs are computed; so finished parts can
-be looked at while the rest runs, and stopping loses nothing but the window in hand.
+be looked at while the rest runs, and stopping loses nothing but the window in hand. What cannot be read is left out,
+and named with its place when the rest is done.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
-from napari_mosaic.engine.local import pyramid_steps, tile_lattice, yield_to_network
+from napari_mosaic.engine.local import Work, pyramid_steps, raise_failures, yield_to_network
 from napari_mosaic.engine.mask_methods import MaskRequest
-from napari_mosaic.engine.mask_plan import GUIDED, MaskPlan, make_mask_plan
-from napari_mosaic.engine.mask_windows import MaskContext, Prepared, ProposalSource, Window, prepare_window
-from napari_mosaic.errors import RecordError
+from napari_mosaic.engine.mask_plan import MaskPlan, make_mask_plan
+from napari_mosaic.engine.mask_tiles import MaskTiles, phase_of, unfinished_tiles
+from napari_mosaic.engine.mask_windows import MaskContext, Prepared, Window, prepare_window
+from napari_mosaic.errors import ReadError, RecordError
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.masks import NAME, MaskStore
-from napari_mosaic.record.tables import rows_in
-from napari_mosaic.sam.composing import Around, compose
 from napari_mosaic.tiling import Box, Tile
 
 _AHEAD = 2
@@ -73,59 +74,62 @@ def mask_steps(
         Pixels worked on at once, and threads that compose tiles; neither changes the result.
     only, focus
         A box on the working grid to work in; a point to begin near.
+
+    Raises
+    ------
+    ReadError
+        At the end, with the first place that could not be read.
     """
-    record, run = context.record, _MaskRun(context)
-    yield from run.steps(run.unfinished(tile_size, only, focus), max(1, workers))
-    if run.finished():
-        MaskStore(record).forget_proposals()
-    if context.plan.into == NAME:
-        record.set_phase(**{NAME: "done" if run.finished() else "partial"})
+    begin_masks(context)
+    run, network = _MaskRun(context), context.network
+    encoded, prompted, started = network.encoded, network.prompted, time.monotonic()
+    try:
+        yield from run.steps(unfinished_tiles(context, tile_size, only, focus), max(1, workers))
+    finally:
+        MaskStore(context.record).add_work(
+            windows=network.encoded - encoded,
+            prompts=network.prompted - prompted,
+            seconds=time.monotonic() - started,
+            peak_bytes=network.peak_memory(),
+        )
+    yield from end_masks(context)
+    raise_failures(Work(windows=[], tiles=[], failed=run.failed))
+
+
+def begin_masks(context: MaskContext) -> None:
+    """Make the layer of the masks where they have one, and strike off what is damaged in it."""
+    store, ledger = MaskStore(context.record), context.record.ledger
+    if phase_of(context) == NAME:
+        store.prepare_labels()
+        damaged = store.damaged()
+        ledger.forget(NAME, damaged)
+        ledger.forget(PYRAMID, damaged)
+
+
+def end_masks(context: MaskContext) -> Iterator[Progress]:
+    """The smaller levels; where every tile is done, what the windows proposed goes."""
+    record, store, phase = context.record, MaskStore(context.record), phase_of(context)
+    finished = len(record.ledger.done(phase)) == len(record.plan.shards)
+    if phase == NAME:
+        store.update_pyramid()
+        record.set_phase(**{NAME: "done" if finished else "partial"})
+    else:
+        yield from pyramid_steps(record)
+    if finished:
+        store.forget_proposals()
 
 
 class _MaskRun:
-    """The moving parts of one run."""
+    """The moving parts of one run; `failed` are places that could not be read, and why."""
 
     def __init__(self, context: MaskContext) -> None:
         self._context = context
-        self._record = context.record
-        self._plan = context.plan
-        self._source = ProposalSource(context)
-        self._store = MaskStore(context.record)
-        self._phase = "tesserae" if context.plan.into == "tesserae" else NAME
-        if self._phase == NAME:
-            self._store.prepare_labels()
-            damaged = self._store.damaged()
-            self._record.ledger.forget(NAME, damaged)
-            self._record.ledger.forget(PYRAMID, damaged)
-        self._around = Around(
-            proposals=self._source.meeting,
-            tesserae=context.joints if context.plan.mode == GUIDED else None,
-            outside=context.outside.mask,
-            shape=context.shape,
-        )
-
-    def unfinished(self, tile_size: int, only: Box | None, focus: tuple[float, float] | None) -> list[Tile]:
-        """The tiles with shards that are not done, nearest to `focus` first."""
-        plan, done = self._record.plan, self._record.ledger.done(self._phase)
-        lattice = tile_lattice(plan.shape, plan.shard, tile_size)
-        wanted = (only or Box(0, 0, *plan.shape)).clip(plan.shape)
-        tiles = [lattice.tile(index) for index in lattice.overlapping(wanted)]
-        tiles = [tile for tile in tiles if not done.issuperset(plan.shards.overlapping(tile.core))]
-        if focus is not None:
-            y, x = focus
-            tiles.sort(
-                key=lambda tile: (
-                    ((tile.core.y0 + tile.core.y1) / 2 - y) ** 2 + ((tile.core.x0 + tile.core.x1) / 2 - x) ** 2
-                )
-            )
-        return tiles
-
-    def finished(self) -> bool:
-        """Whether every shard is done."""
-        return len(self._record.ledger.done(self._phase)) == len(self._record.plan.shards)
+        self._ledger = context.record.ledger
+        self._tiles = MaskTiles(context)
+        self.failed: dict[Box, str] = {}
 
     def steps(self, tiles: list[Tile], workers: int) -> Iterator[Progress]:
-        """Windows and tiles in turn, then the smaller levels."""
+        """Windows and tiles in turn."""
         total = sum(tile.core.area for tile in tiles) / 1e6
         running: dict[Future[list[Index]], Tile] = {}
         done = 0.0
@@ -136,56 +140,48 @@ class _MaskRun:
             try:
                 for tile in tiles:
                     yield from self._windows(tile.core, reader)
-                    running[pool.submit(self._compose, tile)] = tile
+                    running[pool.submit(self._tiles.write, tile.core)] = tile
                     while len(running) > 2 * workers or (tile is tiles[-1] and running):
                         future = next(iter(running))
-                        self._record.ledger.add(self._phase, future.result())
+                        future.exception()
                         finished = running.pop(future)
-                        done += finished.core.area / 1e6
-                        yield Progress(phase="masks", done=done, total=total, region=finished.core)
+                        if self._note(future, finished):
+                            done += finished.core.area / 1e6
+                            yield Progress(phase="masks", done=done, total=total, region=finished.core)
             finally:
-                self._note(running)
-        if self._phase == NAME:
-            self._store.update_pyramid()
-        else:
-            yield from pyramid_steps(self._record)
+                for future in [future for future in running if not future.cancel()]:
+                    future.exception()
+                    self._note(future, running[future])
 
-    def _note(self, running: dict[Future[list[Index]], Tile]) -> None:
-        """Enter in the ledger what is finished when the run stops; what waits is not begun."""
-        for future in running:
-            if not future.cancel() and future.exception() is None:
-                self._record.ledger.add(self._phase, future.result())
+    def _note(self, future: Future[list[Index]], tile: Tile) -> bool:
+        """Enter a tile in the ledger; False where something in it could not be read."""
+        try:
+            self._ledger.add(self._tiles.phase, future.result())
+        except ReadError as error:
+            self.failed[tile.core] = str(error)
+            return False
+        return True
 
     def _windows(self, core: Box, reader: ThreadPoolExecutor) -> Iterator[Progress]:
         """Compute the windows that a tile is likely to need, reading ahead; what else it needs it fetches itself."""
-        missing = self._source.missing(self._source.windows(core.grow(self._plan.margin)))
-        waiting, ahead = deque(missing), deque[Future[Prepared]]()
+        source = self._tiles.source
+        missing = source.missing(self._tiles.windows(core))
+        waiting, ahead = deque(missing), deque[tuple[Window, Future[Prepared]]]()
         try:
             for count in range(1, len(missing) + 1):
                 while waiting and len(ahead) <= _AHEAD:
-                    ahead.append(reader.submit(prepare_window, self._context, waiting.popleft()))
-                prepared = ahead.popleft().result()
-                self._source.compute(prepared)
-                region = self._core(prepared.window)
+                    window = waiting.popleft()
+                    ahead.append((window, reader.submit(prepare_window, self._context, window)))
+                window, future = ahead.popleft()
+                try:
+                    source.compute(future.result())
+                except ReadError as error:
+                    source.give_up(window, error)
+                region = self._core(window)
                 yield Progress(phase="sam2", done=count, total=len(missing), unit="windows", region=region)
         finally:
-            for future in ahead:
+            for _, future in ahead:
                 future.cancel()
 
     def _core(self, window: Window) -> Box:
-        return self._plan.lattice(window[0], self._context.shape).tile(window[1:]).core
-
-    def _compose(self, tile: Tile) -> list[Index]:
-        """Compose one tile and write its shards; their indices."""
-        found = compose(tile.core, self._around, self._plan.params)
-        shards = self._record.plan.shards
-        written = shards.overlapping(tile.core)
-        for index in written:
-            box = shards.tile(index).core
-            labels, rows = found.labels[box.within(tile.core)], rows_in(found.columns, box)
-            if self._phase == NAME:
-                self._store.write_shard(index, labels, rows)
-            else:
-                self._store.write_rows(index, rows)
-                self._record.write_tesserae(index, labels, rows)
-        return written
+        return self._context.plan.lattice(window[0], self._context.shape).tile(window[1:]).core

@@ -19,6 +19,7 @@ from napari_mosaic.engine.mask_plan import GUIDED, MaskPlan
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.tasks import compute_tile, retry
 from napari_mosaic.engine.windows import read_resampled
+from napari_mosaic.errors import ReadError
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Record
 from napari_mosaic.record.masks import MaskStore
@@ -26,6 +27,7 @@ from napari_mosaic.sam.automatic import ask_automatic, grid_points
 from napari_mosaic.sam.guided import Guide, ask_guided
 from napari_mosaic.sam.prompts import MaskNetwork
 from napari_mosaic.sam.proposals import FIELDS, Proposals, join, pack
+from napari_mosaic.tesserae import Tesserae
 from napari_mosaic.tiling import Box
 
 Window = tuple[int, int, int]
@@ -49,8 +51,22 @@ class MaskContext:
         return self.record.plan.shape
 
     def joints(self, box: Box) -> NDArray[Any]:
-        """The joints' tesserae over a box, from the stored map and the rules that the masks' plan names."""
-        return compute_tile(self.record.read_map, self.record.plan, box).labels
+        """The joints' tesserae over a box, from the stored map; `ReadError` where that is not complete."""
+        return self.found(box).labels
+
+    def found(self, box: Box) -> Tesserae:
+        """The joints' tesserae of a box and their rows; `ReadError` where the map around it is not complete."""
+        self._require_map(box.grow(self.record.plan.tesserae.halo))
+        return compute_tile(self.record.read_map, self.record.plan, box)
+
+    def grout(self, box: Box) -> NDArray[np.uint8]:
+        """The map of joints over a box; `ReadError` where it is not complete."""
+        self._require_map(box)
+        return self.record.read_map(box)[0]
+
+    def _require_map(self, box: Box) -> None:
+        if not self.record.ledger.done("map").issuperset(self.record.plan.lattice.overlapping(box)):
+            raise ReadError("the joints around it are not found yet")
 
 
 @dataclass(frozen=True)
@@ -87,7 +103,7 @@ def prepare_window(context: MaskContext, window: Window) -> Prepared:
 
 
 def _guide(context: MaskContext, near: Box, core: Box) -> Guide:
-    found = compute_tile(context.record.read_map, context.record.plan, near)
+    found = context.found(near)
     y, x = found.columns["y"], found.columns["x"]
     mine = (y >= core.y0) & (y < core.y1) & (x >= core.x0) & (x < core.x1)
     columns = {name: values[mine] for name, values in found.columns.items()}
@@ -121,6 +137,7 @@ class ProposalSource:
         self._kept: OrderedDict[Window, Proposals] = OrderedDict()
         self._lock = threading.Lock()
         self._asking = threading.RLock()
+        self._lost: dict[Window, str] = {}
 
     def windows(self, box: Box) -> list[Window]:
         """The windows whose proposals may reach into `box`."""
@@ -138,8 +155,14 @@ class ProposalSource:
             return [
                 window
                 for window in windows
-                if window not in self._kept and not self._store.has_proposals(window[0], window[1:])
+                if window not in self._kept
+                and window not in self._lost
+                and not self._store.has_proposals(window[0], window[1:])
             ]
+
+    def give_up(self, window: Window, error: ReadError) -> None:
+        """Note that a window cannot be read: whoever needs it is told the same."""
+        self._lost[window] = str(error)
 
     def compute(self, prepared: Prepared) -> Proposals:
         """Ask the network about a window, and keep the answer on disk; one window at a time."""
@@ -167,7 +190,9 @@ class ProposalSource:
         return self._keep(window, Proposals.from_arrays(arrays))
 
     def of_window(self, window: Window) -> Proposals:
-        """The proposals of one window."""
+        """The proposals of one window; `ReadError` where it cannot be read."""
+        if window in self._lost:
+            raise ReadError(self._lost[window])
         found = self._known(window)
         if found is not None:
             return found

@@ -27,7 +27,7 @@ from napari_mosaic.record.store import Record, read_array, write_error
 from napari_mosaic.tiling import Box, Lattice
 
 NAME = "sam2"
-PLAN = "sam2.json"
+PLAN, WORK = "sam2.json", "sam2-work.json"
 SCHEMA = pa.schema(
     [
         *(tables.SCHEMA.field(name) for name in tables.SCHEMA.names),
@@ -69,8 +69,11 @@ class MaskStore:
 
     def write_plan(self, values: dict[str, Any]) -> None:
         """Store the plan, whole or not at all."""
-        path = self._record.path / PLAN
-        temporary = path.with_name(f"{PLAN}.tmp")
+        self._write_json(PLAN, values)
+
+    def _write_json(self, name: str, values: dict[str, Any]) -> None:
+        path = self._record.path / name
+        temporary = path.with_name(f"{name}.tmp")
         try:
             with temporary.open("w", encoding="utf-8") as file:
                 json.dump(values, file, indent=1)
@@ -80,11 +83,37 @@ class MaskStore:
         except OSError as error:
             raise write_error(self._record.path, error) from error
 
+    def read_work(self) -> dict[str, Any] | None:
+        """What SAM 2 cost so far: `windows` encoded, `prompts`, `seconds`, `peak_bytes` of memory (None if unknown).
+
+        None before it has run.
+        """
+        try:
+            values: dict[str, Any] = json.loads((self._record.path / WORK).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return values
+
+    def add_work(self, *, windows: int, prompts: int, seconds: float, peak_bytes: int | None) -> None:
+        """Add to what SAM 2 cost; of memory the peak counts."""
+        before = self.read_work() or {"windows": 0, "prompts": 0, "seconds": 0.0, "peak_bytes": None}
+        peaks = [peak for peak in (before["peak_bytes"], peak_bytes) if peak is not None]
+        self._write_json(
+            WORK,
+            {
+                "windows": before["windows"] + windows,
+                "prompts": before["prompts"] + prompts,
+                "seconds": round(before["seconds"] + seconds, 3),
+                "peak_bytes": max(peaks) if peaks else None,
+            },
+        )
+
     def forget(self) -> None:
         """Begin again: no proposals, no labels, no rows, nothing finished."""
         self.forget_proposals()
         shutil.rmtree(self.tables, ignore_errors=True)
         shutil.rmtree(self._record.path / "labels" / NAME, ignore_errors=True)
+        (self._record.path / WORK).unlink(missing_ok=True)
         self._levels = None
         for phase in (NAME, f"{NAME}-pyramid"):
             self._record.ledger.forget(phase)

@@ -20,7 +20,7 @@ from scipy import ndimage
 from napari_mosaic.areas import rasterise
 from napari_mosaic.sam.masks import NOTHING, Frame, Piece, connected_at, cut_mask, tighten
 from napari_mosaic.sam.params import SamParams
-from napari_mosaic.sam.prompts import MaskNetwork, Prompts
+from napari_mosaic.sam.prompts import MaskNetwork, Prompts, tessera_size
 from napari_mosaic.tiling import Box
 
 Point = tuple[float, float]
@@ -153,7 +153,8 @@ class ClickSession:
     def _frame(self, depth: int, middle: Point) -> Frame:
         """The window of a lattice, each twice as wide as their distance, whose middle is nearest."""
         size = self.network.image_size
-        side = max(4, round(size * self._usual / self._params.tessera_px)) * 2**depth
+        seen = tessera_size(self.network, self._params.tessera_px)
+        side = max(4, round(size * self._usual / seen)) * 2**depth
         pitch = side // 2
         y, x = (int(place // pitch) * pitch + pitch // 2 - side // 2 for place in middle)
         return Frame(Box(y, x, y + side, x + side), size / side, self.shape, depth)

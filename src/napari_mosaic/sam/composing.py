@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.sam.cleaning import erode_labels, open_labels
+from napari_mosaic.sam.cleaning import erode_labels, largest_parts, open_labels
 from napari_mosaic.sam.masks import hull
+from napari_mosaic.sam.merging import GAP, merge_fragments
 from napari_mosaic.sam.overlaps import paint, suppressed, visible_areas
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.proposals import Proposals
@@ -23,6 +24,8 @@ from napari_mosaic.tesserae import Flag, id_dtype
 from napari_mosaic.tiling import Box
 
 Ids = NDArray[Any]
+_HOPS = 4
+"""Neighbours of neighbours that decide what a fragment joins, and with it the stone that it joins."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +42,15 @@ class Around:
         From a box to a mask of what is not to be computed, or None.
     shape
         Of the working grid.
+    joints
+        From a box to the map of joints over it; needed where fragments are merged.
     """
 
     proposals: Callable[[Box], Proposals]
     tesserae: Callable[[Box], Ids] | None
     outside: Callable[[Box], NDArray[np.bool_] | None]
     shape: tuple[int, int]
+    joints: Callable[[Box], NDArray[np.uint8]] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,8 @@ def compose(core: Box, around: Around, params: SamParams) -> Composed:
         Columns: those of the table of tesserae, and `stability`, `layer`, `fallback`.
     """
     seen = core.grow(params.reach).clip(around.shape)
+    for _ in range(_HOPS if params.merge_below > 0 else 0):
+        seen = _around(seen, around, GAP + params.reach)
     whole = _around(seen, around, params.reach)
     judged = _around(whole, around, 0)
     proposals = around.proposals(_around(judged, around, 0))
@@ -83,10 +91,18 @@ def compose(core: Box, around: Around, params: SamParams) -> Composed:
     area = proposals.columns["area"]
     kept = alive & (visible > 0) & (visible >= params.least_visible * area) & ~proposals.columns["fallback"]
     labels = _labels(proposals, kept, whole, around)
-    labels = erode_labels(open_labels(labels, params.opening), params.erosion)
-    labels = _without_small(labels, params.min_area)
+    labels = _finished(labels, whole, around, params)
     columns = _rows(proposals, kept, labels, whole, core, around.shape)
     return Composed(np.ascontiguousarray(labels[core.within(whole)]), columns)
+
+
+def _finished(labels: Ids, box: Box, around: Around, params: SamParams) -> Ids:
+    """Labels over `box` after opening, merging, erosion; every stone in one piece and large enough."""
+    labels = largest_parts(open_labels(labels, params.opening))
+    if params.merge_below > 0 and around.joints is not None:
+        labels = merge_fragments(labels, around.joints(box), params.merge_below)
+    labels = largest_parts(erode_labels(labels, params.erosion))
+    return _without_small(labels, params.min_area)
 
 
 def _around(box: Box, around: Around, margin: int) -> Box:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.sam.checkpoints import load_model, read_weights, weights_signature, write_weights
+from napari_mosaic.sam.prompts import USUAL_PX
 from napari_mosaic.sam.registry import config_names, sam_folder
-from napari_mosaic.weights import file_hash
+from napari_mosaic.weights import file_hash, is_safetensors, read_header
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 
@@ -75,12 +76,13 @@ def import_sam_model(
     if path.exists() and not overwrite:
         raise InputError(f"There is an imported model {name!r} already; add --overwrite, or choose another --name.")
     model, chosen = load_model(source, config)
+    said = read_header(source) if is_safetensors(source) else {}
     header = {
         "name": name,
         "config": chosen,
         "licence": licence or "as its owner says",
         "summary": f"SAM 2 ({chosen}), imported from {source.name}.",
-        "tessera_px": "48.0",
+        "tessera_px": said.get("tessera_px", f"{USUAL_PX:g}"),
         "source_sha256": file_hash(source),
     }
     write_weights(model, path, header)

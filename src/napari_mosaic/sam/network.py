@@ -6,6 +6,7 @@ batch is halved and tried again, and only where one prompt does not fit is it an
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from napari_mosaic.sam.building import import_sam2
 from napari_mosaic.sam.checkpoints import load_model
 from napari_mosaic.sam.prompts import MASK_STRIDE, Answers, Prompts
 from napari_mosaic.sam.registry import MEAN, STD, config_names, sam_registry
-from napari_mosaic.weights import file_hash, find_weights
+from napari_mosaic.weights import WeightsEntry, file_hash, find_weights, is_safetensors, read_header
 
 _PATCH = 16
 _MOST = 64
@@ -53,13 +54,16 @@ class SamNetwork:
         Where and in what precision it runs.
     name, sha256, config
         As the plan of a run names them.
+    tessera_px
+        Size of a tessera in its windows that it was trained for; 0 where nobody says.
     """
 
     def __init__(
         self, model: nn.Module, *, device: str = "cpu", precision: str = "fp32", name: str = "", sha256: str = "",
-        config: str = "",
+        config: str = "", tessera_px: float = 0.0,
     ) -> None:  # fmt: skip
         self.name, self.sha256, self.config, self.precision = name, sha256, config, precision
+        self.tessera_px = tessera_px
         self.device = torch.device(device)
         self._dtype = DTYPES[precision]
         self._model: Any = model.to(self.device).eval()
@@ -67,8 +71,15 @@ class SamNetwork:
         self._mean = torch.tensor(MEAN, device=self.device).reshape(1, 3, 1, 1) * 255
         self._std = torch.tensor(STD, device=self.device).reshape(1, 3, 1, 1) * 255
         self._most: int | None = None
+        self._origin: tuple[str, str | None] | None = None
         self.encoded = 0
         self.prompted = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Sent to another process by name: it loads the model itself, once, for its own device."""
+        if self._origin is None:
+            raise ModelError("A SAM 2 model can be sent to other computers only if it was loaded from a file; save it.")
+        return _shared_sam, (*self._origin, self.precision)
 
     @property
     def model(self) -> nn.Module:
@@ -221,14 +232,30 @@ def load_sam(
     known = entry.name if entry.url is not None and entry.name in config_names() else None
     model, chosen = load_model(Path(str(entry.path)), config or known)
     where = choose_device(device)
-    return SamNetwork(
+    network = SamNetwork(
         model,
         device=str(where),
         precision=DTYPE_NAMES[_choose_dtype(precision, where)],
         name=entry.name,
         sha256=entry.sha256 or file_hash(Path(str(entry.path))),
         config=chosen,
+        tessera_px=_trained_size(entry),
     )
+    network._origin = (str(name_or_path), None if config is None else str(config))
+    return network
+
+
+def _trained_size(entry: WeightsEntry) -> float:
+    """Size of tessera that a model was trained for, as its file says; 0 where it does not."""
+    path = Path(str(entry.path))
+    header = read_header(path) if is_safetensors(path) else {}
+    return float(header.get("tessera_px", 0.0))
+
+
+@functools.lru_cache(maxsize=1)
+def _shared_sam(name: str, config: str | None, precision: str) -> SamNetwork:
+    """The last model that came from another process is kept: loading it takes seconds."""
+    return load_sam(name, config=config, precision=precision)
 
 
 def _choose_dtype(precision: str, device: torch.device) -> torch.dtype:

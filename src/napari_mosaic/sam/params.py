@@ -28,7 +28,9 @@ class SamParams:
         Literal["auto", "sam2", "tesserae"],
         "where masks go: a layer of their own (sam2) or the tesserae; auto: guided ones into the tesserae",
     ] = "auto"
-    tessera_px: Annotated[float, Limits(low=8, high=512, help="size of a tessera in pixels that SAM 2 sees")] = 48.0
+    tessera_px: Annotated[
+        float, Limits(low=0, high=512, help="size of a tessera in pixels that SAM 2 sees, 0 = as the model is used to")
+    ] = 0.0
     overlap: Annotated[float, Limits(low=0, high=0.4, help="share of a window that it reads around its core")] = 0.125
     box_prompt: Annotated[bool, "also give each tessera's box as a prompt"] = False
     mask_prompt: Annotated[bool, "also give each tessera's outline as a prompt"] = False
@@ -70,6 +72,9 @@ class SamParams:
     max_mask_share: Annotated[
         float, Limits(low=0, high=1, help="automatic: masks over this share of a window are dropped")
     ] = 0.1
+    merge_below: Annotated[
+        float, Limits(low=0, high=1, help="fragments with less joint than this between them are merged, 0 = never")
+    ] = 0.0
     opening: Annotated[int, Limits(low=0, high=8, help="radius of the opening that smooths masks")] = 0
     min_area: Annotated[int, Limits(low=0, high=4096, help="smaller masks are dropped")] = 25
     erosion: Annotated[int, Limits(low=0, high=8, help="pixels taken off to part touching tesserae")] = 0
@@ -96,19 +101,15 @@ PRESETS = {
         model="sam2-hiera-large",
         tessera_px=100.0,
         overlap=0.15,
-        points_per_side=32,
         points_per_batch=4,
         pred_iou_thresh=0.8,
         stability_score_thresh=0.8,
-        stability_score_offset=1.0,
         mask_threshold=0.5,
         box_nms_thresh=0.7,
         crop_n_layers=2,
         crop_n_points_downscale_factor=2,
         min_mask_region_area=25,
-        max_mask_share=0.1,
         opening=1,
-        min_area=25,
         erosion=1,
     ),
 }

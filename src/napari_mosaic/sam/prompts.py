@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 MASK_STRIDE = 4
 """Pixels of the window to one of the mask logits."""
+USUAL_PX = 48.0
+"""Size of a tessera, in pixels of the window, where a model does not say at which it was trained."""
 _LIMIT = 32.0
 
 
@@ -103,3 +105,8 @@ class MaskNetwork(Protocol):
 
     def peak_memory(self) -> int | None:
         """Bytes of memory in use at most; None where nobody knows."""
+
+
+def tessera_size(network: MaskNetwork, wanted: float) -> float:
+    """The size at which a network is to see tesserae, px of its windows: as wanted, or, for 0, as it was trained."""
+    return wanted or float(getattr(network, "tessera_px", 0.0)) or USUAL_PX

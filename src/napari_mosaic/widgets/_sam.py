@@ -136,9 +136,9 @@ class SamDock(QWidget):
 
     def choose_other(self, step: int) -> None:
         """Take the next larger mask of the same click, or the next smaller one for -1."""
-        if self.steps and self.steps[-1].suggestion is not None:
-            last = self.steps[-1]
-            self.steps[-1] = replace(last, suggestion=last.suggestion.other(step))
+        suggestion = self.steps[-1].suggestion if self.steps else None
+        if suggestion is not None:
+            self.steps[-1] = replace(self.steps[-1], suggestion=suggestion.other(step))
             self._show_stone()
 
     def shutdown(self) -> None:
