@@ -84,7 +84,7 @@ def test_models_are_built_from_anywhere_and_leave_hydra_alone(tmp_path: Path, mo
     assert not GlobalHydra.instance().is_initialized()
     first = build_model(SMALLEST)
     second = build_model(os.path.relpath(TINY))
-    assert (first.image_size, second.image_size) == (512, 128)
+    assert (first.image_size, second.image_size) == (256, 128)
     assert not GlobalHydra.instance().is_initialized()
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "mine.yaml").write_text("answer: 42\n")
@@ -207,7 +207,7 @@ def test_a_model_is_fetched_by_name_and_checked(tmp_path: Path, monkeypatch: Any
         entry = replace(entry, sha256=file_hash(served))
         monkeypatch.setattr(module, "sam_registry", lambda: {SMALLEST: entry})
         assert load_sam(SMALLEST, device="cpu", precision="fp32").config == SMALLEST
-    assert load_sam(SMALLEST, device="cpu", precision="fp32").image_size == 512
+    assert load_sam(SMALLEST, device="cpu", precision="fp32").image_size == 256
 
 
 @contextmanager

@@ -37,6 +37,8 @@ _COMMANDS = {
     "fuse": ("probability", "Join several maps of joints of one photograph into one."),
     "augment": ("probability", "Ask the model again about turned and mirrored copies, and map where it is unsure."),
     "tune": ("tuning", "Find better thresholds from a few annotated windows; the network does not run."),
+    "sam2-finetune": ("sam2", "Fine-tune SAM 2 on your mosaics, or train a small one."),
+    "sam2-tune": ("sam2", "Find better thresholds for the automatic masks of SAM 2."),
     "check": ("checking", "How good is it on my floor? Random squares to count, and the error that follows."),
 }
 _MODELS = {
@@ -112,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result = make_app()(words, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
-        again = dict.fromkeys(("segment", "train", "finetune"), "; go on with --resume")
+        again = dict.fromkeys(("segment", "train", "finetune", "sam2-finetune"), "; go on with --resume")
         again |= dict.fromkeys(("batch", "synthesize"), "; give the same command to go on")
         say(f"Stopped. What is finished is kept{again.get(next(iter(words), ''), '')}.")
         return STOPPED

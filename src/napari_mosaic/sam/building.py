@@ -105,7 +105,7 @@ def build_model(config: str | Path) -> nn.Module:
     Examples
     --------
     >>> build_model("sam2.1-hiera-mosaic").image_size  # doctest: +SKIP
-    512
+    256
     """
     import_sam2()
     values = read_config(config)

@@ -16,7 +16,8 @@ from napari_mosaic.plots import new_figure, save_figure
 from napari_mosaic.record import write_error
 
 TABLE, PLOT, LOGS = "history.csv", "history.png", "tensorboard"
-_PANELS = (("loss",), ("grout_dice", "found", "false", "score"), ("rate",))
+Panels = tuple[tuple[str, ...], ...]
+_PANELS: Panels = (("loss",), ("grout_dice", "found", "false", "score"), ("rate",))
 
 
 def read_history(folder: str | Path) -> list[dict[str, float]]:
@@ -37,8 +38,8 @@ def read_history(folder: str | Path) -> list[dict[str, float]]:
 class History:
     """The open history of a run; closing it draws the curves."""
 
-    def __init__(self, folder: Path, step: int) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, step: int, panels: Panels = _PANELS) -> None:
+        self.folder, self._panels = folder, panels
         self.rows = [row for row in read_history(folder) if row["step"] <= step]
         self._write()
         self._log = _open_log(folder / LOGS, step)
@@ -58,7 +59,7 @@ class History:
         if self._log is not None:
             self._log.close()
         if self.rows and importlib.util.find_spec("matplotlib") is not None:
-            plot_history(self.rows, self.folder / PLOT)
+            plot_history(self.rows, self.folder / PLOT, self._panels)
 
     def _write(self) -> None:
         path = self.folder / TABLE
@@ -77,16 +78,17 @@ class History:
             raise write_error(path, error) from error
 
 
-def plot_history(rows: list[dict[str, float]], path: Path) -> None:
+def plot_history(rows: list[dict[str, float]], path: Path, panels: Panels = _PANELS) -> None:
     """Draw loss, validation and learning rate over the steps, as a PNG."""
     figure = new_figure(11, 3.2)
-    for axes, names in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
+    for axes, names in zip(figure.subplots(1, len(panels)), panels, strict=True):
         for name in names:
             points = [(row["step"], row[name]) for row in rows if name in row]
             if points:
                 axes.plot(*zip(*points, strict=True), marker=".", label=name.replace("_", " "))
         axes.set_xlabel("step")
-        axes.legend()
+        if axes.lines:
+            axes.legend()
     save_figure(figure, path)
 
 

@@ -128,7 +128,7 @@ def store_folder(data: Path, out: Path, *, masks: Masks, tessera_px: float | Non
     kept = open_stored(out, ask)
     if kept is not None:
         return kept
-    _make_folder(out)
+    make_folder(out)
     factors = []
     for index, (picture, truth) in enumerate(pairs):
         yield Progress(phase="read", done=index, total=len(pairs), unit="pictures", message=picture.name)
@@ -136,9 +136,9 @@ def store_folder(data: Path, out: Path, *, masks: Masks, tessera_px: float | Non
             check_room(out, image.shape[0] * image.shape[1] * 7)
             labels = read_truth(truth, kind, image.shape)
             known = read_known(limits[picture.stem], image.shape) if picture.stem in limits else None
-            _save(out, picture.stem, image.read(Box(0, 0, *image.shape)), labels, known)
+            save_picture(out, picture.stem, image.read(Box(0, 0, *image.shape)), labels, known)
         factors.append(1.0 if tessera_px is None else usual_factor(labels, tessera_px))
-    return _note(out, ask, [pair[0].stem for pair in pairs], factors)
+    return note_pictures(out, ask, [pair[0].stem for pair in pairs], factors)
 
 
 def store_record(path: Path, out: Path) -> Steps[Stored]:
@@ -151,7 +151,7 @@ def store_record(path: Path, out: Path) -> Steps[Stored]:
     """
     with open_record(path) as record:
         boxes = require_finished(record)
-        _make_folder(out)
+        make_folder(out)
         names, stones = [], 0
         with record.open_source() as image:
             for index, box in enumerate(boxes):
@@ -159,10 +159,10 @@ def store_record(path: Path, out: Path) -> Steps[Stored]:
                 pixels, labels, known = read_finished(record, image, box)
                 stones += len(np.unique(labels[known & (labels > 0)]))
                 names.append(f"window{index}")
-                _save(out, names[-1], pixels, labels, known)
+                save_picture(out, names[-1], pixels, labels, known)
     if stones == 0:
         raise InputError(f"The finished windows of {path} hold no stone; mark windows that show corrected stones.")
-    return _note(out, {"record": str(path), "boxes": [list(box) for box in boxes]}, names, [1.0] * len(names))
+    return note_pictures(out, {"record": str(path), "boxes": [list(box) for box in boxes]}, names, [1.0] * len(names))
 
 
 def read_finished(
@@ -202,12 +202,14 @@ def open_stored(out: Path, ask: dict[str, Any] | None = None) -> Stored | None:
     return Stored(out, tuple(note["names"]), tuple(note["factors"]))
 
 
-def _note(out: Path, ask: dict[str, Any], names: list[str], factors: list[float]) -> Stored:
+def note_pictures(out: Path, ask: dict[str, Any], names: list[str], factors: list[float]) -> Stored:
+    """Note what was brought to `out`; only then it counts as there."""
     write_json(out / INDEX, {"ask": ask, "names": names, "factors": factors})
     return Stored(out, tuple(names), tuple(factors))
 
 
-def _make_folder(out: Path) -> None:
+def make_folder(out: Path) -> None:
+    """Make the folder for pictures; what it says of earlier ones is forgotten."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / INDEX).unlink(missing_ok=True)
@@ -217,9 +219,10 @@ def _make_folder(out: Path) -> None:
         raise write_error(out, error) from error
 
 
-def _save(
+def save_picture(
     out: Path, name: str, image: NDArray[np.uint8], labels: NDArray[np.uint32], known: NDArray[np.bool_] | None = None
 ) -> None:
+    """Keep a picture with its truth as arrays; `WriteError` where they cannot be."""
     small = labels.astype(np.uint16) if int(labels.max(initial=0)) < 2**16 else labels
     try:
         np.save(out / f"{name}.image.npy", image)

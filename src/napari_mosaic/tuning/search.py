@@ -135,12 +135,12 @@ def tune_steps(
 
     """
     params, folder = params or TuneParams(), Path(folder)
-    optuna = _load_optuna()
+    optuna = load_optuna()
     maps = _readers(record, augmented)
     windows = load_windows(record, list(truths), maps, _widest(record.plan.tesserae).halo, params.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    study = _open_study(optuna, folder, _fingerprint(record, truths or windows, params, augmented), params.seed)
-    finished = len(_complete(study))
+    study = open_study(optuna, folder, _fingerprint(record, truths or windows, params, augmented), params.seed)
+    finished = len(complete_trials(study))
     if finished == 0:
         study.enqueue_trial(_start(record.plan.tesserae, list(maps)), skip_if_exists=True)
     try:
@@ -163,7 +163,8 @@ def _try_one(study: Any, record: Record, windows: list[Window], maps: list[str],
     return score
 
 
-def _load_optuna() -> Any:
+def load_optuna() -> Any:
+    """The package optuna, told to be quiet; `DependencyError` where it is not installed."""
     try:
         import optuna
     except ImportError as error:
@@ -241,7 +242,8 @@ def _fingerprint(
     return digest.hexdigest()
 
 
-def _open_study(optuna: Any, folder: Path, fingerprint: str, seed: int) -> Any:
+def open_study(optuna: Any, folder: Path, fingerprint: str, seed: int) -> Any:
+    """The search in a folder, begun or gone on with; `InputError` where it is one with another fingerprint."""
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
@@ -256,13 +258,14 @@ def _open_study(optuna: Any, folder: Path, fingerprint: str, seed: int) -> Any:
         study.set_user_attr("fingerprint", fingerprint)
     elif known != fingerprint:
         raise InputError(
-            f"{folder} holds a search for another record, other truths or another goal, which cannot be gone on with; "
+            f"{folder} holds a search for other data or another goal, which cannot be gone on with; "
             "give another folder with -o."
         )
     return study
 
 
-def _complete(study: Any) -> list[Any]:
+def complete_trials(study: Any) -> list[Any]:
+    """The trials that came to their end."""
     return [trial for trial in study.trials if trial.state.name == "COMPLETE"]
 
 
@@ -274,11 +277,11 @@ def _finish(study: Any, record: Record, windows: list[Window], params: TuneParam
         tesserae=tuned,
         map=best.params.get("map", _STORED),
         goal=params.goal,
-        before=_complete(study)[0].value,
+        before=complete_trials(study)[0].value,
         score=best.value,
-        trials=len(_complete(study)),
+        trials=len(complete_trials(study)),
         windows=len(windows),
-        history=tuple(trial.value for trial in _complete(study)),
+        history=tuple(trial.value for trial in complete_trials(study)),
         importance=find_importance(study),
     )
     files = [

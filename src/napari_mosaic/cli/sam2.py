@@ -1,0 +1,160 @@
+"""`sam2-finetune` and `sam2-tune`: SAM 2 learns a kind of mosaic, and its thresholds are fitted to it.
+
+One decision: as with `train`, what a run is lies in its folder, so the same command with --resume goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from napari_mosaic.cli.options import Flag, Json, options_of, plain
+from napari_mosaic.cli.output import UsageError, answer, answer_json, run
+from napari_mosaic.cli.presets import choices_of, over_preset
+from napari_mosaic.sam.params import PRESETS as SAM_PRESETS
+from napari_mosaic.sam.params import SamParams
+from napari_mosaic.training.sam.params import PRESETS, SamTrainParams, SamTuneParams
+
+if TYPE_CHECKING:
+    SamOptions = SamTrainParams
+    ModelOptions = SamParams
+    TuneOptions = SamTuneParams
+else:
+    SamOptions = choices_of(SamTrainParams, PRESETS)
+    ModelOptions = choices_of(SamParams, SAM_PRESETS, leave_out=("into", "use_m2m", "crop_n_layers"))
+    TuneOptions = options_of(SamTuneParams)
+
+Preset = Annotated[Literal["ours", "mosaic-sam2"], Parameter(name="--sam2-preset")]
+Out = Annotated[Path, Parameter(name=("--output", "-o"))]
+
+
+def sam2_finetune(
+    *data: Path,
+    output: Out,
+    synthetic: Flag = False,
+    preset: Literal["mosaic-sam2", "small"] = "mosaic-sam2",
+    masks: Literal["auto", "labels", "tesserae", "grout"] = "auto",
+    grid: Flag = False,
+    half: Flag = False,
+    resume: Flag = False,
+    as_json: Json = False,
+    params: Annotated[SamOptions, Parameter(name="*")] = SamOptions(),  # noqa: B008 - frozen
+) -> int:
+    """Fine-tune SAM 2 on pictures whose tesserae are drawn, or train a small one from chance.
+
+    The output folder gets the model as NAME.safetensors, the last and the best checkpoint, split.json, history.csv
+    with curves in history.png, and logs for TensorBoard. Figures in brackets are those of the presets.
+
+    Parameters
+    ----------
+    data
+        Folders with images and masks (tesserae white) or labels of the same names, JSON files of Label Studio or
+        COCO, or records in which windows are marked as finished.
+    output
+        Folder for the run.
+    synthetic
+        Learn from drawn mosaics instead.
+    preset
+        Recipe: mosaic-sam2 (as published) or small (our own model, from chance).
+    masks
+        What the masks show: labels (a number for each stone), tesserae (stones white) or grout (joints white); auto
+        takes labels where there are any, else white stones.
+    grid
+        Run the published grid of learning rates, weight decays and batches, and keep the best model.
+    half
+        Write the model in half precision.
+    resume
+        Go on with the run in the output folder.
+    as_json
+        Write the result as JSON.
+    params
+        What differs from the preset.
+
+    """
+    if bool(data) == synthetic:
+        raise UsageError("There must be one thing to learn from; give folders, files or records, or --synthetic.")
+    settings = over_preset(params, PRESETS[preset])
+    from napari_mosaic.training.sam.finetuning import finetune_sam_steps, grid_steps
+
+    words = " ".join(["napari-mosaic", *sys.argv[1:]])
+    if grid:
+        steps = grid_steps(data, output, settings, masks=masks, command=words, half=half)
+    else:
+        steps = finetune_sam_steps(data, output, settings, masks=masks, resume=resume, command=words, half=half)
+    _tell(run(steps, output.name), output, grid=grid, as_json=as_json)
+    return 0
+
+
+def _tell(path: Path, folder: Path, *, grid: bool, as_json: bool) -> None:
+    """Say where the model is and how it did."""
+    from napari_mosaic.training.history import read_history
+    from napari_mosaic.training.sam.finetuning import GRID
+
+    if grid:
+        import json
+
+        rows = json.loads((folder / GRID).read_text(encoding="utf-8"))
+    else:
+        rows = read_history(folder)
+    if as_json:
+        answer_json({"model": str(path), "grid" if grid else "history": rows})
+        return
+    best = max(rows, key=lambda row: row.get("score", row["step"]))
+    names = ("loss", "iou", "dice", "automatic_dice", "automatic_f1")
+    figures = ", ".join(f"{name.replace('_', ' ')} {best[name]:.3f}" for name in names if name in best)
+    which = f"run {best['run']}, step {best['step']:,.0f}" if grid else f"step {best['step']:,.0f}"
+    answer(f"The model is {path}; at its best, {which}: {figures}. Give it with --sam2.model {path}.")
+
+
+def sam2_tune(
+    *data: Path,
+    output: Out,
+    sam2_preset: Preset = "mosaic-sam2",
+    masks: Literal["auto", "labels", "tesserae", "grout"] = "auto",
+    as_json: Json = False,
+    sam2: Annotated[ModelOptions, Parameter(name="--sam2", group="SAM 2")] = ModelOptions(),  # noqa: B008 - frozen
+    params: Annotated[TuneOptions, Parameter(name="*")] = TuneOptions(),  # noqa: B008 - frozen
+) -> int:
+    """Find better thresholds for SAM 2's automatic masks, from a few crops whose tesserae are drawn.
+
+    The network answers once; its answers are kept and searched. Give the same command again to go on after a stop, or
+    with more --trials to search longer.
+
+    Parameters
+    ----------
+    data
+        Folders with images and masks or labels, JSON files of Label Studio or COCO, or records with finished windows.
+    output
+        Folder for the search, its diagrams and best.json.
+    sam2_preset
+        The settings that the search begins with.
+    masks
+        What the masks in folders show.
+    as_json
+        Write the result as JSON.
+    sam2
+        The model, and what differs from the preset.
+    params
+        How to search.
+
+    """
+    if not data:
+        raise UsageError("Tuning needs a truth to compare with; name at least one folder, file or record.")
+    from napari_mosaic.training.sam.tuning import tune_sam_steps
+
+    settings = over_preset(sam2, SAM_PRESETS[sam2_preset])
+    found = run(tune_sam_steps(data, output, settings, plain(params, SamTuneParams), masks=masks), output.name)
+    if as_json:
+        answer_json(asdict(found))
+        return 0
+    crops = f"{found.crops} crops" if found.crops > 1 else "one crop"
+    answer(f"{found.goal} {found.before:.4f} before, {found.score:.4f} after {found.trials} trials on {crops}:")
+    options = [f"--sam2.{name.replace('_', '-')} {value:.3g}" for name, value in found.best.items()]
+    for option in options:
+        answer(f"  {option}")
+    answer(f"napari-mosaic segment PHOTOGRAPH --method sam2 --sam2.model {settings.model} {' '.join(options)}")
+    return 0

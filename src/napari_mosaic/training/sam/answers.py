@@ -1,0 +1,131 @@
+"""What a network answered to a grid of prompts, kept so that it can be asked again without the network.
+
+One decision: of every mask the part whose logits can matter is kept, with the cells that border on it; asked through
+the same two calls as a network, it gives the same masks for any threshold above the floor.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.record import write_error
+from napari_mosaic.sam.prompts import Answers, MaskNetwork, Prompts
+
+_NOTHING = -100.0
+_FIELDS = ("side", "floor", "scores", "boxes", "starts", "logits")
+
+
+class KeptAnswers:
+    """Answers to N prompts of one crop, M masks each: a `MaskNetwork` for these prompts alone.
+
+    Parameters
+    ----------
+    arrays
+        `side` of the logits and the `floor` below which they were left out; `scores` (N, M), `boxes` (N, M, 4)
+        `(y0, x0, y1, x1)` of what is kept of each mask, `starts` (N, M) where its `logits` begin.
+    image_size
+        Side of the crop.
+    """
+
+    name = sha256 = config = ""
+    precision = "fp32"
+    encoded = prompted = 0
+
+    def __init__(self, arrays: dict[str, NDArray[Any]], image_size: int) -> None:
+        self.arrays, self.image_size = arrays, image_size
+
+    def embed(self, window: NDArray[np.uint8]) -> None:
+        """Nothing: the answers are there."""
+
+    def predict(
+        self, embedding: Any, prompts: Prompts, *, batch: int, multimask: bool = True
+    ) -> Iterator[tuple[slice, Answers]]:
+        """The answers that were kept, in the order in which they were asked for."""
+        for start in range(0, len(prompts), batch):
+            part = slice(start, min(start + batch, len(prompts)))
+            yield part, Answers(self._logits(part), self.arrays["scores"][part])
+
+    def _logits(self, part: slice) -> NDArray[np.float32]:
+        boxes, starts, side = self.arrays["boxes"][part], self.arrays["starts"][part], int(self.arrays["side"])
+        out = np.full((*boxes.shape[:2], side, side), _NOTHING, np.float32)
+        for place in np.ndindex(boxes.shape[:2]):
+            y0, x0, y1, x1 = (int(edge) for edge in boxes[place])
+            count, start = (y1 - y0) * (x1 - x0), int(starts[place])
+            out[place][y0:y1, x0:x1] = self.arrays["logits"][start : start + count].reshape(y1 - y0, x1 - x0)
+        return out
+
+    def fitting_batch(self) -> int:
+        """Any."""
+        return 64
+
+    def peak_memory(self) -> int | None:
+        """Nobody knows."""
+        return None
+
+
+def keep_answers(
+    network: MaskNetwork, image: NDArray[np.uint8], prompts: Prompts, *, floor: float, batch: int
+) -> KeptAnswers:
+    """Ask a network once, and keep of each mask what lies above `floor`."""
+    scores, boxes, logits = [], [], [np.zeros(0, np.float32)]
+    starts: list[list[int]] = []
+    length, side = 0, 1
+    for _, answers in network.predict(network.embed(image), prompts, batch=batch):
+        scores.append(answers.scores)
+        side = answers.logits.shape[-1]
+        for masks in answers.logits:
+            row = [_box_above(mask, floor) for mask in masks]
+            boxes.append(row)
+            starts.append([])
+            for mask, (y0, x0, y1, x1) in zip(masks, row, strict=True):
+                starts[-1].append(length)
+                logits.append(mask[y0:y1, x0:x1].astype(np.float32).ravel())
+                length += logits[-1].size
+    arrays = {
+        "side": np.int64(side), "floor": np.float64(floor), "scores": np.concatenate(scores),
+        "boxes": np.array(boxes, np.int32), "starts": np.array(starts, np.int64), "logits": np.concatenate(logits),
+    }  # fmt: skip
+    return KeptAnswers({name: np.asarray(value) for name, value in arrays.items()}, image.shape[0])
+
+
+def _box_above(mask: NDArray[np.float32], floor: float) -> tuple[int, int, int, int]:
+    """The box of the cells above `floor`, and of those that border on it."""
+    above = mask > floor
+    rows, columns = np.flatnonzero(above.any(1)), np.flatnonzero(above.any(0))
+    if not len(rows):
+        return 0, 0, 0, 0
+    height, width = mask.shape
+    return (
+        max(0, int(rows[0]) - 1), max(0, int(columns[0]) - 1),
+        min(height, int(rows[-1]) + 2), min(width, int(columns[-1]) + 2),
+    )  # fmt: skip
+
+
+def read_answers(path: Path, image_size: int, floor: float) -> KeptAnswers | None:
+    """Answers from a file; None where there is none, or a damaged one, or one that does not reach down to `floor`."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in _FIELDS}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return KeptAnswers(arrays, image_size) if float(arrays["floor"]) <= floor else None
+
+
+def write_answers(path: Path, answers: KeptAnswers) -> None:
+    """Write answers whole or not at all."""
+    part = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as stream:
+            np.savez(stream, **answers.arrays)  # type: ignore[arg-type]
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise write_error(path, error) from error

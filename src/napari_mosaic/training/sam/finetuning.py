@@ -1,0 +1,163 @@
+"""SAM 2 learns a kind of mosaic: pictures in, a weights file out, and the published grid of such runs.
+
+One decision: the file that comes out is a SAM 2 checkpoint like any other, half or full precision, that says in
+its header what it is, what it came from and at which size of tessera it was trained.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from napari_mosaic.errors import InputError
+from napari_mosaic.progress import Progress, Steps, drain
+from napari_mosaic.sam.checkpoints import write_weights
+from napari_mosaic.training.history import read_history
+from napari_mosaic.training.run import check_folder
+from napari_mosaic.training.sam.network import merge_low_rank, start_model
+from napari_mosaic.training.sam.params import CHANCE, SamTrainParams
+from napari_mosaic.training.sam.run import train_material
+from napari_mosaic.training.sam.sources import SamMaterial, sam_material
+from napari_mosaic.training.sam.state import put, read_state
+from napari_mosaic.training.sources import Masks, write_json
+
+GRID_RATES = (1e-5, 2e-5, 3e-5)
+GRID_DECAYS = (1e-4, 1e-5)
+GRID_BATCHES = (4, 8)
+"""The grid of the thesis; the batches are gradients of so many crops added up."""
+GRID = "grid.json"
+
+
+def finetune_sam(
+    data: Sequence[str | Path],
+    out: str | Path,
+    params: SamTrainParams | None = None,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Path:
+    """Fine-tune to the end and return the weights file; see `finetune_sam_steps`.
+
+    Examples
+    --------
+    >>> from napari_mosaic.training.sam.finetuning import finetune_sam
+    >>> weights = finetune_sam(["museum"], "museum-sam2")  # doctest: +SKIP
+    """
+    return drain(finetune_sam_steps([Path(path) for path in data], Path(out), params), on_progress)
+
+
+def finetune_sam_steps(
+    data: Sequence[Path],
+    out: Path,
+    params: SamTrainParams | None = None,
+    *,
+    masks: Masks = "auto",
+    resume: bool = False,
+    command: str = "",
+    half: bool = False,
+) -> Steps[Path]:
+    """Train or fine-tune SAM 2 in the folder `out`.
+
+    Parameters
+    ----------
+    data
+        Folders with `images` and `masks`, JSON files of Label Studio or COCO, records with finished windows;
+        empty to draw mosaics.
+    out
+        Folder for pictures, embeddings, checkpoints, history, and `NAME.safetensors`, named like the folder.
+    params
+        None takes Mosaic-SAM2's recipe.
+    masks
+        What masks in folders show.
+    resume
+        Go on with what is in `out`.
+    command
+        Written into the file.
+    half
+        Whether the file holds half precision.
+
+    Yields
+    ------
+    Progress
+        Pictures or drawings, then steps.
+
+    Raises
+    ------
+    MosaicError
+        One of its kinds: nothing to learn from, weights that do not fit, a full disk.
+    """
+    params = params or SamTrainParams()
+    check_folder(out, resume)
+    material = yield from sam_material(data, out, params, masks)
+    checkpoint = yield from train_material(out, params, material, resume=resume)
+    return export_sam(checkpoint, out / f"{out.resolve().name}.safetensors", params, command=command, half=half)
+
+
+def export_sam(checkpoint: Path, path: Path, params: SamTrainParams, *, command: str = "", half: bool = False) -> Path:
+    """Write what a checkpoint learned as a weights file, whole or not at all."""
+    content = read_state(checkpoint)
+    start = start_model(params)
+    put(start.model, content["average"])
+    merge_low_rank(start.model)
+    size = int(start.model.image_size)  # type: ignore[arg-type]
+    origin = "random weights" if start.name == CHANCE else start.name
+    header = {
+        "name": path.stem, "config": start.config, "base": start.name, "base_sha256": start.sha256,
+        "tessera_px": f"{size / math.sqrt(params.stones):.0f}", "step": str(content["step"]), "command": command,
+        "licence": "BSD-3-Clause" if start.name == CHANCE else "Apache-2.0",
+        "summary": f"SAM 2 trained on mosaics from {origin}.",
+    }  # fmt: skip
+    write_weights(start.model, path, header, half=half)
+    return path
+
+
+def grid_steps(
+    data: Sequence[Path], out: Path, params: SamTrainParams, *, masks: Masks = "auto", command: str = "",
+    half: bool = False,
+) -> Steps[Path]:  # fmt: skip
+    """The twelve runs of the thesis' grid, one after the other in folders of `out`; the weights of the best.
+
+    What is finished is not run again, what was begun goes on. `grid.json` holds the table. Pictures are read, and
+    embeddings made, once.
+    """
+    check_folder(out, True)
+    material = yield from sam_material(data, out, params, masks)
+    if not material.validation:
+        raise InputError(
+            "A grid is judged by validation, and there is no mosaic to validate on; give more mosaics, or a larger "
+            "--validation-part."
+        )
+    rows = []
+    for number, run in enumerate(grid_of(params), start=1):
+        rows.append((yield from _grid_run(out, number, run, material)))
+        write_json(out / GRID, rows)
+    best = max(rows, key=lambda row: float(row["score"]))
+    chosen = list(grid_of(params))[int(best["run"]) - 1]
+    path = out / f"{out.resolve().name}.safetensors"
+    return export_sam(out / f"run{best['run']}" / "best.pt", path, chosen, command=command, half=half)
+
+
+def grid_of(params: SamTrainParams) -> list[SamTrainParams]:
+    """The runs of the grid: rate, decay and batch differ, all else is as in `params`."""
+    return [
+        replace(params, rate=rate, weight_decay=decay, batch=1, accumulate=batch)
+        for rate, decay, batch in itertools.product(GRID_RATES, GRID_DECAYS, GRID_BATCHES)
+    ]
+
+
+def _grid_run(
+    out: Path, number: int, params: SamTrainParams, material: SamMaterial
+) -> Steps[dict[str, float | int | str]]:
+    folder = out / f"run{number}"
+    steps = train_material(folder, params, material, resume=True, shared=out / "embeddings")
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration:
+            break
+        yield replace(progress, phase=f"run {number} of {len(grid_of(params))}")
+    best = max(read_history(folder), key=lambda row: row["score"])
+    settings = {"rate": params.rate, "weight_decay": params.weight_decay, "batch": params.accumulate}
+    return {"run": number, **best, **settings}

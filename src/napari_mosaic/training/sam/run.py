@@ -1,0 +1,309 @@
+"""Train or fine-tune SAM 2: one generator, stopped and resumed at any step.
+
+One decision: the crops and prompts of a step follow from seed and step, minutes become a number of steps by a
+short trial, and validation, history and checkpoint come together in rounds, as for the other networks.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_mosaic.errors import InputError, ModelError
+from napari_mosaic.grout import DTYPE_NAMES, choose_device
+from napari_mosaic.progress import Progress, Steps
+from napari_mosaic.sam.network import SamNetwork
+from napari_mosaic.training.history import History
+from napari_mosaic.training.run import check_folder
+from napari_mosaic.training.sam.cache import EmbeddingCache
+from napari_mosaic.training.sam.crops import TURNS, Sample, ask, fixed_places, take_free, take_place
+from napari_mosaic.training.sam.losses import Weights, best_loss, first_loss
+from napari_mosaic.training.sam.network import Levels, Start, decode, encode, learning, start_model
+from napari_mosaic.training.sam.params import SamTrainParams
+from napari_mosaic.training.sam.sources import SamMaterial
+from napari_mosaic.training.sam.state import (
+    SamState,
+    begin_state,
+    copied,
+    half_type,
+    load_state,
+    put,
+    rate_at,
+    save_state,
+    update,
+)
+from napari_mosaic.training.sam.validation import judge
+from napari_mosaic.training.sources import write_json
+from napari_mosaic.training.state import BEST, LAST
+
+NOTE, SPLIT, TEST = "run.json", "split.json", "test.json"
+PANELS = (("loss",), ("iou", "dice", "automatic_dice", "automatic_f1"), ("rate",))
+USUAL_STEPS = 1000
+_TRIAL, _WARM = 6, 2
+_FREE = {"steps", "minutes", "epochs", "processes", "device", "cache", "model", "most_judged"}
+"""Parameters that may change when a run goes on."""
+_MASKS = {"first": first_loss, "best": best_loss}
+
+
+class Crops:
+    """The crops of a run by step: fixed ones in shuffled order, or cut anew; encoded, or as they are."""
+
+    def __init__(self, material: SamMaterial, params: SamTrainParams, size: int) -> None:
+        self.material, self.params, self.size = material, params, size
+        self.fixed = params.turns == "eight"
+        self.places = fixed_places(material.pictures, material.train, params.stones) if self.fixed else []
+
+    def __len__(self) -> int:
+        """Crops in an epoch."""
+        return len(self.places) * TURNS if self.fixed else len(self.material.train)
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Steps that an epoch takes."""
+        return max(1, math.ceil(len(self) / (self.params.batch * self.params.accumulate)))
+
+    def of_step(self, step: int) -> list[tuple[int, Sample]]:
+        """The crops of a step with their numbers."""
+        rng = np.random.default_rng((self.params.seed, step))
+        count = self.params.batch * self.params.accumulate
+        if not self.fixed:
+            pictures, train = self.material.pictures, self.material.train
+            taken = (take_free(pictures, train, rng, self.params.stones, self.size) for _ in range(count))
+            return list(enumerate(taken))
+        numbers = [self._number(step * count + k) for k in range(count)]
+        return [(n, self.take(n)) for n in numbers]
+
+    def _number(self, position: int) -> int:
+        epoch, place = divmod(position, len(self))
+        return int(np.random.default_rng((self.params.seed, 1, epoch)).permutation(len(self))[place])
+
+    def take(self, number: int) -> Sample:
+        """A fixed crop by its number."""
+        return take_place(self.material.pictures, self.places[number // TURNS], number % TURNS, self.size)
+
+
+def train_material(
+    out: Path, params: SamTrainParams, material: SamMaterial, *, resume: bool, shared: Path | None = None
+) -> Steps[Path]:
+    """Train on pictures that are there; the best checkpoint by validation, or the last where there is none.
+
+    `shared` is a folder of embeddings for several runs on the same crops.
+
+    Yields
+    ------
+    Progress
+        Steps.
+
+    Raises
+    ------
+    MosaicError
+        One of its kinds: pictures without stones, a loss that is no number, a full disk.
+    """
+    check_folder(out, resume)
+    start = start_model(params)
+    device = choose_device(params.device)
+    size = int(start.model.image_size)  # type: ignore[arg-type]
+    crops = Crops(material, params, size)
+    state = _begin(out, params, start, crops, device, resume)
+    judged = _judged(material, params, size)
+    write_json(out / SPLIT, material.split)
+    cache = _open_cache(shared or out / "embeddings", params, start, crops)
+    history = History(out, state.step, PANELS)
+    try:
+        yield from _loop(out, params, state, crops, cache, judged, history)
+    except GeneratorExit:
+        save_state(out / LAST, state, params)
+        raise
+    finally:
+        history.close()
+    if material.test:
+        tested = _fixed_samples(material, material.test, params, size)
+        write_json(out / TEST, {"crops": len(tested), **_validate(params, state, tested)})
+    return out / BEST if (out / BEST).exists() else out / LAST
+
+
+def _begin(
+    out: Path, params: SamTrainParams, start: Start, crops: Crops, device: torch.device, resume: bool
+) -> SamState:
+    state = begin_state(params, start, device)
+    path, total = out / LAST, 0
+    if resume and path.exists():
+        _check_same(path, params, load_state(path, state))
+        total = state.total
+    elif resume and (out / NOTE).exists():
+        total = int(json.loads((out / NOTE).read_text(encoding="utf-8"))["total"])
+    if not path.exists():
+        (out / BEST).unlink(missing_ok=True)
+    state.total = _total(params, state, crops, total)
+    about = {"config": start.config, "base": start.name, "base_sha256": start.sha256}
+    write_json(out / NOTE, {"total": state.total, "params": asdict(params), "crops": len(crops), **about})
+    return state
+
+
+def _check_same(path: Path, params: SamTrainParams, before: dict[str, Any]) -> None:
+    now = asdict(params)
+    for name in now.keys() & before.keys() - _FREE:
+        if now[name] != before[name]:
+            raise InputError(
+                f"{path.parent} was begun with {name.replace('_', ' ')} {before[name]}, not {now[name]}; go on with "
+                "the same options, or train anew in another folder."
+            )
+
+
+def _total(params: SamTrainParams, state: SamState, crops: Crops, before: int) -> int:
+    """Steps of the whole run."""
+    if params.steps is not None:
+        return params.steps
+    if before:
+        return before
+    if params.minutes is not None:
+        return max(1, round(params.minutes * 60 / _seconds_a_step(params, state, crops)))
+    return params.epochs * crops.steps_an_epoch if params.epochs is not None else USUAL_STEPS
+
+
+def _seconds_a_step(params: SamTrainParams, state: SamState, crops: Crops) -> float:
+    """How long a step takes here, from some whose gradients are thrown away."""
+    seconds = []
+    for step in range(_TRIAL):
+        since = time.monotonic()
+        _gradients(params, state, crops, None, step)
+        state.optimiser.zero_grad(set_to_none=True)
+        seconds.append(time.monotonic() - since)
+    return float(np.median(seconds[_WARM:]))
+
+
+def _open_cache(folder: Path, params: SamTrainParams, start: Start, crops: Crops) -> EmbeddingCache | None:
+    if not params.cached:
+        return None
+    places = [list(place) for place in crops.places]
+    return EmbeddingCache(folder, [start.sha256, start.config, crops.size, places, crops.material.mark])
+
+
+def _judged(material: SamMaterial, params: SamTrainParams, size: int) -> list[Sample]:
+    return _fixed_samples(material, material.validation, params, size)[: params.most_judged]
+
+
+def _fixed_samples(material: SamMaterial, indices: list[int], params: SamTrainParams, size: int) -> list[Sample]:
+    if not indices:
+        return []
+    places = fixed_places(material.pictures, indices, params.stones)
+    order = np.random.default_rng(params.seed).permutation(len(places))
+    taken = (take_place(material.pictures, places[int(k)], 0, size) for k in order)
+    return [sample for sample in taken if sample.count]
+
+
+def _loop(
+    out: Path, params: SamTrainParams, state: SamState, crops: Crops, cache: EmbeddingCache | None,
+    judged: list[Sample], history: History,
+) -> Steps[None]:  # fmt: skip
+    round_steps = params.round_steps or crops.steps_an_epoch
+    yield _progress(state)
+    while state.step < state.total:
+        rate = rate_at(params, state.step, state.total)
+        loss = _gradients(params, state, crops, cache, state.step)
+        update(params, state)
+        state.losses.append(loss)
+        if state.step % round_steps == 0 or state.step == state.total:
+            _end_round(out, params, state, judged, history, rate)
+        yield _progress(state, loss)
+
+
+def _gradients(params: SamTrainParams, state: SamState, crops: Crops, cache: EmbeddingCache | None, step: int) -> float:
+    """Add up the gradients of a step's crops; the mean loss.
+
+    Raises
+    ------
+    ModelError
+        If the loss is no number; the weights are as they were.
+    """
+    torch.manual_seed((params.seed << 32) + step)
+    rng = np.random.default_rng((params.seed, 2, step))
+    weights = Weights(params.dice, params.entropy, params.score)
+    taken = crops.of_step(step)
+    half, total = half_type(params, state.device), 0.0
+    state.model.train()
+    for first in range(0, len(taken), params.batch):
+        part = taken[first : first + params.batch]
+        with torch.autocast(state.device.type, dtype=half, enabled=half is not None):
+            losses = []
+            for levels, which, sample in _encoded(params, state, cache, part):
+                asked = ask(sample, params, rng, params.most_prompts)
+                logits, scores = decode(state.model, levels, which, asked)
+                targets, boxes = (torch.from_numpy(a).to(state.device) for a in (asked.targets, asked.boxes))
+                losses.append(_MASKS[params.answers](logits, scores, targets, boxes.float(), weights))
+            loss = torch.stack(losses).sum() / len(taken)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise ModelError(
+                f"The loss is no number any more at step {step + 1}, so training cannot go on; the last checkpoint is "
+                "whole: train again with a lower rate, or look for broken pictures."
+            )
+        state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        total += value
+    return total
+
+
+def _encoded(
+    params: SamTrainParams, state: SamState, cache: EmbeddingCache | None, part: list[tuple[int, Sample]]
+) -> Iterator[tuple[Levels, int, Sample]]:
+    """The crops of a batch with their embeddings: all at once where the encoder learns, else one by one."""
+    model = state.model
+    if not params.frozen:
+        levels = encode(model, [sample.image for _, sample in part])
+        yield from ((levels, k, sample) for k, (_, sample) in enumerate(part))
+        return
+    for number, sample in part:
+        make = partial(_encode_frozen, model, sample)
+        yield make() if cache is None else cache.take(number, make, state.device), 0, sample
+
+
+def _encode_frozen(model: nn.Module, sample: Sample) -> Levels:
+    with torch.no_grad():
+        return encode(model, [sample.image])
+
+
+def _validate(params: SamTrainParams, state: SamState, samples: list[Sample]) -> dict[str, float]:
+    """Judge the average of what was learned, and put the weights back."""
+    model = state.model
+    now = copied(learning(model))
+    half = half_type(params, state.device)
+    put(model, state.average)
+    try:
+        precision = DTYPE_NAMES[half or torch.float32]
+        network = SamNetwork(model, device=str(state.device), precision=precision)
+        return judge(network, samples, params, automatic=params.judge == "automatic")
+    finally:
+        put(model, now)
+        model.train()
+
+
+def _end_round(
+    out: Path, params: SamTrainParams, state: SamState, judged: list[Sample], history: History, rate: float
+) -> None:
+    """Validate, note, and keep: the row first, so that no checkpoint is without its row."""
+    row = {"step": float(state.step), "loss": float(np.mean(state.losses)), "rate": rate}
+    row |= _validate(params, state, judged)
+    state.losses.clear()
+    score = row.get("score", -row["loss"])
+    gain = score > state.best
+    if gain:
+        state.best, state.best_step = score, state.step
+    history.add(row)
+    save_state(out / LAST, state, params)
+    if gain:
+        save_state(out / BEST, state, params)
+
+
+def _progress(state: SamState, loss: float | None = None) -> Progress:
+    text = f"step {state.step}" + ("" if loss is None else f", loss {loss:.3f}")
+    return Progress(phase="train", done=state.step, total=state.total, unit="steps", message=text)

@@ -1,0 +1,174 @@
+"""Where SAM 2's pictures come from: drawings, folders as Mosaic-SAM2 has them, Label Studio, COCO, records.
+
+One decision: pictures are parted by mosaic, not by crop, else a model is judged on stones that it has learned; which
+mosaic a picture shows is read off its name by a rule that can be given, and written into `split.json`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from napari_mosaic.errors import InputError, MissingError
+from napari_mosaic.progress import Progress, Steps
+from napari_mosaic.training.data import Crop, Picture, Pictures
+from napari_mosaic.training.pool import FIRST_TRAINING_SEED, draw_pool, open_pool
+from napari_mosaic.training.sam.annotations import store_annotations
+from napari_mosaic.training.sam.params import SamTrainParams
+from napari_mosaic.training.sources import Masks, Stored, split, store_folder, store_record
+from napari_mosaic.training.validation import draw_validation
+
+
+@dataclass(frozen=True)
+class SamMaterial:
+    """What a run learns from: pictures, and the numbers of those for each purpose.
+
+    `split` names the mosaics of each part; `mark` tells this material from others.
+    """
+
+    pictures: Pictures
+    train: list[int]
+    validation: list[int]
+    test: list[int] = field(default_factory=list)
+    split: dict[str, list[str]] = field(default_factory=dict)
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Two sets of pictures as one."""
+
+    first: Pictures
+    second: Pictures
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def __getitem__(self, index: int, /) -> Picture:
+        return self.first[index] if index < len(self.first) else self.second[index - len(self.first)]
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    crops: Sequence[Crop]
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def __getitem__(self, index: int, /) -> Picture:
+        return Picture(*self.crops[index])
+
+
+def sam_material(data: Sequence[Path], out: Path, params: SamTrainParams, masks: Masks) -> Steps[SamMaterial]:
+    """Bring what a run learns from into its folder; without `data` mosaics are drawn.
+
+    Parameters
+    ----------
+    data
+        Folders with `images` and `masks` or `labels`, JSON files of Label Studio or COCO, records.
+    out
+        Folder of the run.
+    params
+        For the split, or the drawings.
+    masks
+        What masks in folders show; auto takes `labels`, else white stones, as Mosaic-SAM2 has them.
+
+    Raises
+    ------
+    MosaicError
+        One of its kinds, with one sentence.
+    """
+    if not data:
+        return (yield from _draw(out, params))
+    return _part((yield from read_sources(data, out / "data", params.group, masks)), params)
+
+
+Sources = list[tuple[Stored, list[str]]]
+"""Pictures of some sources, each with the mosaics that they show."""
+
+
+def read_sources(data: Sequence[Path], out: Path, group: str, masks: Masks) -> Steps[Sources]:
+    """Bring all that `data` names into arrays in folders of `out`; arguments as for `sam_material`."""
+    stored: Sources = []
+    for number, path in enumerate(data):
+        stored.append((yield from _store(path, out / str(number), group, masks)))
+    return stored
+
+
+def join_pictures(stored: Sources) -> Pictures:
+    """All pictures of some sources as one set."""
+    pictures: Pictures = stored[0][0]
+    for more, _ in stored[1:]:
+        pictures = Joined(pictures, more)
+    return pictures
+
+
+def _draw(out: Path, params: SamTrainParams) -> Steps[SamMaterial]:
+    pool_at = draw_pool(
+        out / "pool", params.drawings, size=params.drawing_size, seed=FIRST_TRAINING_SEED,
+        processes=params.processes, geometry=params.geometry,
+    )  # fmt: skip
+    for drawn in pool_at:
+        yield Progress(phase="draw", done=drawn, total=params.drawings, unit="drawings")
+    pool = open_pool(out / "pool")
+    unseen = _Drawn(draw_validation(params.validation, params.drawing_size, params.geometry))
+    train = list(range(len(pool)))
+    mark = f"{params.drawings} {params.drawing_size} {params.geometry}"
+    return SamMaterial(Joined(pool, unseen), train, list(range(len(pool), len(pool) + len(unseen))), mark=mark)
+
+
+def _store(path: Path, out: Path, group: str, masks: Masks) -> Steps[tuple[Stored, list[str]]]:
+    """Bring one source into arrays; with the mosaic that each picture shows."""
+    if (path / "mosaic.json").exists():
+        stored = yield from store_record(path, out)
+        return stored, [path.name] * len(stored)
+    if path.is_file() or path.suffix.lower() == ".json":
+        stored = yield from store_annotations(path, out)
+    elif not path.exists():
+        raise MissingError(f"There is no {path} to learn from; check the path.")
+    else:
+        shown: Masks = masks if masks != "auto" or (path / "labels").is_dir() else "tesserae"
+        stored = yield from store_folder(path, out, masks=shown)
+    return stored, [_mosaic_of(name, group) for name in stored.names]
+
+
+def _mosaic_of(name: str, group: str) -> str:
+    try:
+        found = re.fullmatch(group, name) or re.match(group, name)
+        return str(found.group(1)) if found and found.group(1) else name
+    except (re.error, IndexError) as error:
+        raise InputError(
+            f"{group!r} is no regular expression with a group that names the mosaic ({error}); write one like "
+            "'(.+)_crop[0-9]+'."
+        ) from error
+
+
+def _part(stored: Sources, params: SamTrainParams) -> SamMaterial:
+    """Part the pictures by mosaic; a single mosaic is parted by picture, and said so in the split."""
+    groups = [group for _, names in stored for group in names]
+    if len(set(groups)) == 1:
+        groups = [f"{group} {k}" for k, group in enumerate(groups)]
+    names = sorted(set(groups))
+    parts = split(len(names), params.seed, params.validation_part, params.test_part)
+    named = {key: [names[k] for k in part] for key, part in zip(("train", "validation", "test"), parts, strict=True)}
+    numbers = {key: [k for k, group in enumerate(groups) if group in set(part)] for key, part in named.items()}
+    return SamMaterial(
+        join_pictures(stored), numbers["train"], numbers["validation"], numbers["test"], named, mark_of(stored)
+    )
+
+
+def mark_of(stored: Sources) -> str:
+    """What tells some sources from others."""
+    what = [[list(one.names), _marks(one)] for one, _ in stored]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()
+
+
+def _marks(stored: Stored) -> list[int]:
+    """A number for each picture that changes with it."""
+    return [int(np.asarray(stored[k].labels).sum(dtype=np.int64)) for k in range(len(stored))]
