@@ -235,6 +235,10 @@ class EditDock(QWidget):
             self.bind(layers[index])
         self._update()
 
+    def _gesture(self, verb: str) -> None:
+        if self.gestures is not None:
+            getattr(self.gestures, verb)()
+
     def _try_again(self) -> None:
         if self.session is not None:
             self.session.reopen()
@@ -250,8 +254,8 @@ class EditDock(QWidget):
         for emitter, slot in self._pairs:
             emitter.connect(slot)
         self._verbs: dict[str, Any] = {
-            "confirm": lambda: self.gestures is not None and self.gestures.confirm(),
-            "leave": lambda: self.gestures is not None and self.gestures.leave(),
+            "confirm": lambda: self._gesture("confirm"),
+            "leave": lambda: self._gesture("leave"),
             "delete": self.delete_chosen,
             "undo": self.undo,
             "redo": self.redo,

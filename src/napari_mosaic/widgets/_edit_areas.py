@@ -52,6 +52,8 @@ class AreaLayer(QObject):
         super().__init__(parent)
         self._viewer, self._tesserae, self._factor = viewer, tesserae, factor
         self._drawn: list[Drawn] = []
+        self._count = 0
+        self._closed = False
         self._kind = AREA_CLASSES[1]
         self._filling = False
         self.layer = Shapes(name=f"{tesserae.name} areas", ndim=2, opacity=0.45, edge_width=2, **_place(tesserae))
@@ -81,13 +83,19 @@ class AreaLayer(QObject):
 
     def reclass(self, kind: str) -> bool:
         """Ask for another class of the areas that are selected; whether there are any."""
-        numbers = {self._drawn[place].number for place in self.layer.selected_data if place < len(self._drawn)}
+        numbers = {self._drawn[place].number for place in self.layer.selected_data if place < len(self._drawn)} - {-1}
         for number in sorted(numbers):
             self.asked.emit("change_area", lambda record, n=number: change_area(record, n, kind=kind))
         return bool(numbers)
 
     def fill(self, areas: AreaSet) -> None:
-        """Show the areas of a record."""
+        """Show the areas of a record; what a person is drawing or moving is finished first."""
+        if self._closed:
+            return
+        if self._at_hand or self._rest.isActive():
+            QTimer.singleShot(REST_MS, lambda: self.fill(areas))
+            return
+        self._count = len(areas)
         self._drawn = [
             Drawn(number, self._to_layer(polygon), _holes(polygon))
             for number, area in enumerate(areas)
@@ -107,6 +115,7 @@ class AreaLayer(QObject):
 
     def close(self) -> None:
         """Undo connections and take the layer away: the areas are in the record."""
+        self._closed = True
         self._rest.stop()
         self.layer.events.data.disconnect(self._touched)
         if self.present:
@@ -116,25 +125,54 @@ class AreaLayer(QObject):
         if not self._filling and str(getattr(event, "action", "")).split(".")[-1].lower() in _ENDED:
             self._rest.start()
 
+    @property
+    def _at_hand(self) -> bool:
+        """Whether a shape is being drawn or moved at this moment."""
+        return any(getattr(self.layer, name, False) for name in ("_is_creating", "_is_moving"))
+
     def _compare(self) -> None:
         """Ask for what differs from the record: what is gone, what moved, what is new."""
-        rings = [shape_outline(np.asarray(ring), kind)
-                 for ring, kind in zip(self.layer.data, self.layer.shape_type, strict=True)]  # fmt: skip
-        known = [drawn.ring for drawn in self._drawn]
-        kept = _matching(known, rings)
-        for number in sorted({drawn.number for drawn in self._drawn}, reverse=True):
+        if self._at_hand:
+            self._rest.start()
+            return
+        shapes = zip(self.layer.data, self.layer.shape_type, strict=True)
+        rings = [shape_outline(np.asarray(ring), kind) for ring, kind in shapes]
+        kept = _matching([drawn.ring for drawn in self._drawn], rings)
+        gone = self._ask_for_known(rings, kept)
+        self._count -= len(gone)
+        left = {k: self._drawn[place] for place, k in kept.items()}
+        found = []
+        for k, ring in enumerate(rings):
+            if k in left:
+                number = left[k].number
+                found.append(Drawn(number - sum(other < number for other in gone), ring, left[k].holes))
+            else:
+                found.append(Drawn(self._ask_for_new(ring), ring, shapely.Polygon()))
+        self._drawn = found
+
+    def _ask_for_known(self, rings: list[NDArray[Any]], kept: dict[int, int]) -> list[int]:
+        """Ask for changed outlines of areas and for the removal of those that are gone; the numbers of these."""
+        gone = []
+        for number in sorted({drawn.number for drawn in self._drawn} - {-1}, reverse=True):
             mine = [place for place, drawn in enumerate(self._drawn) if drawn.number == number]
             parts = [self._part(rings[kept[place]], self._drawn[place].holes) for place in mine if place in kept]
-            same = all(place in kept and np.array_equal(rings[kept[place]], known[place]) for place in mine)
+            same = all(place in kept and np.array_equal(rings[kept[place]], self._drawn[place].ring) for place in mine)
             if not parts:
+                gone.append(number)
                 self.asked.emit("remove_area", lambda record, n=number: remove_area(record, n))
             elif not same:
                 shape = shapely.union_all(parts)
                 self.asked.emit("change_area", lambda record, n=number, s=shape: change_area(record, n, geometry=s))
-        for place in sorted(set(range(len(rings))) - set(kept.values())):
-            shape, kind = self._part(rings[place], shapely.Polygon()), self._kind
-            if shape.area:
-                self.asked.emit("add_area", lambda record, s=shape, k=kind: add_area(record, k, s))
+        return gone
+
+    def _ask_for_new(self, ring: NDArray[Any]) -> int:
+        """Ask for a new area; the number that it will have, -1 where the shape covers nothing."""
+        shape, kind = self._part(ring, shapely.Polygon()), self._kind
+        if not shape.area:
+            return -1
+        self.asked.emit("add_area", lambda record, s=shape, k=kind: add_area(record, k, s))
+        self._count += 1
+        return self._count - 1
 
     def _part(self, ring: NDArray[Any], holes: BaseGeometry) -> BaseGeometry:
         """A ring of the layer as a polygon in source pixels."""

@@ -263,7 +263,7 @@ class Gestures(QObject):
 
     def _bind(self) -> list[str]:
         """Bind all keys to the layer itself, where they last as long as the dock; the names that were bound."""
-        bound = {tool.key: _call(self.picked.emit, tool) for tool in TOOLS}
+        bound: dict[str, Callable[[Labels], Any]] = {tool.key: _call(self.picked.emit, tool) for tool in TOOLS}
         for name, keys in KEYS.items():
             bound |= dict.fromkeys(keys, _call(self.pressed.emit, name))
         bound["Space"] = self._hold

@@ -105,4 +105,4 @@ def outlines(labels: NDArray[Any], ids: Sequence[int]) -> Segments:
     across, down = np.argwhere(inner[1:] != inner[:-1]), np.argwhere(inner[:, 1:] != inner[:, :-1])
     level = np.stack([across - np.array([0, 1]), across], axis=1)
     upright = np.stack([down - np.array([1, 0]), down], axis=1)
-    return np.concatenate([level, upright]).reshape(-1, 2) + np.array([y0, x0], float)
+    return np.asarray(np.concatenate([level, upright]).reshape(-1, 2) + np.array([y0, x0], float))

@@ -110,8 +110,9 @@ class EditSession(QObject):
         def work() -> Outcome:
             record = self._ready()
             edit = function(record)
-            for layer in layers if edit is not None else ():
-                take_over(layer, record, edit.box)
+            if edit is not None:
+                for layer in layers:
+                    take_over(layer, record, edit.box)
             return Outcome(name, edit, journal_facts(record))
 
         self._submit("edited", work)
