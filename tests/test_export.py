@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ import shapely
 from numpy.typing import NDArray
 from PIL import Image
 
+from napari_mosaic import editing
 from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export import FORMATS, export_record, export_record_steps, find_format, png, source_grid
 from napari_mosaic.export.preview import draw_preview, render_preview
@@ -314,3 +316,50 @@ def test_a_small_preview_tints_and_a_fine_one_enlarges(plain: Record, photograph
         large = render_preview(plain, image)
     assert max(tiny.shape) == 60
     assert max(large.shape) >= 310
+
+
+def test_what_was_said_of_stones_and_areas_is_handed_on(plain: Record, tmp_path: Path) -> None:
+    pyogrio = pytest.importorskip("pyogrio")
+    first, second, third = read_stones(plain).columns["id"][[3, 8, 20]].tolist()
+    with open_record(plain.path, writable=True) as mine:
+        editing.assign(mine, [first], material="glass", state="fractured")
+        editing.assign(mine, [second], material="stone")
+        editing.delete(mine, [third])
+        editing.add_area(mine, "lacuna", shapely.box(0, 0, 60, 310), name="west")
+        mine.update(crs="EPSG:32636", affine=AFFINE)
+    with open_record(plain.path) as record:
+        paths = {name: export_record(record, name, tmp_path / f"a{FORMATS[name].suffixes[0]}") for name in FORMATS}
+        expected = editing.describe_report(editing.report(record))
+    check_table(paths["csv"], {first: ("glass", "fractured"), second: ("stone", "")})
+    notes = json.loads((tmp_path / "a.csv-metadata.json").read_text())["notes"][0]
+    assert (notes["edited"], notes["deleted"], notes["edits"]) == (expected, 1, 4)
+    info, _, _, columns = pyogrio.raw.read(paths["geopackage"], layer="tesserae")
+    fields = dict(zip(info["fields"], columns, strict=True))
+    assert dict(zip(fields["id"], fields["material"], strict=True))[first] == "glass"
+    info, _, wkb, columns = pyogrio.raw.read(paths["geopackage"], layer="areas")
+    assert dict(zip(info["fields"], columns, strict=True))["class"].tolist() == ["lacuna"]
+    assert shapely.area(shapely.from_wkb(wkb))[0] == pytest.approx(60 * 310 * 0.002**2)
+    assert pyogrio.read_info(paths["geopackage"], layer="areas")["dataset_metadata"]["edited"] == expected
+    areas = json.loads(paths["areas"].read_text())
+    said = areas["features"][0]["properties"]
+    assert (said["class"], said["name"], areas["napari_mosaic"]["edited"]) == ("lacuna", "west", expected)
+    quadrangles = json.loads(paths["quadrangles"].read_text())["features"]
+    assert [q["properties"]["material"] for q in quadrangles if q["properties"]["id"] == first] == ["glass"]
+    check_label_notes(paths, expected)
+
+
+def check_table(path: Path, said: dict[int, tuple[str, str]]) -> None:
+    with path.open(newline="") as file:
+        rows = {int(row["id"]): row for row in csv.DictReader(file)}
+    assert {id_: (rows[id_]["material"], rows[id_]["state"]) for id_ in said} == said
+    assert {row["area_class"] for row in rows.values() if float(row["centre_x_px"]) < 60} == {"lacuna"}
+    assert {row["area_class"] for row in rows.values() if float(row["centre_x_px"]) > 60} == {""}
+
+
+def check_label_notes(paths: dict[str, Path], expected: str) -> None:
+    import tifffile
+    import zarr
+
+    assert zarr.open_group(str(paths["zarr"]), mode="r").attrs["napari_mosaic"]["edited"] == expected
+    with tifffile.TiffFile(paths["tiff"]) as file:
+        assert expected in file.pages[0].description

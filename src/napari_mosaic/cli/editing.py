@@ -229,8 +229,15 @@ def report(record: Path, /, *, as_json: Json = False) -> int:
         found, conflicts = editing.report(opened), editing.read_conflicts(opened)
     values = asdict(found)
     if as_json:
-        answer_json({**values, "conflicts": [asdict(conflict) for conflict in conflicts]})
+        answer_json(
+            {
+                **values,
+                "sentence": editing.describe_report(found),
+                "conflicts": [asdict(conflict) for conflict in conflicts],
+            }
+        )
         return 0
+    answer(editing.describe_report(found))
     tools = values.pop("by_tool")
     answer_table([*values.items(), *((f"  {name}", count) for name, count in tools.items())])
     if conflicts:

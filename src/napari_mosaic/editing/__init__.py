@@ -14,7 +14,7 @@ Examples
 
 from napari_mosaic.editing.drafts import Edit
 from napari_mosaic.editing.floor import add_area, change_area, remove_area
-from napari_mosaic.editing.history import Report, list_edits, redo, report, settle, undo
+from napari_mosaic.editing.history import Report, describe_report, list_edits, redo, report, settle, undo
 from napari_mosaic.editing.masks import add_mask
 from napari_mosaic.editing.names import is_made, place_of_id
 from napari_mosaic.editing.outlines import add_click, add_outline, convex, fill_holes, grow, shrink, snap
@@ -63,6 +63,7 @@ __all__ = [
     "convex",
     "decide",
     "delete",
+    "describe_report",
     "export_edits",
     "fill_holes",
     "grow",

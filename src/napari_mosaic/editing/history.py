@@ -100,6 +100,26 @@ def report(record: Record) -> Report:
     )
 
 
+def describe_report(found: Report) -> str:
+    """The report in one sentence, as a publication may have it."""
+    total = f"{found.tesserae:,} {'tessera' if found.tesserae == 1 else 'tesserae'}"
+    if found.edits == 0:
+        return f"All of the {total} are as the machine found them; none was edited by hand."
+    share = found.machine / max(found.tesserae, 1)
+    kinds = (
+        ("merged", "merged"),
+        ("split", "split"),
+        ("drawn", "drawn by hand"),
+        ("reshaped", "given another outline"),
+    )
+    parts = [f"{getattr(found, name):,} {words}" for name, words in kinds if getattr(found, name)]
+    by_hand = f" {', '.join(parts)};" if parts else ""
+    return (
+        f"Of {total} {found.machine:,} ({share:.1%}) are as the machine found them;{by_hand} "
+        f"{found.deleted:,} were deleted."
+    )
+
+
 def _become(edit: Edit, id_: int) -> str:
     if _BECOMES.get(edit.tool) == "drawn":
         return "drawn" if id_ in edit.made else "reshaped"

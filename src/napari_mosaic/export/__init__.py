@@ -26,6 +26,7 @@ class Format:
     suffixes: tuple[str, ...]
     help: str
     module: str
+    notes_beside: bool = False
 
     def load(self) -> Writer:
         """The function `write_steps(record, path)` of the format's module."""
@@ -40,7 +41,7 @@ FORMATS = {
         Format(name="png", suffixes=(".png",), help="labels, 16 bit, up to 65535 tesserae", module="png"),
         Format(name="zarr", suffixes=(".zarr",), help="labels as OME-Zarr 0.4 with levels", module="ome_zarr"),
         Format(name="geopackage", suffixes=(".gpkg",), help="outlines as polygons", module="geopackage"),
-        Format(name="csv", suffixes=(".csv",), help="table: place, box, area", module="csv"),
+        Format(name="csv", suffixes=(".csv",), help="table: place, box, area", module="csv", notes_beside=True),
         Format(
             name="quadrangles",
             suffixes=(".quadrangles.geojson",),
@@ -53,6 +54,7 @@ FORMATS = {
             help="rows of tesserae as lines",
             module="guidelines",
         ),
+        Format(name="areas", suffixes=(".areas.geojson",), help="lacunae, repairs and other areas", module="areas"),
     )
 }
 
@@ -103,11 +105,14 @@ def export_record_steps(
 
     """
     from napari_mosaic.export.atomic import replacing
+    from napari_mosaic.export.notes import write_beside
 
     path = Path(path)
-    writer = find_format(format, path).load()
+    chosen = find_format(format, path)
     with replacing(path, overwrite=overwrite) as temporary:
-        yield from writer(record, temporary)
+        yield from chosen.load()(record, temporary)
+    if chosen.notes_beside:
+        write_beside(record, path)
     return path
 
 

@@ -9,11 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
+from napari_mosaic.areas import AreaSet
 from napari_mosaic.export.outlines import to_map
 from napari_mosaic.export.stones import Stones, millimetres
 from napari_mosaic.record import Record
+from napari_mosaic.record.tables import MATERIALS, STATES
+
+_CLASSES = ("preserved", "not legible", "repair", "lacuna", "outside")
+"""Of areas that lie over each other the last one holds."""
 
 
 def figures_of(
@@ -32,6 +38,9 @@ def figures_of(
         **{f"{name}_px": np.round(columns[name] / factor, 2) for name in ("y0", "x0", "y1", "x1")},
         "score": np.round(columns["score"].astype(float), 3),
         "flags": columns["flags"].astype(np.int32),
+        "material": np.array(MATERIALS, object)[columns["material"]],
+        "state": np.array(STATES, object)[columns["state"]],
+        "area_class": class_at(stones.areas, x, y),
     }
     mm = millimetres(record)
     if mm is not None:
@@ -45,3 +54,14 @@ def figures_of(
         east, north = to_map(record, x, y)
         figures |= {"map_x": east, "map_y": north}
     return figures
+
+
+def class_at(areas: AreaSet, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[Any]:
+    """The class of the area that each place (source pixels) lies in, as text; "" where in none."""
+    found = np.full(len(x), "", object)
+    for kind in _CLASSES:
+        area = areas.of(kind)
+        if not area.is_empty:
+            shapely.prepare(area)
+            found[shapely.contains_xy(area, x, y)] = kind
+    return found

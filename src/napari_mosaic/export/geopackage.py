@@ -14,19 +14,22 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.errors import DependencyError, WriteError
+from napari_mosaic.export.areas import placed_areas
 from napari_mosaic.export.figures import figures_of
+from napari_mosaic.export.notes import notes_of
 from napari_mosaic.export.outlines import place_outlines, trace_outlines
 from napari_mosaic.export.stones import centres, read_stones, stone_windows
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 
-_LAYER = "tesserae"
+_LAYER, _AREAS = "tesserae", "areas"
 
 
 def write_steps(record: Record, path: Path) -> Iterator[Progress]:
-    """Write one polygon a tessera, with number, id, area and centre, to `path`."""
+    """Write one polygon a tessera, with number, id, area and centre, and the areas as a second layer, to `path`."""
     stones = read_stones(record)
     done = 0
     for window in stone_windows(record, stones):
@@ -36,9 +39,31 @@ def write_steps(record: Record, path: Path) -> Iterator[Progress]:
         yield Progress(phase="export", done=done, total=len(stones), unit="tesserae", region=window.tile)
     if not len(stones):
         _append(path, record, [], figures_of(record, stones, np.zeros(0, np.int64), np.zeros((0, 2))))
+    _append_areas(path, record)
 
 
-def _append(path: Path, record: Record, outlines: list[Any], figures: dict[str, NDArray[Any]]) -> None:
+def _append_areas(path: Path, record: Record) -> None:
+    """The areas of the floor with their classes; marks, which need not cover anything, stay out."""
+    areas = [(area, shape) for area, shape in placed_areas(record) if area.kind != "mark"]
+    if not areas:
+        return
+    fields = {
+        "number": np.arange(1, len(areas) + 1),
+        "class": np.array([area.kind for area, _ in areas], object),
+        "name": np.array([area.name for area, _ in areas], object),
+    }
+    _append(path, record, [polygonal(shape) for _, shape in areas], fields, layer=_AREAS)
+
+
+def polygonal(shape: BaseGeometry) -> shapely.MultiPolygon:
+    """The polygons of any geometry."""
+    parts = shapely.get_parts(shapely.get_parts(shape))
+    return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
+
+
+def _append(
+    path: Path, record: Record, outlines: list[Any], figures: dict[str, NDArray[Any]], *, layer: str = _LAYER
+) -> None:
     try:
         import pyogrio
     except ImportError as error:
@@ -58,8 +83,13 @@ def _append(path: Path, record: Record, outlines: list[Any], figures: dict[str, 
                 geometry_type="MultiPolygon",
                 crs=record.crs if record.affine is not None else None,
                 driver="GPKG",
-                layer=_LAYER,
-                append=path.exists(),
+                layer=layer,
+                append=layer == _LAYER and path.exists(),
+                dataset_metadata=None if path.exists() else _metadata(record),
             )
     except (pyogrio.errors.DataSourceError, pyogrio.errors.GeometryError, pyogrio.errors.FieldError) as error:
         raise WriteError(f"The GeoPackage cannot be written ({error}); give another place.") from error
+
+
+def _metadata(record: Record) -> dict[str, str]:
+    return {name: str(value) for name, value in notes_of(record).items()}

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_mosaic.export.notes import notes_of
 from napari_mosaic.export.source_grid import number_tiles
 from napari_mosaic.export.stones import millimetres, read_stones
 from napari_mosaic.progress import Progress
@@ -75,6 +76,7 @@ def _attributes(record: Record, levels: int) -> dict[str, Any]:
         for level in range(levels)
     ]
     return {
+        "napari_mosaic": notes_of(record),
         "multiscales": [
             {
                 "version": "0.4",
@@ -82,5 +84,5 @@ def _attributes(record: Record, levels: int) -> dict[str, Any]:
                 "axes": [{"name": name, "type": "space", **unit} for name in ("y", "x")],
                 "datasets": datasets,
             }
-        ]
+        ],
     }

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.classical.quadrangles import fit_quadrangles
+from napari_mosaic.export.notes import notes_of
 from napari_mosaic.export.outlines import to_map
 from napari_mosaic.export.stones import Stones, read_stones, stone_windows
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
+from napari_mosaic.record.tables import MATERIALS, STATES
 from napari_mosaic.tiling import Box
 
 Floats = NDArray[np.float64]
@@ -42,7 +44,7 @@ def write_steps(record: Record, path: Path) -> Iterator[Progress]:
         for rows, corners, tile in fit_record(record, stones):
             for row, ring in zip(rows, corners, strict=True):
                 place = placed(record, np.vstack([ring, ring[:1]]))
-                properties = {"number": int(row) + 1, "id": int(stones.columns["id"][row])}
+                properties = properties_of(stones, int(row))
                 file.write(",\n" if done else "\n")
                 file.write(feature("Polygon", [place], properties))
                 done += 1
@@ -50,9 +52,16 @@ def write_steps(record: Record, path: Path) -> Iterator[Progress]:
         file.write("\n]}\n")
 
 
+def properties_of(stones: Stones, row: int) -> dict[str, Any]:
+    """Number, id, and what was said of a tessera."""
+    columns = stones.columns
+    said = {"material": MATERIALS[columns["material"][row]], "state": STATES[columns["state"][row]]}
+    return {"number": row + 1, "id": int(columns["id"][row]), **{name: word for name, word in said.items() if word}}
+
+
 def opening(record: Record) -> str:
     """The head of a feature collection, up to its list."""
-    head: dict[str, Any] = {"type": "FeatureCollection"}
+    head: dict[str, Any] = {"type": "FeatureCollection", "napari_mosaic": notes_of(record)}
     if record.affine is None:
         head["coordinates"] = "source pixels (x, y), y downwards"
     elif record.crs is not None:

@@ -6,7 +6,7 @@ itself and tiles need not know each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,15 +20,19 @@ from napari_mosaic.tiling import Box
 TILE = 2048
 
 
-def read_source_labels(record: Record, box: Box) -> NDArray[Any]:
-    """Ids over a box in source pixels, clipped to the photograph."""
+Reader = Callable[[Box], NDArray[Any]]
+"""Labels by box on the working grid."""
+
+
+def read_source_labels(record: Record, box: Box, read: Reader | None = None) -> NDArray[Any]:
+    """Ids over a box in source pixels, clipped to the photograph; of the tesserae, or of what `read` reads."""
     y0, x0, y1, x1 = box.clip(record.plan.source_shape)
     rows = places_under(y0, y1, record.plan.factor, record.shape[0])
     columns = places_under(x0, x1, record.plan.factor, record.shape[1])
     if len(rows) == 0 or len(columns) == 0:
         return np.zeros((len(rows), len(columns)), np.uint32)
     work = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
-    labels = record.read_labels(work)
+    labels = (read or record.read_labels)(work)
     sampled: NDArray[Any] = labels[(rows - work.y0)[:, None], columns - work.x0]
     return sampled
 

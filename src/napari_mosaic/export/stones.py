@@ -7,14 +7,15 @@ goes through the sorted table of ids, and pixels are looked up run by run.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.record import Record
+from napari_mosaic.areas import AreaSet
+from napari_mosaic.record import Record, tables
 from napari_mosaic.tiling import Box, Lattice
 
 TILE = 2048
@@ -25,10 +26,12 @@ _COLUMNS = ["id", "y", "x", "y0", "x0", "y1", "x1", "area", "score", "flags"]
 class Stones:
     """All tesserae in reading order of their seeds; row `i` has the number `i + 1`.
 
-    `columns` are those of the record's table, in pixels of the working grid.
+    `columns` are those of the record's table, in pixels of the working grid, and the codes of `material` and `state`;
+    `areas` those of the floor.
     """
 
     columns: dict[str, NDArray[Any]]
+    areas: AreaSet = field(default_factory=AreaSet)
 
     def __len__(self) -> int:
         return len(self.columns["id"])
@@ -72,8 +75,9 @@ def read_stones(record: Record) -> Stones:
     """The table of a record in reading order."""
     table = record.table(_COLUMNS)
     columns = {name: table.column(name).to_numpy() for name in _COLUMNS}
+    columns |= tables.said_of(record.tables, columns["id"])
     order = np.lexsort((columns["x"], columns["y"]))
-    return Stones({name: values[order] for name, values in columns.items()})
+    return Stones({name: values[order] for name, values in columns.items()}, record.areas)
 
 
 def stone_windows(record: Record, stones: Stones) -> Iterator[StoneWindow]:

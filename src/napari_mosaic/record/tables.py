@@ -116,6 +116,21 @@ def read_attributes(folder: Path) -> pa.Table:
     return pa.concat_tables(parts) if parts else ATTRIBUTES.empty_table()
 
 
+def said_of(folder: Path, ids: NDArray[Any]) -> Columns:
+    """The codes of material and state of some tesserae, 0 where nothing was said."""
+    given = read_attributes(folder)
+    known, order = given.column("id").to_numpy(), np.argsort(ids)
+    place = np.searchsorted(ids, known, sorter=order).clip(max=max(len(ids) - 1, 0))
+    rows = order[place] if len(ids) else place[:0]
+    there = ids[rows] == known[: len(rows)]
+    said = {}
+    for name, words in (("material", MATERIALS), ("state", STATES)):
+        said[name] = np.zeros(len(ids), np.uint8)
+        codes = np.array([words.index(word) for word in given.column(name).to_pylist()], np.uint8)
+        said[name][rows[there]] = codes[: len(rows)][there]
+    return said
+
+
 def clear_attributes(folder: Path) -> None:
     """Forget what was said of all stones."""
     for path in _attribute_folder(folder).glob("*.parquet"):

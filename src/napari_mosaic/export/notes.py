@@ -1,0 +1,50 @@
+"""What an export says of itself: how its tesserae came to be, for whoever publishes them.
+
+One decision: the same words in every format that has a place for them; a CSV has none, so they lie beside it, named as
+the W3C's "CSV on the Web" names them.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from napari_mosaic.editing import describe_report, report
+from napari_mosaic.record import Record
+
+SUFFIX = "-metadata.json"
+_CSVW = "http://www.w3.org/ns/csvw"
+
+
+def notes_of(record: Record) -> dict[str, Any]:
+    """Software, photograph, method, and how many tesserae were found, merged, split, drawn and so on."""
+    found = report(record)
+    counts = {name: getattr(found, name) for name in _COUNTS}
+    try:
+        version = importlib.metadata.version("napari-mosaic")
+    except importlib.metadata.PackageNotFoundError:
+        version = "unknown"
+    return {
+        "software": f"napari-mosaic {version}",
+        "photograph": record.source.name,
+        "rights": record.source.rights,
+        "method": record.plan.method,
+        "model": record.plan.model,
+        "edited": describe_report(found),
+        **counts,
+    }
+
+
+_COUNTS = ("tesserae", "machine", "merged", "split", "drawn", "reshaped", "deleted", "assigned", "edits")
+
+
+def write_beside(record: Record, path: Path) -> None:
+    """Write the notes of the table at `path` beside it, whole or not at all."""
+    place = path.with_name(path.name + SUFFIX)
+    temporary = place.with_name(f".{place.name}.tmp")
+    values = {"@context": _CSVW, "url": path.name, "notes": [notes_of(record)]}
+    temporary.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    os.replace(temporary, place)
