@@ -31,7 +31,7 @@ from napari_mosaic.widgets._forms import form_layout, narrow_combo, note
 
 _COLUMNS = 3
 _ICON = 18
-_UNSAID = "as it is"
+_UNSAID = "keep"
 
 
 class Section(QFrame):
@@ -98,8 +98,7 @@ class EditFace(QWidget):
         self.refusal.setVisible(bool(view.refusal))
         self.retry.setVisible(bool(view.refusal))
         self.refusal.setText(view.refusal)
-        self.area_note.setVisible(bool(view.area_note))
-        self.area_note.setText(view.area_note)
+        self.area_class.setToolTip(view.area_note)
         self.message.setText(view.message)
         self.message.setVisible(bool(view.message))
 
@@ -177,10 +176,8 @@ class EditFace(QWidget):
         for name in AREA_CLASSES:
             self.area_class.addItem(name, name)
         self.area_class.setCurrentIndex(AREA_CLASSES.index("lacuna"))
-        self.draw_area, self.area_note = QPushButton("Draw"), note()
-        rows = self.sections["Areas of the floor"].rows
-        rows.addLayout(button_row(self.area_class, self.draw_area))
-        rows.addWidget(self.area_note)
+        self.draw_area = QPushButton("Draw")
+        self.sections["Areas of the floor"].rows.addLayout(button_row(self.area_class, self.draw_area))
 
     def _painting(self) -> None:
         self.window_, self.apply_, self.leave = QPushButton(), QPushButton(), QPushButton()

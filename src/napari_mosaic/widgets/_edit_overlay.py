@@ -18,7 +18,7 @@ from napari_mosaic.widgets._edited import tile_box
 Segments = NDArray[np.float64]
 _ORDER = 10_000
 _COLOURS = {"under": "#101418", "chosen": "#ffd54f", "hover": "#ffffff", "track": "#40c4ff"}
-_WIDTHS = {"under": 5, "chosen": 3, "hover": 2, "track": 2}
+_WIDTHS = {"under": 5, "chosen": 3, "hover": 2, "track": 3}
 
 
 class EditOverlay:
