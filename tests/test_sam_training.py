@@ -130,10 +130,10 @@ def test_a_small_model_is_trained_from_chance_by_one_command(tmp_path: Path, cap
 def test_a_frozen_encoder_stays_and_runs_once_for_each_crop(
     tmp_path: Path, folder: Path, weights: Path, monkeypatch: Any
 ) -> None:
-    from napari_mosaic.training.sam import run
+    from napari_mosaic.training.sam import steps
 
     seen = []
-    monkeypatch.setattr(run, "encode", lambda model, images: seen.append(len(images)) or encode(model, images))
+    monkeypatch.setattr(steps, "encode", lambda model, images: seen.append(len(images)) or encode(model, images))
     params = tune_of(weights, rate=1e-3, steps=9, stones=25, round_steps=9)
     out = learn(folder, tmp_path / "out", params)
     split = json.loads((tmp_path / "out" / "split.json").read_text())

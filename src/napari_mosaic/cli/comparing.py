@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from napari_mosaic.cli.options import Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run
-from napari_mosaic.evaluation.files import Evaluation, EvaluationParams, evaluate_files
+from napari_mosaic.evaluation.files import Evaluation, EvaluationParams, evaluate_files, is_mask_layer
 from napari_mosaic.evaluation.folders import evaluate_folders_steps, pair_files, table_of, write_report
 from napari_mosaic.evaluation.pictures import compare_predictions, write_five_colours
 
@@ -42,7 +42,7 @@ def evaluate(
     Parameters
     ----------
     prediction
-        Record, label image or mask; or a folder of them.
+        Record, RECORD/labels/sam2 (the masks that SAM 2 found), label image or mask; or a folder of them.
     truth
         The same, or NAME.json with the place of the labels NAME.png in the photograph; or a folder with files of
         the same names.
@@ -81,7 +81,7 @@ def evaluate(
 
 
 def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not (path / "mosaic.json").exists()
+    return path.is_dir() and not (path / "mosaic.json").exists() and not is_mask_layer(path)
 
 
 def _evaluate_folders(

@@ -23,6 +23,8 @@ from napari_mosaic.export.source_grid import read_source_labels
 from napari_mosaic.grout_metrics import GroutMetrics, evaluate_grout
 from napari_mosaic.metrics import Metrics, Overlaps, add_overlaps, count_overlaps, summarise
 from napari_mosaic.record import Record, open_record
+from napari_mosaic.record.masks import NAME as MASKS
+from napari_mosaic.record.masks import MaskStore
 from napari_mosaic.tiling import Box
 
 Meaning = Literal["auto", "labels", "tesserae", "grout"]
@@ -107,7 +109,7 @@ def evaluate_files(
     Parameters
     ----------
     prediction
-        A record, or an image or `.npy` of labels or of a mask, as large as the photograph.
+        A record, `RECORD/labels/sam2`, or an image or `.npy` of labels or of a mask, as large as the photograph.
     truth
         The same, or a `NAME.json` that tells the place of the labels `NAME.png`: the crop `y`, `x`,
         `size` of the photograph, its `zoom`, and boxes `ignore` `[x0, y0, x1, y1]` in enlarged pixels.
@@ -180,8 +182,13 @@ def open_truth(path: str | Path, params: EvaluationParams, stack: ExitStack) -> 
 
 
 def open_labels(path: str | Path, meaning: Meaning, min_area: int, stack: ExitStack) -> LabelGrid:
-    """Open a record, a label image or a mask as labels."""
+    """Open a record, `RECORD/labels/sam2`, a label image or a mask as labels."""
     path = Path(path)
+    if is_mask_layer(path):
+        record = stack.enter_context(open_record(path.parents[1]))
+        store = MaskStore(record)
+        _ = store.levels  # says at once where there are none
+        return LabelGrid(record.plan.source_shape, lambda box: read_source_labels(record, box, store.read_labels))
     if path.is_dir():
         return _record_labels(stack.enter_context(open_record(path)))
     values = read_label_image(path)
@@ -192,6 +199,11 @@ def open_labels(path: str | Path, meaning: Meaning, min_area: int, stack: ExitSt
         bright = values > values.max() / 2
         values = label_mask(bright if meaning == "tesserae" else ~bright, min_area)
     return replace(labels_of_array(values), guessed=guessed)
+
+
+def is_mask_layer(path: Path) -> bool:
+    """Whether a path names SAM 2's own labels in a record."""
+    return path.parts[-2:] == ("labels", MASKS) and (path.parents[1] / "mosaic.json").exists()
 
 
 def _record_labels(record: Record) -> LabelGrid:

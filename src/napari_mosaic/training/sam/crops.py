@@ -127,7 +127,21 @@ def take_place(pictures: Pictures, place: Place, turn: int, size: int) -> Sample
     return _finish(picture, place, size, turn % 4, turn >= 4, None)
 
 
-def take_free(pictures: Pictures, indices: Sequence[int], rng: np.random.Generator, stones: int, size: int) -> Sample:
+class Pitches(dict[int, float | None]):
+    """The usual pitch of pictures by number, measured when it is first asked for."""
+
+    def __init__(self, pictures: Pictures) -> None:
+        self._pictures = pictures
+
+    def __missing__(self, number: int) -> float | None:
+        self[number] = usual_pitch(self._pictures[number].labels)
+        return self[number]
+
+
+def take_free(
+    pictures: Pictures, indices: Sequence[int], rng: np.random.Generator, stones: int, size: int,
+    pitches: Pitches | None = None,
+) -> Sample:  # fmt: skip
     """A crop cut at chance: place, size, position, colours.
 
     Raises
@@ -135,12 +149,13 @@ def take_free(pictures: Pictures, indices: Sequence[int], rng: np.random.Generat
     InputError
         If picture after picture shows no stone.
     """
+    pitches = Pitches(pictures) if pitches is None else pitches
     for _ in range(_TRIES):
         index = int(indices[int(rng.integers(len(indices)))])
-        picture = pictures[index]
-        pitch = usual_pitch(picture.labels)
+        pitch = pitches[index]
         if pitch is None:
             continue
+        picture = pictures[index]
         shape = picture.labels.shape
         cut = round(math.sqrt(stones) * pitch * math.exp(rng.uniform(-_JITTER, _JITTER)))
         cut = int(np.clip(cut, 16, max(16, *shape)))

@@ -7,28 +7,24 @@ short trial, and validation, history and checkpoint come together in rounds, as 
 from __future__ import annotations
 
 import json
-import math
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
-from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from napari_mosaic.errors import InputError, ModelError
+from napari_mosaic.errors import InputError
 from napari_mosaic.grout import DTYPE_NAMES, choose_device
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.sam.network import SamNetwork
 from napari_mosaic.training.history import History
 from napari_mosaic.training.run import check_folder
 from napari_mosaic.training.sam.cache import EmbeddingCache
-from napari_mosaic.training.sam.crops import TURNS, Sample, ask, fixed_places, take_free, take_place
-from napari_mosaic.training.sam.losses import Weights, best_loss, first_loss
-from napari_mosaic.training.sam.network import Levels, Start, decode, encode, learning, start_model
+from napari_mosaic.training.sam.crops import Sample, fixed_places, take_place
+from napari_mosaic.training.sam.network import Start, learning, start_model
 from napari_mosaic.training.sam.params import SamTrainParams
 from napari_mosaic.training.sam.sources import SamMaterial
 from napari_mosaic.training.sam.state import (
@@ -42,6 +38,7 @@ from napari_mosaic.training.sam.state import (
     save_state,
     update,
 )
+from napari_mosaic.training.sam.steps import Crops, add_gradients, memory_told
 from napari_mosaic.training.sam.validation import judge
 from napari_mosaic.training.sources import write_json
 from napari_mosaic.training.state import BEST, LAST
@@ -52,44 +49,6 @@ USUAL_STEPS = 1000
 _TRIAL, _WARM = 6, 2
 _FREE = {"steps", "minutes", "epochs", "processes", "device", "cache", "model", "most_judged"}
 """Parameters that may change when a run goes on."""
-_MASKS = {"first": first_loss, "best": best_loss}
-
-
-class Crops:
-    """The crops of a run by step: fixed ones in shuffled order, or cut anew; encoded, or as they are."""
-
-    def __init__(self, material: SamMaterial, params: SamTrainParams, size: int) -> None:
-        self.material, self.params, self.size = material, params, size
-        self.fixed = params.turns == "eight"
-        self.places = fixed_places(material.pictures, material.train, params.stones) if self.fixed else []
-
-    def __len__(self) -> int:
-        """Crops in an epoch."""
-        return len(self.places) * TURNS if self.fixed else len(self.material.train)
-
-    @property
-    def steps_an_epoch(self) -> int:
-        """Steps that an epoch takes."""
-        return max(1, math.ceil(len(self) / (self.params.batch * self.params.accumulate)))
-
-    def of_step(self, step: int) -> list[tuple[int, Sample]]:
-        """The crops of a step with their numbers."""
-        rng = np.random.default_rng((self.params.seed, step))
-        count = self.params.batch * self.params.accumulate
-        if not self.fixed:
-            pictures, train = self.material.pictures, self.material.train
-            taken = (take_free(pictures, train, rng, self.params.stones, self.size) for _ in range(count))
-            return list(enumerate(taken))
-        numbers = [self._number(step * count + k) for k in range(count)]
-        return [(n, self.take(n)) for n in numbers]
-
-    def _number(self, position: int) -> int:
-        epoch, place = divmod(position, len(self))
-        return int(np.random.default_rng((self.params.seed, 1, epoch)).permutation(len(self))[place])
-
-    def take(self, number: int) -> Sample:
-        """A fixed crop by its number."""
-        return take_place(self.material.pictures, self.places[number // TURNS], number % TURNS, self.size)
 
 
 def train_material(
@@ -176,7 +135,7 @@ def _seconds_a_step(params: SamTrainParams, state: SamState, crops: Crops) -> fl
     seconds = []
     for step in range(_TRIAL):
         since = time.monotonic()
-        _gradients(params, state, crops, None, step)
+        add_gradients(params, state, crops, None, step)
         state.optimiser.zero_grad(set_to_none=True)
         seconds.append(time.monotonic() - since)
     return float(np.median(seconds[_WARM:]))
@@ -190,16 +149,17 @@ def _open_cache(folder: Path, params: SamTrainParams, start: Start, crops: Crops
 
 
 def _judged(material: SamMaterial, params: SamTrainParams, size: int) -> list[Sample]:
-    return _fixed_samples(material, material.validation, params, size)[: params.most_judged]
+    return _fixed_samples(material, material.validation, params, size)
 
 
 def _fixed_samples(material: SamMaterial, indices: list[int], params: SamTrainParams, size: int) -> list[Sample]:
+    """Some of the crops of some pictures, chosen by the seed."""
     if not indices:
         return []
     places = fixed_places(material.pictures, indices, params.stones)
     order = np.random.default_rng(params.seed).permutation(len(places))
     taken = (take_place(material.pictures, places[int(k)], 0, size) for k in order)
-    return [sample for sample in taken if sample.count]
+    return list(islice((sample for sample in taken if sample.count), params.most_judged))
 
 
 def _loop(
@@ -210,66 +170,13 @@ def _loop(
     yield _progress(state)
     while state.step < state.total:
         rate = rate_at(params, state.step, state.total)
-        loss = _gradients(params, state, crops, cache, state.step)
-        update(params, state)
+        with memory_told(params, state.device):
+            loss = add_gradients(params, state, crops, cache, state.step)
+            update(params, state)
         state.losses.append(loss)
         if state.step % round_steps == 0 or state.step == state.total:
             _end_round(out, params, state, judged, history, rate)
         yield _progress(state, loss)
-
-
-def _gradients(params: SamTrainParams, state: SamState, crops: Crops, cache: EmbeddingCache | None, step: int) -> float:
-    """Add up the gradients of a step's crops; the mean loss.
-
-    Raises
-    ------
-    ModelError
-        If the loss is no number; the weights are as they were.
-    """
-    torch.manual_seed((params.seed << 32) + step)
-    rng = np.random.default_rng((params.seed, 2, step))
-    weights = Weights(params.dice, params.entropy, params.score)
-    taken = crops.of_step(step)
-    half, total = half_type(params, state.device), 0.0
-    state.model.train()
-    for first in range(0, len(taken), params.batch):
-        part = taken[first : first + params.batch]
-        with torch.autocast(state.device.type, dtype=half, enabled=half is not None):
-            losses = []
-            for levels, which, sample in _encoded(params, state, cache, part):
-                asked = ask(sample, params, rng, params.most_prompts)
-                logits, scores = decode(state.model, levels, which, asked)
-                targets, boxes = (torch.from_numpy(a).to(state.device) for a in (asked.targets, asked.boxes))
-                losses.append(_MASKS[params.answers](logits, scores, targets, boxes.float(), weights))
-            loss = torch.stack(losses).sum() / len(taken)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise ModelError(
-                f"The loss is no number any more at step {step + 1}, so training cannot go on; the last checkpoint is "
-                "whole: train again with a lower rate, or look for broken pictures."
-            )
-        state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        total += value
-    return total
-
-
-def _encoded(
-    params: SamTrainParams, state: SamState, cache: EmbeddingCache | None, part: list[tuple[int, Sample]]
-) -> Iterator[tuple[Levels, int, Sample]]:
-    """The crops of a batch with their embeddings: all at once where the encoder learns, else one by one."""
-    model = state.model
-    if not params.frozen:
-        levels = encode(model, [sample.image for _, sample in part])
-        yield from ((levels, k, sample) for k, (_, sample) in enumerate(part))
-        return
-    for number, sample in part:
-        make = partial(_encode_frozen, model, sample)
-        yield make() if cache is None else cache.take(number, make, state.device), 0, sample
-
-
-def _encode_frozen(model: nn.Module, sample: Sample) -> Levels:
-    with torch.no_grad():
-        return encode(model, [sample.image])
 
 
 def _validate(params: SamTrainParams, state: SamState, samples: list[Sample]) -> dict[str, float]:
