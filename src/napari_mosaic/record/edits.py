@@ -106,7 +106,8 @@ def settle_steps(record: Record) -> Steps[None]:
 
     May run in another thread than the edits; those made meanwhile are left for the next time.
     """
-    count, boxes = len(record.journal), record.journal.pending()
+    with record.journal.lock:  # an entry is in the journal before level 0 holds it: none may be half-way
+        count, boxes = len(record.journal), record.journal.pending()
     for level in range(1, len(record.tessera_levels)):
         boxes = _parents(record, level, boxes)
         for done, box in enumerate(boxes, 1):
