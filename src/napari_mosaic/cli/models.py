@@ -220,7 +220,7 @@ def _quantise(model: str, output: Path) -> None:
     from napari_mosaic.synthetic import draw_mosaic
     from napari_mosaic.training.quantise import quantise_weights
 
-    images = np.stack([draw_mosaic(320, seed).image for seed in range(100)])
+    images = np.stack([draw_mosaic(320, seed).image for seed in range(300)])
     quantise_weights(model, images, path=output)
 
 

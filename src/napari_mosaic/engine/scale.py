@@ -28,7 +28,7 @@ _PLACES = 9
 _SPREAD = 0.45
 _FEWEST = 8
 _ZONE_RATIO = 1.5
-_KEPT = 1.9
+_KEPT = 2.5
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def keep_resolution(factor: float) -> float:
     """The factor to work at where the model's own size would be reached at `factor`.
 
     Small stones are enlarged to the size that the model was trained for; larger ones keep the
-    photograph's own pixels as long as they are at most 1.9 times that size, and are reduced to that
+    photograph's own pixels as long as they are at most 2.5 times that size, and are reduced to that
     beyond: outlines are lost by reducing, and the model still knows stones of that size.
     """
     return factor if factor >= 1 else min(1.0, _KEPT * factor)

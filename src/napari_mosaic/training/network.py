@@ -18,7 +18,7 @@ from napari_mosaic.grout import CHANNELS, UNET, LiteNetwork, read_model
 from napari_mosaic.training.params import LITE_ENCODER, TrainParams
 from napari_mosaic.weights import LITE, find_weights
 
-TESSERA_PX = 24.0
+TESSERA_PX = 20.0
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _HALF = (0.5, 0.5, 0.5)
 
