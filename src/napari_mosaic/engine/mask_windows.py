@@ -62,7 +62,7 @@ class MaskContext:
     def grout(self, box: Box) -> NDArray[np.uint8]:
         """The map of joints over a box; `ReadError` where it is not complete."""
         self._require_map(box)
-        return self.record.read_map(box)[0]
+        return np.asarray(self.record.read_map(box)[0])
 
     def _require_map(self, box: Box) -> None:
         if not self.record.ledger.done("map").issuperset(self.record.plan.lattice.overlapping(box)):
