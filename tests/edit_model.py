@@ -2,22 +2,55 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
+from bright import bright_stones, make_brightness
+from napari_mosaic import editing
 from napari_mosaic.editing import shapes
 from napari_mosaic.editing.names import new_name
-from napari_mosaic.record import Record
+from napari_mosaic.engine import local
+from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.planning import Choices, make_plan
+from napari_mosaic.engine.tasks import Context
+from napari_mosaic.errors import InputError
+from napari_mosaic.image import open_image
+from napari_mosaic.record import Record, create_record, open_record
 from napari_mosaic.record.tables import read_attributes
+from napari_mosaic.segmentation import initial_areas
 from napari_mosaic.tesserae import Flag, TesseraParams, joint_limit
 from napari_mosaic.tiling import Box
 
+SHAPE = (170, 150)
 RULES = TesseraParams(reach=10, blob_limit=60, blob_cell=16, max_hole=8)
 Labels = NDArray[np.uint32]
 Rows = dict[int, tuple[Any, ...]]
+
+
+def make_floor(path: Path) -> Path:
+    """A finished record with shards of 64 px, so that a small picture has nine."""
+    image, segmenter = open_image(bright_stones(SHAPE, seed=3)), make_brightness()
+    areas = initial_areas(image)
+    choices = Choices(method="brightness", scale=1.0, tesserae=RULES, shard=64)
+    plan = make_plan(image, segmenter, Outside(image, areas, 1.0), choices)
+    with create_record(path, image, plan, areas=areas) as record:
+        run_all(record)
+        record.set_phase(map="done", tesserae="done")
+    return path
+
+
+def run_all(record: Record) -> None:
+    image = open_image(bright_stones(SHAPE, seed=3))
+    context = Context(image, record.plan, make_brightness(), Outside(image, record.areas, 1.0))
+    for _ in local.run_steps(context, record, local.plan_work(record, 64), 1):
+        pass
 
 
 def whole(record: Record) -> Labels:
@@ -220,3 +253,127 @@ TOOLS = (
     "merge", "delete", "split_line", "split_seeds", "split_auto", "add_outline", "add_click",
     "grow", "shrink", "snap", "fill_holes", "convex", "replace_window",
 )  # fmt: skip
+
+
+class Twin:
+    """A record and the plain model of it, edited side by side; every step is compared."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record = open_record(path, writable=True)
+        self.start = first_bytes(self.record)
+        self.model = Model(whole(self.record), self.record.read_map(Box(0, 0, *self.record.shape)))
+        self._before: list[bytes] = []
+        self._after: list[bytes] = []
+        self.edits = 0
+
+    def edit(self, tool: str, seed: int) -> None:
+        """An edit that means something, drawn from a seed; or one that both refuse."""
+        if not self.model.ids():
+            return
+        request = draw_request(tool, np.random.default_rng(seed), self.model)
+        before, tainted = self._packed(), self._broken()
+        try:
+            made = editing.apply_request(self.record, request)
+        except InputError:
+            self.same()
+            return
+        used = set(self.record.journal.used)
+        getattr(self.model, tool)(**{name: value for name, value in request.items() if name != "tool"})
+        self.same()
+        assert used >= self.model.used
+        self.model.used = used
+        if made is not None:
+            self.edits += 1
+            self._before.append(before)
+            self._after.clear()
+            touched = {*made.gone, *made.kept}
+            if tool not in ("merge", "replace_window") and not touched & tainted:
+                assert not {*made.made, *made.kept} & self._broken(), tool
+
+    def assign(self, seed: int) -> None:
+        """Say something of a tessera; its pixels stay."""
+        rng = np.random.default_rng(seed)
+        ids = self.model.ids()
+        material = str(rng.choice(["stone", "glass", "ceramic"]))
+        if ids and editing.assign(self.record, [int(rng.choice(ids))], material=material) is not None:
+            self.edits += 1
+            self._before.append(self._packed())
+            self._after.clear()
+        self.same()
+
+    def undo(self) -> None:
+        """Take back the last edit, where there is one."""
+        made = editing.undo(self.record)
+        assert (made is None) == (not self._before)
+        if made is not None:
+            self._after.append(self._packed())
+            self._restore(self._before.pop())
+
+    def redo(self) -> None:
+        """Make it again, where nothing was edited since."""
+        made = editing.redo(self.record)
+        assert (made is None) == (not self._after)
+        if made is not None:
+            self._before.append(self._packed())
+            self._restore(self._after.pop())
+
+    def settle(self) -> None:
+        """All levels and the table say what the model says."""
+        editing.settle(self.record)
+        check_whole(self.record, connected=False)
+
+    def reopen(self) -> None:
+        """Another session goes on."""
+        self.record.close()
+        self.record = open_record(self.path, writable=True)
+        self.same()
+
+    def same(self) -> None:
+        """Level 0 equals the model."""
+        np.testing.assert_array_equal(whole(self.record), self.model.labels)
+
+    def finish(self) -> None:
+        """Undo of everything gives back the first bytes, redo of everything the last."""
+        self.settle()
+        end, count = first_bytes(self.record), len(self._before)
+        for _ in range(count):
+            assert editing.undo(self.record) is not None
+        assert editing.undo(self.record) is None
+        assert first_bytes(self.record) == self.start
+        self.settle_start()
+        for _ in range(count):
+            assert editing.redo(self.record) is not None
+        assert first_bytes(self.record) == end
+        self.record.close()
+
+    def settle_start(self) -> None:
+        """The smaller levels are the first ones again too."""
+        editing.settle(self.record)
+        check_whole(self.record, connected=False)
+
+    def _packed(self) -> bytes:
+        return zlib.compress(self.model.labels.tobytes(), 1)
+
+    def _restore(self, packed: bytes) -> None:
+        shape, dtype = self.model.labels.shape, self.model.labels.dtype
+        self.model.labels = np.frombuffer(zlib.decompress(packed), dtype).reshape(shape).copy()
+        self.same()
+
+    def _broken(self) -> set[int]:
+        """Tesserae that are in more than one piece."""
+        return broken(self.model.labels)
+
+
+def broken(labels: Labels) -> set[int]:
+    """Ids whose pixels are not connected by their sides."""
+    size = labels.size
+    place = np.arange(size).reshape(labels.shape)
+    down, right = labels[:-1] == labels[1:], labels[:, :-1] == labels[:, 1:]
+    first = np.concatenate([place[:-1][down], place[:, :-1][right]])
+    second = np.concatenate([place[1:][down], place[:, 1:][right]])
+    links = coo_matrix((np.ones(len(first), bool), (first, second)), (size, size))
+    _, part = connected_components(links, directed=False)
+    _, heads = np.unique(part, return_index=True)
+    ids, counts = np.unique(labels.ravel()[heads], return_counts=True)
+    return set(ids[(counts > 1) & (ids > 0)].tolist())

@@ -21,57 +21,38 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shapely.geometry import box as rectangle
 
-from bright import bright_stones, make_brightness
+from bright import bright_stones
 from edit_model import (
     RULES,
+    SHAPE,
     TOOLS,
     Model,
     check_whole,
     draw_request,
     first_bytes,
     largest,
+    make_floor,
     neighbours,
     rows_of,
+    run_all,
     whole,
 )
 from napari_mosaic import editing
 from napari_mosaic.cli import main
 from napari_mosaic.editing.names import cell_count, new_name
-from napari_mosaic.engine import local
-from napari_mosaic.engine.outside import Outside
-from napari_mosaic.engine.planning import Choices, make_plan
-from napari_mosaic.engine.tasks import Context
 from napari_mosaic.errors import InputError, MosaicError, RecordError
-from napari_mosaic.image import open_image
 from napari_mosaic.progress import drain
-from napari_mosaic.record import Record, create_record, open_record
+from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.tables import read_attributes
-from napari_mosaic.segmentation import SegmentParams, apply_steps, initial_areas, segment
+from napari_mosaic.segmentation import SegmentParams, apply_steps, segment
 from napari_mosaic.tesserae import Flag, TesseraParams, id_at
 from napari_mosaic.tiling import Box
-
-SHAPE = (170, 150)
 
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished record with shards of 64 px, so that a small picture has nine."""
-    path = tmp_path_factory.mktemp("template") / "floor.mosaic.zarr"
-    image, segmenter = open_image(bright_stones(SHAPE, seed=3)), make_brightness()
-    areas = initial_areas(image)
-    choices = Choices(method="brightness", scale=1.0, tesserae=RULES, shard=64)
-    plan = make_plan(image, segmenter, Outside(image, areas, 1.0), choices)
-    with create_record(path, image, plan, areas=areas) as record:
-        run_all(record)
-        record.set_phase(map="done", tesserae="done")
-    return path
-
-
-def run_all(record: Record) -> None:
-    image = open_image(bright_stones(SHAPE, seed=3))
-    context = Context(image, record.plan, make_brightness(), Outside(image, record.areas, 1.0))
-    for _ in local.run_steps(context, record, local.plan_work(record, 64), 1):
-        pass
+    return make_floor(tmp_path_factory.mktemp("template") / "floor.mosaic.zarr")
 
 
 @pytest.fixture
