@@ -16,8 +16,8 @@ from napari_mosaic.tesserae import Limits, check_limits
 
 LITE_ENCODER = "lite"
 CORES = os.cpu_count() or 2
-MIXES: dict[str, dict[str, float]] = {"mix": {}, "grout": {"bond": 0.4, "rows": 0.3, "cells": 0.3}}
-"""Named proportions of layouts; an empty one leaves the choice to the drawing itself."""
+MIXES = ("mix", "grout")
+"""Named sets of drawings: ours, and GROUT's with its own layouts, colours and joints."""
 
 
 def check_geometry(geometry: str) -> None:
@@ -35,7 +35,9 @@ class SynthesisParams:
     size: Annotated[int, Limits(low=64, high=2048, help="side of each picture in pixels")] = 512
     seed: Annotated[int, Limits(low=0, high=2**31, help="the same seed draws the same set")] = 42
     geometry: Annotated[
-        str, "layouts: mix (ours), grout (40 % running bond, 30 % rows, 30 % cells), or one of " + ", ".join(GEOMETRIES)
+        str,
+        "layouts: mix (ours), grout (GROUT's set: 40 % running bond, 30 % circles, 30 % cells; 15 % of one colour, 10 "
+        "% without joints), or one of " + ", ".join(GEOMETRIES),
     ] = "mix"
     processes: Annotated[int, Limits(low=1, high=256, help="drawings at a time")] = CORES
 

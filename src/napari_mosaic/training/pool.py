@@ -24,8 +24,8 @@ from napari_mosaic import synthetic
 from napari_mosaic.errors import MissingError, WriteError
 from napari_mosaic.record import write_error
 from napari_mosaic.synthetic import Drawing, draw_mosaic
+from napari_mosaic.synthetic.grout_recipe import draw_grout_like
 from napari_mosaic.training.data import Picture
-from napari_mosaic.training.params import MIXES
 
 FIRST_TRAINING_SEED = 1_000_000
 """Smaller seeds are for tests, validation and looking at."""
@@ -73,14 +73,10 @@ class Endless:
 
 
 def draw_one(size: int, seed: int, geometry: str = "mix") -> Drawing:
-    """The drawing of a seed; its layout is `geometry`, or chosen by the seed from the mix of that name."""
-    shares = MIXES.get(geometry)
-    if shares is None:
-        return draw_mosaic(size, seed, geometry)
-    if not shares:
-        return draw_mosaic(size, seed)
-    rng = np.random.default_rng((seed, 1))
-    return draw_mosaic(size, seed, str(rng.choice(list(shares), p=list(shares.values()))))
+    """The drawing of a seed: of our mix, of GROUT's set, or of the one layout that `geometry` names."""
+    if geometry == "grout":
+        return draw_grout_like(size, seed)
+    return draw_mosaic(size, seed, None if geometry == "mix" else geometry)
 
 
 def draw_pool(
