@@ -30,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", default="grout-lite")
     parser.add_argument("--only", nargs="*", default=list(EXPERIMENTS))
     parser.add_argument("--steps", type=int, default=FinetuneParams().steps)
     parser.add_argument("--rate", type=float, default=FinetuneParams().rate)
@@ -43,9 +44,9 @@ def main() -> None:
         tests = (tested, *EASY)
         for crop in tests:
             if crop not in before:
-                before[crop] = score(arguments.data, crop, "grout-lite", arguments.out / "records")
+                before[crop] = score(arguments.data, crop, arguments.model, arguments.out / "records")
         started = time.perf_counter()
-        params = FinetuneParams(steps=arguments.steps, rate=arguments.rate)
+        params = FinetuneParams(model=arguments.model, steps=arguments.steps, rate=arguments.rate)
         weights = finetune(folder / "data", folder / f"{name}-model", params, resume=False)
         minutes = (time.perf_counter() - started) / 60
         after = {crop: score(arguments.data, crop, str(weights), arguments.out / "records") for crop in tests}

@@ -107,6 +107,21 @@ def test_baselines_are_methods_of_segment(method: str, tmp_path: Path, capsys: p
         assert opened.plan.method == method
 
 
+@pytest.mark.parametrize("method", ["gradient-watershed", "quadrangles", "unet-watershed"])
+def test_a_baseline_gives_the_same_for_any_tile_size(method: str, tmp_path: Path) -> None:
+    drawing = draw_mosaic((64, 1100), 700_002, geometry="grid", tessera_px=24, damaged=False)
+    Image.fromarray(drawing.image).save(tmp_path / "floor.png")
+    found = []
+    for tile_size in ("1024", "4096"):
+        record = tmp_path / f"{tile_size}.mosaic.zarr"
+        words = ["segment", str(tmp_path / "floor.png"), "-o", str(record), "--method", method, "--scale", "1"]
+        assert main([*words, "--tile-size", tile_size]) == 0
+        with open_record(record) as opened:
+            found.append(opened.read_labels(Box(0, 0, 64, 1100)))
+    assert found[0].any()
+    assert np.array_equal(*found)
+
+
 def test_a_baseline_gives_the_same_for_any_batch() -> None:
     segmenter = load_segmenter("gradient-watershed", "")
     windows = np.stack([draw_mosaic(128, seed, geometry="grid", tessera_px=24).image for seed in (1, 2)])

@@ -187,7 +187,7 @@ def test_a_pool_is_drawn_once_and_only_what_is_missing(tmp_path: Path) -> None:
 
 def test_mixes_draw_their_layouts_and_nothing_else() -> None:
     drawn = {draw_one(64, seed, "grout").geometry for seed in range(30)}
-    assert drawn == {"bond", "rows", "cells"}
+    assert drawn == {"bond", "circles", "cells"}
     assert draw_one(64, 3, "grid").geometry == "grid"
     np.testing.assert_array_equal(Endless(64)[7].image, draw_mosaic(64, 1_000_007).image)
 
@@ -237,16 +237,16 @@ def test_a_run_that_is_stopped_anywhere_ends_like_an_undisturbed_one(whole: Path
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_a_run_that_is_killed_ends_like_an_undisturbed_one(whole: Path, tmp_path: Path) -> None:
+def test_a_run_that_is_killed_twice_ends_like_an_undisturbed_one(whole: Path, tmp_path: Path) -> None:
     out = pool_of(whole, tmp_path / "run")
-    words = ["train", "--synthetic", "-o", str(out), *WORDS]
+    words = ["train", "--synthetic", "-o", str(out), *WORDS, "--resume"]
     script = f"""
-import os, signal
+import os, signal, sys
 from napari_mosaic.training import history, run, state
 from napari_mosaic.cli import main
 take = run.take_step
 def fatal(params, now, batch):
-    if now.step == 3:
+    if now.step == int(sys.argv[1]):
         table = history.read_history({str(out)!r})
         (run.Path({str(out)!r}) / "history.csv").open("a").write("4,0.5,0.1,0.1,0.1,0.1,0.1\\n5,0.")
         os.kill(os.getpid(), signal.SIGKILL)
@@ -254,8 +254,11 @@ def fatal(params, now, batch):
 run.take_step = fatal
 main({words!r})
 """
-    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert killed.returncode == -9, killed.stderr
+    for step, kept in ((1, False), (3, True)):
+        command = [sys.executable, "-c", script, str(step)]
+        killed = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert killed.returncode == -9, killed.stderr
+        assert (out / LAST).exists() == kept
     assert read_checkpoint(out / LAST)["step"] == 2
     train(out, SMALL, resume=True)
     assert (out / "history.csv").read_text() == (whole / "history.csv").read_text()
@@ -289,9 +292,15 @@ def test_grouts_recipe_trains_any_encoder_on_joints_alone(whole: Path, tmp_path:
         PRESETS["grout"], encoder="resnet18", start="chance", drawings=3, drawing_size=96, geometry="mix", side=64,
         batch=2, validation=1, epochs=2, device="cpu", processes=1, workers=0,
     )  # fmt: skip
-    out = pool_of(whole, tmp_path / "run")
+    out, stopped = (pool_of(whole, tmp_path / name) for name in ("run", "stopped"))
     checkpoint = train(out, recipe)
     assert read_checkpoint(checkpoint)["step"] == 4
+    steps = train_steps(stopped, recipe)
+    while (progress := next(steps)).phase != "train" or progress.done < 3:
+        pass
+    steps.close()
+    train(stopped, recipe, resume=True)
+    assert (stopped / "history.csv").read_text() == (out / "history.csv").read_text()
     assert set(read_history(out)[0]) == {"step", "loss", "rate", "grout_dice", "score"}
     for source in (checkpoint, export_weights(checkpoint, tmp_path / "r.safetensors", name="r")):
         network = load_network(source, device="cpu", precision="fp32", runtime="torch")

@@ -136,6 +136,58 @@ def test_what_cannot_be_learned_from_is_said_in_one_sentence(
     assert "multiple of 32" in sentence(capsys)
 
 
+@pytest.mark.parametrize("kind", ["labels", "tesserae", "grout"])
+def test_empty_masks_are_refused_in_one_sentence(
+    kind: str, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = tmp_path / "data", ["-o", str(tmp_path / "run"), *TINY, "--masks", kind]
+    for folder in ("images", "masks"):
+        (data / folder).mkdir(parents=True)
+    shutil.copy(drawn / "images" / "00000.png", data / "images" / "a.png")
+    cv2.imwrite(str(data / "masks" / "a.png"), np.full((96, 96), 255 if kind == "grout" else 0, np.uint8))
+    for command in ("train", "finetune"):
+        assert main([command, str(data), *out]) == 1
+        assert "a.png is empty" in sentence(capsys)
+
+
+def test_a_loss_that_is_no_number_ends_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_mosaic.training import state
+
+    monkeypatch.setattr(state, "map_loss", lambda *_, **__: torch.tensor(float("nan"), requires_grad=True))
+    assert main(["train", "--synthetic", "-o", str(tmp_path / "run"), *TINY, *DRAWN, "--steps", "2"]) == 1
+    text = sentence(capsys)
+    assert "no number" in text
+    assert "lower rate" in text
+
+
+def test_a_full_disk_ends_in_one_sentence(
+    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["train", str(drawn), "-o", str(tmp_path / "run"), *TINY, "--start", "chance", "--steps", "1"]
+
+    def full(_content: object, stream: Any) -> None:
+        stream.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        assert main(words) == 1
+        assert "the disk is full" in sentence(capsys)
+    assert main([*words, "--resume"]) == 0
+    capsys.readouterr()
+    little = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: little)
+    for command in (
+        ["synthesize", str(tmp_path / "set"), "--count", "2", "--size", "64"],
+        ["train", "--synthetic", "-o", str(tmp_path / "drawing"), *TINY, *DRAWN, "--steps", "1"],
+        ["finetune", str(drawn), "-o", str(tmp_path / "mine"), *TINY, "--masks", "grout", "--steps", "1"],
+    ):
+        assert main(command) == 1, command
+        assert "free some space" in sentence(capsys)
+
+
 def test_finetune_learns_from_pictures_in_two_stages_and_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,7 +375,11 @@ def test_a_broken_download_goes_on_where_it_was(
     assert not list(own_cache.glob("*.part"))
 
 
-@pytest.mark.parametrize("words", [["synthesize"], ["train"], ["finetune"], ["export-model"], ["models", "import"]])
+@pytest.mark.parametrize(
+    "words",
+    [["synthesize"], ["train"], ["finetune"], ["export-model"], ["models", "import"], ["models", "download"],
+     ["calibrate"], ["probabilities"], ["fuse"], ["augment"], ["tune"], ["check"], ["evaluate"]],
+)  # fmt: skip
 def test_commands_explain_themselves(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*words, "--help"]) == 0
     text = capsys.readouterr().out
