@@ -32,7 +32,7 @@ def test_the_card_says_what_the_network_is(network: GroutNetwork) -> None:
     card = network.card
     assert card.channels == ("grout", "core")
     assert card.architecture == LITE
-    assert card.tessera_px == 20.0
+    assert card.tessera_px == 15.8
     assert card.stride == 32
     assert card.halo >= 32
     assert len(card.sha256) == 64
