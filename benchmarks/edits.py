@@ -25,7 +25,7 @@ from floor_of_many import make_floor
 from napari_mosaic.record import open_record
 from napari_mosaic.tiling import Box
 
-PATIENCE = 60.0
+PATIENCE = 900.0
 
 
 class Stage:
@@ -71,7 +71,7 @@ class Stage:
         while not ready():
             self.app.processEvents()
             if time.perf_counter() > end:
-                raise SystemExit("The viewer did not answer within a minute.")
+                raise SystemExit("The viewer did not answer within a quarter of an hour.")
 
     def rest(self) -> None:
         """Let everything settle that waits."""

@@ -1,6 +1,7 @@
 """SAM 2 with the published automatic settings beside ours, guided by the joints, on the same picture in one run.
 
-    python benchmarks/sam2_masks.py --model FILE [--count 2] [--stones 10] [--seed 900000] [--photograph FILE --truth FILE]
+    python benchmarks/sam2_masks.py --model FILE [--count 2] [--stones 10] [--seed 900000]
+        [--photograph FILE --truth FILE]
 
 Pictures are drawn crops of about `stones` x `stones` tesserae, of seeds that no training uses, at the drawing's own
 scale, or one photograph with its truth. Each line is JSON: prompts, windows encoded, windows there are, seconds of the

@@ -26,7 +26,7 @@ from napari_mosaic.sam.registry import sam_registry
 from napari_mosaic.synthetic import draw_mosaic
 from napari_mosaic.training.data import Picture
 from napari_mosaic.training.history import read_history
-from napari_mosaic.training.sam.params import PRESETS, VALIDATION, SamTrainParams
+from napari_mosaic.training.sam.params import PRESETS, USUAL_GROUP, VALIDATION, SamTrainParams
 
 if importlib.util.find_spec("sam2") is None:  # importing it here would initialise hydra
     pytest.skip("sam2 is not installed", allow_module_level=True)
@@ -41,7 +41,7 @@ from napari_mosaic.training.sam.crops import Place, Sample, ask, fixed_places, t
 from napari_mosaic.training.sam.network import Levels, decode, encode, learning, mark_learning, start_model
 from napari_mosaic.training.sam.run import train_material
 from napari_mosaic.training.sam.run_lengths import decode_coco, decode_label_studio
-from napari_mosaic.training.sam.sources import sam_material
+from napari_mosaic.training.sam.sources import mosaic_of, sam_material
 from napari_mosaic.training.sam.validation import automatic_labels, guided_labels, judge
 
 TINY = Path(__file__).parent / "data" / "sam2_tiny.yaml"
@@ -163,6 +163,17 @@ def test_a_stopped_run_ends_like_an_undisturbed_one(tmp_path: Path, folder: Path
     assert read_history(tmp_path / "whole") == read_history(tmp_path / "cut")
     with pytest.raises(InputError, match="was begun with rate"):
         learn(folder, tmp_path / "cut", replace(params, rate=1e-4), resume=True)
+
+
+def test_crops_of_one_mosaic_are_known_by_their_names() -> None:
+    names = {
+        "athens_crop1": "athens", "athens_r2_c3": "athens", "delos-tile_12_rot90": "delos", "rome_3_flip_h": "rome_3",
+        "villa_casale": "villa_casale", "museum_rotunda": "museum_rotunda", "museum_07": "museum_07",
+        "crop_1": "crop_1",
+    }  # fmt: skip
+    assert {name: mosaic_of(name, USUAL_GROUP) for name in names} == names
+    assert mosaic_of("x_7", "(.+)_[0-9]+") == "x"
+    assert mosaic_of("other", "(.+)_[0-9]+") == "other"
 
 
 def test_low_rank_parts_learn_and_are_merged(tmp_path: Path, folder: Path, weights: Path) -> None:
@@ -532,6 +543,7 @@ def test_masks_and_exports_without_stones_are_told(tmp_path: Path, folder: Path,
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("name", [name for name, entry in sorted(sam_registry().items()) if entry.sha256])
 def test_published_architectures_have_sam2s_own_names(name: str) -> None:
     from hydra.core.global_hydra import GlobalHydra
@@ -559,7 +571,7 @@ def test_published_architectures_learn_for_some_steps(tmp_path: Path, name: str)
     torch.manual_seed(0)
     write_weights(build_model(name), tmp_path / "start.safetensors", {"config": name})
     params = replace(tune_of(tmp_path / "start.safetensors", steps=2, accumulate=1), drawings=8, drawing_size=96)
-    params = replace(params, validation=1, processes=1, geometry="grid", judge="automatic", round_steps=2)
+    params = replace(params, validation=1, processes=1, geometry="grid", round_steps=2)
     material = drain(sam_material([], tmp_path / "out", params, "auto"))
     drain(train_material(tmp_path / "out", params, material, resume=False))
     rows = read_history(tmp_path / "out")

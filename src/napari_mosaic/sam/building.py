@@ -41,8 +41,8 @@ def import_sam2() -> Any:
             package = importlib.import_module("sam2")
     except ImportError as error:
         raise DependencyError(
-            'SAM 2 is not installed; run `pip install "napari-mosaic[sam2]"` (with SAM2_BUILD_CUDA=0 where there '
-            "is no CUDA compiler)."
+            "SAM 2 is not installed; run `SAM2_BUILD_CUDA=0 pip install --no-build-isolation "
+            '"napari-mosaic[sam2]"`, which compiles nothing.'
         ) from error
     if not initialised:
         GlobalHydra.instance().clear()

@@ -83,11 +83,11 @@ def _circles(rng: np.random.Generator, y: Field, x: Field, long: float, tall: fl
 def _cells(rng: np.random.Generator, size: int, side: float) -> Tiles:
     count = max(4, round((size / side) ** 2))
     seeds = rng.uniform(0, size, (count, 2))
-    pixels = np.stack(np.mgrid[:size, :size], -1).reshape(-1, 2)
+    pixels = np.indices((size, size)).reshape(2, -1).T
     distance, nearest = cKDTree(seeds).query(pixels, k=2)
     apart = np.linalg.norm(seeds[nearest[:, 0]] - seeds[nearest[:, 1]], axis=1)
     edge = (distance[:, 1] ** 2 - distance[:, 0] ** 2) / (2 * np.maximum(apart, 1e-6))
-    return nearest[:, 0].reshape(size, size), edge.reshape(size, size).astype(np.float32)
+    return nearest[:, 0].reshape(size, size), np.asarray(edge.reshape(size, size), np.float32)
 
 
 def _to_edge(place: Field, period: float) -> Field:

@@ -17,7 +17,10 @@ from napari_mosaic.tesserae import Limits, check_limits
 from napari_mosaic.training.params import CORES, check_geometry
 
 CHANCE = "chance"
-USUAL_GROUP = r"(.*?)(?:[_-](?:crop|tile|patch|part|piece|row|col|aug|rot|flip|r|c|x|y)[a-z]*[_-]?\d*)*"
+USUAL_GROUP = (
+    r"(.*?)(?:[_-](?:(?:crop|tile|patch|part|piece|row|col)s?[_-]?\d*|[rcxy]\d+"
+    r"|(?:aug|rot|flip)(?:[_-]?(?:h|v|lr|ud|\d+))*))*"
+)
 """What of a file's name is the mosaic's: all but endings such as `_crop3` or `_r1_c2`."""
 
 
@@ -117,9 +120,9 @@ class SamTrainParams:
 PRESETS: dict[str, SamTrainParams] = {
     "mosaic-sam2": SamTrainParams(),
     "small": SamTrainParams(
-        model=CHANCE, config=SMALLEST, learn="all", prompts="mixed", answers="best", stones=64, most_prompts=12,
+        model=CHANCE, config=SMALLEST, learn="all", prompts="mixed", answers="best", stones=36, most_prompts=12,
         turns="free", epochs=None, steps=3600, batch=6, accumulate=1, rate=1e-3, least_rate=0.01, warm=0.03,
-        weight_decay=0.02, clip=1.0, entropy=2.0, score=1.0, ema=0.998, judge="prompts", drawings=1200,
+        weight_decay=0.02, clip=1.0, entropy=2.0, score=1.0, ema=0.99, judge="prompts", drawings=1200,
         round_steps=250, most_judged=24,
     ),
 }  # fmt: skip

@@ -135,10 +135,11 @@ def _store(path: Path, out: Path, group: str, masks: Masks) -> Steps[tuple[Store
     else:
         shown: Masks = masks if masks != "auto" or (path / "labels").is_dir() else "tesserae"
         stored = yield from store_folder(path, out, masks=shown)
-    return stored, [_mosaic_of(name, group) for name in stored.names]
+    return stored, [mosaic_of(name, group) for name in stored.names]
 
 
-def _mosaic_of(name: str, group: str) -> str:
+def mosaic_of(name: str, group: str) -> str:
+    """The mosaic that a picture of some name shows: the first group of an expression, or all of the name."""
     try:
         found = re.fullmatch(group, name) or re.match(group, name)
         return str(found.group(1)) if found and found.group(1) else name
