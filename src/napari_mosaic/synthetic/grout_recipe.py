@@ -92,7 +92,8 @@ def _cells(rng: np.random.Generator, size: int, side: float) -> Tiles:
 
 def _to_edge(place: Field, period: float) -> Field:
     inside = place % period
-    return np.minimum(inside, period - inside)
+    nearest: Field = np.minimum(inside, period - inside)
+    return nearest
 
 
 def _number(row: Field, column: Field) -> NDArray[np.int64]:
