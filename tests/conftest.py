@@ -15,6 +15,17 @@ from napari_mosaic.engine.segmenters import FunctionSegmenter
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run what takes minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--slow"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes; run it with --slow"))
+
+
 @pytest.fixture
 def photograph() -> Callable[..., NDArray[np.uint8]]:
     return bright_stones

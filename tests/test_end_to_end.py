@@ -50,7 +50,6 @@ def test_the_first_command_of_the_readme(tmp_path: Path) -> None:
         assert min(picture.size) >= 512
 
 
-@pytest.mark.slow
 def test_a_roman_floor(tmp_path: Path, shared_data: Path) -> None:
     with segment(shared_data / "rabbit_cat18.jpg", tmp_path / "a.mosaic.zarr") as record:
         labels = read_source_labels(record, Box(0, 0, 100, record.source.shape[1]))

@@ -245,7 +245,6 @@ def test_samples() -> None:
         open_image("sample:unicorn")
 
 
-@pytest.mark.slow
 def test_drawn_sample() -> None:
     with open_image("sample:drawn") as image:
         assert min(image.shape) >= 256

@@ -44,9 +44,9 @@ def test_what_a_search_found_is_told_and_offered() -> None:
     assert [curve.points[-1][1] for curve in view.history] == [0.8, 0.8]
     assert view.importance == (("Joint from", 0.8), ("Growth", 0.2))
     assert dict(view.rules)["Joint from"] == "0.5 → 0.4"
-    assert dict(view.rules)["Smallest tessera"] == "50"
+    assert dict(view.rules)["Smallest tessera"] == str(TesseraParams().min_area)
     assert view.use.enabled
-    assert view.steps[2].summary == "0.700 → 0.800 (found and outlined)"
+    assert view.steps[2].summary == "pq 0.700 → 0.800"
     used = resolve_tuning(replace(READY, best=FOUND, scores=FOUND.history, rules=FOUND.tesserae))
     assert "already" in used.use.reason
     assert not used.use.enabled

@@ -259,7 +259,6 @@ def test_a_dock_that_closes_during_a_run_ends_it(make_dock: Callable[..., Any], 
     assert dock.job is None
 
 
-@pytest.mark.slow
 def test_a_process_of_its_own_trains_a_few_steps_and_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "tiny"
     request = TrainRequest(task="train", out=str(out), params=asdict(TINY))
@@ -286,7 +285,6 @@ def test_a_process_of_its_own_trains_a_few_steps_and_goes_on(tmp_path: Path) -> 
         list(_train_runs.training_steps(request))
 
 
-@pytest.mark.slow
 def test_what_was_corrected_teaches_a_model_that_finds_the_next_tesserae(
     viewer: Any, open_panel: Callable[..., Any], settled: Any, qtbot: Any, tmp_path: Path, photograph: Any
 ) -> None:

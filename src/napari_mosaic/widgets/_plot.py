@@ -29,11 +29,14 @@ class Curve:
 
 
 class CurvePlot(QWidget):
-    """Curves with a frame, three figures on each axis and their names with their last figures."""
+    """Curves with a frame, three figures on each axis and their names with their last figures.
 
-    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+    `bounds`, of x and y, stay as they are given, and the last figures are not told: of curves that are not a history.
+    """
+
+    def __init__(self, title: str, parent: QWidget | None = None, *, bounds: QRectF | None = None) -> None:
         super().__init__(parent)
-        self._title = title
+        self._title, self._bounds = title, bounds
         self._curves: tuple[Curve, ...] = ()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
@@ -59,8 +62,8 @@ class CurvePlot(QWidget):
         text = self.palette().color(QPalette.ColorRole.WindowText)
         room = QRectF(44, 22, self.width() - 52, self.height() - 42)
         self._name(painter, text)
-        bounds = limits_of(self._curves)
-        if bounds is None:
+        bounds = self._bounds or limits_of(self._curves)
+        if bounds is None or not self._curves:
             painter.setPen(_faint(text, 150))
             painter.drawText(room, Qt.AlignmentFlag.AlignCenter, "nothing yet")
         else:
@@ -80,7 +83,7 @@ class CurvePlot(QWidget):
         right = float(self.width() - 8)
         for number, curve in reversed(list(enumerate(self._curves))):
             if not curve.faint:
-                words = f"{curve.name} {curve.points[-1][1]:.2f}"
+                words = curve.name if self._bounds else f"{curve.name} {curve.points[-1][1]:.2f}"
                 right -= painter.fontMetrics().horizontalAdvance(words)
                 painter.setPen(QColor(self._colour(number)))
                 painter.drawText(QPointF(right, 13), words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QRectF, QSignalBlocker, Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QWidget
 
 from napari_mosaic.tuning import TuneParams
@@ -103,7 +103,7 @@ class TuneFace(QWidget):
             self.steps[3].rows.addWidget(widget)
 
     def _confidence(self) -> None:
-        self.reliability, self.told = CurvePlot("True, of 100"), note()
+        self.reliability, self.told = CurvePlot("True, of 100", bounds=QRectF(0, 0, 100, 100)), note()
         tip = "How often there was a joint, over how sure the model was of it; the straight line is honest."
         self.reliability.setToolTip(tip)
         self.measure, self.adjust = QPushButton("Measure"), QPushButton("Adjust confidence")

@@ -25,7 +25,6 @@ NAMES = {
     "reach": "Growth",
 }
 """What the rules are called here."""
-_GOALS = {"pq": "found and outlined", "f1": "found", "fm": "overlap", "dice": "pixels"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +82,7 @@ def resolve_tuning(state: TuneState) -> TuneView:
     return TuneView(
         steps=_steps(state),
         mark=ButtonView(idle and bool(state.record), "What I see is finished", "" if state.record else _NO_RECORD),
-        start=ButtonView(idle and not reason, "Start" if not state.scores else "Search anew", reason),
+        start=ButtonView(idle and not reason, "Start" if not state.scores else "Anew", reason),
         resume=ButtonView(idle and not reason and bool(state.scores), "Go on", reason),
         stop=ButtonView(not idle and not stopping, "Stopping …" if stopping else "Stop"),
         use=ButtonView(idle and not nothing, "Use these settings", nothing),
@@ -146,8 +145,8 @@ def _searched(state: TuneState) -> str:
 def _gain(state: TuneState) -> str:
     if len(state.scores) == 0:
         return "the first trial is what is used now"
-    goal = "" if state.best is None else f" ({_GOALS[state.best.goal]})"
-    return f"{state.scores[0]:.3f} → {max(state.scores):.3f}{goal}"
+    goal = "" if state.best is None else f"{state.best.goal} "
+    return f"{goal}{state.scores[0]:.3f} → {max(state.scores):.3f}"
 
 
 def _used(state: TuneState) -> str:
