@@ -13,7 +13,7 @@ from PIL import Image
 
 from napari_mosaic.cli import main
 from napari_mosaic.evaluation import evaluate_files, evaluate_folders, five_colours
-from napari_mosaic.evaluation.pictures import COLOURS
+from napari_mosaic.evaluation.pictures import COLOURS, STONE_COLOURS, stone_colours
 
 
 def stones(rows: int = 5, columns: int = 6, size: int = 12) -> NDArray[np.uint16]:
@@ -79,6 +79,27 @@ def test_five_colours() -> None:
     assert [tuple(pixel) for pixel in five_colours(first, second, truth)[0].tolist()] == wanted
 
 
+def test_found_missed_and_false_stones() -> None:
+    truth = np.repeat([[1, 1, 1, 0, 2, 2, 0, 0, 0, 4]], 4, axis=0)
+    prediction = np.repeat([[5, 5, 5, 0, 6, 0, 7, 7, 0, 8]], 4, axis=0)
+    left_out = np.zeros(truth.shape, bool)
+    left_out[:, 8:] = True
+    picture = stone_colours(prediction, truth, left_out)
+    names = ["found"] * 3 + [None, "missed", "missed", "false", "false", "left out", "left out"]
+    assert [tuple(pixel) for pixel in picture[0].tolist()] == [
+        STONE_COLOURS.get(str(name), (0, 0, 0)) for name in names
+    ]
+
+
+def test_the_picture_of_one_prediction(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    first, truth = folders[0] / "west.png", folders[1] / "west_mask.png"
+    assert main(["evaluate", str(first), str(truth), "--picture", str(tmp_path / "stones.png")]) == 0
+    seen = {tuple(pixel) for pixel in np.asarray(Image.open(tmp_path / "stones.png")).reshape(-1, 3).tolist()}
+    assert STONE_COLOURS["found"] in seen
+    assert main(["evaluate", *map(str, folders[:2]), "--picture", str(tmp_path / "many")]) == 0
+    assert sorted(path.name for path in (tmp_path / "many").iterdir()) == ["east.png", "west.png"]
+
+
 def test_two_predictions_and_their_picture(
     folders: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,5 +139,4 @@ def test_bad_input_in_one_sentence(
         err = capsys.readouterr().err
         assert message in err
         assert err.count("\n") == 1
-    assert main(["evaluate", east, east, "--picture", str(tmp_path / "p.png")]) == 2
     assert main(["evaluate", str(tmp_path / "inverted.png"), east, "--prediction-is", "grout"]) == 0

@@ -44,8 +44,10 @@ def viewer(make_napari_viewer: Any, npe2pm: Any, monkeypatch: pytest.MonkeyPatch
     for job in list(_running):
         job.abandon()
     _running.clear()
-    left = [thread.name for thread in threading.enumerate() if thread.name == "napari-mosaic job"]
-    assert not left
+    jobs = [thread for thread in threading.enumerate() if thread.name == "napari-mosaic job"]
+    for thread in jobs:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in jobs)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from napari_mosaic.cli.options import Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run
 from napari_mosaic.evaluation.files import Evaluation, EvaluationParams, evaluate_files, is_mask_layer
 from napari_mosaic.evaluation.folders import evaluate_folders_steps, pair_files, table_of, write_report
-from napari_mosaic.evaluation.pictures import compare_predictions, write_five_colours
+from napari_mosaic.evaluation.pictures import compare_predictions, draw_stones, write_picture
 
 if TYPE_CHECKING:
     EvaluationOptions = EvaluationParams
@@ -49,8 +49,8 @@ def evaluate(
     against
         A second prediction (or folder) as the baseline.
     picture
-        With --against: the picture to write (white: both right, green: only the first, red: only the baseline, blue:
-        both missed), or the folder for several.
+        The picture to write, or the folder for several (white: found, blue: missed, orange: no tessera by the truth;
+        with --against, by pixels, white: both right, green: only the first, red: only the baseline, blue: both missed).
     ignore
         Leave this out: mask image, GeoJSON, or JSON with a list of boxes.
     output
@@ -61,8 +61,6 @@ def evaluate(
         What the pixels of the files mean.
 
     """
-    if picture is not None and against is None:
-        raise UsageError("A picture compares two predictions; give the second one with --against.")
     settings = plain(params, EvaluationParams)
     if _is_folder(prediction) or _is_folder(truth):
         if ignore is not None:
@@ -71,6 +69,8 @@ def evaluate(
     if against is not None:
         return _compare(prediction, against, truth, picture, (output, as_json, settings, ignore))
     found = evaluate_files(prediction, truth, params=settings, ignore=ignore)
+    if picture is not None:
+        write_picture(draw_stones(prediction, truth, params=settings, ignore=ignore), picture)
     if output is not None:
         write_report(output, found.to_dict(), table_of({truth.stem: found}).to_csv())
     if as_json:
@@ -96,7 +96,7 @@ def _evaluate_folders(
     tables = {"": run(evaluate_folders_steps(prediction, truth, params=settings), prediction.name)}
     if against is not None:
         tables["baseline "] = run(evaluate_folders_steps(against, truth, params=settings), against.name)
-    if picture is not None and against is not None:
+    if picture is not None:
         _draw_all(prediction, against, truth, picture, settings)
     values = {(name.strip() or "prediction"): table.to_dict() for name, table in tables.items()}
     first = tables[""]
@@ -112,12 +112,15 @@ def _evaluate_folders(
     return 0
 
 
-def _draw_all(prediction: Path, against: Path, truth: Path, folder: Path, settings: EvaluationParams) -> None:
+def _draw_all(prediction: Path, against: Path | None, truth: Path, folder: Path, settings: EvaluationParams) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    others = pair_files(against, truth)
+    others = {} if against is None else pair_files(against, truth)
     for name, (first, true) in pair_files(prediction, truth).items():
-        found = compare_predictions(first, others[name][0], true, params=settings)
-        write_five_colours(found, folder / f"{name}.png")
+        if against is None:
+            drawn = draw_stones(first, true, params=settings)
+        else:
+            drawn = compare_predictions(first, others[name][0], true, params=settings).picture
+        write_picture(drawn, folder / f"{name}.png")
 
 
 def _compare(
@@ -131,7 +134,7 @@ def _compare(
     output, as_json, settings, ignore = how
     found = compare_predictions(prediction, against, truth, params=settings, ignore=ignore)
     if picture is not None:
-        write_five_colours(found, picture)
+        write_picture(found.picture, picture)
     table = table_of({str(prediction): found.first, str(against): found.second})
     values = {**table.to_dict(), "shares": found.shares}
     if output is not None:

@@ -20,7 +20,13 @@ from napari_mosaic.evaluation.floor import (
 )
 from napari_mosaic.evaluation.floor_files import read_counts, write_squares
 from napari_mosaic.evaluation.folders import FolderEvaluation, evaluate_folders, evaluate_folders_steps
-from napari_mosaic.evaluation.pictures import compare_predictions, five_colours, write_five_colours
+from napari_mosaic.evaluation.pictures import (
+    compare_predictions,
+    draw_stones,
+    five_colours,
+    stone_colours,
+    write_picture,
+)
 
 __all__ = [
     "Evaluation",
@@ -30,6 +36,7 @@ __all__ = [
     "Square",
     "compare_predictions",
     "count_found",
+    "draw_stones",
     "estimate_error",
     "evaluate_files",
     "evaluate_folders",
@@ -39,6 +46,7 @@ __all__ = [
     "propose_squares",
     "read_counts",
     "read_label_image",
-    "write_five_colours",
+    "stone_colours",
+    "write_picture",
     "write_squares",
 ]

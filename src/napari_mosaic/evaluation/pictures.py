@@ -1,7 +1,8 @@
-"""Two predictions against one truth, in the picture that this field knows.
+"""A prediction, or two, against a truth: pictures of what is right and what is not.
 
-One decision: only tesserae are coloured. White: both found the pixel; green: only the first; red: only
-the second (the baseline); blue: both missed it; black: no tessera by the truth, whatever was found there.
+One decision: two predictions are compared by pixels in the five colours that this field knows, where only
+tesserae are coloured (white: both found the pixel; green: only the first; red: only the second, the baseline;
+blue: both missed it; black: no tessera by the truth); a single one by whole stones, as it is counted.
 
 References
 ----------
@@ -29,9 +30,10 @@ from napari_mosaic.evaluation.files import (
     compare_labels,
     open_labels,
     open_truth,
+    require_same,
 )
 from napari_mosaic.export.atomic import replacing
-from napari_mosaic.metrics import ratio
+from napari_mosaic.metrics import count_overlaps, ratio
 from napari_mosaic.tiling import Box
 
 COLOURS = {
@@ -41,6 +43,13 @@ COLOURS = {
     "second only": (220, 0, 0),
     "neither": (0, 60, 255),
 }
+STONE_COLOURS = {
+    "found": (255, 255, 255),
+    "missed": (0, 60, 255),
+    "false": (255, 140, 0),
+    "left out": (90, 90, 90),
+}
+HALF = 0.5
 _LARGEST = 2**28
 _ROWS = 1024
 
@@ -86,8 +95,7 @@ def compare_predictions(
             compare_labels(side, true, params, (str(path), str(truth)), ignore)
             for side, path in zip(sides, (first, second), strict=True)
         ]
-        if true.labels.shape[0] * true.labels.shape[1] > _LARGEST:
-            raise InputError(f"{truth} is too large for one picture; compare a crop of at most 268 megapixels.")
+        _require_small(true, truth)
         left_out = true.ignored(ignore, sides[0].shape)
         picture = np.concatenate(list(_bands(sides, true, left_out)))
     return Comparison(first=evaluations[0], second=evaluations[1], shares=shares_of(picture), picture=picture)
@@ -119,10 +127,75 @@ def shares_of(picture: NDArray[np.uint8]) -> dict[str, float]:
     return {name: ratio(count, total) for name, count in counts.items() if name != "background"}
 
 
-def write_five_colours(comparison: Comparison, path: str | Path, *, overwrite: bool = True) -> Path:
-    """Write the picture of a comparison as PNG."""
+def draw_stones(
+    prediction: str | Path,
+    truth: str | Path,
+    *,
+    params: EvaluationParams | None = None,
+    ignore: str | Path | None = None,
+) -> NDArray[np.uint8]:
+    """Draw which tesserae were found, missed, or are none.
+
+    Arguments and errors are those of `evaluate_files`.
+
+    Returns
+    -------
+    NDArray
+        `(Y, X, 3)` uint8 on the grid of the truth. White: a true tessera that overlaps with one of the prediction
+        by more than half of both (IoU 0.5); blue: a missed one; orange: what else was predicted; grey: left out.
+
+    """
+    params = params or EvaluationParams()
+    with ExitStack() as stack:
+        true = open_truth(truth, params, stack)
+        _require_small(true, truth)
+        predicted = open_labels(prediction, params.prediction_is, params.min_area, stack)
+        left_out = true.ignored(ignore, predicted.shape)
+        predicted = true.cut(predicted, str(prediction))
+        require_same(predicted.shape, true.labels.shape, str(prediction), str(truth))
+        whole = Box(0, 0, *true.labels.shape)
+        return stone_colours(predicted.read(whole), true.labels.read(whole), left_out)
+
+
+def stone_colours(
+    prediction: NDArray[Any], truth: NDArray[Any], left_out: NDArray[np.bool_] | None = None
+) -> NDArray[np.uint8]:
+    """The picture `(Y, X, 3)` of labels against true ones, as `draw_stones` gives it."""
+    overlaps = count_overlaps(prediction, truth, ignore=left_out)
+    true, true_area = _areas(overlaps.truth, overlaps.area)
+    ids, area = _areas(overlaps.predicted, overlaps.area)
+    t, p = np.searchsorted(true, overlaps.truth), np.searchsorted(ids, overlaps.predicted)
+    same = overlaps.area / (true_area[t] + area[p] - overlaps.area) > HALF
+    same &= (overlaps.truth > 0) & (overlaps.predicted > 0)
+    found, right = np.isin(truth, true[t[same]]), np.isin(prediction, ids[p[same]])
+    kept, counted = (
+        np.isin(labels, known[np.bincount(place, overlaps.ignored) <= HALF * areas])
+        for labels, known, place, areas in ((truth, true, t, true_area), (prediction, ids, p, area))
+    )
+    truth, prediction = np.where(kept, truth, 0), np.where(counted, prediction, 0)
+    picture = np.zeros((*truth.shape, 3), np.uint8)
+    picture[(prediction > 0) & ~right] = STONE_COLOURS["false"]
+    picture[(truth > 0) & ~found] = STONE_COLOURS["missed"]
+    picture[(truth > 0) & found] = STONE_COLOURS["found"]
+    if left_out is not None:
+        picture[left_out] = STONE_COLOURS["left out"]
+    return picture
+
+
+def _areas(ids: NDArray[Any], area: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    known, place = np.unique(ids, return_inverse=True)
+    return known, np.bincount(place, area).astype(float)
+
+
+def _require_small(true: Truth, name: str | Path) -> None:
+    if true.labels.shape[0] * true.labels.shape[1] > _LARGEST:
+        raise InputError(f"{name} is too large for one picture; compare a crop of at most 268 megapixels.")
+
+
+def write_picture(picture: NDArray[np.uint8], path: str | Path, *, overwrite: bool = True) -> Path:
+    """Write the picture `(Y, X, 3)` of a comparison as PNG."""
     from PIL import Image
 
     with replacing(Path(path), overwrite=overwrite) as temporary:
-        Image.fromarray(comparison.picture).save(temporary, format="PNG")
+        Image.fromarray(picture).save(temporary, format="PNG")
     return Path(path)
