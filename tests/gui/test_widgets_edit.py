@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import shapely
 from hands import Hand
 from numpy.typing import NDArray
 from PIL import Image
@@ -17,13 +20,14 @@ from PIL import Image
 from bright import bright_stones
 from napari_mosaic import editing
 from napari_mosaic.areas import read_areas
-from napari_mosaic.record import open_record
+from napari_mosaic.record import edits, open_record
 from napari_mosaic.record.finished import finished_boxes
 from napari_mosaic.record.tables import read_attributes
 from napari_mosaic.segmentation import SegmentParams, segment
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _edit_window, _places
 from napari_mosaic.widgets._edit import EditDock
+from napari_mosaic.widgets._edit_areas import MOST_CORNERS
 from napari_mosaic.widgets._edit_overlay import outlines
 from napari_mosaic.widgets._edit_queue import Walk
 from napari_mosaic.widgets._edit_state import EditState, resolve_edit
@@ -185,6 +189,52 @@ def ctrl(shift: bool = False) -> Any:
 
     kind = Qt.KeyboardModifier
     return kind.ControlModifier | kind.ShiftModifier if shift else kind.ControlModifier
+
+
+def test_the_screen_waits_for_the_journal_alone(desk: Desk, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, really = threading.Event(), edits.lay_over
+
+    def lay_over_late(record: Any, patch: Any) -> None:
+        assert go_on.wait(WAIT_MS / 1000)
+        really(record, patch)
+
+    monkeypatch.setattr(edits, "lay_over", lay_over_late)
+    for look in ("near", "far"):
+        getattr(desk, look)()
+        go_on.clear()
+        first = desk.labels
+        id_, _ = pair(first)
+        assert (desk.seen == id_).any()
+        desk.dock.session.edit({"tool": "delete", "ids": [id_]})
+        qtbot.waitUntil(lambda id_=id_: not (desk.seen == id_).any(), timeout=WAIT_MS)
+        assert desk.dock.session.editing
+        np.testing.assert_array_equal(desk.labels, first)
+        go_on.set()
+        desk.rest()
+        assert not (desk.labels == id_).any()
+        desk.check_screen()
+
+
+def test_an_edit_that_cannot_be_written_is_not_shown(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.near()
+    first = desk.labels
+    desk.dock.session.edit({"tool": "delete", "ids": [int(first.max())]})
+    desk.rest()
+    first = desk.labels
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        desk.dock.session.edit({"tool": "delete", "ids": [pair(first)[0]]})
+        desk.rest()
+    assert "No space left on device" in desk.dock.state.message
+    desk.check_screen()
+    np.testing.assert_array_equal(desk.labels, first)
+    desk.dock.session.edit({"tool": "delete", "ids": [pair(first)[0]]})
+    desk.rest()
+    assert not (desk.labels == pair(first)[0]).any()
 
 
 def test_stones_are_cut_and_split(desk: Desk) -> None:
@@ -396,6 +446,34 @@ def test_areas_are_drawn_on_the_floor(desk: Desk, qtbot: Any) -> None:
     assert desk.dock.state.journal.done == 3
 
 
+def test_an_area_of_many_corners_is_drawn_with_fewer_and_keeps_them(desk: Desk, qtbot: Any) -> None:
+    desk.near(1.2)
+    turn = np.linspace(0, 2 * np.pi, 30_001)[:-1]
+    radius = 120 + 4 * np.sin(40 * turn) + 0.05 * np.sin(5000 * turn)
+    round_ = shapely.Polygon(np.stack([360 + radius * np.cos(turn), 280 + radius * np.sin(turn)], 1))
+    floor = round_.difference(shapely.box(340, 260, 380, 300))
+    desk.dock.session.edit({"tool": "add_area", "kind": "repair", "geometry": shapely.geometry.mapping(floor)})
+    desk.rest()
+    desk.dock.draw_areas("lacuna")
+    layer = desk.dock.areas.layer
+    assert len(layer.data) == 1
+    assert 100 < len(layer.data[0]) <= MOST_CORNERS
+    area = lambda: next(iter(read_areas(desk.path / "areas.geojson")))  # noqa: E731
+    drawn = shapely.Polygon(np.asarray(layer.data[0])[:, ::-1] + 0.5)
+    assert shapely.hausdorff_distance(drawn.exterior, round_.exterior) < 2
+    layer.mode = "select"
+    layer.selected_data = {0}
+    desk.dock.choose_class("lacuna")
+    desk.rest()
+    assert area().kind == "lacuna"
+    assert shapely.count_coordinates(area().geometry) > 30_000
+    desk.hand.click((280, 450))
+    desk.hand.drag((280, 450), (290, 470))
+    qtbot.waitUntil(lambda: area().geometry.bounds[0] > round_.bounds[0] + 15, timeout=WAIT_MS)
+    assert shapely.count_coordinates(area().geometry) <= MOST_CORNERS + 10
+    assert not area().geometry.contains(shapely.Point(360, 280))
+
+
 def test_a_window_is_painted_applied_and_left(desk: Desk, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.near(3.0)
     first = desk.labels
@@ -510,6 +588,7 @@ def test_a_run_of_the_panel_and_edits_share_the_record(
 ) -> None:
     path = shutil.copy(template / "floor.png", tmp_path / "floor.png")
     panel = open_panel()
+    viewer.window.add_dock_widget(panel, name="Mosaic")
     panel.open_photograph(path)
     qtbot.waitUntil(lambda: panel.job is None and panel.state.place is not None, timeout=WAIT_MS)
     panel.find_all()
@@ -519,7 +598,9 @@ def test_a_run_of_the_panel_and_edits_share_the_record(
     qtbot.waitUntil(lambda: dock.state.ready, timeout=WAIT_MS)
     assert dock.layer is panel.shown.tesserae
     first = dock.session.record.read_labels(Box(0, 0, *SHAPE))
+    found = panel.state.record.count
     dock.session.edit({"tool": "delete", "ids": [int(first.max())]})
+    qtbot.waitUntil(lambda: panel.state.record.count == found - 1, timeout=WAIT_MS)
     panel.find_all()
     dock.session.edit({"tool": "delete", "ids": [pair(first)[0]]})
     settled(panel)
@@ -546,7 +627,7 @@ def test_keys_do_not_clash_with_those_of_napari(viewer: Any) -> None:
     assert clashes <= SAME_MEANING
     assert {tool.name for tool in TOOLS} - {"choose"} <= set(editing.TOOLS)
     assert set(editing.TOOLS) - {tool.name for tool in TOOLS} == {
-        "add_mask",        "replace_window", "add_area", "change_area", "remove_area",
+        "add_mask", "replace_window", "add_area", "change_area", "remove_area",
     }  # fmt: skip
 
 

@@ -28,6 +28,7 @@ def write_edit(record: Record, header: Header, patch: Patch) -> int:
     """Enter an edit in the journal and bring level 0 and the tables to it; its number."""
     shards = sorted(patch_shards(record, patch))
     number = record.journal.append({"kind": "edit", **header, "box": list(patch.box), "shards": shards}, patch)
+    record.journal.tell(patch)
     lay_over(record, patch)
     return number
 
@@ -47,7 +48,9 @@ def step_forward(record: Record) -> int | None:
 def _step(record: Record, kind: str, of: int) -> int:
     entry = record.journal[of]
     number = record.journal.append({"kind": kind, "of": of, "box": list(entry.box), "shards": list(entry.shards)})
-    lay_over(record, record.journal.effect(number))
+    patch = record.journal.effect(number)
+    record.journal.tell(patch)
+    lay_over(record, patch)
     return of
 
 

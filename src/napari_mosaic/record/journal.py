@@ -11,7 +11,8 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,6 +28,7 @@ _MAGIC = b"MOE1"
 
 Header = dict[str, Any]
 Index = tuple[int, int]
+Hear = Callable[[Patch], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Journal:
         self.path = path
         self.writable = writable
         self.lock = threading.RLock()
+        self._hear: Hear | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -138,6 +141,23 @@ class Journal:
         self._take(json.loads(head), self._end, (len(head), len(payload)))
         self._end += len(body)
         return number
+
+    @contextmanager
+    def listening(self, hear: Hear) -> Iterator[None]:
+        """While it lasts, `hear` is told what each entry does, on the thread that made it.
+
+        The entry is on the disk then, the shards do not hold it yet: what is shown need not wait for them.
+        """
+        self._hear = hear
+        try:
+            yield
+        finally:
+            self._hear = None
+
+    def tell(self, patch: Patch) -> None:
+        """Say what an entry does to the record, where somebody listens."""
+        if self._hear is not None:
+            self._hear(patch)
 
     def mark_settled(self, count: int) -> None:
         """Note that the first `count` entries are in the smaller levels too."""

@@ -28,6 +28,8 @@ from napari_mosaic.widgets._edit_tools import BY_NAME, CHOOSE, Drawn, Tool, desc
 from napari_mosaic.widgets._edited import record_of, tessera_layers
 from napari_mosaic.widgets._face import fill_dock
 from napari_mosaic.widgets._jobs import JobFailure
+from napari_mosaic.widgets._panel import MosaicPanel
+from napari_mosaic.widgets._places import panel_of
 from napari_mosaic.widgets._style import ink_of, style_sheet
 
 
@@ -184,6 +186,11 @@ class EditDock(QWidget):
         if edit.tool.endswith("_area") and self.areas is not None:
             self.session.ask(lambda record: record.areas, self.areas.fill)
 
+    def _rested(self) -> None:
+        panel = panel_of(self.viewer, MosaicPanel)
+        if panel is not None and self.session is not None:
+            panel.recount(self.session.path)
+
     # the frame ------------------------------------------------------------------------------------
 
     def event(self, event: QEvent) -> bool:
@@ -209,7 +216,12 @@ class EditDock(QWidget):
         self.tell(looking=None, tool=CHOOSE, doing=CHOOSE.how, journal=JournalFacts())
 
     def _heard(self, session: EditSession) -> tuple[tuple[Any, Any], ...]:
-        return (session.opened, self._opened), (session.edited, self._edited), (session.failed, self.complain)
+        return (
+            (session.opened, self._opened),
+            (session.edited, self._edited),
+            (session.failed, self.complain),
+            (session.rested, self._rested),
+        )
 
     def _forget_areas(self) -> None:
         if self.areas is not None:

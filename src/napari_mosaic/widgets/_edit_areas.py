@@ -25,8 +25,8 @@ from napari_mosaic.widgets._sources import shape_outline
 COLOURS = {
     "preserved": "#66bb6a", "lacuna": "#ef5350", "repair": "#42a5f5", "not legible": "#ab47bc", "outside": "#90a4ae",
 }  # fmt: skip
-MOST_CORNERS = 4000
-"""Areas with more corners, such as the surround of an orthophoto, are not drawn as shapes."""
+MOST_CORNERS = 2000
+"""Outlines with more corners, such as the surround of an orthophoto, are drawn with fewer."""
 
 REST_MS = 250
 """How long a person's changes rest before they are written."""
@@ -36,11 +36,14 @@ Change = Callable[[Record], Edit | None]
 
 @dataclass(frozen=True)
 class Drawn:
-    """One polygon of the layer: the area that it belongs to, its outer ring and the holes that stay."""
+    """One polygon of the layer: the area that it belongs to, its ring there, and what it stands for.
+
+    `shape` is in pixels of the photograph, with holes and all corners: what nobody moves stays as it is.
+    """
 
     number: int
     ring: NDArray[np.float64]
-    holes: BaseGeometry
+    shape: BaseGeometry
 
 
 class AreaLayer(QObject):
@@ -97,9 +100,9 @@ class AreaLayer(QObject):
             return
         self._count = len(areas)
         self._drawn = [
-            Drawn(number, self._to_layer(polygon), _holes(polygon))
+            Drawn(number, self._to_layer(polygon), polygon)
             for number, area in enumerate(areas)
-            if area.kind in AREA_CLASSES and shapely.count_coordinates(area.geometry) <= MOST_CORNERS
+            if area.kind in AREA_CLASSES
             for polygon in _polygons(area.geometry)
         ]
         kinds = [area.kind for area in areas]
@@ -145,9 +148,9 @@ class AreaLayer(QObject):
         for k, ring in enumerate(rings):
             if k in left:
                 number = left[k].number
-                found.append(Drawn(number - sum(other < number for other in gone), ring, left[k].holes))
+                found.append(Drawn(number - sum(other < number for other in gone), ring, self._part(ring, left[k])))
             else:
-                found.append(Drawn(self._ask_for_new(ring), ring, shapely.Polygon()))
+                found.append(Drawn(self._ask_for_new(ring), ring, self._part(ring)))
         self._drawn = found
 
     def _ask_for_known(self, rings: list[NDArray[Any]], kept: dict[int, int]) -> list[int]:
@@ -155,7 +158,7 @@ class AreaLayer(QObject):
         gone = []
         for number in sorted({drawn.number for drawn in self._drawn} - {-1}, reverse=True):
             mine = [place for place, drawn in enumerate(self._drawn) if drawn.number == number]
-            parts = [self._part(rings[kept[place]], self._drawn[place].holes) for place in mine if place in kept]
+            parts = [self._part(rings[kept[place]], self._drawn[place]) for place in mine if place in kept]
             same = all(place in kept and np.array_equal(rings[kept[place]], self._drawn[place].ring) for place in mine)
             if not parts:
                 gone.append(number)
@@ -167,22 +170,25 @@ class AreaLayer(QObject):
 
     def _ask_for_new(self, ring: NDArray[Any]) -> int:
         """Ask for a new area; the number that it will have, -1 where the shape covers nothing."""
-        shape, kind = self._part(ring, shapely.Polygon()), self._kind
+        shape, kind = self._part(ring), self._kind
         if not shape.area:
             return -1
         self.asked.emit("add_area", lambda record, s=shape, k=kind: add_area(record, k, s))
         self._count += 1
         return self._count - 1
 
-    def _part(self, ring: NDArray[Any], holes: BaseGeometry) -> BaseGeometry:
-        """A ring of the layer as a polygon in source pixels."""
+    def _part(self, ring: NDArray[Any], before: Drawn | None = None) -> BaseGeometry:
+        """A ring of the layer as a polygon in pixels of the photograph; what was there `before` keeps its holes."""
+        if before is not None and np.array_equal(ring, before.ring):
+            return before.shape
         if len(ring) < 3:
             return shapely.Polygon()
         data = (np.asarray(ring)[:, -2:] + 0.5) / self._factor
+        holes = shapely.Polygon() if before is None else _holes(before.shape)
         return shapely.make_valid(shapely.Polygon(data[:, ::-1])).difference(holes)
 
     def _to_layer(self, polygon: shapely.Polygon) -> NDArray[np.float64]:
-        corners = shapely.get_coordinates(polygon.exterior)[:-1, ::-1]
+        corners = shapely.get_coordinates(_plain(polygon.exterior, 0.5 / self._factor))[:-1, ::-1]
         return np.asarray(corners * self._factor - 0.5)
 
 
@@ -208,8 +214,17 @@ def _polygons(geometry: BaseGeometry) -> list[shapely.Polygon]:
     return [part for part in shapely.get_parts(geometry) if part.geom_type == "Polygon"]
 
 
-def _holes(polygon: shapely.Polygon) -> BaseGeometry:
-    return shapely.union_all([shapely.Polygon(ring) for ring in polygon.interiors])
+def _plain(ring: shapely.LinearRing, tolerance: float) -> shapely.LinearRing:
+    """A ring with no more corners than napari draws at once, as near to the whole one as they allow."""
+    plain = ring
+    while shapely.count_coordinates(plain) > MOST_CORNERS:
+        plain, tolerance = shapely.simplify(ring, tolerance), 2 * tolerance
+    return plain
+
+
+def _holes(geometry: BaseGeometry) -> BaseGeometry:
+    """The holes of all polygons of a geometry."""
+    return shapely.union_all([shapely.Polygon(ring) for part in _polygons(geometry) for ring in part.interiors])
 
 
 def _place(tesserae: Labels) -> dict[str, Any]:

@@ -1,24 +1,27 @@
-"""One record that is edited in a viewer: edits one after the other on a thread, shown as soon as each is written.
+"""One record that is edited in a viewer: edits one after the other on a thread, each shown once the journal holds it.
 
-One decision: edits wait in line on one thread, so a slow disk holds up no stroke and none is lost; the smaller levels
-follow on another when nobody has edited for a moment.
+One decision: edits wait in line on one thread, so a slow disk holds up no stroke and none is lost. The screen shows
+what an edit will do as soon as it cannot be lost any more; the record catches up behind it, and what the screen shows
+is then compared with the record. The smaller levels follow when nobody has edited for a moment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari.layers import Labels
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 from napari_mosaic.editing import Edit, apply_request, redo, settle_steps, undo
 from napari_mosaic.errors import LockedError, WriteError
 from napari_mosaic.record import Record, open_record
+from napari_mosaic.record.patches import Patch
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets._edited import refresh_part, take_over, tessera_layers
+from napari_mosaic.widgets._edited import foresee, refresh_part, take_over, tessera_layers
 from napari_mosaic.widgets._jobs import Job, failure_of
 
 SETTLE_MS = 1500
@@ -43,11 +46,15 @@ class JournalFacts:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a request: its name, the edit (None where nothing changed) and how the journal stands."""
+    """What came of a request: its name, the edit (None where nothing changed) and how the journal stands.
+
+    `news` where the screen may show something else than the record holds.
+    """
 
     name: str
     edit: Edit | None
     journal: JournalFacts
+    news: bool = False
 
 
 class EditSession(QObject):
@@ -107,13 +114,17 @@ class EditSession(QObject):
         """Run a function that edits the record, in line, and show what it changed."""
         layers = tessera_layers(self._viewer, self.path)
 
+        def hear(patch: Patch) -> None:
+            for layer in layers:
+                foresee(layer, patch)
+            self._sent.emit("foreseen", patch.box)
+
         def work() -> Outcome:
             record = self._ready()
-            edit = function(record)
-            if edit is not None:
-                for layer in layers:
-                    take_over(layer, record, edit.box)
-            return Outcome(name, edit, journal_facts(record))
+            with record.journal.listening(hear):
+                edit = function(record)
+            news = edit is not None and _taken_over(layers, record, edit.box)
+            return Outcome(name, edit, journal_facts(record), news)
 
         self._submit("edited", work)
 
@@ -183,6 +194,9 @@ class EditSession(QObject):
         self._sent.emit(kind, value)
 
     def _receive(self, kind: str, value: Any) -> None:
+        if kind == "foreseen":
+            self._refresh([value])
+            return
         self._waiting -= 1
         if kind == "opened":
             self.opened.emit(*value)
@@ -197,11 +211,11 @@ class EditSession(QObject):
     def _show(self, outcome: Outcome) -> None:
         if outcome.edit is not None:
             self._boxes.append(outcome.edit.box)
-            self._refresh([outcome.edit.box])
+            self._refresh([outcome.edit.box] if outcome.news else [])
             self._rest.start()
         self.edited.emit(outcome)
 
-    def _refresh(self, boxes: Sequence[Box]) -> None:
+    def _refresh(self, boxes: Iterable[Box]) -> None:
         for layer in tessera_layers(self._viewer, self.path):
             for box in boxes:
                 refresh_part(layer, box)
@@ -225,17 +239,21 @@ class EditSession(QObject):
         boxes, self._boxes = self._boxes, []
         layers = tessera_layers(self._viewer, self.path)
 
-        def work(record: Record) -> None:
-            for layer in layers:
-                for box in boxes:
-                    take_over(layer, record, box)
+        def work(record: Record) -> list[Box]:
+            return [box for box in boxes if _taken_over(layers, record, box)]
 
-        self.ask(work, lambda _: self._rested(boxes))
+        self.ask(work, self._rested)
 
-    def _rested(self, boxes: Sequence[Box]) -> None:
+    def _rested(self, boxes: Iterable[Box]) -> None:
         self._refresh(boxes)
         if not self.busy:
             self.rested.emit()
+
+
+def _taken_over(layers: Sequence[Labels], record: Record, box: Box) -> bool:
+    """Bring a box of all layers to what the record holds; whether one of them showed something else."""
+    news = [take_over(layer, record, box) for layer in layers]
+    return any(news)
 
 
 def journal_facts(record: Record) -> JournalFacts:

@@ -1,7 +1,7 @@
 """A box of a record's tesserae changed: show it, at once, at any zoom.
 
-One decision: what is on the screen is patched where it changed, with the pixels of level 0; nothing is read that is
-not shown, and the smaller levels on the disk may follow whenever they like.
+One decision: what is on the screen is patched where it changed, as soon as the journal holds the edit; level 0, the
+tables and the smaller levels on the disk may follow whenever they like.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_mosaic.record import Record
+from napari_mosaic.record.patches import Patch
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets._levels import CachedLevel, coarser, put_pixels
+from napari_mosaic.widgets._levels import CachedLevel, coarser, put_level, put_pixels, thinned
 from napari_mosaic.widgets._sources import RECORD
 
 
@@ -36,25 +37,28 @@ def record_of(layer: Labels) -> Path:
     return Path(layer.metadata[RECORD]).absolute()
 
 
-def show_edited(viewer: Any, record: Record, box: Box) -> None:
-    """Show a box of the working grid as the record holds it now; on the main thread."""
-    for layer in tessera_layers(viewer, record.path):
-        take_over(layer, record, box)
-        refresh_part(layer, box)
+def foresee(layer: Labels, patch: Patch) -> None:
+    """Put what an edit does into the level of a layer that is looked at, before the record holds it; any thread."""
+    k = layer.data_level
+    level, box = layer.data[k], coarser(patch.box, 2**k)
+    if box.area:
+        mask, wanted = (thinned(pixels, patch.box, 2**k) for pixels in (patch.mask, patch.labels(after=True)))
+        put_level(level, box, np.where(mask, wanted, np.asarray(level[box.slices])))
 
 
-def take_over(layer: Labels, record: Record, box: Box) -> None:
-    """Read a box of level 0 and put it into all levels of a layer; from any thread.
+def take_over(layer: Labels, record: Record, box: Box) -> bool:
+    """Read a box of level 0 and put it into all levels of a layer, from any thread; is it news to what is looked at?
 
     The blocks above it are read first, so that whatever is looked at before the record has settled is right.
     """
     box = box.clip(record.shape)
     if box.area == 0:
-        return
+        return False
     for k, level in enumerate(layer.data[1:], 1):
         if isinstance(level, CachedLevel):
             level.warm(coarser(box, 2**k).clip((level.shape[0], level.shape[1])))
-    put_pixels(layer.data, box, record.read_labels(box))
+    news = put_pixels(layer.data, box, record.read_labels(box))
+    return news[int(layer.data_level)]
 
 
 def refresh_part(layer: Labels, box: Box) -> None:

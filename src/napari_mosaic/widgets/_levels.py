@@ -60,8 +60,9 @@ class CachedLevel:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def put(self, box: Box, pixels: NDArray[Any]) -> None:
-        """Replace the pixels of `box` in the blocks that are in memory."""
+    def put(self, box: Box, pixels: NDArray[Any]) -> bool:
+        """Replace the pixels of `box` in the blocks that are in memory; whether they were others."""
+        news = False
         for index in self._lattice.overlapping(box):
             core = self._lattice.tile(index).core
             part = core.intersect(box)
@@ -69,7 +70,9 @@ class CachedLevel:
                 self._puts += 1
                 block = self._blocks.get(index)
                 if block is not None:
+                    news |= not np.array_equal(block[part.within(core)], pixels[part.within(box)])
                     block[part.within(core)] = pixels[part.within(box)]
+        return news
 
     def forget(self, box: Box | None = None) -> None:
         """Drop the blocks that meet `box`, or all: they are read again when they are asked for."""
@@ -159,18 +162,27 @@ class LivePyramid:
         self._last[...] = self._sources[-1][:, :]
 
 
-def put_pixels(levels: Sequence[Level], box: Box, pixels: NDArray[Any]) -> None:
-    """Put the pixels of a box of level 0 into what all levels hold in memory; from any thread."""
-    for k, level in enumerate(levels):
-        small = coarser(box, 2**k)
-        if small.area == 0:
-            continue
-        rows, columns = (slice(small[i] * 2**k - box[i], None, 2**k) for i in (0, 1))
-        thin = pixels[rows, columns]
-        if isinstance(level, CachedLevel):
-            level.put(small, thin)
-        else:
-            level[small.slices] = thin[: small.shape[0], : small.shape[1]]
+def put_pixels(levels: Sequence[Level], box: Box, pixels: NDArray[Any]) -> list[bool]:
+    """Put a box of level 0 into what all levels hold in memory, from any thread; in which of them it was other."""
+    return [
+        put_level(level, coarser(box, 2**k), thinned(pixels, box, 2**k)) if coarser(box, 2**k).area else False
+        for k, level in enumerate(levels)
+    ]
+
+
+def put_level(level: Level, box: Box, pixels: NDArray[Any]) -> bool:
+    """Put the pixels of a box of one level into what it holds in memory; whether they were others."""
+    if isinstance(level, CachedLevel):
+        return level.put(box, pixels)
+    news = not np.array_equal(level[box.slices], pixels)
+    level[box.slices] = pixels
+    return news
+
+
+def thinned(pixels: NDArray[Any], box: Box, step: int) -> NDArray[Any]:
+    """Of the pixels of a box of level 0 those that a level shows which has every `step`-th."""
+    rows, columns = (slice(-box[axis] % step, None, step) for axis in (0, 1))
+    return pixels[rows, columns]
 
 
 def coarser(box: Box, step: int) -> Box:

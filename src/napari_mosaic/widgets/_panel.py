@@ -69,7 +69,9 @@ class MosaicPanel(QWidget):
         self._closed = self._writes = self._resumes = False
         self._started = 0.0
         self._link = ViewerLink(napari_viewer, self)
-        self._looker, self._estimator, self._reader, self._warmer = (Latest(self) for _ in range(4))
+        self._looker, self._estimator, self._reader, self._warmer, self._counter = self._latest = tuple(
+            Latest(self) for _ in range(5)
+        )
         fill_dock(self, self.face)
         keep_out_triton()
         _places.claim_records()
@@ -205,6 +207,12 @@ class MosaicPanel(QWidget):
 
         _places.panel_of(self.viewer, CheckDock, make=True, name="How good is it?")
 
+    def recount(self, path: Path) -> None:
+        """Tesserae of a record were edited: show what it holds now, unless a run will say so anyway."""
+        record = self.state.record
+        if record is not None and record.path.absolute() == path and self.job is None:
+            self._counter.ask(_runs.ask(_runs.read_facts, path))
+
     def seen(self) -> tuple[Path, Box] | None:
         """The record that is shown and what the canvas shows of it, in pixels of the photograph."""
         if self._layer is None or self.state.record is None or self.job is not None:
@@ -227,7 +235,7 @@ class MosaicPanel(QWidget):
             return
         self._closed = True
         self._link.close()
-        for latest in (self._looker, self._estimator, self._reader, self._warmer):
+        for latest in self._latest:
             latest.close()
         if self.job is not None:
             self.job.abandon()
@@ -341,6 +349,12 @@ class MosaicPanel(QWidget):
             self.shown.end_preview()
         self.face.tuning_form.set_value(applied)
         self._set(record=facts, tuning=applied, applied=applied)
+
+    def _recounted(self, facts: RecordFacts) -> None:
+        """What the record holds after edits; rules that a person tries out stay as they are."""
+        record = self.state.record
+        if record is not None and record.path.absolute() == facts.path.absolute() and self.job is None:
+            self._set(record=replace(facts, path=record.path))
 
     def _show(self, event: Any) -> None:
         """Add the layers of a record."""
@@ -466,10 +480,11 @@ class MosaicPanel(QWidget):
             (self._looker.answered, self._looked),
             (self._estimator.answered, lambda facts: self._set(estimate=facts)),
             (self._reader.answered, self._take),
+            (self._counter.answered, self._recounted),
             (self._warmer.answered, self._warmed),
         ):
             signal.connect(slot)
-        for latest in (self._looker, self._estimator, self._reader, self._warmer):
+        for latest in self._latest:
             latest.failed.connect(self._complain)
 
     def _complain(self, failure: JobFailure) -> None:
