@@ -81,6 +81,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
 def _parted(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Stones that do not touch."""
     return np.asarray(cv2.erode((labels > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
@@ -96,20 +100,7 @@ def learn(folder: Path, out: Path, params: SamTrainParams, **options: Any) -> Pa
 
 def test_a_small_model_is_trained_from_chance_by_one_command(tmp_path: Path, capsys: Any) -> None:
     words = f"sam2-finetune --synthetic --preset small --config {TINY} -o {tmp_path / 'mine'} --half".split()
-    words += [
-        "--drawings",
-        "8",
-        "--drawing-size",
-        "96",
-        "--geometry",
-        "grid",
-        "--validation",
-        "1",
-        "--steps",
-        "2",
-        "--round-steps",
-        "1",
-    ]
+    words += _words("--drawings 8 --drawing-size 96 --geometry grid --validation 1 --steps 2 --round-steps 1")
     words += ["--batch", "1", "--most-prompts", "4", "--stones", "16", "--processes", "1", "--device", "cpu"]
     assert main(words) == 0
     assert "--sam2.model" in capsys.readouterr().out
@@ -198,20 +189,7 @@ def test_the_grid_runs_all_and_keeps_the_best(
     monkeypatch.setattr(finetuning, "GRID_DECAYS", (1e-5,))
     monkeypatch.setattr(finetuning, "GRID_BATCHES", (1,))
     words = ["sam2-finetune", str(folder), "-o", str(tmp_path / "out"), "--grid", "--model", str(weights)]
-    words += [
-        "--steps",
-        "1",
-        "--stones",
-        "16",
-        "--most-prompts",
-        "4",
-        "--validation-part",
-        "0.5",
-        "--most-judged",
-        "1",
-        "--judge",
-        "prompts",
-    ]
+    words += _words("--steps 1 --stones 16 --most-prompts 4 --validation-part 0.5 --most-judged 1 --judge prompts")
     assert main([*words, "--device", "cpu", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert [row["run"] for row in answer["grid"]] == [1, 2]
@@ -267,18 +245,7 @@ def test_thresholds_are_searched_without_the_network(
     tmp_path: Path, folder: Path, weights: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     words = ["sam2-tune", str(folder), "-o", str(tmp_path / "out"), "--sam2.model", str(weights), "--stones", "16"]
-    words += [
-        "--sam2.points-per-side",
-        "4",
-        "--sam2.device",
-        "cpu",
-        "--crops",
-        "2",
-        "--goal",
-        "dice",
-        "--json",
-        "--trials",
-    ]
+    words += _words("--sam2.points-per-side 4 --sam2.device cpu --crops 2 --goal dice --json --trials")
     assert main([*words, "2"]) == 0
     first = json.loads(capsys.readouterr().out)
     assert (first["trials"], first["crops"]) == (2, 2)

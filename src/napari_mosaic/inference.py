@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError, ModelError
+from napari_mosaic.memory import is_out_of_memory
 from napari_mosaic.runtimes import (
     RUNTIMES,
     Run,
@@ -78,7 +79,7 @@ class GroutNetwork:
             try:
                 maps.append(self._run(windows[start : start + count]))
             except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 self._lower(count, windows.shape[1:3], error)
                 continue
@@ -228,12 +229,4 @@ def _no_int8(entry: WeightsEntry, on_cpu: bool) -> InputError:
     return InputError(
         f"The model {entry.name!r} has no eight-bit file beside it; choose another precision, or make that file "
         f"with `napari-mosaic export-model`."
-    )
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch, on whatever device, or numpy ran out of memory."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(
-        words in text for words in ("out of memory", "not enough memory", "can't allocate memory")
     )

@@ -5,10 +5,11 @@ One decision: as with `train`, what a run is lies in its folder, so the same com
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -90,24 +91,30 @@ def sam2_finetune(
 
 
 def _tell(path: Path, folder: Path, *, grid: bool, as_json: bool) -> None:
-    """Say where the model is and how it did."""
+    """Say where the model is, how it does, and how the one did that it began with."""
     from napari_mosaic.training.history import read_history
     from napari_mosaic.training.sam.finetuning import GRID
+    from napari_mosaic.training.sam.run import BEFORE
 
-    if grid:
-        import json
-
-        rows = json.loads((folder / GRID).read_text(encoding="utf-8"))
-    else:
-        rows = read_history(folder)
+    rows = _read_json(folder / GRID) if grid else read_history(folder)
+    before = {} if grid else _read_json(folder / BEFORE)
     if as_json:
-        answer_json({"model": str(path), "grid" if grid else "history": rows})
+        answer_json({"model": str(path), "before": before, "grid" if grid else "history": rows})
         return
     best = max(rows, key=lambda row: row.get("score", row["step"]))
     names = ("loss", "iou", "dice", "automatic_dice", "automatic_f1")
-    figures = ", ".join(f"{name.replace('_', ' ')} {best[name]:.3f}" for name in names if name in best)
+    figures = ", ".join(_change(name, before, best) for name in names if name in best)
     which = f"run {best['run']}, step {best['step']:,.0f}" if grid else f"step {best['step']:,.0f}"
     answer(f"The model is {path}; at its best, {which}: {figures}. Give it with --sam2.model {path}.")
+
+
+def _change(name: str, before: dict[str, float], after: dict[str, float]) -> str:
+    was = f" (before {before[name]:.3f})" if name in before else ""
+    return f"{name.replace('_', ' ')} {after[name]:.3f}{was}"
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def sam2_tune(

@@ -7,8 +7,6 @@ batch is halved and tried again, and only where one prompt does not fit is it an
 from __future__ import annotations
 
 import functools
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from torch import Tensor, nn
 
 from napari_mosaic.errors import InputError, ModelError
 from napari_mosaic.grout import DTYPE_NAMES, DTYPES, choose_device, choose_dtype
+from napari_mosaic.memory import free_memory, is_out_of_memory, peak_of_process
 from napari_mosaic.sam.building import import_sam2
 from napari_mosaic.sam.checkpoints import load_model
 from napari_mosaic.sam.prompts import MASK_STRIDE, Answers, Prompts
@@ -198,7 +197,9 @@ class SamNetwork:
         """How many prompts at a time the memory that is free now allows, from 1 to 64, a power of two."""
         side, width = self.image_size // _PATCH, int(self._model.hidden_dim)
         each = 4 * width * (24 * side**2 + (self.image_size // MASK_STRIDE) ** 2 // 2)
-        count = max(1, min(_MOST, free_memory(self.device) // 2 // each))
+        cuda = self.device.type == "cuda"
+        free = torch.cuda.mem_get_info(self.device)[0] if cuda else free_memory()
+        count = max(1, min(_MOST, free // 2 // each))
         return int(2 ** (count.bit_length() - 1))
 
     def peak_memory(self) -> int | None:
@@ -263,31 +264,3 @@ def _choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision == "auto" and device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     return choose_dtype(precision, device)
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a device now; a cautious guess where the system does not say."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return 4 * 2**30 if sys.maxsize > 2**32 else 2**30
-
-
-def peak_of_process() -> int | None:
-    """Bytes of memory that this process used at most; None where the system does not say."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch, on whatever device, or numpy ran out of memory."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(
-        words in text for words in ("out of memory", "not enough memory", "can't allocate memory")
-    )

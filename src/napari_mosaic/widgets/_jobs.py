@@ -17,6 +17,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_mosaic.errors import MosaicError
+from napari_mosaic.memory import is_out_of_memory
 
 LAST_WAIT_S = 30.0
 """How long the program waits for jobs when it ends."""
@@ -226,7 +227,7 @@ def failure_of(error: Exception) -> JobFailure:
     """One sentence for a person."""
     if isinstance(error, MosaicError):
         failure = JobFailure(str(error))
-    elif isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+    elif is_out_of_memory(error):
         failure = JobFailure(
             "There is not enough memory for this step; close other programs, or choose a smaller analysis size."
         )

@@ -74,7 +74,7 @@ def finetune_sam_steps(
     resume
         Go on with what is in `out`.
     command
-        Written into the file.
+        Written into the file, after those that made the model that it began with.
     half
         Whether the file holds half precision.
 
@@ -103,10 +103,11 @@ def export_sam(checkpoint: Path, path: Path, params: SamTrainParams, *, command:
     merge_low_rank(start.model)
     size = int(start.model.image_size)  # type: ignore[arg-type]
     origin = "random weights" if start.name == CHANCE else start.name
+    commands = [start.header["command"]] if "command" in start.header else []
     header = {
         "name": path.stem, "config": start.config, "base": start.name, "base_sha256": start.sha256,
-        "tessera_px": f"{size / math.sqrt(params.stones):.0f}", "step": str(content["step"]), "command": command,
-        "licence": "BSD-3-Clause" if start.name == CHANCE else "Apache-2.0",
+        "tessera_px": f"{size / math.sqrt(params.stones):.0f}", "step": str(content["step"]),
+        "command": "\n".join([*commands, command]), "licence": start.licence,
         "summary": f"SAM 2 trained on mosaics from {origin}.",
     }  # fmt: skip
     write_weights(start.model, path, header, half=half)

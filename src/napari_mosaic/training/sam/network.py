@@ -21,7 +21,7 @@ from napari_mosaic.sam.checkpoints import load_model
 from napari_mosaic.sam.registry import MEAN, STD, config_names, sam_registry
 from napari_mosaic.training.sam.crops import Asked
 from napari_mosaic.training.sam.params import CHANCE, SamTrainParams
-from napari_mosaic.weights import file_hash, find_weights
+from napari_mosaic.weights import file_hash, find_weights, is_safetensors, read_header
 
 _FINER = ("sam_mask_decoder.conv_s0.", "sam_mask_decoder.conv_s1.")
 """Weights of the decoder that run with the encoder: as published they get no gradient beside a frozen one."""
@@ -38,12 +38,21 @@ class Levels(NamedTuple):
 
 
 class Start(NamedTuple):
-    """A model before its first step, its configuration, and the name and hash of the weights it began with."""
+    """A model before its first step, its configuration, and the name and hash of the weights it began with.
+
+    `header` is what their file says of itself.
+    """
 
     model: nn.Module
     config: str
     name: str
     sha256: str
+    header: dict[str, str]
+
+    @property
+    def licence(self) -> str:
+        """What a model made of this one is under: ours from chance, else as the first one."""
+        return "BSD-3-Clause" if self.name == CHANCE else self.header.get("licence", "Apache-2.0")
 
 
 def start_model(params: SamTrainParams) -> Start:
@@ -60,12 +69,14 @@ def start_model(params: SamTrainParams) -> Start:
         config = str(params.config)
         model = build_model(config)
         _see_places(model)
-        start = Start(model, config, CHANCE, "")
+        start = Start(model, config, CHANCE, "", {})
     else:
         entry = find_weights(params.model, entries=sam_registry())
         known = entry.name if entry.url is not None and entry.name in config_names() else None
-        model, config = load_model(Path(str(entry.path)), params.config or known)
-        start = Start(model, config, entry.name, entry.sha256 or file_hash(Path(str(entry.path))))
+        path = Path(str(entry.path))
+        model, config = load_model(path, params.config or known)
+        header = read_header(path) if is_safetensors(path) else {}
+        start = Start(model, config, entry.name, entry.sha256 or file_hash(path), header)
     mark_learning(start.model, params)
     return start
 

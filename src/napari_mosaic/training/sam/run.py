@@ -25,7 +25,7 @@ from napari_mosaic.training.run import check_folder
 from napari_mosaic.training.sam.cache import EmbeddingCache
 from napari_mosaic.training.sam.crops import Sample, fixed_places, take_place
 from napari_mosaic.training.sam.network import Start, learning, start_model
-from napari_mosaic.training.sam.params import SamTrainParams
+from napari_mosaic.training.sam.params import CHANCE, SamTrainParams
 from napari_mosaic.training.sam.sources import SamMaterial
 from napari_mosaic.training.sam.state import (
     SamState,
@@ -43,7 +43,7 @@ from napari_mosaic.training.sam.validation import judge
 from napari_mosaic.training.sources import write_json
 from napari_mosaic.training.state import BEST, LAST
 
-NOTE, SPLIT, TEST = "run.json", "split.json", "test.json"
+NOTE, SPLIT, TEST, BEFORE = "run.json", "split.json", "test.json", "before.json"
 PANELS = (("loss",), ("iou", "dice", "automatic_dice", "automatic_f1"), ("rate",))
 USUAL_STEPS = 1000
 _TRIAL, _WARM = 6, 2
@@ -56,7 +56,8 @@ def train_material(
 ) -> Steps[Path]:
     """Train on pictures that are there; the best checkpoint by validation, or the last where there is none.
 
-    `shared` is a folder of embeddings for several runs on the same crops.
+    What the model could do before is judged too, unless `shared`, a folder of embeddings, says that this is one of
+    several runs on the same crops.
 
     Yields
     ------
@@ -78,6 +79,8 @@ def train_material(
     write_json(out / SPLIT, material.split)
     cache = _open_cache(shared or out / "embeddings", params, start, crops)
     history = History(out, state.step, PANELS)
+    if state.step == 0 and judged and params.model != CHANCE and shared is None:
+        write_json(out / BEFORE, _validate(params, state, judged))
     try:
         yield from _loop(out, params, state, crops, cache, judged, history)
     except GeneratorExit:

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from napari_mosaic.errors import ModelError
-from napari_mosaic.sam.network import is_out_of_memory
+from napari_mosaic.memory import is_out_of_memory
 from napari_mosaic.training.sam.cache import EmbeddingCache
 from napari_mosaic.training.sam.crops import TURNS, Pitches, Sample, ask, fixed_places, take_free, take_place
 from napari_mosaic.training.sam.losses import Weights, best_loss, first_loss
