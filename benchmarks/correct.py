@@ -5,8 +5,10 @@
 `--records` is a folder with records made by benchmarks/quality.py; without it the photographs are segmented first. A
 copy of the record is corrected as a person would: what is false is deleted, what the truth has as one is merged, what
 it has as two is split (by seeds, then by a line), what is missing is added (by a click, then by an outline), and where
-an outline is bad (IoU below 0.75) it is snapped, then painted. Every edit that stays counts as one, one tessera at a
-time; those that a look showed to be no good are taken back and counted as tries.
+an outline is bad (IoU below `--good`) it is snapped, then painted. Every edit that stays counts as one, one tessera at
+a time; those that a look showed to be no good are taken back and counted as tries. `left` are true stones that are
+still worse than `--good` on the working grid; tesserae that the crop's edge cuts are left alone, as a person would
+leave them, though the truth may leave them out.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from napari_mosaic.evaluation import EvaluationParams, evaluate_files
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.tiling import Box
 
-GOOD, SEEN = 0.75, 0.3
+SEEN = 0.3
 Request = dict[str, Any]
 
 
@@ -97,10 +99,10 @@ class Crop:
 
 
 class Hand:
-    """Edits a crop and counts: what stays, by tool, and what was tried and taken back."""
+    """Edits a crop and counts: what stays, by tool, and what was tried and taken back; `good` is the IoU to reach."""
 
-    def __init__(self, crop: Crop) -> None:
-        self.crop = crop
+    def __init__(self, crop: Crop, good: float) -> None:
+        self.crop, self.good = crop, good
         self.kept: Counter[str] = Counter()
         self.tries = 0
 
@@ -190,8 +192,8 @@ def add_missing(hand: Hand) -> None:
         if crop.best(t, found)[1] >= SEEN:
             continue
         free = crop.mask(t) & (found == 0)
-        done = free.sum() > 0.3 * crop.areas[t] and hand.do({"tool": "add_click", "point": crop.inner(free)}, [t], GOOD)
-        if not done:
+        click = {"tool": "add_click", "point": crop.inner(free)}
+        if free.sum() <= 0.3 * crop.areas[t] or not hand.do(click, [t], hand.good):
             hand.do({"tool": "add_outline", "outline": crop.outline(t), "over": True}, [t], 0.0)
 
 
@@ -200,9 +202,9 @@ def mend_outlines(hand: Hand) -> None:
     crop = hand.crop
     for t in crop.stones:
         id_, iou = crop.best(t, crop.found())
-        if id_ == 0 or iou >= GOOD:
+        if id_ == 0 or iou >= hand.good:
             continue
-        if not hand.do({"tool": "snap", "ids": [id_]}, [t], GOOD):
+        if not hand.do({"tool": "snap", "ids": [id_]}, [t], hand.good):
             found = crop.found()
             painted = np.where(found == id_, 0, found)
             painted[crop.mask(t)] = id_
@@ -214,25 +216,29 @@ STEPS = (delete_false, merge_parts, split_joined, add_missing, mend_outlines)
 
 def score(path: Path, data: Path, name: str) -> dict[str, float]:
     metrics = evaluate_files(path, data / f"{name}.json", params=EvaluationParams()).metrics
-    figures = {"f1_50": metrics.at(0.5).f1, "f1_75": metrics.at(0.75).f1, "cnt": metrics.cnt}
+    half = metrics.at(0.5)
+    figures = {"f1_50": half.f1, "precision_50": half.precision, "recall_50": half.recall, "f1_75": metrics.at(0.75).f1}
     return {key: round(float(value), 3) for key, value in figures.items()}
 
 
-def correct(path: Path, data: Path, name: str) -> dict[str, Any]:
+def correct(path: Path, data: Path, name: str, good: float) -> dict[str, Any]:
     before = score(path, data, name)
     with open_record(path, writable=True) as record:
         crop = Crop(record, data, name)
-        hand = Hand(crop)
+        hand = Hand(crop, good)
         for step in (*STEPS, *STEPS):
             step(hand)
-        count, stones = sum(hand.kept.values()), len(crop.stones)
+        count, stones, found = sum(hand.kept.values()), len(crop.stones), crop.found()
+        left = sum(bool(crop.best(t, found)[1] < good) for t in crop.stones)
     return {
         "crop": name,
+        "good": good,
         "stones": stones,
         "edits": count,
         "edits_per_100": round(100 * count / stones, 1),
         "tries_taken_back": hand.tries,
         "by_tool": dict(hand.kept.most_common()),
+        "left": left,
         "before": before,
         "after": score(path, data, name),
     }
@@ -242,6 +248,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--crops", nargs="+", default=["rabbit", "griffin1"])
+    parser.add_argument("--good", type=float, default=0.75, help="IoU from which an outline is left as it is")
     parser.add_argument("--records", type=Path, help="folder of records made by benchmarks/quality.py")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -253,7 +260,7 @@ def main() -> None:
                 shutil.copytree(made, path)
             else:
                 segment(arguments.data / photograph, path, params=SegmentParams()).close()
-            print(json.dumps(correct(path, arguments.data, name)), flush=True)
+            print(json.dumps(correct(path, arguments.data, name, arguments.good)), flush=True)
 
 
 if __name__ == "__main__":

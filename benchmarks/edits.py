@@ -4,8 +4,8 @@
     xvfb-run -a python benchmarks/edits.py --record F.mosaic.zarr --rounds 50 --edits 2000
 
 In every round, at full zoom and at overview: the bare `layer.refresh()` of the unchanged layer, then merge, split,
-delete and undo through the session that the dock uses, each from the call until the canvas has drawn what changed. One
-line of JSON a view, then one for memory.
+delete and undo through the session of the dock, each from the call until the canvas has drawn what changed. One line of
+JSON a view, then one for memory.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from typing import Any
 
 import numpy as np
 from floor_of_many import make_floor
+from qtpy.QtCore import QEventLoop, QTimer
 
 from napari_mosaic.record import open_record
 from napari_mosaic.tiling import Box
+from napari_mosaic.widgets._edited import tile_box
 
-PATIENCE = 900.0
+PATIENCE = 120.0
+Request = dict[str, Any]
 
 
 class Stage:
@@ -36,7 +39,7 @@ class Stage:
         from napari.layers import Layer
         from qtpy.QtWidgets import QApplication
 
-        from napari_mosaic.widgets._edit_session import EditSession
+        from napari_mosaic.widgets import EditDock
         from napari_mosaic.widgets._layers import record_data
 
         self.viewer = napari.Viewer(show=True)
@@ -47,10 +50,17 @@ class Stage:
             layer = self.viewer.add_layer(Layer.create(*values))
         self.layer: Any = layer
         self.viewer.window.resize(1200, 900)
-        self.drawn = 0
+        self.drawn, self.failure = 0, ""
         self.canvas = self.viewer.window._qt_viewer.canvas
         self.canvas._scene_canvas.events.draw.connect(self._count)
-        self.session = EditSession(self.viewer, path)
+        self._tick = QTimer()
+        self._tick.start(20)
+        self.layer.events.labels_update.connect(self._note)
+        self.layer.events.set_data.connect(self._note)
+        self.dock = EditDock(self.viewer)
+        self.viewer.window.add_dock_widget(self.dock, name="Edit tesserae", area="right")
+        self.session = self.dock.session
+        self.changed: int | None = None
         self.outcome: Any = None
         self.session.edited.connect(self._take)
         self.session.failed.connect(self._fail)
@@ -60,25 +70,32 @@ class Stage:
     def _count(self, _: Any) -> None:
         self.drawn += 1
 
+    def _note(self, _: Any) -> None:
+        """The picture of the layer has changed; the next draw shows it."""
+        if self.changed is None:
+            self.changed = self.drawn
+
     def _take(self, outcome: Any) -> None:
         self.outcome = outcome
 
     def _fail(self, failure: Any) -> None:
-        raise SystemExit(f"An edit failed: {failure}")
+        self.failure = str(failure)
 
     def wait(self, ready: Callable[[], bool]) -> None:
+        """Sleep between events as a viewer does, so that waiting takes nothing from the thread that edits."""
         end = time.perf_counter() + PATIENCE
         while not ready():
-            self.app.processEvents()
+            self.app.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
+            if self.failure:
+                raise SystemExit(f"An edit failed: {self.failure}")
             if time.perf_counter() > end:
-                raise SystemExit("The viewer did not answer within a quarter of an hour.")
+                raise SystemExit("The viewer did not answer within two minutes.")
 
     def rest(self) -> None:
-        """Let everything settle that waits."""
-        self.wait(lambda: not self.session.busy)
-        for _ in range(10):
-            self.app.processEvents()
-            time.sleep(0.005)
+        """Let the viewer come to rest; the smaller levels may be made meanwhile, as they are while a person works."""
+        self.wait(lambda: not self.session.editing)
+        end = time.perf_counter() + 0.05
+        self.wait(lambda: time.perf_counter() > end)
 
     def look(self, *, full: bool) -> None:
         """Full zoom: one pixel of the record on one of the screen, in the middle; or the whole floor."""
@@ -86,6 +103,11 @@ class Stage:
         if full:
             self.viewer.camera.zoom = 1.0
         self.rest()
+
+    def view(self) -> tuple[Box, int]:
+        """What is seen, in pixels of level 0, and how many of them the picture shows one of."""
+        step = 2**self.layer.data_level
+        return Box(*(step * edge for edge in tile_box(self.layer))).grow(-step).clip(self.session.record.shape), step
 
     def refresh(self) -> float:
         """Seconds of the bare refresh of the layer, drawn."""
@@ -96,52 +118,53 @@ class Stage:
 
     def edit(self, ask: Callable[[], None]) -> float:
         """Seconds from the call of an edit until the canvas has drawn what it changed."""
-        self.outcome, start = None, time.perf_counter()
+        self.outcome, self.changed, start = None, None, time.perf_counter()
         ask()
+        self.wait(lambda: self.changed is not None and self.drawn > self.changed)
+        seconds = time.perf_counter() - start
         self.wait(lambda: self.outcome is not None)
         if self.outcome.edit is None:
             raise SystemExit("An edit changed nothing.")
-        before = self.drawn - (1 if getattr(self, "_eager", False) else 0)
-        self.wait(lambda: self.drawn > before)
-        return time.perf_counter() - start
+        return seconds
 
     def picture(self) -> np.ndarray:
         """The pixels of the canvas."""
         return np.asarray(self.viewer.screenshot(canvas_only=True, flash=False))
 
 
-def pair(record: Any, rng: np.random.Generator, around: Box) -> tuple[list[int], dict[str, Any], int]:
-    """Two neighbours to merge, a line that parts what they become, and a third tessera to delete."""
+def pair(record: Any, rng: np.random.Generator, around: Box, step: int = 1) -> tuple[list[int], Request, int]:
+    """Two neighbours to merge, a line that parts what they become, and a third tessera to delete.
+
+    Each of them has a pixel in the picture that shows every `step`-th.
+    """
+    side = max(160, 6 * step)
+    half = side // 2 // step * step
     while True:
-        y = int(rng.integers(around.y0, around.y1 - 160))
-        x = int(rng.integers(around.x0, around.x1 - 160))
-        labels = record.read_labels(Box(y, x, y + 160, x + 160))
-        ids, counts = np.unique(labels, return_counts=True)
-        first = labels[80, 80]
-        if first == 0:
-            continue
-        row = labels[80, 80:]
+        y, x = (int(rng.integers(around[k], around[k + 2] - side)) // step * step for k in (0, 1))
+        labels = record.read_labels(Box(y, x, y + side, x + side))
+        first, row = labels[half, half], labels[half, half:]
+        seen, counts = np.unique(labels[::step, ::step], return_counts=True)
         others = row[(row != first) & (row > 0)]
-        third = next((int(i) for i, n in zip(ids, counts, strict=True) if n > 200 and i not in (0, first)), 0)
-        if len(others) == 0 or third in (0, int(others[0])):
+        least = 200 // step**2
+        third = next((int(i) for i, n in zip(seen, counts, strict=True) if n > least and i not in (0, first)), 0)
+        if first == 0 or len(others) == 0 or third in (0, int(others[0])):
             continue
-        own = np.argwhere(labels == first)
-        middle = own[:, 1].mean() + x + 0.3
-        line = [[float(own[:, 0].min() + y - 3), middle], [float(own[:, 0].max() + y + 4), middle]]
-        return [int(first), int(others[0])], {"tool": "split_line", "line": line}, third
+        both = (int(first), int(others[0]))
+        keep = max(both, key=lambda id_: int((labels == id_).sum()))
+        middle = float(np.argwhere(labels == first)[:, 1].mean() + x + 0.3)
+        line = [[float(y + half - 70), middle], [float(y + half + 70), middle]]
+        return list(both), {"tool": "split_line", "line": line, "ids": [keep]}, third
 
 
 def time_view(stage: Stage, rounds: int, *, full: bool) -> None:
     """One line for a view: medians in milliseconds, and how many times the bare refresh they are."""
     stage.look(full=full)
     record, rng = stage.session.record, np.random.default_rng(1)
-    middle = record.shape[0] // 2
-    around = Box(middle - 400, middle - 500, middle + 400, middle + 500) if full else Box(500, 500, *record.shape)
-    around = around if full else Box(500, 500, record.shape[0] - 500, record.shape[1] - 500)
+    around, step = stage.view()
     times: dict[str, list[float]] = {name: [] for name in ("refresh", "merge", "split", "delete", "undo")}
     seen = 0
     for _ in range(rounds + 2):
-        ids, split, third = pair(record, rng, around)
+        ids, split, third = pair(record, rng, around, step)
         stage.rest()
         times["refresh"].append(stage.refresh())
         before = stage.picture()
@@ -177,20 +200,19 @@ def time_view(stage: Stage, rounds: int, *, full: bool) -> None:
 
 
 def watch_memory(stage: Stage, edits: int) -> None:
-    """One line: resident size after a tenth of many edits in one place, and after all."""
+    """One line: resident size after every tenth of many edits in one view, undos among them."""
     stage.look(full=True)
     record, rng = stage.session.record, np.random.default_rng(2)
-    middle = record.shape[0] // 2
-    around = Box(middle - 1000, middle - 1000, middle + 1000, middle + 1000)
+    around, _ = stage.view()
     sizes, done, started = [], 0, time.perf_counter()
     while done < edits:
         ids, split, third = pair(record, rng, around)
         for request in ({"tool": "merge", "ids": ids}, split, {"tool": "delete", "ids": [third]}):
             stage.edit(lambda request=request: stage.session.edit(request))
-        for _ in range(2):
+        for _ in range(3):
             stage.edit(stage.session.undo)
-        done += 5
-        if done % max(5, edits // 10 // 5 * 5) == 0:
+        done += 6
+        if done % max(6, edits // 10 // 6 * 6) == 0:
             stage.rest()
             sizes.append(resident_mb())
     stage.rest()
@@ -218,7 +240,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", type=Path, help="one that may be edited; made where it is not there")
     parser.add_argument("--side", type=int, default=32768, help="pixels of the record that is made")
-    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=50, help="in each view; 0 leaves them out")
     parser.add_argument("--edits", type=int, default=2000, help="for memory; 0 leaves it out")
     arguments = parser.parse_args()
     path = arguments.record or Path(tempfile.mkdtemp()) / "floor.mosaic.zarr"
@@ -227,11 +249,11 @@ def main() -> None:
     with open_record(path) as record:
         print(json.dumps({"gigapixels": round(record.shape[0] * record.shape[1] / 1e9, 2), "tesserae": record.count}))
     stage = Stage(path.absolute())
-    for full in (True, False):
+    for full in (True, False) if arguments.rounds else ():
         time_view(stage, arguments.rounds, full=full)
     if arguments.edits:
         watch_memory(stage, arguments.edits)
-    stage.session.close()
+    stage.dock.close()
     stage.viewer.close()
 
 
