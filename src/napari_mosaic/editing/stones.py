@@ -172,7 +172,14 @@ def assign(record: Record, ids: Sequence[int], *, material: str | None = None, s
         stone, glass, ceramic or other; "" takes back what was said, None leaves it.
     state
         sound, fractured, detached or lost; "" and None likewise.
+
+    Raises
+    ------
+    InputError
+        Neither was given, or a word that is none of these.
     """
+    if material is None and state is None:
+        raise InputError("Neither a material nor a state was given, so nothing can be said; choose one.")
     wanted = sorted({int(id_) for id_ in ids})
     codes = [_code(word, words, name) for word, words, name in
              ((material, MATERIALS, "material"), (state, STATES, "state"))]  # fmt: skip

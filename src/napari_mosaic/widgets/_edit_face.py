@@ -31,7 +31,6 @@ from napari_mosaic.widgets._forms import form_layout, narrow_combo, note
 
 _COLUMNS = 3
 _ICON = 18
-_UNSAID = "keep"
 
 
 class Section(QFrame):
@@ -158,7 +157,7 @@ class EditFace(QWidget):
         self.doing.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.px = _number(1, 64, " px", "How far Grow and Shrink move an outline, in pixels of the analysis size.")
         self.gap = _number(0, 64, " px", "Width of the joint that Cut leaves; 0 leaves none.")
-        self.material, self.state = (_words(words) for words in (MATERIALS, STATES))
+        self.material, self.state = _words("material", MATERIALS), _words("state", STATES)
         self.over = QCheckBox("Draw over neighbours")
         self.over.setToolTip("What is drawn takes pixels from tesserae that are there; else it keeps off them.")
         self.settings = QWidget()
@@ -195,7 +194,7 @@ class EditFace(QWidget):
         self.checked = QProgressBar()
         self.checked.setTextVisible(False)
         self.checked.setRange(0, 1000)
-        self.previous, self.next = _tool_button("Previous"), _tool_button("Next")
+        self.previous, self.next = _tool_button(""), _tool_button("")
         self.fine, self.fixed, self.ignored = QPushButton("Fine"), QPushButton("Fixed"), QPushButton("Ignore")
         for button, tip in (
             (self.previous, "Fly to the one before  (,)"),
@@ -209,8 +208,10 @@ class EditFace(QWidget):
         rows = self.sections["Check"].rows
         for widget in (self.goto, self.look, self.bar_, self.bar_text, self.checked, self.suspect):
             rows.addWidget(widget)
-        rows.addLayout(button_row(self.previous, self.next))
-        rows.addLayout(button_row(self.fine, self.fixed, self.ignored))
+        walk = button_row(self.previous, self.next, self.fine, self.fixed, self.ignored)
+        for place in (2, 3, 4):
+            walk.setStretch(place, 2)
+        rows.addLayout(walk)
         rows.addWidget(self.finish)
 
     def _apply_tools(self, view: EditView) -> None:
@@ -244,7 +245,8 @@ class EditFace(QWidget):
 def _tool_button(text: str) -> QToolButton:
     button = QToolButton()
     button.setText(text)
-    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+    style = Qt.ToolButtonStyle
+    button.setToolButtonStyle(style.ToolButtonTextBesideIcon if text else style.ToolButtonIconOnly)
     button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return button
 
@@ -259,8 +261,12 @@ def _number(least: int, most: int, suffix: str, tip: str) -> QSpinBox:
     return box
 
 
-def _words(words: Sequence[str]) -> QWidget:
+def _words(name: str, words: Sequence[str]) -> QWidget:
+    """A choice of words; its first item, the name, leaves what was said, its last one takes that back."""
     box = narrow_combo()
-    for word in words:
-        box.addItem(word or _UNSAID, word)
+    box.addItem(name, None)
+    for word in words[1:]:
+        box.addItem(word, word)
+    box.addItem("not known", "")
+    box.setToolTip(f"“{name}” leaves the {name} as it is, “not known” takes back what was said.")
     return box

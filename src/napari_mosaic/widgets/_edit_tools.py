@@ -29,13 +29,13 @@ class Drawn:
 
 @dataclass(frozen=True, kw_only=True)
 class EditOptions:
-    """What the tools are set to: px of the working grid; empty words for material and state leave them as they are."""
+    """What the tools are set to: px of the working grid, words for material and state ("" takes back what was said)."""
 
     px: int = 1
     gap: int = 0
     over: bool = False
-    material: str = ""
-    state: str = ""
+    material: str | None = None
+    state: str | None = None
 
 
 Ask = Callable[[Drawn, EditOptions], Mapping[str, Any]]
@@ -81,7 +81,7 @@ def _place(drawn: Drawn, _: EditOptions) -> Mapping[str, Any]:
 
 
 def _assigned(drawn: Drawn, options: EditOptions) -> Mapping[str, Any]:
-    return {"ids": list(drawn.ids), "material": options.material or None, "state": options.state or None}
+    return {"ids": list(drawn.ids), "material": options.material, "state": options.state}
 
 
 _TOUCH = "Click a tessera, or drag across several."
@@ -121,7 +121,8 @@ TOOLS: tuple[Tool, ...] = (
     Tool(name="convex", title="Mend", key="R", gesture="touch", cursor="pointing", ask=_ids,
          tip="Mend a broken outline: the tessera becomes convex", how=_TOUCH),
     Tool(name="assign", title="Assign", key="Y", gesture="touch", cursor="pointing", ask=_assigned,
-         tip="Say what tesserae are made of and how they are", how=_TOUCH),
+         tip="Say what tesserae are made of and how they are",
+         how="Choose material and state below, then click tesserae, or drag across several."),
 )  # fmt: skip
 """All tools, in the order of the tool bar; the core's tool of the same name is what each asks for."""
 
