@@ -50,7 +50,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A set of three drawn mosaics."""
     out = tmp_path_factory.mktemp("sets") / "drawn"
-    assert main(["synthesize", str(out), "--count", "3", "--size", "96", "--seed", "1", "--processes", "1"]) == 0
+    assert main(["synthesize", str(out), "--count", "3", "--size", "96", "--seed", "7", "--processes", "1"]) == 0
     return out
 
 
@@ -75,13 +75,13 @@ def test_a_set_of_drawings_is_whole_goes_on_and_is_the_same_again(
     shutil.copytree(drawn, tmp_path / "again")
     for folder in ("images", "labels"):
         (tmp_path / "again" / folder / names[1]).unlink()
-    words = ["synthesize", str(tmp_path / "again"), "--size", "96", "--seed", "1", "--processes", "1"]
+    words = ["synthesize", str(tmp_path / "again"), "--size", "96", "--seed", "7", "--processes", "1"]
     assert main([*words, "--count", "3", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["count"] == 3
     for folder in ("images", "labels"):
         assert (tmp_path / "again" / folder / names[1]).read_bytes() == (drawn / folder / names[1]).read_bytes()
     assert main([*words[:-4], "--seed", "2", "--processes", "1"]) == 1
-    assert "seed 1, not 2" in sentence(capsys)
+    assert "seed 7, not 2" in sentence(capsys)
     assert main(["synthesize", str(tmp_path / "x"), "--geometry", "square"]) == 2
     assert "no geometry 'square'" in sentence(capsys)
 
@@ -150,6 +150,19 @@ def test_empty_masks_are_refused_in_one_sentence(
         assert "a.png is empty" in sentence(capsys)
 
 
+@pytest.mark.parametrize("kind", ["labels", "tesserae", "grout"])
+def test_a_picture_may_show_no_stone_where_that_is_known(kind: str, drawn: Path, tmp_path: Path) -> None:
+    for folder, value in (("masks", 255 * (kind == "grout")), ("known", 255)):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / "a.png"), np.full((96, 96), value, np.uint8))
+    (tmp_path / "images").mkdir()
+    shutil.copy(drawn / "images" / "00000.png", tmp_path / "images" / "a.png")
+    picture = drain(store_folder(tmp_path, tmp_path / "out", masks=kind))[0]
+    assert picture.known is not None
+    assert picture.known.all()
+    assert not picture.labels.any()
+
+
 def test_a_loss_that_is_no_number_ends_in_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +227,7 @@ def test_finetune_learns_from_pictures_in_two_stages_and_goes_on(
     assert not torch.equal(start["head.weight"], before["head.weight"])
     stored = open_stored(out / "data")
     assert stored is not None
-    assert 1.4 < stored[0].factor < 2.6
+    assert 1.0 < stored[0].factor < 1.7
     assert main([*words, "--stage", "both", "--rate", "0.01", "--resume", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert [row["step"] for row in answer["history"]] == [1, 2]

@@ -114,7 +114,7 @@ def store_folder(data: Path, out: Path, *, masks: Masks, tessera_px: float | Non
     """Bring pictures and truth of `data` into arrays in `out`, checking each.
 
     `tessera_px` is the size that stones should be brought to; None leaves pictures as they are. Where a folder
-    `known` holds a mask of a picture, nothing is learned but where that is white.
+    `known` holds a mask of a picture, nothing is learned but where that is white, and it may show no stone at all.
     """
     images, truths, kind = _find_folders(data, masks)
     pairs = find_pairs(images, truths)
@@ -134,7 +134,7 @@ def store_folder(data: Path, out: Path, *, masks: Masks, tessera_px: float | Non
         yield Progress(phase="read", done=index, total=len(pairs), unit="pictures", message=picture.name)
         with open_image(picture) as image:
             check_room(out, image.shape[0] * image.shape[1] * 7)
-            labels = read_truth(truth, kind, image.shape)
+            labels = read_truth(truth, kind, image.shape, bare=picture.stem in limits)
             known = read_known(limits[picture.stem], image.shape) if picture.stem in limits else None
             save_picture(out, picture.stem, image.read(Box(0, 0, *image.shape)), labels, known)
         factors.append(1.0 if tessera_px is None else usual_factor(labels, tessera_px))

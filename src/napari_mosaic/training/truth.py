@@ -26,6 +26,7 @@ TRUTHS = (".png", ".tif", ".tiff", ".npy", ".bmp", ".jpg", ".jpeg")
 _UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, struct.error, zlib.error, EOFError)
 _SOME = 5
 """So many pieces are stones and no accident."""
+_BARE = "take it out, draw its stones, or say by a white mask of its name in known/ that there is none"
 _JOINT = 2.5
 """What a joint adds to a stone's side, px; as in the search for the scale."""
 
@@ -55,8 +56,10 @@ def find_pairs(images: Path, truths: Path) -> list[tuple[Path, Path]]:
     return [(picture, known[picture.stem]) for picture in pictures]
 
 
-def read_truth(path: Path, kind: Kind, shape: tuple[int, int]) -> NDArray[np.uint32]:
+def read_truth(path: Path, kind: Kind, shape: tuple[int, int], *, bare: bool = False) -> NDArray[np.uint32]:
     """The stones of a mask or label image as ids 1..N, (Y, X), 0 = none.
+
+    `bare` says that there may be no stone in it, because somebody said what is known of the picture.
 
     Raises
     ------
@@ -71,7 +74,13 @@ def read_truth(path: Path, kind: Kind, shape: tuple[int, int]) -> NDArray[np.uin
             f"The mask {path.name} is {values.shape[1]} x {values.shape[0]} px and its picture "
             f"{shape[1]} x {shape[0]}; a mask must be as large as its picture."
         )
+    if bare and not _shows_stones(values, kind):
+        return np.zeros(shape, np.uint32)
     return _from_labels(values, path) if kind == "labels" else _from_mask(values, kind, path)
+
+
+def _shows_stones(values: NDArray[Any], kind: Kind) -> bool:
+    return bool(values.min() < values.max() or (values.max() > 0) != (kind == "grout"))
 
 
 def read_known(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -112,7 +121,7 @@ def _from_labels(values: NDArray[Any], path: Path) -> NDArray[np.uint32]:
     labels = number(values)
     found = int(labels.max(initial=0))
     if found == 0:
-        raise InputError(f"{path.name} is empty: it shows no stone; take it out, or draw its stones.")
+        raise InputError(f"{path.name} is empty: it shows no stone; {_BARE}.")
     pieces, gaps = _pieces(labels > 0)[1], _pieces(labels == 0)[1]
     if found == 1 and (pieces > 1 or gaps >= _SOME):
         raise InputError(
@@ -126,7 +135,7 @@ def _from_mask(values: NDArray[Any], kind: Kind, path: Path) -> NDArray[np.uint3
     low, high = float(values.min()), float(values.max())
     if low == high:
         what = "joint" if (high > 0) == (kind == "grout") else "stone"
-        raise InputError(f"{path.name} is empty: all of it is {what}; take it out, or draw it.")
+        raise InputError(f"{path.name} is empty: all of it is {what}; {_BARE}.")
     part = (values.astype(np.float32) - low) / (high - low)
     if float(((part > 0.15) & (part < 0.85)).mean()) > 0.25:
         raise InputError(
