@@ -15,7 +15,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._edited import tile_box
 
 PATIENCE = 120.0
-Request = dict[str, Any]
+Line = list[list[float]]
 
 
 class Stage:
@@ -118,8 +118,9 @@ class Stage:
 
     def edit(self, ask: Callable[[], None]) -> float:
         """Seconds from the call of an edit until the canvas has drawn what it changed."""
-        self.outcome, self.changed, start = None, None, time.perf_counter()
+        self.changed, start = None, time.perf_counter()
         ask()
+        self.outcome = None
         self.wait(lambda: self.changed is not None and self.drawn > self.changed)
         seconds = time.perf_counter() - start
         self.wait(lambda: self.outcome is not None)
@@ -127,12 +128,19 @@ class Stage:
             raise SystemExit("An edit changed nothing.")
         return seconds
 
+    def tools(self, ids: list[int], line: Line, third: int) -> Iterator[tuple[str, Callable[[], None]]]:
+        """Merge, split what was merged, delete: names, and what asks the session for each."""
+        ask = self.session.edit
+        yield "merge", lambda: ask({"tool": "merge", "ids": ids})
+        yield "split", lambda: ask({"tool": "split_line", "line": line, "ids": list(self.outcome.edit.kept)})
+        yield "delete", lambda: ask({"tool": "delete", "ids": [third]})
+
     def picture(self) -> np.ndarray:
         """The pixels of the canvas."""
         return np.asarray(self.viewer.screenshot(canvas_only=True, flash=False))
 
 
-def pair(record: Any, rng: np.random.Generator, around: Box, step: int = 1) -> tuple[list[int], Request, int]:
+def pair(record: Any, rng: np.random.Generator, around: Box, step: int = 1) -> tuple[list[int], Line, int]:
     """Two neighbours to merge, a line that parts what they become, and a third tessera to delete.
 
     Each of them has a pixel in the picture that shows every `step`-th.
@@ -149,11 +157,9 @@ def pair(record: Any, rng: np.random.Generator, around: Box, step: int = 1) -> t
         third = next((int(i) for i, n in zip(seen, counts, strict=True) if n > least and i not in (0, first)), 0)
         if first == 0 or len(others) == 0 or third in (0, int(others[0])):
             continue
-        both = (int(first), int(others[0]))
-        keep = max(both, key=lambda id_: int((labels == id_).sum()))
         middle = float(np.argwhere(labels == first)[:, 1].mean() + x + 0.3)
         line = [[float(y + half - 70), middle], [float(y + half + 70), middle]]
-        return list(both), {"tool": "split_line", "line": line, "ids": [keep]}, third
+        return [int(first), int(others[0])], line, third
 
 
 def time_view(stage: Stage, rounds: int, *, full: bool) -> None:
@@ -164,17 +170,13 @@ def time_view(stage: Stage, rounds: int, *, full: bool) -> None:
     times: dict[str, list[float]] = {name: [] for name in ("refresh", "merge", "split", "delete", "undo")}
     seen = 0
     for _ in range(rounds + 2):
-        ids, split, third = pair(record, rng, around, step)
+        ids, line, third = pair(record, rng, around, step)
         stage.rest()
         times["refresh"].append(stage.refresh())
         before = stage.picture()
-        for name, request in (
-            ("merge", {"tool": "merge", "ids": ids}),
-            ("split", split),
-            ("delete", {"tool": "delete", "ids": [third]}),
-        ):
+        for name, ask in stage.tools(ids, line, third):
             stage.rest()
-            times[name].append(stage.edit(lambda request=request: stage.session.edit(request)))
+            times[name].append(stage.edit(ask))
         seen += int((stage.picture() != before).any())
         stage.rest()
         times["undo"].append(stage.edit(stage.session.undo))
@@ -206,9 +208,9 @@ def watch_memory(stage: Stage, edits: int) -> None:
     around, _ = stage.view()
     sizes, done, started = [], 0, time.perf_counter()
     while done < edits:
-        ids, split, third = pair(record, rng, around)
-        for request in ({"tool": "merge", "ids": ids}, split, {"tool": "delete", "ids": [third]}):
-            stage.edit(lambda request=request: stage.session.edit(request))
+        ids, line, third = pair(record, rng, around)
+        for _, ask in stage.tools(ids, line, third):
+            stage.edit(ask)
         for _ in range(3):
             stage.edit(stage.session.undo)
         done += 6

@@ -1,4 +1,4 @@
-"""Make the pictures of the dock *Edit tesserae*, with real events of mouse and keys on a drawn mosaic.
+"""Make the pictures of the dock *Edit tesserae* and a short film, with real events of mouse and keys on a drawn mosaic.
 
 xvfb-run -a -s "-screen 0 1600x1240x24" python docs/make_edit_screenshots.py
 """
@@ -13,8 +13,9 @@ from typing import Any
 
 import napari
 import numpy as np
-from make_screenshots import breathe, shoot, wait
+from make_screenshots import IMAGES, breathe, shoot, wait
 from PIL import Image
+from qtpy.QtCore import Qt
 from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "gui"))
@@ -29,6 +30,8 @@ from napari_mosaic.widgets._edited import tessera_layers
 SIZE = (1440, 900)
 DRAWN = {"size": (900, 1200), "seed": 11, "tessera_px": 26.0}
 ZOOM = 6.0
+FILM = (420, 560)
+MOVE_MS, LOOK_MS = 160, 1000
 
 
 class Scene:
@@ -46,7 +49,8 @@ class Scene:
         self.layer = tessera_layers(self.viewer)[0]
         self.layer.opacity = 0.45
         self.viewer.layers.selection.active = self.layer
-        self.hand = Hand(self.viewer, self.layer, SimpleNamespace(wait=lambda ms: breathe(ms / 1000)))
+        self.film: list[Image.Image] | None = None
+        self.hand = Hand(self.viewer, self.layer, SimpleNamespace(wait=self.pause))
         wait(lambda: self.dock.state.ready)
         self.rest()
 
@@ -55,6 +59,20 @@ class Scene:
         """All of level 0."""
         record = self.dock.session.record
         return record.read_labels(Box(0, 0, *record.shape))
+
+    def pause(self, duration_ms: float) -> None:
+        """Let napari draw between two movements of the hand; while filming, take what it has drawn."""
+        breathe(duration_ms / 1000)
+        self.take(MOVE_MS)
+
+    def take(self, duration_ms: int) -> None:
+        """Take the middle of the canvas into the film, to be seen so long."""
+        if self.film is not None:
+            pixels = self.viewer.screenshot(canvas_only=True, flash=False)[..., :3]
+            y, x = ((side - part) // 2 for side, part in zip(pixels.shape, FILM, strict=False))
+            frame = Image.fromarray(np.ascontiguousarray(pixels[y : y + FILM[0], x : x + FILM[1]]))
+            frame.info["duration"] = duration_ms
+            self.film.append(frame)
 
     def rest(self) -> None:
         """Wait until what was asked for is shown."""
@@ -84,8 +102,6 @@ class Scene:
 
 def show_tools(scene: Scene, middle: Any) -> None:
     """Choose, merge, cut."""
-    from qtpy.QtCore import Qt
-
     first, second, third, other = scene.stones_near(middle, 4)
     scene.hand.click(first)
     scene.hand.click(second, Qt.KeyboardModifier.ShiftModifier)
@@ -114,6 +130,30 @@ def show_tools(scene: Scene, middle: Any) -> None:
     shoot(scene.viewer, "edit-cut")
     scene.hand.key("Escape")
     scene.hand.key("Escape")
+
+
+def make_film(scene: Scene, middle: Any) -> None:
+    """A stone is cut, its pieces are merged, another is deleted and added by a click."""
+    scene.look_at(middle)
+    (y, x), other = scene.stones_near(middle, 2)
+    scene.film = []
+    scene.take(LOOK_MS)
+    for key, stroke in (("C", ((y - 17, x), (y + 17, x + 2))), ("J", ((y, x - 8), (y, x + 8)))):
+        scene.hand.key(key)
+        scene.hand.drag(*stroke)
+        scene.rest()
+        scene.take(LOOK_MS)
+    for key in ("D", "A"):
+        scene.hand.key(key)
+        scene.hand.click(other)
+        scene.rest()
+        scene.take(LOOK_MS)
+    scene.hand.key("Escape")
+    frames = [frame.quantize(160, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE) for frame in scene.film]
+    durations = [frame.info["duration"] for frame in scene.film]
+    place = IMAGES / "edit-film.gif"
+    frames[0].save(place, save_all=True, append_images=frames[1:], duration=durations, loop=0, optimize=True)
+    scene.film = None
 
 
 def show_areas(scene: Scene, middle: Any) -> None:
@@ -169,6 +209,7 @@ def main() -> None:
         middle = (height * 0.45, width * 0.5)
         scene.look_at(middle)
         show_tools(scene, middle)
+        make_film(scene, middle)
         show_areas(scene, middle)
         show_painting(scene, middle)
         show_check(scene)

@@ -164,7 +164,7 @@ class EditFace(QWidget):
         form = form_layout(self.settings)
         form.addRow("Grow and shrink by", self.px)
         form.addRow("A cut leaves a joint of", self.gap)
-        form.addRow("Assign", button_row(self.material, self.state))
+        form.addRow(button_row(self.material, self.state))
         form.addRow(self.over)
         rows = self.sections["Tesserae"].rows
         for widget in (self.bar, self.doing, self.settings):
