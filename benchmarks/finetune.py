@@ -18,11 +18,12 @@ from PIL import Image
 
 from napari_mosaic import SegmentParams, segment
 from napari_mosaic.evaluation import evaluate_files
+from napari_mosaic.grout import read_model
 from napari_mosaic.training import FinetuneParams, finetune
+from napari_mosaic.weights import find_weights
 
 EXPERIMENTS = {"griffin": (["griffin1", "griffin2"], "griffin3"), "onager": (["onager-left"], "onager-right")}
 EASY = ("rabbit", "bull")
-WORKING_PX = 24.0
 PAD = 96
 
 
@@ -35,12 +36,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=FinetuneParams().steps)
     parser.add_argument("--rate", type=float, default=FinetuneParams().rate)
     arguments = parser.parse_args()
+    size = read_model(find_weights(arguments.model))[1].tessera_px
     before: dict[str, float] = {}
     for name in arguments.only:
         learned, tested = EXPERIMENTS[name]
         folder = arguments.out / name
         for crop in learned:
-            write_pair(arguments.data, crop, folder / "data")
+            write_pair(arguments.data, crop, folder / "data", size)
         tests = (tested, *EASY)
         for crop in tests:
             if crop not in before:
@@ -71,11 +73,11 @@ def read_crop(data: Path, crop: str) -> tuple[dict, np.ndarray, np.ndarray]:
     return note, labels, known
 
 
-def write_pair(data: Path, crop: str, folder: Path) -> None:
-    """Picture, labels and what is known, at the size that a run would work at, with some surroundings."""
+def write_pair(data: Path, crop: str, folder: Path, tessera_px: float) -> None:
+    """Picture, labels and what is known, at the size that a run works at for small stones, with some surroundings."""
     note, labels, known = read_crop(data, crop)
     areas = np.bincount(labels[labels > 0])
-    factor = WORKING_PX / (np.sqrt(np.median(areas[areas > 0])) / note["zoom"] + 1.5)
+    factor = tessera_px / (np.sqrt(np.median(areas[areas > 0])) / note["zoom"] + 1.5)
     photograph = Image.open(data / note["file"]).convert("RGB")
     y, x, size = note["y"], note["x"], note["size"]
     around = (

@@ -3,7 +3,7 @@
     python benchmarks/methods.py [--count 6] [--size 512] [--seed 900000] [--methods grout ...] [--table FILE.md]
 
 Every method goes through the same lattice and tessera pass at the drawing's own scale. The drawings are of seeds that
-no training uses; a third of them is damaged.
+no training uses; a third of them is damaged. Stones that a drawing does not show are left out.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from napari_mosaic import SegmentParams, draw_mosaic, segment
 from napari_mosaic.evaluation.files import evaluate_files
@@ -27,27 +28,28 @@ GEOMETRIES = ("grid", "bond", "rows", "cells", "figure", "mixed")
 SHOWN = ("f1_50", "f1_75", "pq_50", "cnt", "prec", "rec", "fm", "pixel_iou")
 
 
-def draw(count: int, size: int, seed: int, folder: Path) -> list[tuple[np.ndarray, Path]]:
-    """Drawings, and their truths as files."""
+def draw(count: int, size: int, seed: int, folder: Path) -> list[tuple[np.ndarray, Path, Path | None]]:
+    """Drawings, and as files their truths and what to leave out."""
     drawn = []
     for k in range(count):
         drawing = draw_mosaic(size, seed + k, GEOMETRIES[k % len(GEOMETRIES)], tessera_px=24, damaged=k % 3 == 2)
-        path = folder / f"truth{k}.npy"
-        np.save(path, drawing.labels)
-        drawn.append((drawing.image, path))
+        truth, unseen = folder / f"truth{k}.npy", folder / f"unseen{k}.png"
+        np.save(truth, drawing.labels)
+        Image.fromarray(~drawing.valid).save(unseen)
+        drawn.append((drawing.image, truth, None if drawing.valid.all() else unseen))
     return drawn
 
 
-def report(method: str, drawn: list[tuple[np.ndarray, Path]], folder: Path) -> dict[str, Any]:
+def report(method: str, drawn: list[tuple[np.ndarray, Path, Path | None]], folder: Path) -> dict[str, Any]:
     """Mean figures of a method, and its seconds for a megapixel."""
     rows, seconds, pixels = [], 0.0, 0
-    for k, (image, truth) in enumerate(drawn):
+    for k, (image, truth, unseen) in enumerate(drawn):
         record = folder / f"{method}-{k}.mosaic.zarr"
         started = time.perf_counter()
         segment(image, record, params=SegmentParams(method=method, scale=1.0)).close()
         seconds += time.perf_counter() - started
         pixels += image.shape[0] * image.shape[1]
-        rows.append(figures(str(k), evaluate_files(record, truth)))
+        rows.append(figures(str(k), evaluate_files(record, truth, ignore=unseen)))
     means = {name: round(statistics.fmean(float(row[name] or 0) for row in rows), 4) for name in SHOWN}
     return {"method": method, **means, "seconds_per_mp": round(seconds / pixels * 1e6, 2)}
 
