@@ -12,7 +12,7 @@ Examples
 ...     editing.undo(record)
 """
 
-from napari_mosaic.editing.drafts import Edit
+from napari_mosaic.editing.entries import Edit
 from napari_mosaic.editing.floor import add_area, change_area, remove_area
 from napari_mosaic.editing.history import Report, describe_report, list_edits, redo, report, settle, undo
 from napari_mosaic.editing.masks import add_mask

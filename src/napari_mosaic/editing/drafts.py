@@ -6,10 +6,9 @@ flags and whole shapes are found here, alike for every tool, so undo and replay 
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,12 @@ from numpy.typing import NDArray
 
 from napari_mosaic import _flood
 from napari_mosaic.confidence import soften_bytes
-from napari_mosaic.editing.names import is_made, new_name, place_of_id
+from napari_mosaic.editing.entries import Edit, enter, likely_parts
+from napari_mosaic.editing.extents import box_of, boxes_of, extent, seed_of, union
+from napari_mosaic.editing.names import is_made, new_name
 from napari_mosaic.errors import InputError, RecordError
 from napari_mosaic.record import Record, tables
-from napari_mosaic.record.edits import require_editable, write_edit
+from napari_mosaic.record.edits import require_editable
 from napari_mosaic.record.patches import Patch
 from napari_mosaic.record.tables import Columns
 from napari_mosaic.tesserae import Flag
@@ -31,23 +32,6 @@ Ids = NDArray[Any]
 Said = tuple[int, int]
 _LARGEST = 128_000_000
 _FIGURES = ("y0", "x0", "y1", "x1", "area")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Edit:
-    """One entry of the journal: its number, the tool, the box it touched (working grid) and what became of whom.
-
-    `made` are new ids, `gone` are ids without a pixel left, `kept` are ids that were touched and remain.
-    """
-
-    number: int
-    tool: str
-    box: Box
-    made: tuple[int, ...] = ()
-    gone: tuple[int, ...] = ()
-    kept: tuple[int, ...] = ()
-    params: Mapping[str, Any] = field(default_factory=dict)
-    time: str = ""
 
 
 @dataclass(frozen=True)
@@ -184,8 +168,8 @@ class Draft:
         self._require_known(np.setdiff1d(touched, [*before_rows["id"], *self._new]))
         before, whole = self._widen(window, after, before_rows)
         mask = np.isin(before.labels, touched) | np.isin(whole, touched)
-        box = _extent(mask, before.box)
-        self._require_finished([box, *_boxes_of(before_rows)])
+        box = extent(mask, before.box)
+        self._require_finished([box, *boxes_of(before_rows)])
         cut = box.within(before.box)
         after_rows = self._figures(whole[cut], box, touched, before_rows)
         if not (always or changed.any()) and _same_said(before_rows, after_rows):
@@ -257,7 +241,7 @@ class Draft:
         for id_, area_box in zip(left.tolist(), found[:, 1:5], strict=True):
             k = known.get(id_)
             old = self._new[id_] if k is None else (int(before["y"][k]), int(before["x"][k]))
-            seeds.append(_seed(labels, id_, area_box, box, old))
+            seeds.append(seed_of(labels, id_, area_box, box, old))
             rest.append(self._flags_and_said(id_, k, before))
         columns |= {"id": left, "y": np.array([y for y, _ in seeds]), "x": np.array([x for _, x in seeds])}
         edge = self._on_edge(columns)
@@ -283,83 +267,6 @@ def editing(record: Record, *, replaying: bool = False) -> Iterator[Draft]:
     require_editable(record, replaying=replaying)
     with record.journal.lock:
         yield Draft(record)
-
-
-def enter(record: Record, tool: str, params: Mapping[str, Any], patch: Patch, **extra: Any) -> Edit:
-    """Write a patch as one entry of the journal, and bring the record to it."""
-    before, after = (set(rows["id"].tolist()) for rows in (patch.rows_before, patch.rows_after))
-    header = {
-        "tool": tool,
-        "params": dict(params),
-        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "made": sorted(after - before),
-        "gone": sorted(before - after),
-        "kept": sorted(before & after),
-        **extra,
-    }
-    if strayed := _strayed(record, patch.rows_after):
-        header["strayed"] = strayed
-    number = write_edit(record, header, patch)
-    return read_edit({**header, "n": number, "box": list(patch.box)})
-
-
-def likely_parts(record: Record, id_: int) -> list[tuple[int, int]]:
-    """The parts of the table in which an id is unless an edit moved its seed to another shard."""
-    y, x = place_of_id(id_, record.shape)
-    return record.plan.shards.overlapping(Box(y - 1, x - 1, y + 2, x + 2))
-
-
-def _strayed(record: Record, rows: Columns) -> list[int]:
-    shard, names = record.plan.shard, ("id", "y", "x")
-    places = zip(*(rows[name].tolist() for name in names), strict=True)
-    return [id_ for id_, y, x in places if (y // shard, x // shard) not in likely_parts(record, id_)]
-
-
-def read_edit(header: Mapping[str, Any]) -> Edit:
-    """The edit that a header of the journal describes."""
-    return Edit(
-        number=header["n"],
-        tool=header["tool"],
-        box=Box(*header["box"]),
-        made=tuple(header["made"]),
-        gone=tuple(header["gone"]),
-        kept=tuple(header["kept"]),
-        params=header["params"],
-        time=header["time"],
-    )
-
-
-def box_of(rows: Columns) -> Box:
-    """The box around all tesserae of some rows."""
-    low = (int(rows[name].min()) for name in ("y0", "x0"))
-    return Box(*low, *(int(rows[name].max()) for name in ("y1", "x1")))
-
-
-def _boxes_of(rows: Columns) -> list[Box]:
-    edges = (rows[name].tolist() for name in ("y0", "x0", "y1", "x1"))
-    return [Box(*box) for box in zip(*edges, strict=True)]
-
-
-def union(first: Box, second: Box) -> Box:
-    """The smallest box around two."""
-    low = (min(first[axis], second[axis]) for axis in (0, 1))
-    return Box(*low, *(max(first[axis], second[axis]) for axis in (2, 3)))
-
-
-def _extent(mask: NDArray[np.bool_], box: Box) -> Box:
-    y, x = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return Box(int(y[0]), int(x[0]), int(y[-1]) + 1, int(x[-1]) + 1).shift(box.y0, box.x0)
-
-
-def _seed(labels: NDArray[Any], id_: int, own: NDArray[np.int64], box: Box, old: tuple[int, int]) -> tuple[int, int]:
-    """The old seed where it still lies in the tessera, else its nearest pixel, the first of equals."""
-    y, x = old[0] - box.y0, old[1] - box.x0
-    if 0 <= y < labels.shape[0] and 0 <= x < labels.shape[1] and labels[y, x] == id_:
-        return old
-    y0, x0, y1, x1 = (int(edge) for edge in own)
-    pixels = np.argwhere(labels[y0:y1, x0:x1] == id_) + np.array([y0, x0])
-    nearest = pixels[np.argmin(((pixels - np.array([y, x])) ** 2).sum(axis=1))]
-    return int(nearest[0]) + box.y0, int(nearest[1]) + box.x0
 
 
 def _only(rows: Columns, ids: Ids) -> Columns:

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from napari_mosaic.editing.drafts import Edit, editing, read_edit
+from napari_mosaic.editing.drafts import editing
+from napari_mosaic.editing.entries import Edit, read_edit
 from napari_mosaic.progress import drain
 from napari_mosaic.record import Record
 from napari_mosaic.record.edits import settle_steps, step_back, step_forward

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.editing import shapes
-from napari_mosaic.editing.drafts import Draft, Edit, Window, editing
+from napari_mosaic.editing.drafts import Draft, Window, editing
+from napari_mosaic.editing.entries import Edit
 from napari_mosaic.editing.outlines import _settled, _with_neighbours
 from napari_mosaic.editing.stones import _parted, painted
 from napari_mosaic.errors import InputError

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.editing import shapes
-from napari_mosaic.editing.drafts import Draft, Edit, Window, editing, union
+from napari_mosaic.editing.drafts import Draft, Window, editing
+from napari_mosaic.editing.entries import Edit
+from napari_mosaic.editing.extents import box_of, union
 from napari_mosaic.editing.points import Line, Point, as_points, box_around, plain_points, require_inside
 from napari_mosaic.editing.stones import painted, require_range, some
 from napari_mosaic.errors import InputError
@@ -65,10 +67,7 @@ def _with_neighbours(draft: Draft, window: Window, mask: NDArray[np.bool_]) -> t
     victims = victims[victims > 0]
     if len(victims) == 0:
         return window, mask
-    rows = draft.rows(victims)
-    low = (int(rows[name].min()) for name in ("y0", "x0"))
-    high = (int(rows[name].max()) for name in ("y1", "x1"))
-    outer = draft.read(union(window.box, type(window.box)(*low, *high)))
+    outer = draft.read(union(window.box, box_of(draft.rows(victims))))
     wide = np.zeros(outer.box.shape, bool)
     wide[window.box.within(outer.box)] = mask
     return outer, wide

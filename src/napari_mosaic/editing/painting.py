@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mosaic.editing.drafts import Edit, editing
+from napari_mosaic.editing.drafts import editing
+from napari_mosaic.editing.entries import Edit
 from napari_mosaic.errors import InputError
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.editing.drafts import Draft, box_of
+from napari_mosaic.editing.drafts import Draft
+from napari_mosaic.editing.extents import box_of
 from napari_mosaic.editing.looks import colour_contrasts, shape_figures
 from napari_mosaic.editing.suspicion import EMPTY_KINDS, REASONS, QueueParams, severity, strengths
 from napari_mosaic.engine.windows import read_resampled

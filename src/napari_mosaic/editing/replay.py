@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.editing.drafts import Draft, box_of, editing, enter, union
+from napari_mosaic.editing.drafts import Draft, editing
+from napari_mosaic.editing.entries import enter
+from napari_mosaic.editing.extents import box_of, union
 from napari_mosaic.errors import MissingError, RecordError
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Record

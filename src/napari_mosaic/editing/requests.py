@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_mosaic.areas import read_json
 from napari_mosaic.editing import floor, masks, outlines, painting, stones
-from napari_mosaic.editing.drafts import Edit
+from napari_mosaic.editing.entries import Edit
 from napari_mosaic.editing.history import undo
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.record import Record

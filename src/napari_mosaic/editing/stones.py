@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.editing import shapes
-from napari_mosaic.editing.drafts import Draft, Edit, Window, editing
+from napari_mosaic.editing.drafts import Draft, Window, editing
+from napari_mosaic.editing.entries import Edit
 from napari_mosaic.editing.points import Line, as_points, box_around, plain_points, require_inside, seeds_in
 from napari_mosaic.errors import InputError
 from napari_mosaic.record import Record

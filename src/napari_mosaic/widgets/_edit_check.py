@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from napari_mosaic.editing.drafts import Draft, box_of
+from napari_mosaic.editing.drafts import Draft
+from napari_mosaic.editing.extents import box_of
 from napari_mosaic.editing.queue import decide, progress_of_queue
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
