@@ -33,15 +33,15 @@ from napari_mosaic.widgets._edited import tessera_layers
 
 SMALL = Path(__file__).parents[1] / "tests" / "data" / "sam2-mosaic-small.safetensors"
 SIZE = (1440, 900)
-DRAWN = {"size": (900, 1200), "seed": 11, "tessera_px": 26.0}
-ZOOM = 6.0
+DRAWN: dict[str, Any] = {"size": (600, 800), "seed": 2, "tessera_px": 40.0, "damaged": False}
+ZOOM = 3.0
 
 
 class Scene:
     """A viewer that shows a record in which a stone is missing, the dock with a model, and a hand."""
 
     def __init__(self, folder: Path, model: str) -> None:
-        drawing = draw_mosaic(DRAWN["size"], DRAWN["seed"], "figure", tessera_px=DRAWN["tessera_px"])
+        drawing = draw_mosaic(geometry="bond", **DRAWN)
         Image.fromarray(drawing.image).save(folder / "floor.png")
         path = folder / "floor.mosaic.zarr"
         segment(folder / "floor.png", params=SegmentParams(), pixel_mm=0.5).close()
@@ -54,7 +54,7 @@ class Scene:
         self.dock = SamDock(self.viewer)
         self.viewer.window.add_dock_widget(self.dock, name="SAM 2", area="right")
         self.layer = tessera_layers(self.viewer)[0]
-        self.layer.opacity = 0.45
+        self.layer.contour, self.layer.opacity = 1, 0.9
         self.hand = Hand(self.viewer, self.layer, SimpleNamespace(wait=lambda ms: breathe(ms / 1000)))
         self.dock.use_model(model)
         wait(lambda: self.dock.clicks is not None or bool(self.dock.state.message))
@@ -90,7 +90,7 @@ def main(model: str = str(SMALL)) -> None:
         scene.rest()
         scene.hand.click((y, x))
         scene.rest()
-        scene.hand.click((y, x + 30), Qt.KeyboardModifier.ShiftModifier)
+        scene.hand.click((y + 17, x + 36), Qt.KeyboardModifier.ShiftModifier)
         scene.rest()
         shoot(scene.viewer, "sam2-click")
         scene.viewer.theme = "light"
