@@ -231,8 +231,12 @@ def test_finetune_learns_from_pictures_in_two_stages_and_goes_on(
     assert main([*words, "--stage", "both", "--rate", "0.01", "--resume", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert [row["step"] for row in answer["history"]] == [1, 2]
-    ended = torch.load(out / "stage2" / "checkpoint.pt", weights_only=True)["model"]
-    assert not torch.equal(ended["encoder.conv_stem.weight"], start["encoder.conv_stem.weight"])
+    ended = torch.load(out / "stage2" / "checkpoint.pt", weights_only=True)
+    name = "encoder.conv_stem.weight"
+    assert not torch.equal(ended["model"][name], start[name])
+    written = read_model(find_weights(out / "mine.safetensors"))[0].state_dict()[name]
+    torch.testing.assert_close(written, (start[name] + ended["average"][name]) / 2, atol=1e-3, rtol=1e-3)
+    assert not torch.equal(written, ended["average"][name])
 
 
 def test_finetune_learns_only_from_the_finished_windows_of_a_record(

@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from napari_mosaic.errors import ModelError
 from napari_mosaic.grout import BAD_FILE, CHANNELS
@@ -37,6 +40,8 @@ def export_weights(
     halo: int = 64,
     licence: str = LICENCE,
     summary: str = BUNDLED,
+    before: Mapping[str, Tensor] | None = None,
+    keep: float = 0.0,
 ) -> Path:
     """Write the averaged weights of a checkpoint as safetensors, with a JSON recipe beside them.
 
@@ -54,6 +59,8 @@ def export_weights(
         Pixels of a window's border that are not to be kept.
     licence, summary
         What the header says of the rights and of the network.
+    before, keep
+        Weights of the network that the run began with, and their part in the mean of them and the new ones.
 
     Returns
     -------
@@ -72,14 +79,26 @@ def export_weights(
     try:
         recipe = Recipe.from_dict(content.get("recipe"))
         made: dict[str, Any] = {"steps": int(content["step"]), "hours": round(float(content["seconds"]) / 3600, 3)}
-        state = {key: (v.half() if v.is_floating_point() else v).contiguous() for key, v in content["average"].items()}
+        state = {key: _half(_mean(v, before.get(key), keep) if before else v) for key, v in content["average"].items()}
     except BAD_FILE as error:
         raise ModelError(f"{checkpoint} is no whole checkpoint of this training; train again or resume.") from error
     card = describe(name, recipe, licence=licence, summary=summary, halo=halo)
     write_weights(path, state, card)
+    made |= {"keep": keep} if before else {}
     made |= {"command": command, "params": content["params"], "versions": _versions()}
     _write_text(path.with_suffix(".json"), json.dumps(card | made | {"sha256": file_hash(path)}, indent=2) + "\n")
     return path
+
+
+def _mean(new: Tensor, old: Tensor | None, keep: float) -> Tensor:
+    """The mean of two weights; counters, and what only one network has, stay as they are."""
+    if old is None or old.shape != new.shape or not new.is_floating_point():
+        return new
+    return torch.lerp(new.float(), old.float().to(new.device), keep)
+
+
+def _half(value: Tensor) -> Tensor:
+    return (value.half() if value.is_floating_point() else value).contiguous()
 
 
 def describe(name: str, recipe: Recipe, *, licence: str, summary: str, halo: int = 64) -> dict[str, Any]:

@@ -1,7 +1,13 @@
 """Teach a model a mosaic of one's own: from a few pictures with masks, or from the finished windows of a record.
 
-One decision: what it knew is rehearsed while it learns, the norms keep their statistics, and the decoder
-learns before the encoder does; few pictures change little else then.
+One decision: what it knew is rehearsed while it learns, the norms keep their statistics, the decoder learns
+before the encoder does, and the result is the mean of the weights before and after; few pictures change little
+else then.
+
+References
+----------
+Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022 (the mean of the weights).
+
 """
 
 from __future__ import annotations
@@ -88,7 +94,7 @@ def finetune_steps(
     for stage in stages:
         check_folder(out / f"stage{stage}", resume)
     entry = find_weights(params.model)
-    _, card = read_model(entry)
+    network, card = read_model(entry)
     stored = open_stored(out / "data") if resume else None
     if stored is None:
         stored = yield from _store(source, out / "data", params, card.tessera_px)
@@ -103,6 +109,7 @@ def finetune_steps(
     return export_weights(
         checkpoint, out / f"{name}.safetensors", name=name, command=f"napari-mosaic finetune {source}",
         licence=card.licence, summary=f"{card.name}, fine-tuned on {source.name}.", halo=card.halo,
+        before=network.state_dict(), keep=params.keep,
     )  # fmt: skip
 
 

@@ -142,6 +142,10 @@ class FinetuneParams:
     rehearsal: Annotated[
         float, Limits(low=0.0, high=0.9, help="part of the crops that are drawn mosaics, so that nothing is forgotten")
     ] = 0.5
+    keep: Annotated[
+        float,
+        Limits(low=0.0, high=1.0, help="part of the old weights in the mean of old and new; more forgets less"),
+    ] = 0.5
     drawings: Annotated[int, Limits(low=1, high=100_000, help="drawn mosaics to rehearse on")] = 150
     validation_part: Annotated[float, Limits(low=0.0, high=0.5, help="part of the pictures kept back to judge by")] = (
         0.0
