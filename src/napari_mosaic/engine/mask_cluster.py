@@ -6,6 +6,7 @@ does, so they need no messages, and a worker that lacks a window computes it; th
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -85,26 +86,25 @@ def _needs(tiles: MaskTiles, core: Box, window: Window) -> bool:
 
 _CONTEXTS: dict[tuple[str, MaskPlan], tuple[MaskContext, MaskTiles]] = {}
 """What a worker keeps between tasks, of the last run."""
+_OPENING = threading.Lock()
 
 
 def _worker(path: str, plan: MaskPlan, network: MaskNetwork) -> tuple[MaskContext, MaskTiles]:
-    if (path, plan) not in _CONTEXTS:
-        _CONTEXTS.clear()
-        record = open_for_worker(path)
-        image = record.open_source()
-        outside = Outside(image, record.areas, record.plan.factor)
-        context = MaskContext(record=record, image=image, plan=plan, network=network, outside=outside)
-        _CONTEXTS[path, plan] = context, MaskTiles(context)
-    return _CONTEXTS[path, plan]
+    with _OPENING:  # the threads of a worker share it
+        if (path, plan) not in _CONTEXTS:
+            _CONTEXTS.clear()
+            record = open_for_worker(path)
+            image = record.open_source()
+            outside = Outside(image, record.areas, record.plan.factor)
+            context = MaskContext(record=record, image=image, plan=plan, network=network, outside=outside)
+            _CONTEXTS[path, plan] = context, MaskTiles(context)
+        return _CONTEXTS[path, plan]
 
 
 def _window_task(path: str, plan: MaskPlan, network: MaskNetwork, window: Window) -> tuple[int, int]:
     """Compute one window; how many windows were encoded for it, and prompts asked."""
     context, tiles = _worker(path, plan, network)
-    prepared = prepare_window(context, window)
-    encoded, prompted = context.network.encoded, context.network.prompted
-    tiles.source.compute(prepared)
-    return context.network.encoded - encoded, context.network.prompted - prompted
+    return tiles.source.count(prepare_window(context, window))
 
 
 def _tile_task(path: str, plan: MaskPlan, network: MaskNetwork, core: tuple[int, int, int, int]) -> list[Any]:

@@ -171,6 +171,14 @@ class ProposalSource:
             self._store.write_proposals(prepared.window[0], prepared.window[1:], found.arrays())
             return self._keep(prepared.window, found)
 
+    def count(self, prepared: Prepared) -> tuple[int, int]:
+        """`compute`, with the windows that were encoded for it and the prompts asked, whatever other threads ask."""
+        network = self._context.network
+        with self._asking:
+            encoded, prompted = network.encoded, network.prompted
+            self.compute(prepared)
+            return network.encoded - encoded, network.prompted - prompted
+
     def _keep(self, window: Window, found: Proposals) -> Proposals:
         with self._lock:
             self._kept[window] = found
