@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(EXPERIMENTS))
     parser.add_argument("--steps", type=int, default=FinetuneParams().steps)
     parser.add_argument("--rate", type=float, default=FinetuneParams().rate)
+    parser.add_argument("--keep", type=float, default=FinetuneParams().keep)
     arguments = parser.parse_args()
     size = read_model(find_weights(arguments.model))[1].tessera_px
     before: dict[str, float] = {}
@@ -48,7 +49,7 @@ def main() -> None:
             if crop not in before:
                 before[crop] = score(arguments.data, crop, arguments.model, arguments.out / "records")
         started = time.perf_counter()
-        params = FinetuneParams(model=arguments.model, steps=arguments.steps, rate=arguments.rate)
+        params = FinetuneParams(model=arguments.model, steps=arguments.steps, rate=arguments.rate, keep=arguments.keep)
         weights = finetune(folder / "data", folder / f"{name}-model", params, resume=False)
         minutes = (time.perf_counter() - started) / 60
         after = {crop: score(arguments.data, crop, str(weights), arguments.out / "records") for crop in tests}
