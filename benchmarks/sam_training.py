@@ -14,6 +14,8 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from napari_mosaic.sam.network import load_sam
 from napari_mosaic.training.data import Picture
 from napari_mosaic.training.pool import draw_one
@@ -39,7 +41,7 @@ class Drawn:
 
     def __getitem__(self, index: int, /) -> Picture:
         drawing = draw_one(SIDE, FIRST_SEED + index, self.geometry)
-        return Picture(drawing.image, drawing.labels, drawing.valid)
+        return Picture(drawing.image, np.where(drawing.valid, drawing.labels, 0), drawing.valid)
 
 
 def main() -> None:
