@@ -15,10 +15,10 @@ from napari_mosaic.probability.calibration import Bin
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.tuning import TuneResult
-from napari_mosaic.widgets._check_state import CheckState, next_open, resolve_check, with_count, with_marks
+from napari_mosaic.widgets._check.state import CheckState, next_open, resolve_check, with_count, with_marks
 from napari_mosaic.widgets._state import RunFacts, Tuning
-from napari_mosaic.widgets._tune_runs import fresh_folder, last_folder
-from napari_mosaic.widgets._tune_state import TuneState, resolve_tuning
+from napari_mosaic.widgets._tune.runs import fresh_folder, last_folder
+from napari_mosaic.widgets._tune.state import TuneState, resolve_tuning
 from napari_mosaic.widgets._tuning import thresholds, tuning_like
 
 FOUND = TuneResult(

@@ -25,13 +25,13 @@ from napari_mosaic.record.finished import finished_boxes
 from napari_mosaic.record.tables import read_attributes
 from napari_mosaic.segmentation import SegmentParams, segment
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets import _edit_window, _places
-from napari_mosaic.widgets._edit import EditDock
-from napari_mosaic.widgets._edit_areas import MOST_CORNERS
-from napari_mosaic.widgets._edit_overlay import outlines
-from napari_mosaic.widgets._edit_queue import Walk
-from napari_mosaic.widgets._edit_state import EditState, resolve_edit
-from napari_mosaic.widgets._edit_tools import BY_NAME, KEYS, SAME_MEANING, TOOLS
+from napari_mosaic.widgets import _places
+from napari_mosaic.widgets._edit.areas import MOST_CORNERS
+from napari_mosaic.widgets._edit.dock import EditDock
+from napari_mosaic.widgets._edit.overlay import outlines
+from napari_mosaic.widgets._edit.queue import Walk
+from napari_mosaic.widgets._edit.state import EditState, resolve_edit
+from napari_mosaic.widgets._edit.tools import BY_NAME, KEYS, SAME_MEANING, TOOLS
 from napari_mosaic.widgets._edited import tessera_layers
 
 SHAPE = (560, 720)
@@ -478,7 +478,7 @@ def test_a_window_is_painted_applied_and_left(desk: Desk, qtbot: Any, monkeypatc
     desk.near(3.0)
     first = desk.labels
     id_, other = pair(first)
-    monkeypatch.setattr(_edit_window, "MOST_PX", 100)
+    monkeypatch.setattr("napari_mosaic.widgets._edit.window.MOST_PX", 100)
     desk.hand.key("W")
     assert "zoom in" in desk.dock.state.message
     monkeypatch.undo()

@@ -15,9 +15,10 @@ from qtpy.QtCore import QTimer
 
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import open_record
-from napari_mosaic.widgets import _jobs, _runs, _warming
+from napari_mosaic.widgets import _jobs, _runs
 from napari_mosaic.widgets._forms import LookValue
 from napari_mosaic.widgets._jobs import Job, JobFailure, Latest
+from napari_mosaic.widgets._panel import warming
 from napari_mosaic.widgets._state import FIND, Tuning, resolve
 
 
@@ -203,13 +204,13 @@ def test_the_viewer_draws_between_two_layers_and_between_two_refreshes(
 
 
 def test_what_napari_does_once_leaves_no_trace(viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_warming, "_warm", False)
+    monkeypatch.setattr(warming, "_warm", False)
     image = viewer.add_image(np.zeros((50, 60)), scale=(0.5, 0.5))
     extent, centre = viewer.layers.extent.world.copy(), viewer.camera.center
     calls: list[int] = []
     for _ in range(2):
         layer = Labels(np.ones((2, 2), np.uint32))
-        _warming.warm_canvas(viewer, layer, lambda: calls.append(len(viewer.layers)))
+        warming.warm_canvas(viewer, layer, lambda: calls.append(len(viewer.layers)))
         qtbot.waitUntil(lambda: bool(calls))
     assert calls == [1, 1]
     assert viewer.layers.selection.active is image

@@ -24,10 +24,10 @@ from napari_mosaic.sam.clicks import ClickSession
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.segmentation import SegmentParams, segment
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets import _sam_work
-from napari_mosaic.widgets._edit import EditDock
+from napari_mosaic.widgets._edit.dock import EditDock
 from napari_mosaic.widgets._edited import tessera_layers
-from napari_mosaic.widgets._sam import SamDock
+from napari_mosaic.widgets._sam import work
+from napari_mosaic.widgets._sam.dock import SamDock
 from test_sam_clicks import ClickNetwork
 
 SHAPE = (560, 720)
@@ -45,7 +45,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def begin(ground: _sam_work.Ground, network: Any) -> ClickSession:
+def begin(ground: work.Ground, network: Any) -> ClickSession:
     """A session that sees a joint of 2 px."""
     return open_clicks(ground.plan, ground.image, network, SamParams(tessera_px=96.0))
 
@@ -99,8 +99,8 @@ class Desk:
 @pytest.fixture
 def desk(viewer: Any, qtbot: Any, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     shutil.copytree(template, tmp_path / "mosaic")
-    monkeypatch.setattr(_sam_work, "load_model", lambda _: ClickNetwork())
-    monkeypatch.setattr(_sam_work, "begin", begin)
+    monkeypatch.setattr(work, "load_model", lambda _: ClickNetwork())
+    monkeypatch.setattr(work, "begin", begin)
     made = Desk(viewer, qtbot, tmp_path / "mosaic" / "floor.mosaic.zarr")
     yield made
     made.dock.close()
@@ -251,7 +251,7 @@ def test_a_model_that_cannot_be_loaded_is_told_and_a_closed_preview_puts_the_too
     def fail(_: str) -> None:
         raise ModelError("The file is truncated; fetch it again.")
 
-    monkeypatch.setattr(_sam_work, "load_model", fail)
+    monkeypatch.setattr(work, "load_model", fail)
     dock.use_model("other.pt")
     qtbot.waitUntil(lambda: not dock._loader.busy, timeout=WAIT_MS)
     assert dock.state.message == "The file is truncated; fetch it again."
@@ -284,7 +284,7 @@ def test_two_docks_share_a_record_and_its_undo(desk: Desk, qtbot: Any) -> None:
 def test_what_the_buttons_say_follows_from_what_is_known() -> None:
     from dataclasses import replace
 
-    from napari_mosaic.widgets._sam_state import NO_MODEL, NO_RECORD, SamState, SeenFacts, resolve_sam
+    from napari_mosaic.widgets._sam.state import NO_MODEL, NO_RECORD, SamState, SeenFacts, resolve_sam
 
     nothing = resolve_sam(SamState())
     assert nothing.doing == NO_RECORD

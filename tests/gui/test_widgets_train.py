@@ -14,13 +14,14 @@ import pytest
 
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.training import PRESETS, FinetuneParams, TrainParams
-from napari_mosaic.widgets import _runs, _train, _train_runs
+from napari_mosaic.widgets import _runs
 from napari_mosaic.widgets._fields import ParamsForm
 from napari_mosaic.widgets._plot import Curve, CurvePlot, limits_of, smooth, thin
 from napari_mosaic.widgets._state import EstimateFacts, RunFacts
-from napari_mosaic.widgets._train import TrainDock
-from napari_mosaic.widgets._train_request import TrainRequest, keep_request, kept_request, loss_of, read_rows
-from napari_mosaic.widgets._train_state import HeldFacts, TrainState, length_of, resolve_training
+from napari_mosaic.widgets._train import runs
+from napari_mosaic.widgets._train.dock import TrainDock
+from napari_mosaic.widgets._train.request import TrainRequest, keep_request, kept_request, loss_of, read_rows
+from napari_mosaic.widgets._train.state import HeldFacts, TrainState, length_of, resolve_training
 
 TINY = TrainParams(
     steps=3, batch=1, side=64, drawings=2, drawing_size=64, validation=1, round_steps=2, start="chance",
@@ -63,8 +64,8 @@ def make_dock(viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch, tmp_path
     """Makes a dock whose runs are played by a script without torch."""
     script = tmp_path / "fake.py"
     script.write_text(FAKE)
-    monkeypatch.setattr(_train, "CLOSE_S", 30.0)
-    monkeypatch.setattr(_train_runs, "COMMAND", (sys.executable, str(script)))
+    monkeypatch.setattr("napari_mosaic.widgets._train.dock.CLOSE_S", 30.0)
+    monkeypatch.setattr(runs, "COMMAND", (sys.executable, str(script)))
     docks: list[TrainDock] = []
 
     def make(panel: Any = None) -> TrainDock:
@@ -262,14 +263,14 @@ def test_a_dock_that_closes_during_a_run_ends_it(make_dock: Callable[..., Any], 
 def test_a_process_of_its_own_trains_a_few_steps_and_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "tiny"
     request = TrainRequest(task="train", out=str(out), params=asdict(TINY))
-    steps = _train_runs.training_steps(request)
+    steps = runs.training_steps(request)
     for event in steps:
-        if isinstance(event, _train_runs.Learned) and event.progress.unit == "steps" and event.loss is not None:
+        if isinstance(event, runs.Learned) and event.progress.unit == "steps" and event.loss is not None:
             break
     steps.close()
     assert (out / "checkpoint.pt").exists()
     seen: list[Any] = []
-    steps = _train_runs.training_steps(replace(request, resume=True))
+    steps = runs.training_steps(replace(request, resume=True))
     while True:
         try:
             seen.append(next(steps))
@@ -277,12 +278,12 @@ def test_a_process_of_its_own_trains_a_few_steps_and_goes_on(tmp_path: Path) -> 
             model = Path(stop.value)
             break
     assert model.exists()
-    assert any(isinstance(event, _train_runs.Sample) and event.joints.shape == (64, 64) for event in seen)
-    held = _train_runs.held_run(str(out))
+    assert any(isinstance(event, runs.Sample) and event.joints.shape == (64, 64) for event in seen)
+    held = runs.held_run(str(out))
     assert held is not None
     assert held.rows[-1]["step"] == 3
     with pytest.raises(MosaicError, match="holds a training run"):
-        list(_train_runs.training_steps(request))
+        list(runs.training_steps(request))
 
 
 def test_what_was_corrected_teaches_a_model_that_finds_the_next_tesserae(

@@ -17,11 +17,11 @@ from napari_mosaic.record.finished import mark_finished
 from napari_mosaic.segmentation import SegmentParams, segment
 from napari_mosaic.tiling import Box
 from napari_mosaic.tuning import TuneParams
-from napari_mosaic.widgets import _tune, _tune_runs
-from napari_mosaic.widgets._bars import BarPlot
-from napari_mosaic.widgets._check import CheckDock
-from napari_mosaic.widgets._check_layers import MISSED, WRONG
-from napari_mosaic.widgets._tune import TuneDock
+from napari_mosaic.widgets._check.dock import CheckDock
+from napari_mosaic.widgets._check.layers import MISSED, WRONG
+from napari_mosaic.widgets._tune import runs
+from napari_mosaic.widgets._tune.bars import BarPlot
+from napari_mosaic.widgets._tune.dock import TuneDock
 
 FAKE = """
 import json, sys, time
@@ -54,7 +54,7 @@ def small(tmp_path: Path, photograph: Callable[..., Any]) -> Path:
 @pytest.fixture
 def make(viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """Makes docks that are gone at the end."""
-    monkeypatch.setattr(_tune, "CLOSE_S", 30.0)
+    monkeypatch.setattr("napari_mosaic.widgets._tune.dock.CLOSE_S", 30.0)
     docks: list[Any] = []
 
     def make(kind: Any, panel: Any) -> Any:
@@ -85,7 +85,7 @@ def test_settings_are_searched_shown_and_used(
 ) -> None:  # fmt: skip
     script = tmp_path / "fake.py"
     script.write_text(FAKE)
-    monkeypatch.setattr(_tune_runs, "COMMAND", (sys.executable, str(script)))
+    monkeypatch.setattr(runs, "COMMAND", (sys.executable, str(script)))
     dock = make(TuneDock, shown)
     qtbot.waitUntil(lambda: dock.state.finished == 0, timeout=30_000)
     assert not dock.face.start.isEnabled()
@@ -133,9 +133,9 @@ def test_a_real_search_runs_in_a_process_of_its_own_and_stops(small: Path) -> No
     with open_record(path, writable=True) as record:
         mark_finished(record, Box(0, 0, 120, 120))
     params = {"trials": 3, "goal": "pq", "seed": 0}
-    request = _tune_runs.TuneRequest(record=str(path), folder=str(path.with_name("floor.tuned")), params=params)
+    request = runs.TuneRequest(record=str(path), folder=str(path.with_name("floor.tuned")), params=params)
     assert request.parameters() == TuneParams(trials=3)
-    steps, tried = _tune_runs.searching_steps(request), []
+    steps, tried = runs.searching_steps(request), []
     while True:
         try:
             event = next(steps)
@@ -145,7 +145,7 @@ def test_a_real_search_runs_in_a_process_of_its_own_and_stops(small: Path) -> No
         tried += [] if event is None else [event.score]
     assert len(tried) == len(best.history) == 3
     assert tried[0] == pytest.approx(1.0)
-    look = _tune_runs.look_at_record(path)
+    look = runs.look_at_record(path)
     assert (look.finished, look.best) == (1, best)
 
 

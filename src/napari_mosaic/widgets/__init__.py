@@ -9,12 +9,12 @@ from __future__ import annotations
 from napari_mosaic._lazy import lazy_names
 
 _PUBLIC = {
-    "CheckDock": "_check",
-    "MosaicPanel": "_panel",
-    "TrainDock": "_train",
-    "TuneDock": "_tune",
-    "EditDock": "_edit",
-    "SamDock": "_sam",
+    "CheckDock": "_check.dock",
+    "MosaicPanel": "_panel.dock",
+    "TrainDock": "_train.dock",
+    "TuneDock": "_tune.dock",
+    "EditDock": "_edit.dock",
+    "SamDock": "_sam.dock",
     "segment_layer": "_commands",
     "segment_selected_layer": "_commands",
     "get_record_reader": "_reader",

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QToolButton, QWidget
 
-from napari_mosaic.widgets._edit_face import Section
+from napari_mosaic.widgets._edit.face import Section
 from napari_mosaic.widgets._face import apply_button, arrange_steps, button_row
 from napari_mosaic.widgets._forms import narrow_combo, note
-from napari_mosaic.widgets._sam_state import SamView
-from napari_mosaic.widgets._sam_tools import HOWS, TOOLS
+from napari_mosaic.widgets._sam.state import SamView
+from napari_mosaic.widgets._sam.tools import HOWS, TOOLS
 
 FILE = "A file …"
 

@@ -18,14 +18,14 @@ from qtpy.QtWidgets import QWidget
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.evaluation.floor_files import check_folder
 from napari_mosaic.widgets import _places, _runs
-from napari_mosaic.widgets._check_face import CheckFace
-from napari_mosaic.widgets._check_layers import MISSED, WRONG, CheckLayers
-from napari_mosaic.widgets._check_runs import Proposal, held_check, keep_counts, propose
-from napari_mosaic.widgets._check_state import CheckState, next_open, resolve_check, with_count, with_marks
+from napari_mosaic.widgets._check.face import CheckFace
+from napari_mosaic.widgets._check.layers import MISSED, WRONG, CheckLayers
+from napari_mosaic.widgets._check.runs import Proposal, held_check, keep_counts, propose
+from napari_mosaic.widgets._check.state import CheckState, next_open, resolve_check, with_count, with_marks
 from napari_mosaic.widgets._face import fill_dock
 from napari_mosaic.widgets._forms import LookValue
 from napari_mosaic.widgets._jobs import JobFailure, Latest
-from napari_mosaic.widgets._panel import MosaicPanel
+from napari_mosaic.widgets._panel.dock import MosaicPanel
 from napari_mosaic.widgets._style import style_sheet
 
 

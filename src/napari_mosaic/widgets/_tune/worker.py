@@ -1,4 +1,4 @@
-"""The process in which rules are searched for: `python -m napari_mosaic.widgets._tune_worker`.
+"""The process in which rules are searched for: `python -m napari_mosaic.widgets._tune.worker`.
 
 One decision: a search takes a core for minutes and holds Python's lock while it does, so it has a process of
 its own. Its events are `progress` with the score of each trial, then `done` or `failed` (see `_process`).
@@ -14,7 +14,7 @@ from napari_mosaic.errors import MosaicError
 from napari_mosaic.record import open_record
 from napari_mosaic.tuning import tune_steps
 from napari_mosaic.widgets._process import Stopped, Tell, serve, tell_progress
-from napari_mosaic.widgets._tune_runs import BEST, TuneRequest
+from napari_mosaic.widgets._tune.runs import BEST, TuneRequest
 
 _SCORE = re.compile(r"score ([0-9.eE+-]+)")
 

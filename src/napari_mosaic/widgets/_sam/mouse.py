@@ -14,9 +14,9 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_mosaic.sam.clicks import Clicks
-from napari_mosaic.widgets._edit_mouse import CLICK_PX
-from napari_mosaic.widgets._sam_overlay import SamOverlay
-from napari_mosaic.widgets._sam_tools import BY_NAME, KEYS, TOOLS, Gesture
+from napari_mosaic.widgets._edit.mouse import CLICK_PX
+from napari_mosaic.widgets._sam.overlay import SamOverlay
+from napari_mosaic.widgets._sam.tools import BY_NAME, KEYS, TOOLS, Gesture
 
 Track = tuple[tuple[float, float], ...]
 _SHORTEST = 3.0

@@ -16,8 +16,8 @@ from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 from napari_mosaic.record.finished import finished_boxes, mark_finished
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets._edit_queue import Walk, known_walk, look_steps
-from napari_mosaic.widgets._edit_state import resolve_edit
+from napari_mosaic.widgets._edit.queue import Walk, known_walk, look_steps
+from napari_mosaic.widgets._edit.state import resolve_edit
 from napari_mosaic.widgets._jobs import Job
 from napari_mosaic.widgets._sources import view_box
 from napari_mosaic.widgets._state import RunFacts

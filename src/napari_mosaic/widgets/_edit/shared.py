@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from napari_mosaic.widgets._edit_session import EditSession
+from napari_mosaic.widgets._edit.session import EditSession
 
 _lent: WeakKeyDictionary[Any, dict[Path, tuple[EditSession, int]]] = WeakKeyDictionary()
 """Sessions of each window by record, and how many docks have them."""

@@ -15,20 +15,21 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QWidget
 
 from napari_mosaic.sam.clicks import Clicks, ClickSession
-from napari_mosaic.widgets import _places, _sam_work
-from napari_mosaic.widgets._edit_session import EditSession, Outcome
-from napari_mosaic.widgets._edit_shared import borrow_session, give_back
-from napari_mosaic.widgets._edit_tools import describe
+from napari_mosaic.widgets import _places
+from napari_mosaic.widgets._edit.session import EditSession, Outcome
+from napari_mosaic.widgets._edit.shared import borrow_session, give_back
+from napari_mosaic.widgets._edit.tools import describe
 from napari_mosaic.widgets._edited import record_of, tessera_layers
 from napari_mosaic.widgets._face import fill_dock
 from napari_mosaic.widgets._guard import keep_out_triton
 from napari_mosaic.widgets._jobs import JobFailure, Latest
-from napari_mosaic.widgets._sam_face import SamFace
-from napari_mosaic.widgets._sam_mouse import Prompting
-from napari_mosaic.widgets._sam_preview import PreviewLayer
-from napari_mosaic.widgets._sam_state import SamState, SeenFacts, resolve_sam
-from napari_mosaic.widgets._sam_tools import Gesture, Step, drawn_around, with_point
-from napari_mosaic.widgets._sam_work import Answered, Ground
+from napari_mosaic.widgets._sam import work
+from napari_mosaic.widgets._sam.face import SamFace
+from napari_mosaic.widgets._sam.mouse import Prompting
+from napari_mosaic.widgets._sam.preview import PreviewLayer
+from napari_mosaic.widgets._sam.state import SamState, SeenFacts, resolve_sam
+from napari_mosaic.widgets._sam.tools import Gesture, Step, drawn_around, with_point
+from napari_mosaic.widgets._sam.work import Answered, Ground
 from napari_mosaic.widgets._sources import middle, view_box
 from napari_mosaic.widgets._style import style_sheet
 from napari_mosaic.widgets._viewer import CAMERA_MS
@@ -57,7 +58,7 @@ class SamDock(QWidget):
         keep_out_triton()
         self._connect()
         self._restyle()
-        self.face.offer_models(_sam_work.known_models())
+        self.face.offer_models(work.known_models())
         self._list_layers()
 
     # what a person can do -------------------------------------------------------------------------
@@ -74,16 +75,16 @@ class SamDock(QWidget):
         self.session = session = borrow_session(self.viewer, record_of(layer))
         session.edited.connect(self._edited)
         session.failed.connect(self._complain)
-        session.ask(_sam_work.open_ground, lambda ground: self._opened(session, ground))
+        session.ask(work.open_ground, lambda ground: self._opened(session, ground))
 
     def use_model(self, name: str) -> None:
         """Load a model, by name or file."""
         self._network = self.clicks = None
         self._forget_stone()
-        known = _sam_work.known_models()
+        known = work.known_models()
         self.face.offer_models(known if name in known else (*known, name), name)
         self._set(model=name, loading=True, loaded=False, tool=None, message="")
-        self._loader.ask(lambda: _sam_work.load_model(name))
+        self._loader.ask(lambda: work.load_model(name))
 
     def use(self, tool: Gesture) -> None:
         """Take a tool, or leave it where it is in hand."""
@@ -178,7 +179,7 @@ class SamDock(QWidget):
         before = next((step.suggestion for step in reversed(self.steps[:-1]) if step.suggestion is not None), None)
         frame = self.clicks.frame_for(last.clicks, None if before is None else before.frame)
         self._set(thinking="Looking …" if self.clicks.is_warm(frame) else "Looking at this part for the first time …")
-        self._asker.ask(_sam_work.ask(self.clicks, last.clicks, before))
+        self._asker.ask(work.ask(self.clicks, last.clicks, before))
 
     def _answered(self, answer: Answered) -> None:
         for place, step in enumerate(self.steps):
@@ -228,7 +229,7 @@ class SamDock(QWidget):
 
     def _begin(self) -> None:
         if self._ground is not None and self._network is not None:
-            self.clicks = _sam_work.begin(self._ground, self._network)
+            self.clicks = work.begin(self._ground, self._network)
             self._rest.start()
 
     def _edited(self, outcome: Outcome) -> None:
@@ -319,7 +320,7 @@ class SamDock(QWidget):
         if name:
             self.use_model(name)
         else:
-            self.face.offer_models(_sam_work.known_models(), self.state.model)
+            self.face.offer_models(work.known_models(), self.state.model)
 
     def _connect(self) -> None:
         face, layers, camera = self.face, self.viewer.layers.events, self.viewer.camera.events

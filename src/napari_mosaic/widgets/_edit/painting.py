@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _places
-from napari_mosaic.widgets._edit_state import resolve_edit
-from napari_mosaic.widgets._edit_window import PaintWindow, require_small
+from napari_mosaic.widgets._edit.state import resolve_edit
+from napari_mosaic.widgets._edit.window import PaintWindow, require_small
 from napari_mosaic.widgets._sources import view_box
 
 

@@ -15,7 +15,7 @@ from napari_mosaic.record import Plan, Record
 from napari_mosaic.sam.clicks import Clicks, ClickSession, Suggestion
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.registry import present_models
-from napari_mosaic.widgets._edit_session import JournalFacts, journal_facts
+from napari_mosaic.widgets._edit.session import JournalFacts, journal_facts
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_mosaic.widgets._edit_overlay import EditOverlay
-from napari_mosaic.widgets._edit_tools import CHOOSE, KEYS, TOOLS, Drawn, Gesture, Place, Tool, stones
+from napari_mosaic.widgets._edit.overlay import EditOverlay
+from napari_mosaic.widgets._edit.tools import CHOOSE, KEYS, TOOLS, Drawn, Gesture, Place, Tool, stones
 from napari_mosaic.widgets._edited import tile_box
 
 CLICK_PX = 4

@@ -15,20 +15,20 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets._edit_areas import AreaLayer
-from napari_mosaic.widgets._edit_check import Check
-from napari_mosaic.widgets._edit_face import EditFace
-from napari_mosaic.widgets._edit_mouse import Gestures, Half, chosen_words
-from napari_mosaic.widgets._edit_painting import Painting
-from napari_mosaic.widgets._edit_queue import fly_to
-from napari_mosaic.widgets._edit_session import EditSession, JournalFacts, OpenFacts, Outcome
-from napari_mosaic.widgets._edit_shared import borrow_session, give_back
-from napari_mosaic.widgets._edit_state import EditState, resolve_edit
-from napari_mosaic.widgets._edit_tools import BY_NAME, CHOOSE, Drawn, Tool, describe, request
+from napari_mosaic.widgets._edit.areas import AreaLayer
+from napari_mosaic.widgets._edit.check import Check
+from napari_mosaic.widgets._edit.face import EditFace
+from napari_mosaic.widgets._edit.mouse import Gestures, Half, chosen_words
+from napari_mosaic.widgets._edit.painting import Painting
+from napari_mosaic.widgets._edit.queue import fly_to
+from napari_mosaic.widgets._edit.session import EditSession, JournalFacts, OpenFacts, Outcome
+from napari_mosaic.widgets._edit.shared import borrow_session, give_back
+from napari_mosaic.widgets._edit.state import EditState, resolve_edit
+from napari_mosaic.widgets._edit.tools import BY_NAME, CHOOSE, Drawn, Tool, describe, request
 from napari_mosaic.widgets._edited import record_of, tessera_layers
 from napari_mosaic.widgets._face import fill_dock
 from napari_mosaic.widgets._jobs import JobFailure
-from napari_mosaic.widgets._panel import MosaicPanel
+from napari_mosaic.widgets._panel.dock import MosaicPanel
 from napari_mosaic.widgets._places import panel_of
 from napari_mosaic.widgets._style import ink_of, style_sheet
 

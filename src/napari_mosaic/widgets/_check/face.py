@@ -6,7 +6,7 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpinBox, QToolButton, QWidget
 
 from napari_mosaic.evaluation.floor import SquareParams
-from napari_mosaic.widgets._check_state import CHECK_STEPS, CheckView
+from napari_mosaic.widgets._check.state import CHECK_STEPS, CheckView
 from napari_mosaic.widgets._face import apply_button, arrange_steps, button_row
 from napari_mosaic.widgets._fields import ANY, ParamsForm
 from napari_mosaic.widgets._forms import PathLabel, StepBox, note

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from napari_mosaic.progress import Progress
 from napari_mosaic.widgets._process import Event, process_events, progress_of
-from napari_mosaic.widgets._train_request import TrainRequest, keep_request, kept_request, read_rows
+from napari_mosaic.widgets._train.request import TrainRequest, keep_request, kept_request, read_rows
 
-COMMAND = (sys.executable, "-m", "napari_mosaic.widgets._train_worker")
+COMMAND = (sys.executable, "-m", "napari_mosaic.widgets._train.worker")
 
 
 @dataclass(frozen=True)

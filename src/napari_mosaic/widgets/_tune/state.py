@@ -9,9 +9,9 @@ from typing import Literal
 from napari_mosaic.probability import Calibration
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tuning import TuneResult
-from napari_mosaic.widgets._bars import Bars
 from napari_mosaic.widgets._plot import Curve
 from napari_mosaic.widgets._state import ButtonView, Mark, RunFacts, StepView, duration
+from napari_mosaic.widgets._tune.bars import Bars
 
 Truth = Literal["finished", "files"]
 TRUTHS: dict[Truth, str] = {"finished": "Windows that I finished", "files": "Files with drawn truth"}

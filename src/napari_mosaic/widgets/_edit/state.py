@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from napari_mosaic.widgets._edit_queue import Walk
-from napari_mosaic.widgets._edit_session import JournalFacts
-from napari_mosaic.widgets._edit_tools import CHOOSE, Tool
+from napari_mosaic.widgets._edit.queue import Walk
+from napari_mosaic.widgets._edit.session import JournalFacts
+from napari_mosaic.widgets._edit.tools import CHOOSE, Tool
 from napari_mosaic.widgets._state import ButtonView, RunFacts
 
 NO_RECORD = "Show a record first: find tesserae in the panel “Mosaic”, or drop a record into the viewer."

@@ -1,4 +1,4 @@
-"""The process in which a model learns: `python -m napari_mosaic.widgets._train_worker`.
+"""The process in which a model learns: `python -m napari_mosaic.widgets._train.worker`.
 
 One decision: training has a process of its own, without Qt, at a lower priority. The viewer stays usable,
 its memory is given back at the end, and what the network's library starts beside itself never meets OpenGL.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.progress import Progress
 from napari_mosaic.widgets._process import Stopped, Tell, serve, tell_progress
-from napari_mosaic.widgets._train_request import SAMPLE, TrainRequest, history_files, loss_of, read_rows
+from napari_mosaic.widgets._train.request import SAMPLE, TrainRequest, history_files, loss_of, read_rows
 
 _SIDE = 512
 

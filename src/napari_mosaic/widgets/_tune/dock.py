@@ -22,11 +22,11 @@ from napari_mosaic.widgets import _places, _runs
 from napari_mosaic.widgets._face import fill_dock
 from napari_mosaic.widgets._guard import keep_out_triton
 from napari_mosaic.widgets._jobs import Job, JobFailure, Latest
-from napari_mosaic.widgets._panel import MosaicPanel
+from napari_mosaic.widgets._panel.dock import MosaicPanel
 from napari_mosaic.widgets._state import RunFacts
 from napari_mosaic.widgets._style import style_sheet
-from napari_mosaic.widgets._tune_face import TuneFace
-from napari_mosaic.widgets._tune_runs import (
+from napari_mosaic.widgets._tune.face import TuneFace
+from napari_mosaic.widgets._tune.runs import (
     RecordLook,
     Tried,
     TuneRequest,
@@ -35,7 +35,7 @@ from napari_mosaic.widgets._tune_runs import (
     measure_confidence,
     searching_steps,
 )
-from napari_mosaic.widgets._tune_state import TuneState, resolve_tuning
+from napari_mosaic.widgets._tune.state import TuneState, resolve_tuning
 
 CLOSE_S = 1.0
 """How long a dock that closes waits for a search, which ends by itself."""

@@ -21,14 +21,14 @@ from napari_mosaic.widgets import _places, _runs
 from napari_mosaic.widgets._face import fill_dock
 from napari_mosaic.widgets._guard import keep_out_triton
 from napari_mosaic.widgets._jobs import Job, JobFailure, Latest
-from napari_mosaic.widgets._panel import MosaicPanel
+from napari_mosaic.widgets._panel.dock import MosaicPanel
 from napari_mosaic.widgets._state import RunFacts
 from napari_mosaic.widgets._style import style_sheet
-from napari_mosaic.widgets._train_face import TrainFace
-from napari_mosaic.widgets._train_request import TrainRequest
-from napari_mosaic.widgets._train_runs import Curves, HeldRun, Learned, Sample, held_run, training_steps
-from napari_mosaic.widgets._train_sample import show_sample
-from napari_mosaic.widgets._train_state import FINETUNE, OFFERED, HeldFacts, TrainState, length_of, resolve_training
+from napari_mosaic.widgets._train.face import TrainFace
+from napari_mosaic.widgets._train.request import TrainRequest
+from napari_mosaic.widgets._train.runs import Curves, HeldRun, Learned, Sample, held_run, training_steps
+from napari_mosaic.widgets._train.sample import show_sample
+from napari_mosaic.widgets._train.state import FINETUNE, OFFERED, HeldFacts, TrainState, length_of, resolve_training
 
 MOST_LOSSES = 20_000
 CLOSE_S = 1.0

@@ -28,6 +28,8 @@ from napari_mosaic.widgets._forms import AreaValue, LookValue
 from napari_mosaic.widgets._guard import keep_out_triton
 from napari_mosaic.widgets._jobs import Job, JobFailure, Latest
 from napari_mosaic.widgets._layers import RecordLayers
+from napari_mosaic.widgets._panel.warming import warm_canvas
+from napari_mosaic.widgets._panel.wiring import connect_face
 from napari_mosaic.widgets._state import (
     PanelState,
     RecordFacts,
@@ -40,8 +42,6 @@ from napari_mosaic.widgets._state import (
 from napari_mosaic.widgets._style import style_sheet
 from napari_mosaic.widgets._tuning import thresholds, tuning_like
 from napari_mosaic.widgets._viewer import ViewerLink
-from napari_mosaic.widgets._warming import warm_canvas
-from napari_mosaic.widgets._wiring import connect_face
 
 
 class MosaicPanel(QWidget):
@@ -203,7 +203,7 @@ class MosaicPanel(QWidget):
 
     def open_check(self) -> None:
         """Open the dock that asks how good the record is."""
-        from napari_mosaic.widgets._check import CheckDock
+        from napari_mosaic.widgets._check.dock import CheckDock
 
         _places.panel_of(self.viewer, CheckDock, make=True, name="How good is it?")
 

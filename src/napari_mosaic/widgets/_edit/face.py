@@ -23,9 +23,9 @@ from qtpy.QtWidgets import (
 
 from napari_mosaic.areas import AREA_CLASSES
 from napari_mosaic.record.tables import MATERIALS, STATES
-from napari_mosaic.widgets._edit_icons import icon
-from napari_mosaic.widgets._edit_state import EditView
-from napari_mosaic.widgets._edit_tools import TOOLS, EditOptions
+from napari_mosaic.widgets._edit.icons import icon
+from napari_mosaic.widgets._edit.state import EditView
+from napari_mosaic.widgets._edit.tools import TOOLS, EditOptions
 from napari_mosaic.widgets._face import apply_button, arrange_steps, button_row, show_progress
 from napari_mosaic.widgets._forms import form_layout, narrow_combo, note
 

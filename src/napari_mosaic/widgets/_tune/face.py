@@ -6,13 +6,13 @@ from qtpy.QtCore import QRectF, QSignalBlocker, Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QWidget
 
 from napari_mosaic.tuning import TuneParams
-from napari_mosaic.widgets._bars import BarPlot
 from napari_mosaic.widgets._face import apply_button, arrange_steps, button_row, show_progress
 from napari_mosaic.widgets._fields import ParamsForm
 from napari_mosaic.widgets._figures import FigureGrid
 from napari_mosaic.widgets._forms import PathLabel, StepBox, dots, narrow_combo, note
 from napari_mosaic.widgets._plot import CurvePlot
-from napari_mosaic.widgets._tune_state import TRUTHS, TUNE_STEPS, TuneView
+from napari_mosaic.widgets._tune.bars import BarPlot
+from napari_mosaic.widgets._tune.state import TRUTHS, TUNE_STEPS, TuneView
 
 
 class TuneFace(QWidget):

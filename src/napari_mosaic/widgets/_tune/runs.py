@@ -23,7 +23,7 @@ from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tuning import TuneParams, TuneResult, read_best
 from napari_mosaic.widgets._process import process_events, progress_of
 
-COMMAND = (sys.executable, "-m", "napari_mosaic.widgets._tune_worker")
+COMMAND = (sys.executable, "-m", "napari_mosaic.widgets._tune.worker")
 BEST = "best.json"
 
 

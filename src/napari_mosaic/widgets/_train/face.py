@@ -20,7 +20,7 @@ from napari_mosaic.widgets._face import apply_button, arrange_steps, button_row,
 from napari_mosaic.widgets._fields import ParamsForm
 from napari_mosaic.widgets._forms import PathLabel, StepBox, dots, narrow_combo, note
 from napari_mosaic.widgets._plot import CurvePlot
-from napari_mosaic.widgets._train_state import DATA, RECIPES, TRAIN_STEPS, TrainView
+from napari_mosaic.widgets._train.state import DATA, RECIPES, TRAIN_STEPS, TrainView
 
 _TRAIN_FIRST = ("minutes", "steps", "encoder", "batch", "rate")
 _FINETUNE_FIRST = ("model", "masks", "stage", "steps", "rehearsal")

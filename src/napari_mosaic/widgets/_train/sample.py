@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Image
 
 from napari_mosaic.widgets._sources import RECORD
-from napari_mosaic.widgets._train_runs import Sample
+from napari_mosaic.widgets._train.runs import Sample
 
 PICTURE, JOINTS = "training sample", "training sample joints"
 
