@@ -137,6 +137,14 @@ def test_segment_says_what_it_found_and_where(pictures: Path, capsys: pytest.Cap
     assert str(pictures / "east.mosaic.zarr") in captured.out
 
 
+def test_a_photograph_without_a_stone_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (120, 90), (20, 20, 20)).save(tmp_path / "dark.png")
+    assert main(["segment", str(tmp_path / "dark.png"), *METHOD]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "dark.png: no tessera was found, because" in said
+    assert "--scale" in said
+
+
 def test_segment_as_json_with_preview_and_region(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ring = [[0, 0], [100, 0], [100, 150], [0, 150], [0, 0]]
     region = pictures / "west_half.geojson"

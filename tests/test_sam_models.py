@@ -367,6 +367,19 @@ def test_the_command_finds_masks_with_the_bundled_network(
     assert main([*words[:-2], "--sam2.points-per-batch", "8", "--overwrite", "--resume"]) == 2
 
 
+def test_a_photograph_without_a_single_seed_is_told(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    from napari_mosaic.cli import main
+
+    Image.new("RGB", (120, 90), (128, 128, 128)).save(tmp_path / "flat.png")
+    words = ["segment", str(tmp_path / "flat.png"), "--method", "grout+sam2", "--scale", "1.0", "--device", "cpu"]
+    assert main([*words, "--sam2.model", str(weights), "--sam2.tessera-px", "24"]) == 0
+    assert "flat.png: no tessera was found, because" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(sam_registry()) - {"mosaic-sam2"}))
 def test_published_architectures_are_built_and_run(name: str) -> None:

@@ -112,6 +112,11 @@ def test_a_record_in_part_can_be_gone_on_with() -> None:
     assert "in part" in view.steps[FIND].summary
 
 
+def test_a_record_without_a_stone_says_what_may_help() -> None:
+    view = resolve(replace(OPENED, record=replace(RECORD, count=0)))
+    assert "analysis size" in view.steps[FIND].summary
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (42, "42 s"), (600, "10 min"), (7200, "2.0 h")])
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text

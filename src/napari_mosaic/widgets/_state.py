@@ -290,6 +290,8 @@ def _find(state: PanelState) -> str:
     if state.record is None:
         with_model = f" · {state.model}" if state.model else ""
         return state.busy or (f"ready{with_model}" if state.source is not None else "")
+    if state.record.complete and not state.record.count:
+        return "no tessera found · another analysis size may help"
     done = "complete" if state.record.complete else "in part"
     return f"{state.record.count:,} tesserae · {done}"
 
