@@ -161,7 +161,7 @@ def test_unknown_configurations_are_told_in_one_sentence(tmp_path: Path) -> None
 
 
 def test_without_sam2_one_sentence_names_the_extra(monkeypatch: Any) -> None:
-    monkeypatch.delitem(sys.modules, "sam2")
+    monkeypatch.delitem(sys.modules, "sam2", raising=False)
     monkeypatch.setattr(building.importlib, "import_module", _missing)
     with pytest.raises(DependencyError, match=r"napari-mosaic\[sam2\]"):
         build_model(TINY)
