@@ -69,7 +69,7 @@ def open_panel(viewer: Any, qtbot: Any) -> Iterator[Callable[..., Any]]:
     for panel in panels:
         panel.close()
     for panel in panels:
-        assert panel._closed
+        assert panel.closed
         assert not panel._link._pairs
     assert all("ViewerLink" not in str(call) for emitter in before for call in emitter.callbacks)
 

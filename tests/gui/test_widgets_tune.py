@@ -54,7 +54,7 @@ def small(tmp_path: Path, photograph: Callable[..., Any]) -> Path:
 @pytest.fixture
 def make(viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """Makes docks that are gone at the end."""
-    monkeypatch.setattr("napari_mosaic.widgets._tune.dock.CLOSE_S", 30.0)
+    monkeypatch.setattr("napari_mosaic.widgets._panel.beside.CLOSE_S", 30.0)
     docks: list[Any] = []
 
     def make(kind: Any, panel: Any) -> Any:
@@ -66,7 +66,7 @@ def make(viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     yield make
     for dock in docks:
         dock.close()
-        assert dock._closed
+        assert dock.closed
 
 
 @pytest.fixture

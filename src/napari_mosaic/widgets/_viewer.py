@@ -18,13 +18,12 @@ CAMERA_MS = 250
 
 
 class ViewerLink(QObject):
-    """Layers, camera and theme of a viewer as signals."""
+    """Layers and camera of a viewer as signals."""
 
     listed = Signal()
     added = Signal(object)
     removed = Signal(object)
     moved = Signal()
-    restyled = Signal()
 
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -39,7 +38,6 @@ class ViewerLink(QObject):
             (viewer.layers.events.reordered, self._listed),
             (viewer.camera.events.center, self._turned),
             (viewer.camera.events.zoom, self._turned),
-            (viewer.events.theme, self._restyled),
         )
         for emitter, slot in self._pairs:
             emitter.connect(slot)
@@ -76,6 +74,3 @@ class ViewerLink(QObject):
 
     def _turned(self, _: Any = None) -> None:
         self._rest.start()
-
-    def _restyled(self, _: Any = None) -> None:
-        self.restyled.emit()

@@ -13,23 +13,22 @@ from typing import Any
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QWidget
 
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.evaluation.floor_files import check_folder
-from napari_mosaic.widgets import _places, _runs
+from napari_mosaic.widgets import _runs
 from napari_mosaic.widgets._check.face import CheckFace
 from napari_mosaic.widgets._check.layers import MISSED, WRONG, CheckLayers
 from napari_mosaic.widgets._check.runs import Proposal, held_check, keep_counts, propose
 from napari_mosaic.widgets._check.state import CheckState, next_open, resolve_check, with_count, with_marks
-from napari_mosaic.widgets._face import fill_dock
+from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._forms import LookValue
-from napari_mosaic.widgets._jobs import JobFailure, Latest
+from napari_mosaic.widgets._jobs import JobFailure
+from napari_mosaic.widgets._panel.beside import PanelDock
 from napari_mosaic.widgets._panel.dock import MosaicPanel
-from napari_mosaic.widgets._style import style_sheet
 
 
-class CheckDock(QWidget):
+class CheckDock(PanelDock):
     """The dock *How good is it?* of a viewer.
 
     Parameters
@@ -40,18 +39,17 @@ class CheckDock(QWidget):
         That panel; the dock looks for it where it is None.
     """
 
+    state: CheckState
+    face: CheckFace
+
     def __init__(self, napari_viewer: Viewer, panel: MosaicPanel | None = None) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
+        super().__init__(napari_viewer, panel)
         self.state = CheckState()
         self.face = CheckFace(self)
         self.layers: CheckLayers | None = None
-        self._panel = panel
-        self._closed = False
-        self._proposer, self._keeper = Latest(self), Latest(self)
-        fill_dock(self, self.face)
+        self._proposer, self._keeper = self._worker(self._proposed), self._worker(self._kept)
+        self._fill()
         self._connect()
-        self._restyle()
         self.look()
 
     # what a person can do -------------------------------------------------------------------------
@@ -61,9 +59,9 @@ class CheckDock(QWidget):
         panel = self._find_panel()
         record = None if panel is None else panel.state.record
         if record is None or str(record.path) == self.state.record:
-            self._set()
+            self.tell()
             return
-        self._set(record=str(record.path), squares=(), busy=True, sentence="", message="")
+        self.tell(record=str(record.path), squares=(), busy=True, sentence="", message="")
         self._proposer.ask(_runs.ask(held_check, record.path))
 
     def propose(self) -> None:
@@ -71,16 +69,16 @@ class CheckDock(QWidget):
         try:
             params = self.face.form.value()
         except MosaicError as error:
-            self._set(message=str(error))
+            self.tell(message=str(error))
             return
         if self.state.squares:
             params = replace(params, seed=max(square.seed for square in self.state.squares) + 1)
-        self._set(busy=True, message="")
+        self.tell(busy=True, message="")
         self._proposer.ask(_runs.ask(propose, Path(self.state.record), params))
 
     def turn_to(self, at: int) -> None:
         """Show another square."""
-        self._set(at=max(0, min(at, len(self.state.squares) - 1)))
+        self.tell(at=max(0, min(at, len(self.state.squares) - 1)))
         if self.layers is not None:
             self.layers.show(self.state.at)
 
@@ -103,7 +101,7 @@ class CheckDock(QWidget):
         if square.counted is None or square.missed is not None:
             self._replace(with_marks(square, state.missed[state.at], state.wrong[state.at]))
         self.turn_to(next_open(self.state.squares, state.at))
-        self._set(busy=True)
+        self.tell(busy=True)
         self._keeper.ask(_runs.ask(keep_counts, Path(state.record), self.state.squares))
 
     def copy(self) -> None:
@@ -112,17 +110,6 @@ class CheckDock(QWidget):
         if clipboard is not None:
             clipboard.setText(self.state.sentence)
 
-    def shutdown(self) -> None:
-        """Take the layers away and undo connections; what was counted is kept."""
-        if self._closed:
-            return
-        self._closed = True
-        for latest in (self._proposer, self._keeper):
-            latest.close()
-        if self.layers is not None:
-            self.layers.close()
-        self.viewer.events.theme.disconnect(self._restyle)
-
     # answers --------------------------------------------------------------------------------------
 
     def _proposed(self, proposal: Proposal) -> None:
@@ -130,7 +117,7 @@ class CheckDock(QWidget):
             self.layers.close()
             self.layers = None
         squares, zeros = proposal.squares, (0,) * len(proposal.squares)
-        self._set(squares=squares, size=proposal.size, at=0, missed=zeros, wrong=zeros, busy=False, sentence="")
+        self.tell(squares=squares, size=proposal.size, at=0, missed=zeros, wrong=zeros, busy=False, sentence="")
         panel = self._find_panel()
         if not squares or panel is None or panel.photograph is None:
             return
@@ -143,35 +130,31 @@ class CheckDock(QWidget):
     def _count_marks(self) -> None:
         """Marks have changed: what they say counts once its square is done."""
         if self.layers is not None and not self._closed:
-            self._set(missed=self.layers.count(MISSED), wrong=self.layers.count(WRONG))
+            self.tell(missed=self.layers.count(MISSED), wrong=self.layers.count(WRONG))
 
     def _kept(self, sentence: str) -> None:
-        self._set(sentence=sentence, saved=str(check_folder(Path(self.state.record))), busy=False)
+        self.tell(sentence=sentence, saved=str(check_folder(Path(self.state.record))), busy=False)
 
     def _replace(self, square: Any) -> None:
         squares = list(self.state.squares)
         squares[self.state.at] = square
-        self._set(squares=tuple(squares), sentence="")
+        self.tell(squares=tuple(squares), sentence="")
 
     # the frame ------------------------------------------------------------------------------------
 
     def event(self, event: QEvent) -> bool:
-        """Shut down before the widget is deleted, whoever deletes it."""
-        if event.type() in (QEvent.Type.DeferredDelete, QEvent.Type.Close):
-            self.shutdown()
-        elif event.type() in (QEvent.Type.Enter, QEvent.Type.Show) and not self._closed:
+        """Look again whenever somebody comes back to the dock."""
+        if event.type() in (QEvent.Type.Enter, QEvent.Type.Show) and not self._closed:
             self.look()
-        return bool(super().event(event))
+        return super().event(event)
 
-    def _find_panel(self) -> MosaicPanel | None:
-        """The panel of the viewer."""
-        if self._panel is None or self._panel.closed:
-            self._panel = _places.panel_of(self.viewer, MosaicPanel)
-        return self._panel
+    def _end(self) -> None:
+        if self.layers is not None:
+            self.layers.close()
 
     def _connect(self) -> None:
         face = self.face
-        for button, verb in (
+        press(
             (face.propose, self.propose),
             (face.back, lambda: self.turn_to(self.state.at - 1)),
             (face.forth, lambda: self.turn_to(self.state.at + 1)),
@@ -179,22 +162,12 @@ class CheckDock(QWidget):
             (face.wrong, lambda: self.mark(WRONG)),
             (face.done, self.done),
             (face.copy, self.copy),
-        ):
-            button.clicked.connect(lambda _, verb=verb: verb())
+        )
         face.typed.valueChanged.connect(self.type_count)
-        self._proposer.answered.connect(self._proposed)
-        self._keeper.answered.connect(self._kept)
-        for latest in (self._proposer, self._keeper):
-            latest.failed.connect(self._complain)
-        self.viewer.events.theme.connect(self._restyle)
 
-    def _complain(self, failure: JobFailure) -> None:
-        self._set(message=str(failure), busy=False)
+    def complain(self, failure: JobFailure) -> None:
+        """Say what went wrong."""
+        self.tell(message=str(failure), busy=False)
 
-    def _restyle(self, _: Any = None) -> None:
-        self.face.setStyleSheet(style_sheet(self.viewer.theme))
-
-    def _set(self, **changes: Any) -> None:
-        self.state = replace(self.state, **changes)
-        if not self._closed:
-            self.face.apply(resolve_check(self.state))
+    def _show_state(self) -> None:
+        self.face.apply(resolve_check(self.state))

@@ -6,51 +6,46 @@ only by asking the core through its session, and everything that it shows of an 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from napari.layers import Labels
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QWidget
 
 from napari_mosaic.tiling import Box
+from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._edit.areas import AreaLayer
 from napari_mosaic.widgets._edit.check import Check
 from napari_mosaic.widgets._edit.face import EditFace
 from napari_mosaic.widgets._edit.mouse import Gestures, Half, chosen_words
 from napari_mosaic.widgets._edit.painting import Painting
 from napari_mosaic.widgets._edit.queue import fly_to
+from napari_mosaic.widgets._edit.records import RecordDock
 from napari_mosaic.widgets._edit.session import EditSession, JournalFacts, OpenFacts, Outcome
 from napari_mosaic.widgets._edit.shared import borrow_session, give_back
 from napari_mosaic.widgets._edit.state import EditState, resolve_edit
 from napari_mosaic.widgets._edit.tools import BY_NAME, CHOOSE, Drawn, Tool, describe, request
-from napari_mosaic.widgets._edited import record_of, tessera_layers
-from napari_mosaic.widgets._face import fill_dock
-from napari_mosaic.widgets._jobs import JobFailure
+from napari_mosaic.widgets._edited import record_of
 from napari_mosaic.widgets._panel.dock import MosaicPanel
 from napari_mosaic.widgets._places import panel_of
-from napari_mosaic.widgets._style import ink_of, style_sheet
+from napari_mosaic.widgets._style import ink_of
 
 
-class EditDock(QWidget):
+class EditDock(RecordDock):
     """The dock *Edit tesserae* of a viewer; it edits the record of one tesserae layer at a time."""
 
+    state: EditState
+    face: EditFace
+
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
+        super().__init__(napari_viewer)
         self.state = EditState()
         self.face = EditFace(self)
-        self.layer: Labels | None = None
-        self.session: EditSession | None = None
         self.gestures: Gestures | None = None
         self.areas: AreaLayer | None = None
         self.painting, self.check = Painting(self), Check(self)
-        self._closed = False
-        fill_dock(self, self.face)
+        self._fill()
         self._connect()
-        self._restyle()
-        self._list_layers()
+        self._follow_layers()
 
     # what a person can do -------------------------------------------------------------------------
 
@@ -138,25 +133,7 @@ class EditDock(QWidget):
             self.gestures.choose([id_])
             self.tell(tool=CHOOSE, doing=chosen_words(CHOOSE, self.gestures.half), message="")
 
-    def shutdown(self) -> None:
-        """Write what waits, undo connections; the layers stay in the viewer."""
-        if self._closed:
-            return
-        self._release()
-        self._closed, self.layer = True, None
-        for emitter, slot in self._pairs:
-            emitter.disconnect(slot)
-
     # what the parts of the dock tell it -----------------------------------------------------------
-
-    def tell(self, **changes: Any) -> None:
-        """Change the state and show it."""
-        self.state = replace(self.state, **changes)
-        self._update()
-
-    def complain(self, failure: JobFailure) -> None:
-        """Say what went wrong."""
-        self.tell(message=str(failure))
 
     def _opened(self, facts: OpenFacts, journal: JournalFacts) -> None:
         self.tell(ready=True, refusal=facts.refusal, journal=journal, message="")
@@ -193,12 +170,6 @@ class EditDock(QWidget):
 
     # the frame ------------------------------------------------------------------------------------
 
-    def event(self, event: QEvent) -> bool:
-        """Shut down before the widget is deleted, whoever deletes it."""
-        if event.type() in (QEvent.Type.DeferredDelete, QEvent.Type.Close):
-            self.shutdown()
-        return bool(super().event(event))
-
     def _release(self) -> None:
         """Let go of the record: everything that waits is written first."""
         self.painting.leave(stay=False)
@@ -230,22 +201,14 @@ class EditDock(QWidget):
             self.areas = None
             self.tell(areas=False)
 
-    def _list_layers(self, _: Any = None) -> None:
-        """Find what can be edited; take the first where nothing is edited yet."""
-        layers = tessera_layers(self.viewer)
-        if self.layer is not None and self.layer not in layers:
-            self.bind(None)
-        self.painting.check_present()
-        self.tell(records=tuple(layer.name for layer in layers))
-        active = self.viewer.layers.selection.active
-        if self.layer is None and layers:
-            self.bind(active if active in layers else layers[0])
+    def _end(self) -> None:
+        self.layer = None
 
-    def _choose_layer(self, index: int) -> None:
-        layers = tessera_layers(self.viewer)
-        if 0 <= index < len(layers) and self.painting.leave():
-            self.bind(layers[index])
-        self._update()
+    def _may_leave(self) -> bool:
+        return self.painting.leave()
+
+    def _check_present(self) -> None:
+        self.painting.check_present()
 
     def _gesture(self, verb: str) -> None:
         if self.gestures is not None:
@@ -256,15 +219,7 @@ class EditDock(QWidget):
             self.session.reopen()
 
     def _connect(self) -> None:
-        face, layers, check = self.face, self.viewer.layers.events, self.check
-        self._pairs = (
-            (layers.inserted, self._list_layers),
-            (layers.removed, self._list_layers),
-            (layers.reordered, self._list_layers),
-            (self.viewer.events.theme, self._restyle),
-        )
-        for emitter, slot in self._pairs:
-            emitter.connect(slot)
+        face, check = self.face, self.check
         self._verbs: dict[str, Any] = {
             "confirm": lambda: self._gesture("confirm"),
             "leave": lambda: self._gesture("leave"),
@@ -280,26 +235,22 @@ class EditDock(QWidget):
             face.tools[tool.name].clicked.connect(lambda _, tool=tool: self.use(tool))
         for name, button in face.verbs.items():
             button.clicked.connect(lambda _, name=name: self._verbs[name]())
-        for button, verb in (
+        press(
             (face.retry, self._try_again),
             (face.draw_area, lambda: self.draw_areas(face.area_class.currentData())),
             (face.apply_, self.painting.apply),
             (face.leave, self.painting.leave),
             (face.look, check.look),
             (face.finish, check.mark_finished),
-        ):
-            button.clicked.connect(lambda _, verb=verb: verb())
+        )
         face.goto.returnPressed.connect(lambda: check.go_to(face.goto.text()))
-        face.layer.activated.connect(self._choose_layer)
         face.area_class.activated.connect(lambda _: self.choose_class(face.area_class.currentData()))
 
     def _restyle(self, _: Any = None) -> None:
-        self.face.setStyleSheet(style_sheet(self.viewer.theme))
+        super()._restyle()
         self.face.restyle(*ink_of(self.viewer.theme))
 
-    def _update(self) -> None:
-        if self._closed:
-            return
+    def _show_state(self) -> None:
         view = resolve_edit(self.state)
         self.face.apply(view)
         self.face.show_tool(view.tool)

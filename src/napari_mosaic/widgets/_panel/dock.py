@@ -14,8 +14,7 @@ from typing import Any
 
 from napari.layers import Layer
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent, QSignalBlocker
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import QSignalBlocker
 
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.progress import Progress
@@ -23,10 +22,11 @@ from napari_mosaic.segmentation import SegmentParams
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _places, _runs, _sources
-from napari_mosaic.widgets._face import PanelFace, fill_dock
+from napari_mosaic.widgets._dock import Dock
+from napari_mosaic.widgets._face import PanelFace
 from napari_mosaic.widgets._forms import AreaValue, LookValue
 from napari_mosaic.widgets._guard import keep_out_triton
-from napari_mosaic.widgets._jobs import Job, JobFailure, Latest
+from napari_mosaic.widgets._jobs import Job
 from napari_mosaic.widgets._layers import RecordLayers
 from napari_mosaic.widgets._panel.warming import warm_canvas
 from napari_mosaic.widgets._panel.wiring import connect_face
@@ -39,12 +39,11 @@ from napari_mosaic.widgets._state import (
     Tuning,
     resolve,
 )
-from napari_mosaic.widgets._style import style_sheet
 from napari_mosaic.widgets._tuning import thresholds, tuning_like
 from napari_mosaic.widgets._viewer import ViewerLink
 
 
-class MosaicPanel(QWidget):
+class MosaicPanel(Dock):
     """The panel *Mosaic* of a viewer.
 
     Parameters
@@ -55,9 +54,11 @@ class MosaicPanel(QWidget):
         Method, model and device; scale and thresholds come from the panel.
     """
 
+    state: PanelState
+    face: PanelFace
+
     def __init__(self, napari_viewer: Viewer, params: SegmentParams | None = None) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
+        super().__init__(napari_viewer)
         self.params = params or SegmentParams()
         usual = tuning_like(self.params)
         self.state = PanelState(busy="Loading the network …", tuning=usual, applied=usual)
@@ -66,20 +67,19 @@ class MosaicPanel(QWidget):
         self.shown: RecordLayers | None = None
         self._layer: Layer | None = None
         self._adding = False
-        self._closed = self._writes = self._resumes = False
+        self._writes = self._resumes = False
         self._started = 0.0
         self._link = ViewerLink(napari_viewer, self)
-        self._looker, self._estimator, self._reader, self._warmer, self._counter = self._latest = tuple(
-            Latest(self) for _ in range(5)
-        )
-        fill_dock(self, self.face)
+        self._looker, self._reader = self._worker(self._looked), self._worker(self._take)
+        self._warmer, self._counter = self._worker(self._warmed), self._worker(self._recounted)
+        self._estimator = self._worker(lambda facts: self.tell(estimate=facts))
+        self._fill()
         keep_out_triton()
         _places.claim_records()
         _places.offer_samples(self.face.sample_menu, self.open_photograph)
         _places.offer_formats(self.face.format)
         connect_face(self.face, self)
-        self._connect_answers()
-        self._restyle()
+        self._connect_viewer()
         self._update()
         self._warmer.ask(_runs.ask(_runs.warm_up, self.params))
         self._begin_with_layers()
@@ -104,7 +104,7 @@ class MosaicPanel(QWidget):
         self._layer = layer
         self._list_layers()
         if layer is None:
-            self._set(source=None, size=SizeFacts(), place=None, estimate=None)
+            self.tell(source=None, size=SizeFacts(), place=None, estimate=None)
             return
         self._look_at(layer, _sources.default_place(layer))
         self._resume()
@@ -115,7 +115,7 @@ class MosaicPanel(QWidget):
         if not path.name.endswith(".mosaic.zarr"):
             path = path.with_name(f"{path.name}.mosaic.zarr")
         self._leave_record()
-        self._set(place=path)
+        self.tell(place=path)
         self._resume()
 
     def find_in_view(self) -> None:
@@ -133,12 +133,12 @@ class MosaicPanel(QWidget):
         """End the run; what is finished stays."""
         if self.job is not None and self.state.run is not None:
             self.job.cancel()
-            self._set(run=replace(self.state.run, stopping=True))
+            self.tell(run=replace(self.state.run, stopping=True))
 
     def tune(self, tuning: Tuning) -> None:
         """Move the sliders and preview the view."""
         self.face.tuning_form.set_value(tuning)
-        self._set(tuning=tuning)
+        self.tell(tuning=tuning)
         if tuning != self.state.applied:
             self._preview()
         elif self.shown is not None:
@@ -168,12 +168,12 @@ class MosaicPanel(QWidget):
         """Work within one drawn layer and leave out another."""
         self._list_layers()
         self.face.area_form.set_value(areas)
-        self._set(include=areas.include, exclude=areas.exclude)
+        self.tell(include=areas.include, exclude=areas.exclude)
 
     def set_size(self, size: SizeFacts) -> None:
         """Take a pixel size or an analysis size from a person."""
         again = size.analysis_px != self.state.size.analysis_px
-        self._set(size=size)
+        self.tell(size=size)
         if again:
             self._estimate()
 
@@ -193,7 +193,7 @@ class MosaicPanel(QWidget):
     def use_model(self, model: str | Path) -> None:
         """Find tesserae with another model from now on; a record that is shown keeps its own."""
         self.params = replace(self.params, method="grout", model=str(model), temperature="auto")
-        self._set(model=Path(model).stem, estimate=None)
+        self.tell(model=Path(model).stem, estimate=None)
         record = self.state.record
         if record is not None:
             stem = record.path.name.removesuffix(".mosaic.zarr")
@@ -224,19 +224,8 @@ class MosaicPanel(QWidget):
         """The layer that is worked on, while it is in the viewer."""
         return self._layer if self._layer in self.viewer.layers else None
 
-    @property
-    def closed(self) -> bool:
-        """Whether it was shut down."""
-        return self._closed
-
-    def shutdown(self) -> None:
-        """End jobs, undo connections; the layers stay in the viewer."""
-        if self._closed:
-            return
-        self._closed = True
+    def _end(self) -> None:
         self._link.close()
-        for latest in self._latest:
-            latest.close()
         if self.job is not None:
             self.job.abandon()
             self.job = None
@@ -251,7 +240,7 @@ class MosaicPanel(QWidget):
             return
         self._writes = writes
         self._started = time.monotonic()
-        self._set(run=RunFacts(title=title), message="")
+        self.tell(run=RunFacts(title=title), message="")
         job = Job(make)
         job.stepped.connect(self._step)
         job.returned.connect(self._returned)
@@ -276,7 +265,7 @@ class MosaicPanel(QWidget):
                 **part,
             )
         except MosaicError as error:
-            self._set(message=str(error))
+            self.tell(message=str(error))
             return
         self._estimator.forget()
         self._start(lambda: _runs.find_steps(request), title, writes=True)
@@ -296,24 +285,24 @@ class MosaicPanel(QWidget):
             self.shown.note(progress.phase, progress.region)
         if self.state.run is not None:
             elapsed = time.monotonic() - self._started
-            self._set(run=self.state.run.after(progress, elapsed))
+            self.tell(run=self.state.run.after(progress, elapsed))
 
     def _returned(self, value: Any) -> None:
         if isinstance(value, RecordFacts):
             self._take(value)
         elif isinstance(value, Path):
-            self._set(message=f"Saved {value.name}.")
+            self.tell(message=f"Saved {value.name}.")
 
     def _stopped(self, message: str) -> None:
         if self.state.record is not None:
             self._reader.ask(_runs.ask(_runs.read_facts, self.state.record.path))
-        self._set(message=message)
+        self.tell(message=message)
 
     def _ended(self) -> None:
         self.job = None
         if self.shown is not None and self._writes:
             self.shown.settle()
-        self._set(run=None)
+        self.tell(run=None)
         if self._resumes:
             self._resumes = False
             self._resume()
@@ -325,8 +314,8 @@ class MosaicPanel(QWidget):
     def _looked(self, answer: tuple[SourceFacts, SizeFacts]) -> None:
         source, size = answer
         if self.state.size.pixel_mm is None:
-            self._set(size=replace(size, analysis_px=self.state.size.analysis_px))
-        self._set(source=source)
+            self.tell(size=replace(size, analysis_px=self.state.size.analysis_px))
+        self.tell(source=source)
         self._estimate()
 
     def _warmed(self, layer: Layer | None) -> None:
@@ -334,7 +323,7 @@ class MosaicPanel(QWidget):
         warm_canvas(self.viewer, layer, self._ready)
 
     def _ready(self) -> None:
-        self._set(busy="")
+        self.tell(busy="")
         self._estimate()
 
     def _estimate(self) -> None:
@@ -348,30 +337,30 @@ class MosaicPanel(QWidget):
         if self.shown is not None:
             self.shown.end_preview()
         self.face.tuning_form.set_value(applied)
-        self._set(record=facts, tuning=applied, applied=applied)
+        self.tell(record=facts, tuning=applied, applied=applied)
 
     def _recounted(self, facts: RecordFacts) -> None:
         """What the record holds after edits; rules that a person tries out stay as they are."""
         record = self.state.record
         if record is not None and record.path.absolute() == facts.path.absolute() and self.job is None:
-            self._set(record=replace(facts, path=record.path))
+            self.tell(record=replace(facts, path=record.path))
 
     def _show(self, event: Any) -> None:
         """Add the layers of a record."""
         if self.state.size.pixel_mm is None and event.facts.pixel_mm is not None:
             size = replace(self.state.size, pixel_mm=event.facts.pixel_mm, confirmed=event.facts.pixel_confirmed)
-            self._set(size=size)
+            self.tell(size=size)
         self._take(event.facts)
         if self.shown is not None:
             return
         self.shown = RecordLayers(self.viewer, event, self)
-        self.shown.failed.connect(self._complain)
+        self.shown.failed.connect(self.complain)
         self.look(self.face.look_form.value())
 
     def _restore(self, event: Any) -> None:
         """Add a photograph; of a record, its layers follow."""
         if event.photograph is None:
-            self._set(message=event.message)
+            self.tell(message=event.message)
             return
         data, meta, _ = event.photograph
         self._adding = True
@@ -386,7 +375,7 @@ class MosaicPanel(QWidget):
     def _look_at(self, layer: Layer, place: Path) -> None:
         facts = SourceFacts(name=layer.name, shape=_sources.plane_shape(layer))
         self._estimator.forget()
-        self._set(source=facts, size=SizeFacts(), place=place, estimate=None, message="", view_share=1.0)
+        self.tell(source=facts, size=SizeFacts(), place=place, estimate=None, message="", view_share=1.0)
         self._looker.ask(_runs.ask(_runs.look_at, layer))
 
     def _resume(self) -> None:
@@ -406,7 +395,7 @@ class MosaicPanel(QWidget):
             self.shown = None
         usual = tuning_like(self.params)
         self.face.tuning_form.set_value(usual)
-        self._set(record=None, tuning=usual, applied=usual)
+        self.tell(record=None, tuning=usual, applied=usual)
 
     # forms ----------------------------------------------------------------------------------------
 
@@ -440,7 +429,7 @@ class MosaicPanel(QWidget):
             self.cancel()
             self._layer = None
             self._leave_record()
-            self._set(source=None, size=SizeFacts(), place=None, estimate=None)
+            self.tell(source=None, size=SizeFacts(), place=None, estimate=None)
 
     def _list_layers(self) -> None:
         box = self.face.photograph
@@ -457,47 +446,22 @@ class MosaicPanel(QWidget):
         if self._layer is None or self._layer not in self.viewer.layers:
             return
         height, width = _sources.plane_shape(self._layer)
-        self._set(view_share=max(_sources.view_box(self._layer).area / (height * width), 1e-6))
+        self.tell(view_share=max(_sources.view_box(self._layer).area / (height * width), 1e-6))
         if self.state.tuning != self.state.applied:
             self._preview()
 
     # the frame ------------------------------------------------------------------------------------
 
-    def event(self, event: QEvent) -> bool:
-        """Shut down before the widget is deleted, whoever deletes it."""
-        if event.type() in (QEvent.Type.DeferredDelete, QEvent.Type.Close):
-            self.shutdown()
-        return bool(super().event(event))
-
-    def _connect_answers(self) -> None:
+    def _connect_viewer(self) -> None:
         link = self._link
         for signal, slot in (
             (link.listed, self._list_layers),
             (link.added, self._added),
             (link.removed, self._removed),
             (link.moved, self._moved),
-            (link.restyled, self._restyle),
-            (self._looker.answered, self._looked),
-            (self._estimator.answered, lambda facts: self._set(estimate=facts)),
-            (self._reader.answered, self._take),
-            (self._counter.answered, self._recounted),
-            (self._warmer.answered, self._warmed),
         ):
             signal.connect(slot)
-        for latest in self._latest:
-            latest.failed.connect(self._complain)
 
-    def _complain(self, failure: JobFailure) -> None:
-        self._set(message=str(failure))
-
-    def _restyle(self) -> None:
-        self.face.setStyleSheet(style_sheet(self.viewer.theme))
-
-    def _set(self, **changes: Any) -> None:
-        self.state = replace(self.state, **changes)
-        self._update()
-
-    def _update(self) -> None:
-        if not self._closed:
-            self.face.size_form.set_value(self.state.size)
-            self.face.apply(resolve(self.state))
+    def _show_state(self) -> None:
+        self.face.size_form.set_value(self.state.size)
+        self.face.apply(resolve(self.state))

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 from napari_mosaic.widgets import _places
+from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._face import PanelFace
 
 
 def connect_face(face: PanelFace, panel: Any) -> None:
     """Connect a face to a `MosaicPanel`."""
-    for button, verb in (
+    press(
         (face.open_image, lambda: _use(_places.ask_image(face), panel.open_photograph)),
         (face.open_record, lambda: _use(_places.ask_record(face), panel.open_record)),
         (face.change_place, lambda: _use(_places.ask_place(face, panel.state.place), panel.set_place)),
@@ -25,8 +26,7 @@ def connect_face(face: PanelFace, panel: Any) -> None:
         (face.reset, lambda: panel.tune(panel.state.applied)),
         (face.save, lambda: _export(face, panel)),
         (face.how_good, panel.open_check),
-    ):
-        button.clicked.connect(_without_argument(verb))
+    )
     face.photograph.activated.connect(lambda index: panel.choose(face.photograph.itemData(index)))
     face.size_form.changed.connect(panel.set_size)
     face.area_form.changed.connect(panel.limit)
@@ -44,12 +44,3 @@ def _export(face: PanelFace, panel: Any) -> None:
 def _use(path: str, verb: Callable[[str], None]) -> None:
     if path:
         verb(path)
-
-
-def _without_argument(verb: Callable[[], Any]) -> Callable[..., None]:
-    """Qt passes `checked` to slots that take anything."""
-
-    def call(*_: Any) -> None:
-        verb()
-
-    return call

@@ -11,18 +11,18 @@ from typing import Any
 
 from napari.layers import Labels
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import QTimer
 
 from napari_mosaic.sam.clicks import Clicks, ClickSession
 from napari_mosaic.widgets import _places
+from napari_mosaic.widgets._dock import press
+from napari_mosaic.widgets._edit.records import RecordDock
 from napari_mosaic.widgets._edit.session import EditSession, Outcome
 from napari_mosaic.widgets._edit.shared import borrow_session, give_back
 from napari_mosaic.widgets._edit.tools import describe
-from napari_mosaic.widgets._edited import record_of, tessera_layers
-from napari_mosaic.widgets._face import fill_dock
+from napari_mosaic.widgets._edited import record_of
 from napari_mosaic.widgets._guard import keep_out_triton
-from napari_mosaic.widgets._jobs import JobFailure, Latest
+from napari_mosaic.widgets._jobs import JobFailure
 from napari_mosaic.widgets._sam import work
 from napari_mosaic.widgets._sam.face import SamFace
 from napari_mosaic.widgets._sam.mouse import Prompting
@@ -31,35 +31,33 @@ from napari_mosaic.widgets._sam.state import SamState, SeenFacts, resolve_sam
 from napari_mosaic.widgets._sam.tools import Gesture, Step, drawn_around, with_point
 from napari_mosaic.widgets._sam.work import Answered, Ground
 from napari_mosaic.widgets._sources import middle, view_box
-from napari_mosaic.widgets._style import style_sheet
 from napari_mosaic.widgets._viewer import CAMERA_MS
 
 
-class SamDock(QWidget):
+class SamDock(RecordDock):
     """The dock *SAM 2* of a viewer; it works on the record of one tesserae layer at a time."""
 
+    state: SamState
+    face: SamFace
+
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
+        super().__init__(napari_viewer)
         self.state = SamState()
         self.face = SamFace(self)
-        self.layer: Labels | None = None
-        self.session: EditSession | None = None
         self.clicks: ClickSession | None = None
         self.steps: list[Step] = []
         self.preview: PreviewLayer | None = None
         self.prompting: Prompting | None = None
         self._ground: Ground | None = None
         self._network: Any = None
-        self._closed = False
-        self._loader, self._asker, self._warmer = Latest(self), Latest(self), Latest(self)
+        self._loader, self._asker = self._worker(self._loaded), self._worker(self._answered)
+        self._warmer = self._worker(lambda _: None)
         self._rest = QTimer(self)
-        fill_dock(self, self.face)
+        self._fill()
         keep_out_triton()
         self._connect()
-        self._restyle()
         self.face.offer_models(work.known_models())
-        self._list_layers()
+        self._follow_layers()
 
     # what a person can do -------------------------------------------------------------------------
 
@@ -69,12 +67,12 @@ class SamDock(QWidget):
             return
         self._release()
         self.layer = layer
-        self._set(layer="" if layer is None else layer.name, ready=False, refusal="", last="")
+        self.tell(layer="" if layer is None else layer.name, ready=False, refusal="", last="")
         if layer is None:
             return
         self.session = session = borrow_session(self.viewer, record_of(layer))
         session.edited.connect(self._edited)
-        session.failed.connect(self._complain)
+        session.failed.connect(self.complain)
         session.ask(work.open_ground, lambda ground: self._opened(session, ground))
 
     def use_model(self, name: str) -> None:
@@ -83,7 +81,7 @@ class SamDock(QWidget):
         self._forget_stone()
         known = work.known_models()
         self.face.offer_models(known if name in known else (*known, name), name)
-        self._set(model=name, loading=True, loaded=False, tool=None, message="")
+        self.tell(model=name, loading=True, loaded=False, tool=None, message="")
         self._loader.ask(lambda: work.load_model(name))
 
     def use(self, tool: Gesture) -> None:
@@ -101,7 +99,7 @@ class SamDock(QWidget):
         self.viewer.window._qt_viewer.canvas.native.setFocus()
         if chosen is None:
             self._forget_stone()
-        self._set(tool=chosen, message="")
+        self.tell(tool=chosen, message="")
         self._rest.start()
 
     def accept(self) -> None:
@@ -142,18 +140,6 @@ class SamDock(QWidget):
             self.steps[-1] = replace(self.steps[-1], suggestion=suggestion.other(step))
             self._show_stone()
 
-    def shutdown(self) -> None:
-        """Drop what is not accepted, undo connections; edits that wait are written."""
-        if self._closed:
-            return
-        self._release()
-        self._closed = True
-        for latest in (self._loader, self._asker, self._warmer):
-            latest.close()
-        for emitter, slot in self._pairs:
-            emitter.disconnect(slot)
-        self._network = self.clicks = None
-
     # a stone --------------------------------------------------------------------------------------
 
     def _clicked(self, place: tuple[float, float], inside: bool) -> None:
@@ -178,7 +164,7 @@ class SamDock(QWidget):
             return
         before = next((step.suggestion for step in reversed(self.steps[:-1]) if step.suggestion is not None), None)
         frame = self.clicks.frame_for(last.clicks, None if before is None else before.frame)
-        self._set(thinking="Looking …" if self.clicks.is_warm(frame) else "Looking at this part for the first time …")
+        self.tell(thinking="Looking …" if self.clicks.is_warm(frame) else "Looking at this part for the first time …")
         self._asker.ask(work.ask(self.clicks, last.clicks, before))
 
     def _answered(self, answer: Answered) -> None:
@@ -204,7 +190,7 @@ class SamDock(QWidget):
             self.preview.show(None if suggestion is None else suggestion.piece)
         waiting = self.state.thinking if not last.answered and self._asker.busy else ""
         nothing = bool(self.steps) and last.answered and suggestion is None
-        self._set(clicks=len(self.steps), seen=seen, nothing=nothing, thinking=waiting, message="")
+        self.tell(clicks=len(self.steps), seen=seen, nothing=nothing, thinking=waiting, message="")
 
     def _forget_stone(self) -> None:
         self._asker.forget()
@@ -219,12 +205,12 @@ class SamDock(QWidget):
             ground.image.close()
             return
         self._ground = ground
-        self._set(ready=True, refusal=ground.refusal, journal=ground.journal, message="")
+        self.tell(ready=True, refusal=ground.refusal, journal=ground.journal, message="")
         self._begin()
 
     def _loaded(self, network: Any) -> None:
         self._network = network
-        self._set(loading=False, loaded=True)
+        self.tell(loading=False, loaded=True)
         self._begin()
 
     def _begin(self) -> None:
@@ -239,10 +225,11 @@ class SamDock(QWidget):
             words = f"{word}: {words[0].lower()}{words[1:]}" if outcome.edit is not None else "There is nothing left."
         if outcome.name == "add_mask":
             self._forget_stone()
-        self._set(journal=outcome.journal, last=words, message="")
+        self.tell(journal=outcome.journal, last=words, message="")
 
-    def _complain(self, failure: JobFailure) -> None:
-        self._set(loading=False, thinking="", message=str(failure))
+    def complain(self, failure: JobFailure) -> None:
+        """Say what went wrong."""
+        self.tell(loading=False, thinking="", message=str(failure))
 
     def _warm_view(self) -> None:
         """Encode the middle of the view ahead, while a tool is in hand and the view is near enough to click."""
@@ -256,11 +243,8 @@ class SamDock(QWidget):
 
     # the frame ------------------------------------------------------------------------------------
 
-    def event(self, event: QEvent) -> bool:
-        """Shut down before the widget is deleted, whoever deletes it."""
-        if event.type() in (QEvent.Type.DeferredDelete, QEvent.Type.Close):
-            self.shutdown()
-        return bool(super().event(event))
+    def _end(self) -> None:
+        self._network = self.clicks = None
 
     def _make_preview(self, base: Labels) -> None:
         self._drop_preview()
@@ -288,32 +272,19 @@ class SamDock(QWidget):
         self.clicks = None
         if self.session is not None:
             self.session.edited.disconnect(self._edited)
-            self.session.failed.disconnect(self._complain)
+            self.session.failed.disconnect(self.complain)
             give_back(self.session, self.viewer)
             self.session = None
         if self._ground is not None:
             self._ground.image.close()
             self._ground = None
-        self._set(tool=None)
+        self.tell(tool=None)
 
-    def _list_layers(self, _: Any = None) -> None:
-        """Find what can be worked on; take the first where nothing is yet."""
-        layers = tessera_layers(self.viewer)
-        if self.layer is not None and self.layer not in layers:
-            self.bind(None)
+    def _check_present(self) -> None:
         if self.preview is not None and not self.preview.present:
             self._forget_stone()
             self._drop_preview()
-            self._set(tool=None)
-        self._set(records=tuple(layer.name for layer in layers))
-        active = self.viewer.layers.selection.active
-        if self.layer is None and layers:
-            self.bind(active if active in layers else layers[0])
-
-    def _choose_layer(self, index: int) -> None:
-        layers = tessera_layers(self.viewer)
-        if 0 <= index < len(layers):
-            self.bind(layers[index])
+            self.tell(tool=None)
 
     def _choose_model(self, index: int) -> None:
         name = self.face.model.itemData(index) or _places.ask_sam(self.face)
@@ -323,20 +294,12 @@ class SamDock(QWidget):
             self.face.offer_models(work.known_models(), self.state.model)
 
     def _connect(self) -> None:
-        face, layers, camera = self.face, self.viewer.layers.events, self.viewer.camera.events
+        face, camera = self.face, self.viewer.camera.events
         self._rest.setSingleShot(True)
         self._rest.setInterval(CAMERA_MS)
         self._rest.timeout.connect(self._warm_view)
-        self._pairs = (
-            (layers.inserted, self._list_layers),
-            (layers.removed, self._list_layers),
-            (layers.reordered, self._list_layers),
-            (camera.center, self._moved),
-            (camera.zoom, self._moved),
-            (self.viewer.events.theme, self._restyle),
-        )
-        for emitter, slot in self._pairs:
-            emitter.connect(slot)
+        self._hear(camera.center, self._moved)
+        self._hear(camera.zoom, self._moved)
         self._verbs: dict[str, Any] = {
             "accept": self.accept,
             "leave": self.reject,
@@ -347,32 +310,18 @@ class SamDock(QWidget):
         }
         for name, button in face.tools.items():
             button.clicked.connect(lambda _, name=name: self.use(name))
-        for button, verb in (
-            (face.accept, "accept"),
-            (face.reject, "leave"),
-            (face.undo, "undo"),
-            (face.redo, "redo"),
-            (face.smaller, "smaller"),
-            (face.larger, "larger"),
-        ):
-            button.clicked.connect(lambda _, verb=verb: self._verbs[verb]())
-        face.layer.activated.connect(self._choose_layer)
+        press(
+            (face.accept, self.accept),
+            (face.reject, self.reject),
+            (face.undo, self.undo),
+            (face.redo, self.redo),
+            (face.smaller, self._verbs["smaller"]),
+            (face.larger, self._verbs["larger"]),
+        )
         face.model.activated.connect(self._choose_model)
-        self._loader.answered.connect(self._loaded)
-        self._asker.answered.connect(self._answered)
-        for latest in (self._loader, self._asker, self._warmer):
-            latest.failed.connect(self._complain)
 
     def _moved(self, _: Any = None) -> None:
         self._rest.start()
 
-    def _restyle(self, _: Any = None) -> None:
-        self.face.setStyleSheet(style_sheet(self.viewer.theme))
-
-    def _set(self, **changes: Any) -> None:
-        self.state = replace(self.state, **changes)
-        self._update()
-
-    def _update(self) -> None:
-        if not self._closed:
-            self.face.apply(resolve_sam(self.state))
+    def _show_state(self) -> None:
+        self.face.apply(resolve_sam(self.state))

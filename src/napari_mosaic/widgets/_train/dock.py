@@ -12,18 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QWidget
 
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.training import PRESETS, FinetuneParams
 from napari_mosaic.widgets import _places, _runs
-from napari_mosaic.widgets._face import fill_dock
-from napari_mosaic.widgets._guard import keep_out_triton
-from napari_mosaic.widgets._jobs import Job, JobFailure, Latest
+from napari_mosaic.widgets._dock import press
+from napari_mosaic.widgets._jobs import Job, JobFailure
+from napari_mosaic.widgets._panel.beside import RunDock
 from napari_mosaic.widgets._panel.dock import MosaicPanel
 from napari_mosaic.widgets._state import RunFacts
-from napari_mosaic.widgets._style import style_sheet
 from napari_mosaic.widgets._train.face import TrainFace
 from napari_mosaic.widgets._train.request import TrainRequest
 from napari_mosaic.widgets._train.runs import Curves, HeldRun, Learned, Sample, held_run, training_steps
@@ -31,11 +28,9 @@ from napari_mosaic.widgets._train.sample import show_sample
 from napari_mosaic.widgets._train.state import FINETUNE, OFFERED, HeldFacts, TrainState, length_of, resolve_training
 
 MOST_LOSSES = 20_000
-CLOSE_S = 1.0
-"""How long a dock that closes waits for a run; the process saves and ends by itself."""
 
 
-class TrainDock(QWidget):
+class TrainDock(RunDock):
     """The dock *Train* of a viewer.
 
     Parameters
@@ -46,21 +41,17 @@ class TrainDock(QWidget):
         That panel; the dock looks for it, or opens one, where it is None.
     """
 
+    state: TrainState
+    face: TrainFace
+
     def __init__(self, napari_viewer: Viewer, panel: MosaicPanel | None = None) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
+        super().__init__(napari_viewer, panel)
         self.state = TrainState()
         self.face = TrainFace(self)
-        self.job: Job | None = None
-        self._panel = panel
-        self._closed = False
         self._learns = False
-        self._started = 0.0
-        self._looker, self._marker = Latest(self), Latest(self)
-        fill_dock(self, self.face)
-        keep_out_triton()
+        self._looker, self._marker = self._worker(self._held), self._worker(self._marked)
+        self._fill()
         self._connect()
-        self._restyle()
         self.learn_from("drawn")
 
     # what a person can do -------------------------------------------------------------------------
@@ -72,7 +63,7 @@ class TrainDock(QWidget):
             source = panel.state.record.path
         recipe = self.state.recipe if self.state.recipe in OFFERED[data] else OFFERED[data][0]
         self.face.choose(self.face.data, data)
-        self._set(data=data, source=str(source), finished=None, message="")
+        self.tell(data=data, source=str(source), finished=None, message="")
         self.set_recipe(recipe)
         self.set_out(_places.default_run(str(source)))
         if data == "record" and source:
@@ -80,7 +71,7 @@ class TrainDock(QWidget):
 
     def set_recipe(self, recipe: str) -> None:
         """Choose a recipe; its parameters replace those in the form."""
-        self._set(recipe=recipe)
+        self.tell(recipe=recipe)
         self.face.choose(self.face.recipe, recipe)
         self.face.show_task(self.state.task, masks=self.state.data == "folder")
         start = FinetuneParams() if recipe == FINETUNE else PRESETS[recipe]
@@ -90,15 +81,13 @@ class TrainDock(QWidget):
     def set_out(self, folder: str | Path) -> None:
         """Keep the run there, or go on with the one that is there."""
         self.face.out.show_path(str(folder))
-        self._set(out=str(folder), held=None, model="", rows=(), losses=())
+        self.tell(out=str(folder), held=None, model="", rows=(), losses=())
         self._looker.ask(_runs.ask(held_run, str(folder)))
 
     def mark_view(self) -> None:
         """Say that the corrected tesserae in view are right: they may be learned from."""
-        panel = self._find_panel()
-        seen = None if panel is None else panel.seen()
-        if seen is None or str(seen[0]) != self.state.source:
-            self._set(message="Show this record in the panel “Mosaic” first, then look at what is finished.")
+        seen = self._seen(self.state.source)
+        if seen is None:
             self._learns = False
             return
         self._marker.ask(_runs.ask(_runs.mark_window, *seen))
@@ -113,7 +102,7 @@ class TrainDock(QWidget):
         try:
             params = asdict(self.face.form(self.state.task).value())
         except MosaicError as error:
-            self._set(message=str(error))
+            self.tell(message=str(error))
             return
         request = TrainRequest(task=self.state.task, out=self.state.out, params=params, source=self.state.source)
         self._begin(request)
@@ -124,51 +113,33 @@ class TrainDock(QWidget):
         if held is not None:
             self._begin(replace(held.request, resume=True))
 
-    def stop(self) -> None:
-        """End at the next step; everything up to it is kept."""
-        if self.job is not None and self.state.run is not None:
-            self.job.cancel()
-            self._set(run=replace(self.state.run, stopping=True))
-
     def use_model(self) -> None:
         """Let the panel find tesserae with this model."""
         panel = self._find_panel(make=True)
         if panel is not None and self.state.model:
             panel.use_model(self.state.model)
-            self._set(used=self.state.model)
-
-    def shutdown(self) -> None:
-        """Stop the run, which saves where it is, and undo connections."""
-        if self._closed:
-            return
-        self._closed = True
-        for latest in (self._looker, self._marker):
-            latest.close()
-        if self.job is not None:
-            self.job.abandon(timeout=CLOSE_S)
-            self.job = None
-        self.viewer.events.theme.disconnect(self._restyle)
+            self.tell(used=self.state.model)
 
     # the run --------------------------------------------------------------------------------------
 
     def _note_length(self) -> None:
         """Say how long it will be, where what is typed goes together."""
         try:
-            self._set(length=length_of(self.face.form(self.state.task).value()), message="")
+            self.tell(length=length_of(self.face.form(self.state.task).value()), message="")
         except MosaicError as error:
-            self._set(length="", message=str(error))
+            self.tell(length="", message=str(error))
 
     def _begin(self, request: TrainRequest) -> None:
         if self.job is not None:
             return
         request = replace(request, sample=self.face.sample.isChecked())
         self._started = time.monotonic()
-        self._set(run=RunFacts(title="loading the network"), message="", model="", losses=())
+        self.tell(run=RunFacts(title="loading the network"), message="", model="", losses=())
         job = Job(lambda: training_steps(request))
         job.stepped.connect(self._step)
-        job.returned.connect(lambda path: self._set(model=path, message=""))
-        job.failed.connect(self._complain)
-        job.cancelled.connect(lambda: self._set(message="Stopped. What was learned is kept; go on whenever you like."))
+        job.returned.connect(lambda path: self.tell(model=path, message=""))
+        job.failed.connect(self.complain)
+        job.cancelled.connect(lambda: self.tell(message="Stopped. What was learned is kept; go on whenever you like."))
         job.ended.connect(self._ended)
         self.job = job.start()
 
@@ -176,7 +147,7 @@ class TrainDock(QWidget):
         if isinstance(event, Learned):
             self._learned(event)
         elif isinstance(event, Curves):
-            self._set(rows=event.rows)
+            self.tell(rows=event.rows)
         elif isinstance(event, Sample):
             show_sample(self.viewer, event)
 
@@ -189,16 +160,16 @@ class TrainDock(QWidget):
         if run is not None:
             title = "learning" if event.progress.unit == "steps" else "preparing"
             run = replace(run.after(event.progress, time.monotonic() - self._started), title=title)
-        self._set(losses=losses, run=run)
+        self.tell(losses=losses, run=run)
 
     def _ended(self) -> None:
         self.job = None
-        self._set(run=None)
+        self.tell(run=None)
         self._looker.ask(_runs.ask(held_run, self.state.out))
 
     def _marked(self, finished: int) -> None:
         """So many windows are finished; where they are to be learned from at once, begin, beside earlier runs."""
-        self._set(finished=finished, message="")
+        self.tell(finished=finished, message="")
         if self._learns:
             self._learns = False
             if self.state.held is not None:
@@ -209,28 +180,16 @@ class TrainDock(QWidget):
         if self.job is not None:
             return
         if held is None:
-            self._set(held=None)
+            self.tell(held=None)
             return
         params = held.request.parameters()
         if held.request.task == self.state.task:
             self.face.form(held.request.task).set_value(params)
-        self._set(length=length_of(params))
+        self.tell(length=length_of(params))
         steps = int(held.rows[-1]["step"]) if held.rows else 0
-        self._set(held=HeldFacts(steps, held.model), rows=held.rows, model=held.model)
+        self.tell(held=HeldFacts(steps, held.model), rows=held.rows, model=held.model)
 
     # the frame ------------------------------------------------------------------------------------
-
-    def event(self, event: QEvent) -> bool:
-        """Shut down before the widget is deleted, whoever deletes it."""
-        if event.type() in (QEvent.Type.DeferredDelete, QEvent.Type.Close):
-            self.shutdown()
-        return bool(super().event(event))
-
-    def _find_panel(self, *, make: bool = False) -> MosaicPanel | None:
-        """The panel of the viewer."""
-        if self._panel is None or self._panel.closed:
-            self._panel = _places.panel_of(self.viewer, MosaicPanel, make=make)
-        return self._panel
 
     def _connect(self) -> None:
         face = self.face
@@ -240,20 +199,14 @@ class TrainDock(QWidget):
             form.changed.connect(self._note_length)
         face.choose_source.clicked.connect(lambda _: self._ask_source())
         face.choose_out.clicked.connect(lambda _: self._ask_out())
-        for button, verb in (
+        press(
             (face.mark, self.mark_view),
             (face.learn, self.learn_from_view),
             (face.start, self.start),
             (face.resume, self.resume),
             (face.stop, self.stop),
             (face.use, self.use_model),
-        ):
-            button.clicked.connect(lambda _, verb=verb: verb())
-        self._looker.answered.connect(self._held)
-        self._marker.answered.connect(self._marked)
-        for latest in (self._looker, self._marker):
-            latest.failed.connect(self._complain)
-        self.viewer.events.theme.connect(self._restyle)
+        )
 
     def _ask_source(self) -> None:
         ask = _places.ask_record if self.state.data == "record" else _places.ask_pictures
@@ -266,15 +219,11 @@ class TrainDock(QWidget):
         if path:
             self.set_out(path)
 
-    def _complain(self, failure: JobFailure) -> None:
+    def complain(self, failure: JobFailure) -> None:
+        """Say what went wrong."""
         self._learns = False
-        self._set(message=str(failure))
+        self.tell(message=str(failure))
 
-    def _restyle(self, _: Any = None) -> None:
-        self.face.setStyleSheet(style_sheet(self.viewer.theme))
-
-    def _set(self, **changes: Any) -> None:
-        self.state = replace(self.state, **changes)
-        if not self._closed:
-            self.face.source.show_path(self.state.source or "none chosen yet")
-            self.face.apply(resolve_training(self.state))
+    def _show_state(self) -> None:
+        self.face.source.show_path(self.state.source or "none chosen yet")
+        self.face.apply(resolve_training(self.state))
