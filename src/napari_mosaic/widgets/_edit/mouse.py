@@ -6,7 +6,7 @@ too, so leaving it is setting it back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from napari_mosaic.widgets._edit.keys import LayerKeys
 from napari_mosaic.widgets._edit.overlay import EditOverlay
 from napari_mosaic.widgets._edit.tools import CHOOSE, KEYS, TOOLS, Drawn, Gesture, Place, Tool, stones
 from napari_mosaic.widgets._edited import tile_box
@@ -35,7 +36,7 @@ class Half:
     track: Track = ()
 
 
-class Gestures(QObject):
+class Gestures(LayerKeys):
     """The tools' mouse and keys on one layer, until `close`.
 
     `drawn(Tool, Drawn)` ends a gesture; `changed(Half)`, `picked(Tool)`, `pressed(str)`, a name of `KEYS`, and
@@ -44,22 +45,19 @@ class Gestures(QObject):
 
     drawn = Signal(object, object)
     changed = Signal(object)
-    picked = Signal(object)
-    pressed = Signal(str)
     said = Signal(str)
 
     def __init__(self, viewer: Any, layer: Labels, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self.viewer, self.layer = viewer, layer
+        super().__init__(layer, parent)
+        self.viewer = viewer
         self.half = Half()
         self.tool: Tool = CHOOSE
         self.hover = 0
         self.enabled = True
         self.overlay = EditOverlay(viewer, layer)
-        self._moving = False
         self._zooms: list[Any] = []
         self._help = layer.help
-        self._keys = self._bind()
+        self._bind({tool.key: tool for tool in TOOLS}, KEYS)
         layer.mouse_drag_callbacks.append(self._press)
         layer.mouse_move_callbacks.append(self._move)
         layer.mouse_double_click_callbacks.append(self._double)
@@ -71,8 +69,7 @@ class Gestures(QObject):
         """Undo all connections; the layer is an ordinary one again."""
         self.use(CHOOSE)
         self._restore_zoom()
-        for name in self._keys:
-            self.layer.bind_key(name, None)
+        self._unbind()
         self.layer.mouse_drag_callbacks.remove(self._press)
         self.layer.mouse_move_callbacks.remove(self._move)
         self.layer.mouse_double_click_callbacks.remove(self._double)
@@ -261,24 +258,6 @@ class Gestures(QObject):
         while self._zooms:
             self.viewer.mouse_double_click_callbacks.append(self._zooms.pop())
 
-    def _bind(self) -> list[str]:
-        """Bind all keys to the layer itself, where they last as long as the dock; the names that were bound."""
-        bound: dict[str, Callable[[Labels], Any]] = {tool.key: _call(self.picked.emit, tool) for tool in TOOLS}
-        for name, keys in KEYS.items():
-            bound |= dict.fromkeys(keys, _call(self.pressed.emit, name))
-        bound["Space"] = self._hold
-        for key, function in bound.items():
-            self.layer.bind_key(key, function, overwrite=True)
-        return list(bound)
-
-    def _hold(self, _: Labels) -> Generator[None, None, None]:
-        """While the key is held the mouse moves the view, as with napari's own brushes."""
-        self._moving, pan = True, self.layer.mouse_pan
-        self.layer.mouse_pan = True
-        yield
-        self._moving = False
-        self.layer.mouse_pan = pan
-
 
 def chosen_words(tool: Tool, half: Half) -> str:
     """What is chosen or half-drawn, and what ends it."""
@@ -291,7 +270,3 @@ def chosen_words(tool: Tool, half: Half) -> str:
     if half.ids:
         return f"{stones(len(half.ids))} chosen · press a tool, Esc leaves"
     return tool.how
-
-
-def _call(function: Callable[[Any], None], value: Any) -> Callable[[Labels], None]:
-    return lambda _: function(value)

@@ -6,7 +6,7 @@ the way, and none of theirs is taken from them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_mosaic.sam.clicks import Clicks
+from napari_mosaic.widgets._edit.keys import LayerKeys
 from napari_mosaic.widgets._edit.mouse import CLICK_PX
 from napari_mosaic.widgets._sam.overlay import SamOverlay
 from napari_mosaic.widgets._sam.tools import BY_NAME, KEYS, TOOLS, Gesture
@@ -23,7 +24,7 @@ _SHORTEST = 3.0
 """Pixels of the working grid that something drawn around a stone is wide at least."""
 
 
-class Prompting(QObject):
+class Prompting(LayerKeys):
     """The gestures on a preview layer over a tesserae layer, until `close`.
 
     `clicked((y, x), bool)` is a point on the stone or off it, `drawn(Gesture, track)` something around it, both on
@@ -32,23 +33,19 @@ class Prompting(QObject):
 
     clicked = Signal(object, bool)
     drawn = Signal(object, object)
-    picked = Signal(object)
-    pressed = Signal(str)
 
     def __init__(self, viewer: Any, layer: Labels, base: Labels, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self.layer, self._base = layer, base
+        super().__init__(layer, parent)
+        self._base = base
         self.tool: Gesture | None = None
         self.overlay = SamOverlay(viewer, base)
-        self._moving = False
-        self._keys = self._bind()
+        self._bind({tool.key: tool.name for tool in TOOLS}, KEYS)
         layer.mouse_drag_callbacks.append(self._press)
         layer.mouse_double_click_callbacks.append(self._double)
 
     def close(self) -> None:
         """Undo all connections."""
-        for name in self._keys:
-            self.layer.bind_key(name, None)
+        self._unbind()
         self.layer.mouse_drag_callbacks.remove(self._press)
         self.layer.mouse_double_click_callbacks.remove(self._double)
         self.overlay.close()
@@ -93,24 +90,3 @@ class Prompting(QObject):
         """World coordinates as a place of the working grid, counted from the corner of its first pixel."""
         y, x = np.asarray(self._base.world_to_data(position))[-2:] + 0.5
         return round(float(y), 3), round(float(x), 3)
-
-    def _bind(self) -> list[str]:
-        bound: dict[str, Any] = {tool.key: _call(self.picked.emit, tool.name) for tool in TOOLS}
-        for name, keys in KEYS.items():
-            bound |= dict.fromkeys(keys, _call(self.pressed.emit, name))
-        bound["Space"] = self._hold
-        for key, function in bound.items():
-            self.layer.bind_key(key, function, overwrite=True)
-        return list(bound)
-
-    def _hold(self, _: Labels) -> Generator[None, None, None]:
-        """While the key is held the mouse moves the view, as with napari's own brushes."""
-        self._moving, pan = True, self.layer.mouse_pan
-        self.layer.mouse_pan = True
-        yield
-        self._moving = False
-        self.layer.mouse_pan = pan
-
-
-def _call(function: Callable[[Any], None], value: Any) -> Callable[[Labels], None]:
-    return lambda _: function(value)
