@@ -35,12 +35,18 @@ Steps = Generator[Progress, None, T]
 
 
 def drain(steps: Steps[T], on_progress: Callable[[Progress], None] | None = None) -> T:
-    """Run a generator of steps to its end and return its result."""
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        if on_progress is not None:
-            on_progress(progress)
+    """Run a generator of steps to its end and return its result.
+
+    Where `on_progress` raises or the user stops, the steps are closed: locks are freed and pieces removed.
+    """
+    try:
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            if on_progress is not None:
+                on_progress(progress)
+    finally:
+        steps.close()

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import struct
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from napari_mosaic.errors import MissingError, ModelError, ReadError, WriteError
+from napari_mosaic.errors import InputError, MissingError, ModelError, ReadError, WriteError
 from napari_mosaic.progress import Progress, Steps
 
 DATA = Path(__file__).parent / "models_data"
@@ -30,6 +31,7 @@ LITE = "lite0-half"
 INT8 = "int8"
 """Precision of a quantised file, and the ending of its name before `.safetensors`."""
 LONGEST_HEADER = 100_000_000
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +136,18 @@ def registry() -> dict[str, WeightsEntry]:
 def models_folder() -> Path:
     """Where imported models are kept, in the cache folder."""
     return cache_folder() / "models"
+
+
+def path_for_import(name: str, folder: Path, *, reserved: Container[str], overwrite: bool) -> Path:
+    """Where a model of that name is kept; `InputError` if the name cannot be used, is `reserved` or taken."""
+    if not _NAME.fullmatch(name):
+        raise InputError(f"{name!r} cannot be the name of an imported model; choose letters, digits, - and _.")
+    if name in reserved:
+        raise InputError(f"{name} is the name of a published model; choose another --name.")
+    path = folder / f"{name}.safetensors"
+    if path.exists() and not overwrite:
+        raise InputError(f"There is an imported model {name!r} already; add --overwrite, or choose another --name.")
+    return path
 
 
 def imported_entries(folder: str | Path | None = None) -> dict[str, WeightsEntry]:

@@ -12,7 +12,7 @@ import time
 from typing import Any, TypeVar
 
 from napari_mosaic.errors import InputError
-from napari_mosaic.progress import Progress, Steps
+from napari_mosaic.progress import Progress, Steps, drain
 
 T = TypeVar("T")
 
@@ -54,24 +54,9 @@ def run(steps: Steps[T], label: str) -> T:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        return _drained(steps)
+        return drain(steps)
     with _Bar(label, console) as bar:
-        return _drained(steps, bar.show)
-
-
-def _drained(steps: Steps[T], show: Any = None) -> T:
-    """Drain steps, and close them when the user stops, so that locks are freed and pieces removed."""
-    try:
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            if show is not None:
-                show(progress)
-    finally:
-        steps.close()
+        return drain(steps, bar.show)
 
 
 class _Bar:

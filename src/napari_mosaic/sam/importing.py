@@ -6,16 +6,13 @@ the file is half as large, can carry nothing else, and needs not be recognised a
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.sam.checkpoints import load_model, read_weights, weights_signature, write_weights
 from napari_mosaic.sam.prompts import USUAL_PX
 from napari_mosaic.sam.registry import config_names, sam_folder
-from napari_mosaic.weights import file_hash, is_safetensors, read_header
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
+from napari_mosaic.weights import file_hash, is_safetensors, path_for_import, read_header
 
 
 def is_sam(path: str | Path) -> bool:
@@ -66,15 +63,9 @@ def import_sam_model(
     """
     source = Path(source)
     name = name or source.stem
-    if not _NAME.fullmatch(name):
-        raise InputError(f"{name!r} cannot be the name of an imported model; choose letters, digits, - and _.")
-    if name in config_names():
-        raise InputError(f"{name} is the name of a published model; choose another --name.")
+    path = path_for_import(name, Path(folder or sam_folder()), reserved=config_names(), overwrite=overwrite)
     if config is not None and str(config) not in config_names():
         raise InputError(f"A model is kept with a known configuration ({', '.join(config_names())}), not {config}.")
-    path = Path(folder or sam_folder()) / f"{name}.safetensors"
-    if path.exists() and not overwrite:
-        raise InputError(f"There is an imported model {name!r} already; add --overwrite, or choose another --name.")
     model, chosen = load_model(source, config)
     said = read_header(source) if is_safetensors(source) else {}
     header = {

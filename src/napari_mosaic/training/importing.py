@@ -6,7 +6,6 @@ whatever else a checkpoint carried is gone, and what the network is needs not be
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,7 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.grout import read_model
 from napari_mosaic.training.export import describe, write_weights
 from napari_mosaic.training.network import Recipe
-from napari_mosaic.weights import DEFAULT, find_weights, models_folder
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
+from napari_mosaic.weights import DEFAULT, find_weights, models_folder, path_for_import
 
 
 def import_model(
@@ -63,11 +60,7 @@ def import_model(
     """
     entry = find_weights(source, entries={})
     name = name or Path(source).stem
-    path = Path(folder or models_folder()) / f"{name}.safetensors"
-    if not _NAME.fullmatch(name) or name == DEFAULT:
-        raise InputError(f"{name!r} cannot be the name of an imported model; choose letters, digits, - and _.")
-    if path.exists() and not overwrite:
-        raise InputError(f"There is an imported model {name!r} already; add --overwrite, or choose another --name.")
+    path = path_for_import(name, Path(folder or models_folder()), reserved={DEFAULT}, overwrite=overwrite)
     if tessera_px is not None and not 4 <= tessera_px <= 400:
         raise InputError(f"Tesserae of {tessera_px} px are no size to be trained for; give 4 to 400.")
     model, card = read_model(entry)

@@ -141,6 +141,16 @@ def check_folder(out: Path, resume: bool) -> None:
         raise write_error(out, error) from error
 
 
+def check_same(path: Path, now: dict[str, Any], before: dict[str, Any], free: set[str]) -> None:
+    """Raise `InputError` where a run goes on with other parameters than it began with; `free` ones may differ."""
+    for name in now.keys() & before.keys() - free:
+        if now[name] != before[name]:
+            raise InputError(
+                f"{path.parent} was begun with {name.replace('_', ' ')} {before[name]}, not {now[name]}; go on with "
+                "the same options, or train anew in another folder."
+            )
+
+
 def chosen_checkpoint(out: Path, params: TrainParams) -> Path:
     """The checkpoint that a run is for: the last of a full cycle, the best of a plateau schedule."""
     best = out / BEST
@@ -152,23 +162,13 @@ def _begin(out: Path, params: TrainParams, material: Material, resume: bool) -> 
     state = start_state(params, device)
     path, total = out / LAST, 0
     if resume and path.exists():
-        _check_same(path, params, load_checkpoint(path, state))
+        check_same(path, asdict(params), load_checkpoint(path, state), _FREE)
         total = state.total
     elif resume and (out / NOTE).exists():
         total = int(json.loads((out / NOTE).read_text(encoding="utf-8"))["total"])
     state.total = _total(params, material, total)
     write_json(out / NOTE, {"total": state.total, "params": asdict(params), "recipe": state.recipe.to_dict()})
     return state
-
-
-def _check_same(path: Path, params: TrainParams, before: dict[str, Any]) -> None:
-    now = asdict(params)
-    for name in now.keys() & before.keys() - _FREE:
-        if now[name] != before[name]:
-            raise InputError(
-                f"{path.parent} was begun with {name.replace('_', ' ')} {before[name]}, not {now[name]}; go on with "
-                "the same options, or train anew in another folder."
-            )
 
 
 def _total(params: TrainParams, material: Material, before: int) -> int:

@@ -11,17 +11,15 @@ import time
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from napari_mosaic.errors import InputError
 from napari_mosaic.grout import DTYPE_NAMES, choose_device
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.sam.network import SamNetwork
 from napari_mosaic.training.history import History
-from napari_mosaic.training.run import check_folder
+from napari_mosaic.training.run import check_folder, check_same
 from napari_mosaic.training.sam.cache import EmbeddingCache
 from napari_mosaic.training.sam.crops import Sample, fixed_places, take_place
 from napari_mosaic.training.sam.network import Start, learning, start_model
@@ -100,7 +98,7 @@ def _begin(
     state = begin_state(params, start, device)
     path, total = out / LAST, 0
     if resume and path.exists():
-        _check_same(path, params, load_state(path, state))
+        check_same(path, asdict(params), load_state(path, state), _FREE)
         total = state.total
     elif resume and (out / NOTE).exists():
         total = int(json.loads((out / NOTE).read_text(encoding="utf-8"))["total"])
@@ -110,16 +108,6 @@ def _begin(
     about = {"config": start.config, "base": start.name, "base_sha256": start.sha256}
     write_json(out / NOTE, {"total": state.total, "params": asdict(params), "crops": len(crops), **about})
     return state
-
-
-def _check_same(path: Path, params: SamTrainParams, before: dict[str, Any]) -> None:
-    now = asdict(params)
-    for name in now.keys() & before.keys() - _FREE:
-        if now[name] != before[name]:
-            raise InputError(
-                f"{path.parent} was begun with {name.replace('_', ' ')} {before[name]}, not {now[name]}; go on with "
-                "the same options, or train anew in another folder."
-            )
 
 
 def _total(params: SamTrainParams, state: SamState, crops: Crops, before: int) -> int:
