@@ -5,6 +5,7 @@ xvfb-run -a -s "-screen 0 1600x1240x24" python docs/make_learning_screenshots.py
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -62,14 +63,6 @@ def show_record(viewer: Any, picture: Path) -> MosaicPanel:
     return panel
 
 
-def both_themes(viewer: Any, name: str) -> None:
-    """A picture in napari's dark theme, and one in its light one."""
-    shoot(viewer, name)
-    viewer.theme = "light"
-    shoot(viewer, f"{name}-light")
-    viewer.theme = "dark"
-
-
 def show_training() -> None:
     """A short run on drawn mosaics that has just ended."""
     with window() as viewer, tempfile.TemporaryDirectory() as folder:
@@ -82,7 +75,7 @@ def show_training() -> None:
         dock.start()
         wait(lambda: dock.job is None and not dock._looker.busy and bool(dock.state.rows), 3600)
         viewer.reset_view()
-        both_themes(viewer, "train")
+        shoot(viewer, "train")
         dock.shutdown()
 
 
@@ -101,7 +94,7 @@ def show_tuning() -> None:
         dock.measure()
         wait(lambda: not dock.state.measuring)
         viewer.reset_view()
-        both_themes(viewer, "tune")
+        shoot(viewer, "tune")
         dock.shutdown()
         panel.shutdown()
 
@@ -126,7 +119,7 @@ def show_check() -> None:
             dock.done()
             wait(lambda: not dock.state.busy)
         dock.turn_to(at - 1)
-        both_themes(viewer, "how-good")
+        shoot(viewer, "how-good")
         dock.shutdown()
         panel.shutdown()
 
@@ -135,9 +128,14 @@ PICTURES: dict[str, Callable[[], None]] = {"train": show_training, "tune": show_
 
 
 def main(*names: str) -> None:
-    """The pictures of these names; all of them without any."""
-    for name in names or PICTURES:
+    """The pictures of these names; all of them without any, each in a process of its own.
+
+    A second window of one process can crash a software OpenGL.
+    """
+    for name in names:
         PICTURES[name]()
+    for name in () if names else PICTURES:
+        subprocess.run([sys.executable, __file__, name], check=True)
 
 
 if __name__ == "__main__":
