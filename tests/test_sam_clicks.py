@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from napari_mosaic import editing
 from napari_mosaic.engine import local
-from napari_mosaic.engine.mask_clicks import open_clicks
+from napari_mosaic.engine.masks.clicks import open_clicks
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.segmenters import FunctionSegmenter
 from napari_mosaic.engine.tasks import Context

@@ -12,12 +12,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mosaic.engine import local, mask_windows
-from napari_mosaic.engine.mask_cluster import masks_on_cluster
-from napari_mosaic.engine.mask_methods import MaskRequest
-from napari_mosaic.engine.mask_plan import AUTOMATIC, GUIDED, MaskPlan, make_mask_plan
-from napari_mosaic.engine.mask_run import mask_steps, settle_plan
-from napari_mosaic.engine.mask_windows import MaskContext
+from napari_mosaic.engine import local
+from napari_mosaic.engine.masks import windows
+from napari_mosaic.engine.masks.cluster import masks_on_cluster
+from napari_mosaic.engine.masks.methods import MaskRequest
+from napari_mosaic.engine.masks.plan import AUTOMATIC, GUIDED, MaskPlan, make_mask_plan
+from napari_mosaic.engine.masks.run import mask_steps, settle_plan
+from napari_mosaic.engine.masks.windows import MaskContext
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.segmenters import FunctionSegmenter
@@ -241,14 +242,14 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_finished(
     read = whole if mode == GUIDED else lambda record: MaskStore(record).read_labels(Box(0, 0, *record.shape))
     expected, shards = read(record), len(record.plan.shards)
     with monkeypatch.context() as context:
-        broken = mask_windows.read_resampled
+        broken = windows.read_resampled
 
         def fails_there(image: Any, corner: tuple[float, float], *rest: Any) -> Any:
             if corner[0] > 90 and corner[1] < 0:
                 raise ReadError("the disk is gone")
             return broken(image, corner, *rest)
 
-        context.setattr(mask_windows, "read_resampled", fails_there)
+        context.setattr(windows, "read_resampled", fails_there)
         context.setattr("napari_mosaic.engine.tasks.time.sleep", lambda _: None)
         with pytest.raises(ReadError, match=r"the disk is gone.*--resume"):
             masks_of(record, picture, BrightNetwork(), mode, tile_size=64, workers=2)

@@ -20,7 +20,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from napari_mosaic.engine.mask_plan import AUTOMATIC, GUIDED
+from napari_mosaic.engine.masks.plan import AUTOMATIC, GUIDED
 from napari_mosaic.engine.segmenters import FunctionSegmenter
 from napari_mosaic.errors import DependencyError, InputError, MissingError, ModelError
 from napari_mosaic.record.masks import MaskStore
@@ -320,7 +320,7 @@ def test_segment_runs_sam2_from_a_file(tmp_path: Path, weights: Path, photograph
     from PIL import Image
 
     from napari_mosaic.cli import main
-    from napari_mosaic.engine.mask_methods import _METHODS, register_mask_method
+    from napari_mosaic.engine.masks.methods import _METHODS, register_mask_method
 
     register_mask_method("brightness", *_METHODS["grout+sam2"])
     try:
@@ -385,8 +385,7 @@ def test_a_photograph_without_a_single_seed_is_told(
 def test_published_architectures_are_built_and_run(name: str) -> None:
     model = build_model(name)
     assert weights_signature(model.state_dict()) == config_signature(name)
-    if "tiny" in name or os.environ.get("NAPARI_MOSAIC_LARGE"):
-        network = SamNetwork(model)
-        embedding = network.embed(np.zeros((1024, 1024, 3), np.uint8))
-        ((_, answers),) = network.predict(embedding, Prompts(points=np.full((2, 2), 500.0)), batch=2)
-        assert answers.logits.shape == (2, 3, 256, 256)
+    network = SamNetwork(model)
+    embedding = network.embed(np.zeros((1024, 1024, 3), np.uint8))
+    ((_, answers),) = network.predict(embedding, Prompts(points=np.full((2, 2), 500.0)), batch=2)
+    assert answers.logits.shape == (2, 3, 256, 256)

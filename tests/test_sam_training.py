@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -533,8 +532,6 @@ def test_published_architectures_have_sam2s_own_names(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, entry in sorted(sam_registry().items()) if entry.sha256])
 def test_published_architectures_learn_for_some_steps(tmp_path: Path, name: str) -> None:
-    if name != "sam2.1-hiera-tiny" and not os.environ.get("NAPARI_MOSAIC_LARGE"):
-        pytest.skip("set NAPARI_MOSAIC_LARGE to train the larger ones")
     torch.manual_seed(0)
     write_weights(build_model(name), tmp_path / "start.safetensors", {"config": name})
     params = replace(tune_of(tmp_path / "start.safetensors", steps=2, accumulate=1), drawings=8, drawing_size=96)

@@ -22,9 +22,9 @@ from napari_mosaic.areas import AreaSet
 from napari_mosaic.editing.replay import discard_kept, replay_kept_steps
 from napari_mosaic.engine.lazy import lazy_levels
 from napari_mosaic.engine.local import plan_work, run_steps, without_network
-from napari_mosaic.engine.mask_methods import MaskRequest, request_masks
-from napari_mosaic.engine.mask_run import mask_steps, settle_plan
-from napari_mosaic.engine.mask_windows import MaskContext
+from napari_mosaic.engine.masks.methods import MaskRequest, request_masks
+from napari_mosaic.engine.masks.run import mask_steps, settle_plan
+from napari_mosaic.engine.masks.windows import MaskContext
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, disk_bytes, make_plan
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
@@ -390,7 +390,7 @@ def _find_masks(
     if client is None:
         yield from mask_steps(sight, tile_size=tile_size, workers=workers, only=only, focus=focus)
         return
-    from napari_mosaic.engine.mask_cluster import masks_on_cluster
+    from napari_mosaic.engine.masks.cluster import masks_on_cluster
 
     yield from masks_on_cluster(client, sight, tile_size=tile_size, only=only)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from napari_mosaic.engine.mask_clicks import open_clicks
+from napari_mosaic.engine.masks.clicks import open_clicks
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Plan, Record
 from napari_mosaic.sam.clicks import Clicks, ClickSession, Suggestion

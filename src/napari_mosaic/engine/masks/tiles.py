@@ -7,8 +7,8 @@ wrote; running tiles here, in threads or on a cluster is somebody else's matter.
 from __future__ import annotations
 
 from napari_mosaic.engine.local import tile_lattice
-from napari_mosaic.engine.mask_plan import GUIDED
-from napari_mosaic.engine.mask_windows import MaskContext, ProposalSource, Window
+from napari_mosaic.engine.masks.plan import GUIDED
+from napari_mosaic.engine.masks.windows import MaskContext, ProposalSource, Window
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.masks import NAME, MaskStore
 from napari_mosaic.record.tables import rows_in

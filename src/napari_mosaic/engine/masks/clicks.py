@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.engine.mask_plan import usual_size
+from napari_mosaic.engine.masks.plan import usual_size
 from napari_mosaic.engine.tasks import retry
 from napari_mosaic.engine.windows import read_resampled
 from napari_mosaic.image import MosaicImage

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from napari_mosaic.engine.local import Work, raise_failures
-from napari_mosaic.engine.mask_plan import MaskPlan
-from napari_mosaic.engine.mask_run import begin_masks, end_masks
-from napari_mosaic.engine.mask_tiles import MaskTiles, unfinished_tiles
-from napari_mosaic.engine.mask_windows import MaskContext, Window, prepare_window
+from napari_mosaic.engine.masks.plan import MaskPlan
+from napari_mosaic.engine.masks.run import begin_masks, end_masks
+from napari_mosaic.engine.masks.tiles import MaskTiles, unfinished_tiles
+from napari_mosaic.engine.masks.windows import MaskContext, Window, prepare_window
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.progress import Progress
 from napari_mosaic.record.masks import MaskStore
@@ -28,7 +28,7 @@ _RETRIES = 2
 def masks_on_cluster(
     client: Any, context: MaskContext, *, tile_size: int = 2048, only: Box | None = None
 ) -> Iterator[Progress]:
-    """`mask_run.mask_steps` on the workers of a `dask.distributed.Client`; yields as pieces are finished."""
+    """`run.mask_steps` on the workers of a `dask.distributed.Client`; yields as pieces are finished."""
     from dask.distributed import as_completed
 
     begin_masks(context)

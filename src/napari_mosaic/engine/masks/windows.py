@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.engine.mask_plan import GUIDED, MaskPlan
+from napari_mosaic.engine.masks.plan import GUIDED, MaskPlan
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.tasks import compute_tile, retry
 from napari_mosaic.engine.windows import read_resampled

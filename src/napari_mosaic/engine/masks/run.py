@@ -14,10 +14,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 from napari_mosaic.engine.local import Work, pyramid_steps, raise_failures, yield_to_network
-from napari_mosaic.engine.mask_methods import MaskRequest
-from napari_mosaic.engine.mask_plan import MaskPlan, make_mask_plan
-from napari_mosaic.engine.mask_tiles import MaskTiles, phase_of, unfinished_tiles
-from napari_mosaic.engine.mask_windows import MaskContext, Prepared, Window, prepare_window
+from napari_mosaic.engine.masks.methods import MaskRequest
+from napari_mosaic.engine.masks.plan import MaskPlan, make_mask_plan
+from napari_mosaic.engine.masks.tiles import MaskTiles, phase_of, unfinished_tiles
+from napari_mosaic.engine.masks.windows import MaskContext, Prepared, Window, prepare_window
 from napari_mosaic.errors import ReadError, RecordError
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record

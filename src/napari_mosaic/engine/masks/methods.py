@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from napari_mosaic.engine.mask_plan import AUTOMATIC, GUIDED
+from napari_mosaic.engine.masks.plan import AUTOMATIC, GUIDED
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.prompts import MaskNetwork
 
