@@ -21,7 +21,8 @@ from scipy import ndimage
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "gui"))
 from hands import Hand
 
-from napari_mosaic.segmentation import SegmentParams, segment
+from napari_mosaic import SegmentParams
+from napari_mosaic.segmentation import segment
 from napari_mosaic.synthetic import draw_mosaic
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import EditDock

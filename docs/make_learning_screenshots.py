@@ -19,8 +19,9 @@ import numpy as np
 from make_screenshots import settle, shoot, wait
 from PIL import Image
 
+from napari_mosaic import SegmentParams
 from napari_mosaic.evaluation.floor import SquareParams
-from napari_mosaic.segmentation import SegmentParams, segment
+from napari_mosaic.segmentation import segment
 from napari_mosaic.synthetic import draw_mosaic
 from napari_mosaic.training import PRESETS
 from napari_mosaic.tuning import TuneParams

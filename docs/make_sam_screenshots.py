@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "gui"))
 from hands import Hand
 from qtpy.QtCore import Qt
 
-from napari_mosaic import editing
+from napari_mosaic import SegmentParams, editing
 from napari_mosaic.record import open_record
-from napari_mosaic.segmentation import SegmentParams, segment
+from napari_mosaic.segmentation import segment
 from napari_mosaic.synthetic import draw_mosaic
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import SamDock

@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from napari_mosaic import SegmentParams
 from napari_mosaic.export import export_record
-from napari_mosaic.segmentation import SegmentParams, segment
+from napari_mosaic.segmentation import segment
 
 KINDS = {".tif", ".tiff", ".png", ".jpg", ".jpeg"}
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_mosaic.segmentation import SegmentParams, lazy_tesserae
+from napari_mosaic import SegmentParams
+from napari_mosaic.segmentation import lazy_tesserae
 
 
 def main(photograph: Path | str, params: SegmentParams | None = None) -> Any:

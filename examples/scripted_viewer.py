@@ -11,8 +11,8 @@ from typing import Any
 
 import napari
 
+from napari_mosaic import SegmentParams
 from napari_mosaic.image import open_image
-from napari_mosaic.segmentation import SegmentParams
 from napari_mosaic.widgets import segment_layer
 
 

@@ -23,7 +23,7 @@ from napari_mosaic.cli.output import describe_amount, run
 from napari_mosaic.cli.segmenting import SegmentOptions
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import open_record
-from napari_mosaic.segmentation import SegmentParams
+from napari_mosaic.request import SegmentParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.weights import WeightsEntry
 

@@ -44,7 +44,8 @@ from napari_mosaic.errors import InputError, MosaicError, RecordError
 from napari_mosaic.progress import drain
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.tables import read_attributes
-from napari_mosaic.segmentation import SegmentParams, apply_steps, segment
+from napari_mosaic.request import SegmentParams
+from napari_mosaic.segmentation import apply_steps, segment
 from napari_mosaic.tesserae import Flag, TesseraParams, id_at
 from napari_mosaic.tiling import Box
 

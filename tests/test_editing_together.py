@@ -20,7 +20,8 @@ from napari_mosaic import editing
 from napari_mosaic.errors import RecordError
 from napari_mosaic.record import Record, edits, open_record
 from napari_mosaic.record.patches import Patch
-from napari_mosaic.segmentation import SegmentParams, segment, segment_steps
+from napari_mosaic.request import SegmentParams
+from napari_mosaic.segmentation import segment, segment_steps
 
 PARAMS = SegmentParams(method="brightness", scale=1.0, workers=1)
 WAIT = 60

@@ -18,7 +18,8 @@ from napari_mosaic.evaluation import EvaluationParams, evaluate_files, label_mas
 from napari_mosaic.evaluation import files as evaluation_files
 from napari_mosaic.export.source_grid import read_source_labels
 from napari_mosaic.metrics import evaluate_labels
-from napari_mosaic.segmentation import SegmentParams, segment
+from napari_mosaic.request import SegmentParams
+from napari_mosaic.segmentation import segment
 from napari_mosaic.tiling import Box
 
 

@@ -24,7 +24,8 @@ from napari_mosaic.export.stones import centres, read_stones, stone_windows
 from napari_mosaic.image import PixelSize, open_image
 from napari_mosaic.metrics import evaluate_labels
 from napari_mosaic.record import Record, open_record
-from napari_mosaic.segmentation import SegmentParams, segment
+from napari_mosaic.request import SegmentParams
+from napari_mosaic.segmentation import segment
 from napari_mosaic.tiling import Box
 
 AFFINE = (0.002, 0.0, 300000.0, 0.0, -0.002, 4000000.0)

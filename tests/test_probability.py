@@ -29,7 +29,8 @@ from napari_mosaic.probability import (
 from napari_mosaic.probability import maps as probability_maps
 from napari_mosaic.probability.calibration import fit_temperature
 from napari_mosaic.record import open_record
-from napari_mosaic.segmentation import SegmentParams, load_method
+from napari_mosaic.request import SegmentParams
+from napari_mosaic.segmentation import load_method
 from napari_mosaic.tesserae import TesseraParams, find_in_window
 from napari_mosaic.tiling import Box
 from napari_mosaic.weights import find_weights, hash_of, read_header

@@ -20,6 +20,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from napari_mosaic.downloads import hash_file
 from napari_mosaic.engine.masks.plan import AUTOMATIC, GUIDED
 from napari_mosaic.engine.segmenters import FunctionSegmenter
 from napari_mosaic.errors import DependencyError, InputError, MissingError, ModelError
@@ -28,7 +29,6 @@ from napari_mosaic.sam.params import PRESETS, SamParams
 from napari_mosaic.sam.prompts import Prompts
 from napari_mosaic.sam.registry import SMALLEST, config_names, sam_registry
 from napari_mosaic.tiling import Box
-from napari_mosaic.weights import file_hash
 
 if importlib.util.find_spec("sam2") is None:  # importing it here would initialise hydra
     pytest.skip("sam2 is not installed", allow_module_level=True)
@@ -240,7 +240,7 @@ def test_a_model_is_fetched_by_name_and_checked(tmp_path: Path, monkeypatch: Any
         monkeypatch.setattr(module, "sam_registry", lambda: {SMALLEST: entry})
         with pytest.raises(ModelError, match="SHA-256 differs"):
             load_sam(SMALLEST, device="cpu")
-        entry = replace(entry, sha256=file_hash(served))
+        entry = replace(entry, sha256=hash_file(served))
         monkeypatch.setattr(module, "sam_registry", lambda: {SMALLEST: entry})
         assert load_sam(SMALLEST, device="cpu", precision="fp32").config == SMALLEST
     assert load_sam(SMALLEST, device="cpu", precision="fp32").image_size == 256

@@ -26,12 +26,12 @@ from napari_mosaic.engine.tasks import Context
 from napari_mosaic.errors import InputError, LockedError, ReadError, RecordError, WriteError
 from napari_mosaic.image import open_image
 from napari_mosaic.progress import drain
+from napari_mosaic.readying import initial_areas
 from napari_mosaic.record import Record, create_record, open_record
+from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import (
-    SegmentParams,
     apply_steps,
     estimate_run,
-    initial_areas,
     lazy_tesserae,
     preview_tesserae,
     segment,
@@ -130,7 +130,8 @@ import sys, time
 sys.path.insert(0, {tests!r})
 import numpy as np
 from bright import bright_stones
-from napari_mosaic.segmentation import SegmentParams, segment_steps
+from napari_mosaic.request import SegmentParams
+from napari_mosaic.segmentation import segment_steps
 params = SegmentParams(method="brightness", scale=1.0, tile_size=64)
 for step in segment_steps(bright_stones((3100, 3000)), {path!r}, params=params):
     print(step.phase, step.done, flush=True)

@@ -16,7 +16,7 @@ from napari_mosaic.cli import main
 from napari_mosaic.cli.segmenting import with_tuned
 from napari_mosaic.record import open_record
 from napari_mosaic.record.finished import mark_finished
-from napari_mosaic.segmentation import SegmentParams
+from napari_mosaic.request import SegmentParams
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.tuning import TuneParams, read_best, tune_steps

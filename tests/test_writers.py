@@ -26,7 +26,8 @@ from napari_mosaic.engine.tasks import Context
 from napari_mosaic.errors import InputError, LockedError, RecordError
 from napari_mosaic.image import open_image
 from napari_mosaic.record import Record, create_record, open_record
-from napari_mosaic.segmentation import SegmentParams, segment
+from napari_mosaic.request import SegmentParams
+from napari_mosaic.segmentation import segment
 from napari_mosaic.tiling import Box
 
 TALL = (640, 150)

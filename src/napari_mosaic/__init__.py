@@ -24,14 +24,8 @@ if TYPE_CHECKING:
     from napari_mosaic.metrics import evaluate_labels
     from napari_mosaic.probability import augment_record, calibrate, export_probabilities, fuse_maps
     from napari_mosaic.record import Record, open_record, relink
-    from napari_mosaic.segmentation import (
-        SegmentParams,
-        estimate_run,
-        lazy_tesserae,
-        preview_tesserae,
-        segment,
-        segment_steps,
-    )
+    from napari_mosaic.request import SegmentParams
+    from napari_mosaic.segmentation import estimate_run, lazy_tesserae, preview_tesserae, segment, segment_steps
     from napari_mosaic.synthetic import draw_mosaic
     from napari_mosaic.tesserae import TesseraParams, find_tesserae
     from napari_mosaic.tuning import tune
@@ -39,7 +33,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "MosaicError": "errors",
     "Record": "record",
-    "SegmentParams": "segmentation",
+    "SegmentParams": "request",
     "TesseraParams": "tesserae",
     "augment_record": "probability",
     "calibrate": "probability",

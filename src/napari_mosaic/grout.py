@@ -25,9 +25,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_mosaic.downloads import hash_file
 from napari_mosaic.errors import DependencyError, InputError, ModelError
 from napari_mosaic.runtimes import OpenVinoRun, Run
-from napari_mosaic.weights import LITE, ModelCard, WeightsEntry, file_hash, is_safetensors, read_header
+from napari_mosaic.weights import LITE, ModelCard, WeightsEntry, is_safetensors, read_header
 
 WIDTHS = (96, 48, 32, 32)
 CHANNELS = ("grout", "core")
@@ -174,7 +175,7 @@ def read_model(entry: WeightsEntry) -> tuple[nn.Module, ModelCard]:
             f"The weights in {path} do not fit {known}: layers are missing, left over or of "
             f"another shape; only networks trained here and GROUT's EfficientNet-B3 U-Net can be loaded."
         ) from error
-    return model, ModelCard.from_header(_PLAIN[lite] | header, entry, file_hash(path))
+    return model, ModelCard.from_header(_PLAIN[lite] | header, entry, hash_file(path))
 
 
 def choose_device(device: str) -> torch.device:

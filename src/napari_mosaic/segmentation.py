@@ -10,15 +10,13 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.area_files import Grid, polygons_of_mask, read_geometry
-from napari_mosaic.areas import AreaSet
 from napari_mosaic.editing.replay import discard_kept, replay_kept_steps
 from napari_mosaic.engine.lazy import lazy_levels
 from napari_mosaic.engine.local import plan_work, run_steps, without_network
@@ -26,101 +24,18 @@ from napari_mosaic.engine.masks.methods import MaskRequest, request_masks
 from napari_mosaic.engine.masks.run import mask_steps, settle_plan
 from napari_mosaic.engine.masks.windows import MaskContext
 from napari_mosaic.engine.outside import Outside
-from napari_mosaic.engine.planning import Choices, disk_bytes, make_plan
+from napari_mosaic.engine.planning import disk_bytes
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
 from napari_mosaic.engine.tasks import Context, compute_tile
-from napari_mosaic.errors import InputError, MosaicError, ReadError, RecordError, WriteError
-from napari_mosaic.image import MosaicImage, PixelSize, open_image_steps, surround_mask
+from napari_mosaic.errors import ReadError
+from napari_mosaic.image import MosaicImage, open_image_steps
 from napari_mosaic.progress import Progress, Steps, drain
-from napari_mosaic.record import Plan, Record, check_source, create_record, open_record
-from napari_mosaic.record.edits import adopt_edits, has_edits, set_edits_aside
-from napari_mosaic.sam.params import SamParams
-from napari_mosaic.tesserae import Limits, TesseraParams, check_limits, find_in_window
+from napari_mosaic.readying import initial_areas, output_path, plan_segmentation, ready_record
+from napari_mosaic.record import Record, open_record
+from napari_mosaic.record.edits import set_edits_aside
+from napari_mosaic.request import Job, RunEstimate, SegmentParams
+from napari_mosaic.tesserae import TesseraParams, find_in_window
 from napari_mosaic.tiling import Box
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentParams:
-    """How to segment. The one source of defaults and limits for the API, the command line and forms."""
-
-    model: Annotated[str, "name or file of the model"] = "grout-lite"
-    method: Annotated[
-        str,
-        "how: grout, grout-augmented, grout+sam2, sam2; for comparison unet-watershed, gradient-watershed, quadrangles",
-    ] = "grout"
-    scale: Annotated[float | Literal["auto"], "pixels of the analysis per pixel of the photograph, or auto"] = "auto"
-    tile_size: Annotated[int, Limits(low=64, high=65536, help="block that is worked on at once, in pixels")] = 2048
-    device: Annotated[str, "auto, cpu, cuda or mps"] = "auto"
-    precision: Annotated[Literal["auto", "int8", "fp32", "bf16", "fp16"], "number format of the network"] = "auto"
-    runtime: Annotated[Literal["auto", "torch", "openvino"], "what executes the network"] = "auto"
-    workers: Annotated[int, Limits(low=0, high=256, help="threads beside the network, 0 = half of the cores")] = 0
-    threshold: Annotated[float, Limits(low=0.05, high=0.95, help="joint probability above which a pixel is joint")] = (
-        TesseraParams.threshold
-    )
-    core_threshold: Annotated[
-        float, Limits(low=0.05, high=0.95, help="probability above which a pixel is the inside of a stone")
-    ] = TesseraParams.core_threshold
-    min_area: Annotated[
-        int, Limits(low=0, high=400, help="smallest tessera kept, in pixels where a usual one is 24 across")
-    ] = TesseraParams.min_area
-    max_hole: Annotated[int, Limits(low=0, high=64, help="largest hole filled inside a tessera")] = (
-        TesseraParams.max_hole
-    )
-    min_seed: Annotated[int, Limits(low=1, high=64, help="smallest inner part that makes a tessera")] = (
-        TesseraParams.min_seed
-    )
-    reach: Annotated[int, Limits(low=8, high=200, help="largest growth of a tessera from its inside")] = (
-        TesseraParams.reach
-    )
-    temperature: Annotated[
-        float | Literal["auto"],
-        "how confidence is told: 1 as the model says, above 1 less sure, auto as the model's file asks; moves no stone",
-    ] = "auto"
-
-    def __post_init__(self) -> None:
-        check_limits(self)
-        check_limits(self.tesserae)
-
-    @property
-    def tesserae(self) -> TesseraParams:
-        """The rules for cutting tesserae from the map; where the model decides the temperature it is 1."""
-        return TesseraParams(
-            temperature=1.0 if self.temperature == "auto" else self.temperature,
-            threshold=self.threshold,
-            core_threshold=self.core_threshold,
-            min_area=self.min_area,
-            max_hole=self.max_hole,
-            min_seed=self.min_seed,
-            reach=self.reach,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunEstimate:
-    """What a run will need: seconds, bytes on disk, and the scale that it will use."""
-
-    seconds: float
-    bytes_on_disk: int
-    path: Path
-    factor: float
-    tessera_px: float | None
-    megapixels: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """Where the result goes and what part of the source is wanted."""
-
-    output: str | Path | None = None
-    region: Any = None
-    exclude: Any = None
-    pixel_mm: float | None = None
-    overwrite: bool = False
-    resume: bool = False
-    discard_edits: bool = False
-    only: Box | None = None
-    focus: tuple[float, float] | None = None
-    sam: SamParams | None = None
 
 
 def segment(
@@ -188,7 +103,7 @@ def segment_steps(
         yield Progress(phase="preparing", done=0, total=1, unit="", message="loading the model")
         segmenter = segmenter or load_method(_as_planned(path, params, wanted))
         masks = request_masks(params.method, wanted.sam)
-        record, backup = yield from _ready_record(path, image, segmenter, params, wanted)
+        record, backup = yield from ready_record(path, image, segmenter, params, wanted)
         stack.callback(record.close)
         stack.enter_context(record.running())
         context = Context(image, record.plan, segmenter, Outside(image, record.areas, record.plan.factor))
@@ -227,129 +142,6 @@ def _as_planned(path: Path, params: SegmentParams, job: Job) -> SegmentParams:
     runtime: Any = plan.runtime
     precision: Any = plan.precision
     return replace(params, runtime=runtime, precision=precision)
-
-
-def output_path(image: MosaicImage, output: str | Path | None) -> Path:
-    """Where the record of an image goes: `output`, inside of it if it is a folder, or beside the image."""
-    name = f"{image.name}.mosaic.zarr"
-    if output is None:
-        location = image.source.location
-        beside = Path(location).parent if location and Path(location).exists() else Path.cwd()
-        return beside / name
-    output = Path(output)
-    return output if output.name.endswith(".zarr") else output / name
-
-
-def _ready_record(
-    path: Path, image: MosaicImage, segmenter: Segmenter, params: SegmentParams, job: Job
-) -> Steps[tuple[Record, Path | None]]:
-    """Open the record to go on with, or make a new one; with the place of the one it replaces."""
-    if path.exists() and job.resume:
-        return _resume(path, image, segmenter, params), None
-    if path.exists() and not job.overwrite:
-        raise RecordError(
-            f"{path} exists already; add --resume to go on with it, --overwrite to replace it, or another -o."
-        )
-    yield Progress(phase="preparing", done=0, total=1, unit="", message="finding the size of the tesserae")
-    areas = initial_areas(image, job.region, job.exclude)
-    plan = plan_segmentation(image, segmenter, params, areas)
-    _check_disk(path, plan)
-    edited = path.exists() and not job.discard_edits and has_edits(path)
-    if edited:
-        _check_grid(path, plan)
-    backup = _set_aside(path) if path.exists() else None
-    size = None if job.pixel_mm is None else _pixel_size(job.pixel_mm)
-    record = create_record(path, image, plan, areas=areas, pixel_size=size)
-    if edited and backup is not None:
-        adopt_edits(record, backup)
-    return record, backup
-
-
-def _check_grid(path: Path, plan: Plan) -> None:
-    """Edits are pixels of the working grid: refuse to lose them to another one."""
-    with open_record(path) as record:
-        if record.shape != plan.shape or record.source.shape != plan.source_shape:
-            raise RecordError(
-                f"{path} was edited by hand at scale {record.plan.factor:g}, and its edits do not fit scale "
-                f"{plan.factor:g}; give that scale, or add --discard-edits to lose them."
-            )
-
-
-def initial_areas(image: MosaicImage, region: Any = None, exclude: Any = None) -> AreaSet:
-    """The areas of a new record: the flat surround, and what the user gives."""
-    grid = Grid(shape=image.shape, crs=image.crs, affine=image.affine)
-    areas = AreaSet()
-    surround, _ = surround_mask(image)
-    if surround.any():
-        areas = areas.add("outside", polygons_of_mask(surround, grid), name="surround")
-    if region is not None:
-        areas = areas.add("region", read_geometry(region, grid, what="region"))
-    if exclude is not None:
-        areas = areas.add("exclude", read_geometry(exclude, grid, what="exclusion"))
-    return areas
-
-
-def plan_segmentation(
-    image: MosaicImage, segmenter: Segmenter, params: SegmentParams, areas: AreaSet | None = None
-) -> Plan:
-    """The plan that `segment` would follow."""
-    outside = Outside(image, areas or AreaSet(), 1.0)
-    rules = params.tesserae
-    if params.temperature == "auto":
-        rules = replace(rules, temperature=segmenter.temperature)
-    choices = Choices(method=params.method, scale=params.scale, tesserae=rules)
-    return make_plan(image, segmenter, outside, choices)
-
-
-def _resume(path: Path, image: MosaicImage, segmenter: Segmenter, params: SegmentParams) -> Record:
-    record = open_record(path, writable=True)
-    try:
-        check_source(image, record.source, path)
-        plan = record.plan
-        if (plan.model_sha256, plan.method) != (segmenter.sha256, params.method):
-            raise RecordError(
-                f"{path} was begun with the model {plan.model}, not {segmenter.name}; go on with that model, "
-                "or add --overwrite to begin again."
-            )
-        if not isinstance(params.scale, str) and not np.isclose(params.scale, plan.factor):
-            raise RecordError(
-                f"{path} was begun at scale {plan.factor:g}, not {params.scale:g}; leave the scale out to go on, "
-                "or add --overwrite to begin again."
-            )
-    except MosaicError:
-        record.close()
-        raise
-    return record
-
-
-def _set_aside(path: Path) -> Path:
-    """Move a record that is to be replaced to a sibling, until the new one is whole."""
-    open_record(path, writable=True, exclusive=True).close()
-    backup = path.with_name(path.name.replace(".mosaic.zarr", "") + ".previous.mosaic.zarr")
-    if backup.exists():
-        raise RecordError(f"{backup} is still there from an unfinished replacement; move or delete it first.")
-    os.replace(path, backup)
-    return backup
-
-
-def _pixel_size(mm: float) -> PixelSize:
-    if not (np.isfinite(mm) and mm > 0):
-        raise InputError(f"A pixel size of {mm} mm is no size; give the edge of a pixel on the floor in mm.")
-    return PixelSize(mm=float(mm), confirmed=True, origin="user")
-
-
-def _check_disk(path: Path, plan: Plan) -> None:
-    folder = path.parent
-    while not folder.exists():
-        folder = folder.parent
-    if not os.access(folder, os.W_OK):
-        raise WriteError(f"{folder} cannot be written; give a folder with -o that you may write to.")
-    free, need = shutil.disk_usage(folder).free, disk_bytes(plan.shape)
-    if need > free:
-        raise WriteError(
-            f"The record needs about {need / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB free; "
-            "free some space or give another place with -o."
-        )
 
 
 def _compute(

@@ -7,7 +7,6 @@ downloaded but by `find_weights`, never in the middle of a prediction.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -19,9 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
-from napari_mosaic.errors import InputError, MissingError, ModelError, ReadError, WriteError
+from napari_mosaic.downloads import download, hash_file
+from napari_mosaic.errors import InputError, MissingError, ModelError, ReadError
 from napari_mosaic.progress import Progress, Steps
 
 DATA = Path(__file__).parent / "models_data"
@@ -222,8 +220,8 @@ def find_weights(
         check_hash(entry.path, entry)
         return entry
     path = Path(cache or cache_folder()) / entry.file_name
-    if not (path.is_file() and _hash(path) == entry.sha256):
-        for amount in _download(entry, path):
+    if not (path.is_file() and hash_file(path) == entry.sha256):
+        for amount in _fetched(entry, path):
             if on_bytes is not None:
                 on_bytes(*amount)
     return replace(entry, path=path)
@@ -256,8 +254,8 @@ def download_steps(model: str | WeightsEntry) -> Steps[WeightsEntry]:
     if entry.path is not None:
         return find_weights(entry.name, entries={entry.name: entry})
     path = cache_folder() / entry.file_name
-    if not (path.is_file() and _hash(path) == entry.sha256):
-        for done, total in _download(entry, path):
+    if not (path.is_file() and hash_file(path) == entry.sha256):
+        for done, total in _fetched(entry, path):
             yield Progress(phase="download", done=done / 1e6, total=total / 1e6, unit="MB")
     return replace(entry, path=path)
 
@@ -284,12 +282,12 @@ def quantised_sibling(entry: WeightsEntry) -> Path | None:
     if not path.is_file() or not is_safetensors(path):
         return None
     parent = read_header(path).get("parent_sha256")
-    return path if parent is not None and parent == (entry.sha256 or _hash(entry.path)) else None
+    return path if parent is not None and parent == (entry.sha256 or hash_file(entry.path)) else None
 
 
 def check_hash(path: Path, entry: WeightsEntry) -> None:
     """Raise `ModelError` where the file at `path` is not the one that `entry` means."""
-    if entry.sha256 is not None and _hash(path) != entry.sha256:
+    if entry.sha256 is not None and hash_file(path) != entry.sha256:
         raise ModelError(
             f"{path} is not the file that {entry.name!r} means: its SHA-256 differs, so it is damaged or was "
             f"changed; delete it and fetch it again."
@@ -319,12 +317,7 @@ def read_header(path: str | Path) -> dict[str, str]:
 
 def hash_of(entry: WeightsEntry) -> str:
     """SHA-256 of the file of an entry that was found: what records and calibrations know the model by."""
-    return entry.sha256 or _hash(Path(str(entry.path)))
-
-
-def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    return _hash(Path(path))
+    return entry.sha256 or hash_file(Path(str(entry.path)))
 
 
 def _own_file(path: Path, known: Mapping[str, WeightsEntry]) -> WeightsEntry:
@@ -345,66 +338,10 @@ def _own_file(path: Path, known: Mapping[str, WeightsEntry]) -> WeightsEntry:
     )
 
 
-def _hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _download(entry: WeightsEntry, path: Path) -> Iterator[tuple[int, int]]:
-    """Fetch beside the place, check, then rename; what a broken connection left is gone on with."""
+def _fetched(entry: WeightsEntry, path: Path) -> Iterator[tuple[int, int]]:
     if entry.url is None or entry.sha256 is None:
         raise MissingError(
             f"The weights {entry.name!r} are not fetched, because no checksum of them is known; get the file from "
             f"{entry.url or 'its owner'}, and take it in with models import --name {entry.name}, or give its path."
         )
-    part = path.with_name(f"{path.name}.{entry.sha256[:12]}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield from _fetch(entry.url, part)
-        if _hash(part) != entry.sha256:
-            part.unlink()
-            raise ModelError(
-                f"What {entry.url} sent is not {entry.name!r}: its SHA-256 differs; nothing was kept. "
-                f"Try again, or fetch the file by hand and give its path."
-            )
-        os.replace(part, path)
-    except httpx.HTTPError as error:
-        raise ReadError(
-            f"{entry.url} could not be fetched ({error}); check the connection and try again, what came is kept."
-        ) from error
-    except OSError as error:
-        if isinstance(error, (MissingError, ReadError)):
-            raise
-        raise WriteError(f"{path.parent} cannot be written ({error.strerror}); set NAPARI_MOSAIC_CACHE.") from error
-
-
-def _fetch(url: str, part: Path) -> Iterator[tuple[int, int]]:
-    """Fetch what is missing of `part`, yielding bytes had and bytes in all (0 where unknown).
-
-    A server that cannot send a part of a file sends all of it.
-    """
-    had = part.stat().st_size if part.exists() else 0
-    headers = {"Range": f"bytes={had}-", "Accept-Encoding": "identity"} if had else {}
-    with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=60.0) as response:
-        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # all of it is there; the hash decides
-        _check_answer(url, response.status_code)
-        if response.status_code != httpx.codes.PARTIAL_CONTENT:
-            had = 0
-        total, done = int(response.headers.get("content-length", 0)), had
-        total += had if total else 0
-        with part.open("ab" if had else "wb") as stream:
-            for block in response.iter_bytes(1 << 18):
-                stream.write(block)
-                done += len(block)
-                yield done, total
-
-
-def _check_answer(url: str, status: int) -> None:
-    if status in (404, 410):
-        raise MissingError(f"{url} holds nothing ({status}); the weights may have moved.")
-    if status not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
-        raise ReadError(f"{url} answered {status}; try again later.")
+    yield from download(entry.url, entry.sha256, path)

@@ -53,7 +53,7 @@ def viewer(make_napari_viewer: Any, npe2pm: Any, monkeypatch: pytest.MonkeyPatch
 @pytest.fixture
 def open_panel(viewer: Any, qtbot: Any) -> Iterator[Callable[..., Any]]:
     """Makes a panel of the viewer with a method that needs no network."""
-    from napari_mosaic.segmentation import SegmentParams
+    from napari_mosaic.request import SegmentParams
     from napari_mosaic.widgets import MosaicPanel
 
     panels: list[Any] = []

@@ -23,7 +23,8 @@ from napari_mosaic.areas import read_areas
 from napari_mosaic.record import edits, open_record
 from napari_mosaic.record.finished import finished_boxes
 from napari_mosaic.record.tables import read_attributes
-from napari_mosaic.segmentation import SegmentParams, segment
+from napari_mosaic.request import SegmentParams
+from napari_mosaic.segmentation import segment
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _places
 from napari_mosaic.widgets._edit.areas import MOST_CORNERS

@@ -245,7 +245,8 @@ def test_find_in_view_computes_no_more_than_is_seen(
 def test_a_record_comes_back_with_its_photograph(
     open_panel: Callable[..., Any], viewer: Any, qtbot: Any, settled: Callable[[Any], None], floor: Path
 ) -> None:
-    from napari_mosaic.segmentation import SegmentParams, segment
+    from napari_mosaic.request import SegmentParams
+    from napari_mosaic.segmentation import segment
 
     place = floor.with_name("floor.mosaic.zarr")
     segment(floor, params=SegmentParams(method="brightness", scale=1.0)).close()
@@ -261,7 +262,8 @@ def test_a_record_comes_back_with_its_photograph(
 def test_a_record_without_its_photograph_says_so(
     open_panel: Callable[..., Any], viewer: Any, settled: Callable[[Any], None], floor: Path
 ) -> None:
-    from napari_mosaic.segmentation import SegmentParams, segment
+    from napari_mosaic.request import SegmentParams
+    from napari_mosaic.segmentation import segment
 
     segment(floor, params=SegmentParams(method="brightness", scale=1.0)).close()
     shutil.move(floor, floor.with_name("elsewhere.bin"))
@@ -322,7 +324,8 @@ def test_a_panel_that_closes_during_a_run_ends_it(
 
 
 def test_estimates_and_facts_are_values(floor: Path) -> None:
-    from napari_mosaic.segmentation import SegmentParams, segment
+    from napari_mosaic.request import SegmentParams
+    from napari_mosaic.segmentation import segment
 
     with segment(floor, params=SegmentParams(method="brightness", scale=1.0)) as record:
         facts = _runs.record_facts(record)

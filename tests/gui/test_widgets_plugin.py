@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_mosaic.segmentation import SegmentParams
+from napari_mosaic.request import SegmentParams
 from napari_mosaic.widgets import get_image_reader, get_record_reader, segment_layer
 from napari_mosaic.widgets._places import claim_records
 

@@ -20,9 +20,10 @@ from bright import bright_stones
 from napari_mosaic.engine.masks.clicks import open_clicks
 from napari_mosaic.errors import ModelError
 from napari_mosaic.record import open_record
+from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.clicks import ClickSession
 from napari_mosaic.sam.params import SamParams
-from napari_mosaic.segmentation import SegmentParams, segment
+from napari_mosaic.segmentation import segment
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._edit.dock import EditDock
 from napari_mosaic.widgets._edited import tessera_layers

@@ -206,7 +206,8 @@ def test_what_a_run_fails_with_is_one_sentence(
 def test_a_corrected_window_is_marked_and_learned_from(
     make_dock: Callable[..., Any], open_panel: Callable[..., Any], settled: Any, qtbot: Any, floor: Path
 ) -> None:
-    from napari_mosaic.segmentation import SegmentParams, segment
+    from napari_mosaic.request import SegmentParams
+    from napari_mosaic.segmentation import segment
 
     segment(floor, params=SegmentParams(method="brightness", scale=1.0)).close()
     panel = open_panel()
@@ -228,7 +229,8 @@ def test_one_button_learns_from_what_is_seen(
 ) -> None:
     from napari_mosaic.record import open_record
     from napari_mosaic.record.finished import finished_boxes
-    from napari_mosaic.segmentation import SegmentParams, segment
+    from napari_mosaic.request import SegmentParams
+    from napari_mosaic.segmentation import segment
 
     segment(floor, params=SegmentParams(method="brightness", scale=1.0)).close()
     panel = open_panel()
@@ -292,7 +294,8 @@ def test_what_was_corrected_teaches_a_model_that_finds_the_next_tesserae(
     from PIL import Image
 
     from napari_mosaic.record import open_record
-    from napari_mosaic.segmentation import SegmentParams, segment
+    from napari_mosaic.request import SegmentParams
+    from napari_mosaic.segmentation import segment
 
     path = tmp_path / "floor.png"
     Image.fromarray(photograph((200, 240))).save(path)

@@ -14,7 +14,8 @@ from PIL import Image
 
 from napari_mosaic.record import open_record
 from napari_mosaic.record.finished import mark_finished
-from napari_mosaic.segmentation import SegmentParams, segment
+from napari_mosaic.request import SegmentParams
+from napari_mosaic.segmentation import segment
 from napari_mosaic.tiling import Box
 from napari_mosaic.tuning import TuneParams
 from napari_mosaic.widgets._check.dock import CheckDock

@@ -19,7 +19,7 @@ from napari_mosaic.cli.output import answer, answer_json, say
 from napari_mosaic.cli.segmenting import Outcome, SegmentOptions, attempt, describe
 from napari_mosaic.errors import InputError, MissingError, MosaicError, ReadError, WriteError
 from napari_mosaic.record import open_record
-from napari_mosaic.segmentation import SegmentParams
+from napari_mosaic.request import SegmentParams
 
 _NAMES = {
     "source": "source",

@@ -20,9 +20,10 @@ from napari_mosaic.cli.presets import choices_of, over_preset
 from napari_mosaic.errors import MissingError, MosaicError, WriteError
 from napari_mosaic.record import Record
 from napari_mosaic.record.masks import MaskStore
+from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.params import PRESETS as SAM_PRESETS
 from napari_mosaic.sam.params import SamParams
-from napari_mosaic.segmentation import SegmentParams, segment_steps
+from napari_mosaic.segmentation import segment_steps
 
 if TYPE_CHECKING:
     SegmentOptions = SegmentParams

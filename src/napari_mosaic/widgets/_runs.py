@@ -21,13 +21,8 @@ from napari_mosaic.image import MosaicImage, open_image, open_image_steps
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.finished import finished_boxes, mark_finished
-from napari_mosaic.segmentation import (
-    SegmentParams,
-    apply_steps,
-    estimate_run,
-    load_method,
-    segment_steps,
-)
+from napari_mosaic.request import SegmentParams
+from napari_mosaic.segmentation import apply_steps, estimate_run, load_method, segment_steps
 from napari_mosaic.tesserae import Flag, TesseraParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._layers import Opened, make_layers

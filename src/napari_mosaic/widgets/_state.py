@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from napari_mosaic.progress import Progress
-from napari_mosaic.segmentation import SegmentParams
+from napari_mosaic.request import SegmentParams
 
 Mark = Literal["done", "next", "later"]
 STEPS = ("Open", "Size", "Area", "Find", "Check", "Measure", "Deliver")

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.record import Record
-from napari_mosaic.segmentation import SegmentParams, preview_tesserae
+from napari_mosaic.request import SegmentParams
+from napari_mosaic.segmentation import preview_tesserae
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._state import Tuning

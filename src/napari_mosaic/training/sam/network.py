@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from napari_mosaic.downloads import hash_file
 from napari_mosaic.sam.building import build_model, import_sam2
 from napari_mosaic.sam.checkpoints import load_model
 from napari_mosaic.sam.registry import MEAN, STD, config_names, sam_registry
 from napari_mosaic.training.sam.crops import Asked
 from napari_mosaic.training.sam.params import CHANCE, SamTrainParams
-from napari_mosaic.weights import file_hash, find_weights, is_safetensors, read_header
+from napari_mosaic.weights import find_weights, is_safetensors, read_header
 
 _FINER = ("sam_mask_decoder.conv_s0.", "sam_mask_decoder.conv_s1.")
 """Weights of the decoder that run with the encoder: as published they get no gradient beside a frozen one."""
@@ -76,7 +77,7 @@ def start_model(params: SamTrainParams) -> Start:
         path = Path(str(entry.path))
         model, config = load_model(path, params.config or known)
         header = read_header(path) if is_safetensors(path) else {}
-        start = Start(model, config, entry.name, entry.sha256 or file_hash(path), header)
+        start = Start(model, config, entry.name, entry.sha256 or hash_file(path), header)
     mark_learning(start.model, params)
     return start
 

@@ -18,7 +18,7 @@ from qtpy.QtCore import QSignalBlocker
 
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.progress import Progress
-from napari_mosaic.segmentation import SegmentParams
+from napari_mosaic.request import SegmentParams
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _places, _runs, _sources

@@ -119,7 +119,8 @@ class _Watch:
             self._predict()
 
     def _predict(self) -> None:
-        from napari_mosaic.segmentation import SegmentParams, load_method
+        from napari_mosaic.request import SegmentParams
+        from napari_mosaic.segmentation import load_method
 
         checkpoint = newest_checkpoint(self._request)
         if checkpoint is None:

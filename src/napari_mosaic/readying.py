@@ -1,0 +1,150 @@
+"""The record that a run goes into: a new one, the one to go on with, or one in the place of another.
+
+One decision: everything that could lose work is checked before the first file is touched; what is replaced stays beside
+until the new record is whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_mosaic.area_files import Grid, polygons_of_mask, read_geometry
+from napari_mosaic.areas import AreaSet
+from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.planning import Choices, disk_bytes, make_plan
+from napari_mosaic.engine.segmenters import Segmenter
+from napari_mosaic.errors import InputError, MosaicError, RecordError, WriteError
+from napari_mosaic.image import MosaicImage, PixelSize, surround_mask
+from napari_mosaic.progress import Progress, Steps
+from napari_mosaic.record import Plan, Record, check_source, create_record, open_record
+from napari_mosaic.record.edits import adopt_edits, has_edits
+from napari_mosaic.request import Job, SegmentParams
+
+
+def output_path(image: MosaicImage, output: str | Path | None) -> Path:
+    """Where the record of an image goes: `output`, inside of it if it is a folder, or beside the image."""
+    name = f"{image.name}.mosaic.zarr"
+    if output is None:
+        location = image.source.location
+        beside = Path(location).parent if location and Path(location).exists() else Path.cwd()
+        return beside / name
+    output = Path(output)
+    return output if output.name.endswith(".zarr") else output / name
+
+
+def initial_areas(image: MosaicImage, region: Any = None, exclude: Any = None) -> AreaSet:
+    """The areas of a new record: the flat surround, and what the user gives."""
+    grid = Grid(shape=image.shape, crs=image.crs, affine=image.affine)
+    areas = AreaSet()
+    surround, _ = surround_mask(image)
+    if surround.any():
+        areas = areas.add("outside", polygons_of_mask(surround, grid), name="surround")
+    if region is not None:
+        areas = areas.add("region", read_geometry(region, grid, what="region"))
+    if exclude is not None:
+        areas = areas.add("exclude", read_geometry(exclude, grid, what="exclusion"))
+    return areas
+
+
+def plan_segmentation(
+    image: MosaicImage, segmenter: Segmenter, params: SegmentParams, areas: AreaSet | None = None
+) -> Plan:
+    """The plan that `segment` would follow."""
+    outside = Outside(image, areas or AreaSet(), 1.0)
+    rules = params.tesserae
+    if params.temperature == "auto":
+        rules = replace(rules, temperature=segmenter.temperature)
+    choices = Choices(method=params.method, scale=params.scale, tesserae=rules)
+    return make_plan(image, segmenter, outside, choices)
+
+
+def ready_record(
+    path: Path, image: MosaicImage, segmenter: Segmenter, params: SegmentParams, job: Job
+) -> Steps[tuple[Record, Path | None]]:
+    """Open the record to go on with, or make a new one; with the place of the one it replaces."""
+    if path.exists() and job.resume:
+        return _resume(path, image, segmenter, params), None
+    if path.exists() and not job.overwrite:
+        raise RecordError(
+            f"{path} exists already; add --resume to go on with it, --overwrite to replace it, or another -o."
+        )
+    yield Progress(phase="preparing", done=0, total=1, unit="", message="finding the size of the tesserae")
+    areas = initial_areas(image, job.region, job.exclude)
+    plan = plan_segmentation(image, segmenter, params, areas)
+    _check_disk(path, plan)
+    edited = path.exists() and not job.discard_edits and has_edits(path)
+    if edited:
+        _check_grid(path, plan)
+    backup = _set_aside(path) if path.exists() else None
+    size = None if job.pixel_mm is None else _pixel_size(job.pixel_mm)
+    record = create_record(path, image, plan, areas=areas, pixel_size=size)
+    if edited and backup is not None:
+        adopt_edits(record, backup)
+    return record, backup
+
+
+def _check_grid(path: Path, plan: Plan) -> None:
+    """Edits are pixels of the working grid: refuse to lose them to another one."""
+    with open_record(path) as record:
+        if record.shape != plan.shape or record.source.shape != plan.source_shape:
+            raise RecordError(
+                f"{path} was edited by hand at scale {record.plan.factor:g}, and its edits do not fit scale "
+                f"{plan.factor:g}; give that scale, or add --discard-edits to lose them."
+            )
+
+
+def _resume(path: Path, image: MosaicImage, segmenter: Segmenter, params: SegmentParams) -> Record:
+    record = open_record(path, writable=True)
+    try:
+        check_source(image, record.source, path)
+        plan = record.plan
+        if (plan.model_sha256, plan.method) != (segmenter.sha256, params.method):
+            raise RecordError(
+                f"{path} was begun with the model {plan.model}, not {segmenter.name}; go on with that model, "
+                "or add --overwrite to begin again."
+            )
+        if not isinstance(params.scale, str) and not np.isclose(params.scale, plan.factor):
+            raise RecordError(
+                f"{path} was begun at scale {plan.factor:g}, not {params.scale:g}; leave the scale out to go on, "
+                "or add --overwrite to begin again."
+            )
+    except MosaicError:
+        record.close()
+        raise
+    return record
+
+
+def _set_aside(path: Path) -> Path:
+    """Move a record that is to be replaced to a sibling, until the new one is whole."""
+    open_record(path, writable=True, exclusive=True).close()
+    backup = path.with_name(path.name.replace(".mosaic.zarr", "") + ".previous.mosaic.zarr")
+    if backup.exists():
+        raise RecordError(f"{backup} is still there from an unfinished replacement; move or delete it first.")
+    os.replace(path, backup)
+    return backup
+
+
+def _pixel_size(mm: float) -> PixelSize:
+    if not (np.isfinite(mm) and mm > 0):
+        raise InputError(f"A pixel size of {mm} mm is no size; give the edge of a pixel on the floor in mm.")
+    return PixelSize(mm=float(mm), confirmed=True, origin="user")
+
+
+def _check_disk(path: Path, plan: Plan) -> None:
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK):
+        raise WriteError(f"{folder} cannot be written; give a folder with -o that you may write to.")
+    free, need = shutil.disk_usage(folder).free, disk_bytes(plan.shape)
+    if need > free:
+        raise WriteError(
+            f"The record needs about {need / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB free; "
+            "free some space or give another place with -o."
+        )

@@ -1,0 +1,75 @@
+"""A new record, and one whose photograph has moved.
+
+One decision: a record appears whole or not at all: it is made under another name and renamed.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from napari_mosaic.areas import AreaSet, write_areas
+from napari_mosaic.errors import RecordError
+from napari_mosaic.image import MosaicImage, PixelSize, open_image
+from napari_mosaic.record import layout
+from napari_mosaic.record.metadata import (
+    Metadata,
+    describe_source,
+    write_metadata,
+)
+from napari_mosaic.record.plan import Plan
+from napari_mosaic.record.store import Record, check_source, open_record, write_error
+
+_PACKAGES = ("napari-mosaic", "numpy", "zarr", "numba", "torch", "segmentation-models-pytorch")
+
+
+def create_record(
+    path: str | Path, image: MosaicImage, plan: Plan, *, areas: AreaSet, pixel_size: PixelSize | None = None
+) -> Record:
+    """Make an empty record, whole or not at all, and open it for writing."""
+    path = Path(path)
+    if path.exists():
+        raise RecordError(
+            f"{path} exists already; go on with it (resume), replace it (overwrite) or take another name."
+        )
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
+    size = pixel_size or image.pixel_size
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        layout.create_arrays(temporary, plan, size.mm if size is not None else None)
+        metadata = Metadata(
+            source=describe_source(image, path),
+            plan=plan,
+            pixel_size=size,
+            crs=image.crs,
+            affine=image.affine,
+            versions=_versions(),
+            phases={"map": "partial", "tesserae": "partial"},
+        )
+        write_areas(temporary / "areas.geojson", areas)
+        write_metadata(temporary, metadata)
+        os.replace(temporary, path)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise write_error(path, error) from error
+    return open_record(path, writable=True)
+
+
+def relink(path: str | Path, source: str | Path) -> None:
+    """Tell a record where its photograph is now; it must be the same photograph."""
+    with open_record(path, writable=True) as record, open_image(source) as image:
+        check_source(image, record.source, record.path)
+        record.update(source=describe_source(image, record.path))
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
