@@ -4,8 +4,8 @@
 
 Every drawing goes the whole way of `segment`, at the scale that the program finds. *points*: mean overlap (IoU) of the
 mask that one point at a stone's centroid gives, with that stone; *guided*, *joints*: mean over the true stones of the
-overlap of the best tessera (0 where there is none), and F1 at IoU 0.5, as `evaluate` tells them. Left out is what a
-drawing does not show, and scraps of less than a tenth of the median stone.
+overlap of the best tessera (0 where there is none), mean over those found (IoU above 0.5), and F1, as `evaluate` tells
+them. Left out is what a drawing does not show, and scraps of less than a tenth of the median stone.
 """
 
 from __future__ import annotations
@@ -73,11 +73,10 @@ def show(model: Path, geometry: str, count: int) -> None:
                     judged[name].append(evaluate_labels(at_source(record, drawing), truth, ignore=ignore))
                     if name == "guided":
                         fallen += MaskStore(record).table()["fallback"].to_pylist()
-    guided, joints = (figures(judged[name]) for name in ("guided", "joints"))
+    stones, guided, joints = (sum(one.truth for one in judged["guided"]), *map(figures, judged.values()))
     print(
-        f"{geometry:8} points {np.mean(points):.3f} of {len(points)}  guided {guided[0]:.3f} of {guided[2]}, F1 "
-        f"{guided[1]:.3f}, fallen back {np.mean(fallen):.3f}  joints {joints[0]:.3f}, F1 {joints[1]:.3f}  "
-        f"({time.monotonic() - began:.0f} s)",
+        f"{geometry:8} {stones} stones  points {np.mean(points):.3f} of {len(points)}  guided {guided}, fallen back "
+        f"{np.mean(fallen):.3f}  joints {joints}  ({time.monotonic() - began:.0f} s)",
         flush=True,
     )
 
@@ -98,11 +97,14 @@ def at_source(record: Record, drawing: Drawing) -> NDArray[np.int64]:
     return np.asarray(labels[np.ix_(y, x)], np.int64)
 
 
-def figures(metrics: list[Metrics]) -> tuple[float, float, int]:
-    """Mean overlap over all stones, mean F1 over the drawings, number of stones."""
-    stones = sum(one.truth for one in metrics)
-    overlap = sum(one.mean_best_iou * one.truth for one in metrics) / stones
-    return overlap, float(np.mean([one.at(0.5).f1 for one in metrics])), stones
+def figures(metrics: list[Metrics]) -> str:
+    """Mean overlap over all stones, over those found; mean F1 over the drawings."""
+    overlap = sum(one.mean_best_iou * one.truth for one in metrics) / sum(one.truth for one in metrics)
+    pairs = [one.at(0.5) for one in metrics]
+    found = sum(pair.mean_matched_iou * pair.true_positives for pair in pairs) / sum(
+        pair.true_positives for pair in pairs
+    )
+    return f"{overlap:.3f}, found ones {found:.3f}, F1 {np.mean([pair.f1 for pair in pairs]):.3f}"
 
 
 if __name__ == "__main__":

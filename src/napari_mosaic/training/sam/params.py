@@ -121,8 +121,8 @@ PRESETS: dict[str, SamTrainParams] = {
     "mosaic-sam2": SamTrainParams(),
     "small": SamTrainParams(
         model=CHANCE, config=SMALLEST, learn="all", prompts="mixed", answers="best", stones=36, most_prompts=12,
-        turns="free", epochs=None, steps=4750, batch=6, accumulate=1, rate=1e-3, least_rate=0.01, warm=0.03,
-        weight_decay=0.02, clip=1.0, entropy=2.0, score=1.0, ema=0.99, judge="prompts", drawings=3000,
+        turns="free", epochs=None, steps=8750, batch=6, accumulate=1, rate=1e-3, least_rate=0.01, warm=0.03,
+        weight_decay=0.02, clip=1.0, entropy=2.0, score=1.0, ema=0.99, judge="prompts", drawings=4000,
         round_steps=250, most_judged=24,
     ),
 }  # fmt: skip
