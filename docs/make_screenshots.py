@@ -21,7 +21,7 @@ from napari_mosaic.widgets._forms import LookValue
 from napari_mosaic.widgets._state import Tuning
 
 IMAGES = Path(__file__).parent / "images"
-SIZE = (1360, 840)
+SIZE = (1360, 880)
 
 
 def wait(condition: Callable[[], bool], seconds: float = 600.0) -> None:
@@ -76,14 +76,14 @@ def show_panel(source: str) -> None:
         panel.look(LookValue(outlines=True))
         viewer.camera.zoom *= 3
         breathe()
-        panel.tune(Tuning(threshold=0.35, min_area=150))
+        panel.tune(Tuning(threshold=0.35, min_area=100))
         wait(lambda: any("preview" in layer.name for layer in viewer.layers))
         shoot(viewer, "check")
         panel.shutdown()
         viewer.close()
 
 
-def main(source: str = "sample:gravel") -> None:
+def main(source: str = "sample:brick") -> None:
     """All pictures; those of the docks that learn by a script of their own."""
     from make_learning_screenshots import main as learning
 

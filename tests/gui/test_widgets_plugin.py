@@ -27,7 +27,7 @@ def test_every_command_of_the_manifest_exists(viewer: Any) -> None:
     assert segment == {"napari-mosaic.panel", "napari-mosaic.segment_layer"}
 
 
-@pytest.mark.parametrize("name", ["drawn", "gravel", "brick"])
+@pytest.mark.parametrize("name", ["drawn", "brick"])
 def test_samples_open(viewer: Any, name: str) -> None:
     (layer,) = viewer.open_sample("napari-mosaic", name)
     assert layer.rgb

@@ -48,7 +48,6 @@ def _drawn() -> NDArray[np.uint8]:
 
 SAMPLES: dict[str, Sample] = {
     "brick": Sample("Brick pavement, grey photograph", "CC0 1.0, CC0Textures; in scikit-image", _shipped("brick.png")),
-    "gravel": Sample("Gravel, grey photograph", "CC0 1.0, CC0Textures; in scikit-image", _shipped("gravel.png")),
     "drawn": Sample("Drawn mosaic", "", _drawn),
 }
 """What "sample:NAME" can name."""

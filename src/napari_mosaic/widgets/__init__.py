@@ -20,7 +20,6 @@ _PUBLIC = {
     "get_record_reader": "_reader",
     "get_image_reader": "_reader",
     "drawn_mosaic": "_samples",
-    "gravel_ground": "_samples",
     "brick_wall": "_samples",
 }
 

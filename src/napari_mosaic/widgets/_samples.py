@@ -1,6 +1,6 @@
 """Sample data for the menu *File ▸ Open Sample*.
 
-One decision: a drawn mosaic, whose every stone is known, and real photographs that a dependency ships;
+One decision: a drawn mosaic, whose every stone is known, and a real photograph that a dependency ships;
 nothing is downloaded.
 """
 
@@ -13,11 +13,6 @@ from napari_mosaic.widgets._sources import LayerData, photograph_data
 def drawn_mosaic() -> list[LayerData]:
     """A drawn mosaic of a megapixel."""
     return [photograph_data(open_image("sample:drawn"))]
-
-
-def gravel_ground() -> list[LayerData]:
-    """A photograph of gravel, stones of all shapes (CC0)."""
-    return [photograph_data(open_image("sample:gravel"))]
 
 
 def brick_wall() -> list[LayerData]:
