@@ -97,7 +97,7 @@ class SizeForm(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._value = SizeFacts()
-        self._pixel = _spin(0.0, 1000.0, 4, "unknown", " mm")
+        self._pixel = _spin(0.0, 1000.0, 4, "unknown", "")
         self._pixel.setToolTip("Edge of one pixel of the photograph on the floor.")
         self.confirm = QPushButton("Confirm")
         self.confirm.setToolTip("Say that this size is right; files often carry figures that mean nothing.")
@@ -108,7 +108,7 @@ class SizeForm(QWidget):
         row.addWidget(self._pixel, 1)
         row.addWidget(self.confirm)
         form = form_layout(self)
-        form.addRow("Pixel size", row)
+        form.addRow("Pixel size (mm)", row)
         form.addRow("Analysis size", self._analysis)
         self._pixel.valueChanged.connect(self._type_pixel)
         self._analysis.valueChanged.connect(self._type_analysis)
