@@ -157,6 +157,17 @@ def test_the_zarr_export_is_valid_and_has_levels(plain: Record, tmp_path: Path, 
     assert np.array_equal(levels[1][:], levels[0][::2, ::2])
 
 
+def test_a_record_is_itself_a_valid_ome_zarr(plain: Record) -> None:
+    models = pytest.importorskip("ome_zarr_models.v05")
+    import zarr
+
+    group = zarr.open_group(str(plain.path), mode="r")
+    joints = models.Image.from_zarr(group)
+    assert [axis.name for axis in joints.ome_attributes.multiscales[0].axes] == ["c", "y", "x"]
+    assert models.Labels.from_zarr(group["labels"]).ome_attributes.labels == ["tesserae"]
+    assert models.ImageLabel.from_zarr(group["labels/tesserae"]).ome_attributes.version == "0.5"
+
+
 @pytest.mark.usefixtures("small_tiles")
 def test_outlines_cover_their_tesserae(record: Record, tmp_path: Path) -> None:
     pyogrio = pytest.importorskip("pyogrio")
