@@ -20,8 +20,10 @@ from napari_mosaic.metrics import (
     count_overlaps,
     evaluate_labels,
     evaluate_masks,
+    sort_stones,
     summarise,
 )
+from napari_mosaic.synthetic import draw_mosaic
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 CROPS = ("rabbit", "bull", "griffin1", "onager")
@@ -240,3 +242,14 @@ def test_unknown_threshold_is_refused() -> None:
     truth = blocks(2, 2)
     with pytest.raises(InputError, match="choose one of"):
         evaluate_labels(truth, truth).at(0.42)
+
+
+def test_stones_are_sorted_as_they_are_counted() -> None:
+    drawing = draw_mosaic(160, 3, "grid", tessera_px=20.0)
+    prediction = np.where(drawing.labels % 5 == 0, 0, np.roll(drawing.labels, (4, 3), axis=(0, 1)))
+    prediction[70:74, 70:74] = prediction.max() + 1
+    overlaps = count_overlaps(prediction, drawing.labels, ignore=~drawing.valid)
+    stones, counted = sort_stones(overlaps), summarise(overlaps).at(0.5)
+    assert 0 < len(stones.found) == len(stones.right) == counted.true_positives
+    assert 0 < len(stones.missed) == counted.false_negatives
+    assert 0 < len(stones.false) == counted.false_positives

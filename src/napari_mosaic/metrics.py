@@ -19,6 +19,8 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from napari_mosaic.errors import InputError
 
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+_TINY = 1e-12
+"""Rounding: an IoU that equals a threshold does not count."""
 SLIVER = 0.04
 """Share of the median true tessera below which a region is a sliver that an edge has cut off."""
 
@@ -81,6 +83,16 @@ class Metrics:
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain numbers, ready for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Stones:
+    """Ids of counted tesserae: of the truth those `found` and `missed`, of the prediction those `right` and `false`."""
+
+    found: NDArray[Any]
+    missed: NDArray[Any]
+    right: NDArray[Any]
+    false: NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +189,8 @@ def add_overlaps(parts: Sequence[Overlaps]) -> Overlaps:
 
 def summarise(overlaps: Overlaps) -> Metrics:
     """All metrics of a table of overlaps, as `evaluate_labels` gives them."""
-    n_truth, n_predicted, pairs = _counted_pairs(overlaps)
+    true_ids, predicted_ids, pairs = _counted_pairs(overlaps)
+    n_truth, n_predicted = len(true_ids), len(predicted_ids)
     prec, rec, best_iou = _best_overlaps(n_truth, pairs)
     matched = _match(n_truth, n_predicted, pairs)
     return Metrics(
@@ -191,6 +204,14 @@ def summarise(overlaps: Overlaps) -> Metrics:
         matching=tuple(_matching(matched, t, n_truth, n_predicted) for t in THRESHOLDS),
         pixels=_pixels_of(overlaps),
     )
+
+
+def sort_stones(overlaps: Overlaps) -> Stones:
+    """Which tesserae are found, missed, right and false at IoU 0.5, where no more than one pair can match."""
+    true_ids, predicted_ids, pairs = _counted_pairs(overlaps)
+    same = pairs.iou > 0.5 + _TINY
+    found, right = true_ids[pairs.truth[same]], predicted_ids[pairs.predicted[same]]
+    return Stones(found, np.setdiff1d(true_ids, found), right, np.setdiff1d(predicted_ids, right))
 
 
 def evaluate_masks(
@@ -219,8 +240,8 @@ class _Pairs:
         return self.shared / (self.truth_area + self.predicted_area - self.shared)
 
 
-def _counted_pairs(overlaps: Overlaps) -> tuple[int, int, _Pairs]:
-    """Leave out what lies in ignored places and slivers; number what is left on both sides."""
+def _counted_pairs(overlaps: Overlaps) -> tuple[NDArray[Any], NDArray[Any], _Pairs]:
+    """Leave out what lies in ignored places and slivers; the ids of what is left on both sides, and its pairs."""
     truth_ids, t = np.unique(overlaps.truth, return_inverse=True)
     predicted_ids, p = np.unique(overlaps.predicted, return_inverse=True)
     area, ignored = overlaps.area.astype(float), overlaps.ignored.astype(float)
@@ -239,7 +260,7 @@ def _counted_pairs(overlaps: Overlaps) -> tuple[int, int, _Pairs]:
     place_t, place_p = np.cumsum(keep_t) - 1, np.cumsum(keep_p) - 1
     t, p = t[both], p[both]
     pairs = _Pairs(place_t[t], place_p[p], area[both], truth_area[t], predicted_area[p])
-    return int(keep_t.sum()), int(keep_p.sum()), pairs
+    return truth_ids[keep_t], predicted_ids[keep_p], pairs
 
 
 def _best_overlaps(n_truth: int, pairs: _Pairs) -> tuple[float, float, float]:
@@ -307,7 +328,7 @@ def _assign(truth: NDArray[np.int64], predicted: NDArray[np.int64], iou: _Floats
 
 def _matching(iou: _Floats, threshold: float, n_truth: int, n_predicted: int) -> Matching:
     """Figures at one threshold. The limit is strict, as in the definition of panoptic quality."""
-    hits = iou[iou > threshold + 1e-12]
+    hits = iou[iou > threshold + _TINY]
     tp = len(hits)
     f1 = ratio(2 * tp, n_truth + n_predicted)
     mean = ratio(float(hits.sum()), tp)

@@ -61,8 +61,8 @@ class Outcome:
         if self.complete and not self.tesserae:
             return (
                 f"{Path(self.source).name}: no tessera was found, because nothing looks like stones between joints; "
-                "see whether the photograph is sharp and shows a mosaic, or give --scale, 24 divided by the "
-                f"pixels across a stone. The empty record is {self.record}{cost_of(self.sam2)}"
+                "see whether the photograph is sharp and shows a mosaic, or give --scale, some 16 divided by "
+                f"the pixels across a stone. The empty record is {self.record}{cost_of(self.sam2)}"
             )
         found = f"{self.tesserae:,} tesserae"
         size = "" if self.tessera_px is None else f", about {self.tessera_px:.1f} px each"

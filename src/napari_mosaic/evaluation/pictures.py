@@ -33,7 +33,7 @@ from napari_mosaic.evaluation.files import (
     require_same,
 )
 from napari_mosaic.export.atomic import replacing
-from napari_mosaic.metrics import count_overlaps, ratio
+from napari_mosaic.metrics import count_overlaps, ratio, sort_stones
 from napari_mosaic.tiling import Box
 
 COLOURS = {
@@ -49,7 +49,6 @@ STONE_COLOURS = {
     "false": (255, 140, 0),
     "left out": (90, 90, 90),
 }
-HALF = 0.5
 _LARGEST = 2**28
 _ROWS = 1024
 
@@ -141,8 +140,9 @@ def draw_stones(
     Returns
     -------
     NDArray
-        `(Y, X, 3)` uint8 on the grid of the truth. White: a true tessera that overlaps with one of the prediction
-        by more than half of both (IoU 0.5); blue: a missed one; orange: what else was predicted; grey: left out.
+        `(Y, X, 3)` uint8 on the grid of the truth; what `evaluate_files` counts is drawn. White: a true tessera that
+        overlaps with one of the prediction by more than half of both (IoU 0.5); blue: a missed one; orange: what else
+        was predicted; grey: left out.
 
     """
     params = params or EvaluationParams()
@@ -161,30 +161,14 @@ def stone_colours(
     prediction: NDArray[Any], truth: NDArray[Any], left_out: NDArray[np.bool_] | None = None
 ) -> NDArray[np.uint8]:
     """The picture `(Y, X, 3)` of labels against true ones, as `draw_stones` gives it."""
-    overlaps = count_overlaps(prediction, truth, ignore=left_out)
-    true, true_area = _areas(overlaps.truth, overlaps.area)
-    ids, area = _areas(overlaps.predicted, overlaps.area)
-    t, p = np.searchsorted(true, overlaps.truth), np.searchsorted(ids, overlaps.predicted)
-    same = overlaps.area / (true_area[t] + area[p] - overlaps.area) > HALF
-    same &= (overlaps.truth > 0) & (overlaps.predicted > 0)
-    found, right = np.isin(truth, true[t[same]]), np.isin(prediction, ids[p[same]])
-    kept, counted = (
-        np.isin(labels, known[np.bincount(place, overlaps.ignored) <= HALF * areas])
-        for labels, known, place, areas in ((truth, true, t, true_area), (prediction, ids, p, area))
-    )
-    truth, prediction = np.where(kept, truth, 0), np.where(counted, prediction, 0)
+    stones = sort_stones(count_overlaps(prediction, truth, ignore=left_out))
     picture = np.zeros((*truth.shape, 3), np.uint8)
-    picture[(prediction > 0) & ~right] = STONE_COLOURS["false"]
-    picture[(truth > 0) & ~found] = STONE_COLOURS["missed"]
-    picture[(truth > 0) & found] = STONE_COLOURS["found"]
+    picture[np.isin(prediction, stones.false)] = STONE_COLOURS["false"]
+    picture[np.isin(truth, stones.missed)] = STONE_COLOURS["missed"]
+    picture[np.isin(truth, stones.found)] = STONE_COLOURS["found"]
     if left_out is not None:
         picture[left_out] = STONE_COLOURS["left out"]
     return picture
-
-
-def _areas(ids: NDArray[Any], area: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    known, place = np.unique(ids, return_inverse=True)
-    return known, np.bincount(place, area).astype(float)
 
 
 def _require_small(true: Truth, name: str | Path) -> None:

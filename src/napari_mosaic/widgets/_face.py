@@ -1,6 +1,6 @@
-"""The panel's widgets in their places, and how a view is applied to them.
+"""What the faces of docks are made of: steps below a message, rows of buttons, bars.
 
-One decision: this knows no viewer, no job and no state; it shows a `PanelView` and lends its buttons.
+One decision: a face knows no viewer, no job and no state; it shows a view and lends its buttons.
 """
 
 from __future__ import annotations
@@ -12,161 +12,52 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
-    QMenu,
     QProgressBar,
-    QPushButton,
     QScrollArea,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_mosaic.widgets._figures import FigureGrid
 from napari_mosaic.widgets._forms import (
-    AreaForm,
-    LookForm,
-    PathLabel,
-    SizeForm,
     StepBox,
-    TuningForm,
-    dots,
-    narrow_combo,
     note,
 )
-from napari_mosaic.widgets._state import STEPS, ButtonView, PanelView
+from napari_mosaic.widgets._state import ButtonView
 
 WIDTH = 360
 """The width that the panel is laid out for."""
 
 
-class PanelFace(QWidget):
-    """Everything that is seen of the panel."""
+class StepsFace(QWidget):
+    """A face of numbered steps below a message; a subclass builds what is in them, then calls `_arrange`."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, titles: Sequence[str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("mosaicPanel")
-        self.steps = tuple(StepBox(number, title) for number, title in enumerate(STEPS, 1))
+        self.steps = tuple(StepBox(number, title) for number, title in enumerate(titles, 1))
         self.message = note()
         self.message.setObjectName("message")
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.size_form, self.area_form = SizeForm(), AreaForm()
-        self.look_form, self.tuning_form = LookForm(), TuningForm()
-        self._view: PanelView | None = None
-        for build in (
-            self._open,
-            self._size,
-            self._area,
-            self._find,
-            self._check,
-            self._measure,
-            self._deliver,
-        ):
-            build()
-        arrange_steps(self, self.message, self.steps)
+        self._view: Any = None
 
-    def apply(self, view: PanelView) -> None:
+    def apply(self, view: Any) -> None:
         """Show what differs from the view before."""
         old, self._view = self._view, view
         if view == old:
             return
         for box, step in zip(self.steps, view.steps, strict=True):
             box.apply(step)
-        for button, shown in (
-            (self.find_view, view.find_view),
-            (self.find_all, view.find_all),
-            (self.cancel, view.cancel),
-            (self.apply_all, view.apply),
-            (self.size_form.confirm, view.confirm),
-            (self.save, view.deliver),
-        ):
-            apply_button(button, shown)
-        self.reset.setEnabled(view.apply.enabled)
-        self.cost.setText(view.cost)
-        self.place.show_path(view.place)
-        self.size_note.setText(view.size_note)
-        self._apply_progress(view.progress)
-        self.measures.set_value(view.measures)
+        self._show(view, old)
         self.message.setText(view.message)
         self.message.setVisible(bool(view.message))
 
-    def _open(self) -> None:
-        self.photograph = narrow_combo()
-        self.open_image = QPushButton("Photo …")
-        self.open_record = QPushButton("Record …")
-        self.samples = QToolButton()
-        self.samples.setText("Sample")
-        self.samples.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.samples.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.sample_menu = QMenu(self.samples)
-        self.samples.setMenu(self.sample_menu)
-        rows = self.steps[0].rows
-        rows.addWidget(self.photograph)
-        rows.addLayout(button_row(self.open_image, self.open_record, self.samples))
+    def _show(self, view: Any, old: Any) -> None:
+        """Show a view that differs from the one before, steps and message apart."""
+        raise NotImplementedError
 
-    def _size(self) -> None:
-        self.size_note = note()
-        self.steps[1].rows.addWidget(self.size_form)
-        self.steps[1].rows.addWidget(self.size_note)
-
-    def _area(self) -> None:
-        self.steps[2].rows.addWidget(self.area_form)
-
-    def _find(self) -> None:
-        self.place = PathLabel()
-        self.change_place = dots("Keep the record in another place.")
-        self.cost = note()
-        self.find_view, self.find_all = QPushButton("Find in view"), QPushButton("Whole mosaic")
-        self.find_view.setObjectName("primary")
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar_text = note()
-        self.cancel = QPushButton("Cancel")
-        place = QHBoxLayout()
-        place.setSpacing(6)
-        place.addWidget(QLabel("Record"))
-        place.addWidget(self.place, 1)
-        place.addWidget(self.change_place)
-        rows = self.steps[3].rows
-        rows.addLayout(place)
-        rows.addWidget(self.cost)
-        rows.addLayout(button_row(self.find_view, self.find_all))
-        rows.addWidget(self.bar)
-        below = QHBoxLayout()
-        below.addWidget(self.bar_text, 1)
-        below.addWidget(self.cancel)
-        rows.addLayout(below)
-
-    def _check(self) -> None:
-        self.apply_all, self.reset = QPushButton("Apply to all"), QPushButton("Reset")
-        rows = self.steps[4].rows
-        rows.addWidget(self.look_form)
-        rows.addWidget(self.tuning_form)
-        row = QHBoxLayout()
-        row.setSpacing(6)
-        row.addWidget(self.apply_all, 1)
-        row.addWidget(self.reset)
-        rows.addLayout(row)
-
-    def _measure(self) -> None:
-        self.measures = FigureGrid("No tesserae yet.")
-        self.how_good = QPushButton("How good is it? …")
-        self.how_good.setToolTip("Count a few random squares, and get the error with its interval in one sentence.")
-        for widget in (self.measures, self.how_good):
-            self.steps[5].rows.addWidget(widget)
-
-    def _deliver(self) -> None:
-        self.format = narrow_combo()
-        self.save = QPushButton("Save …")
-        row = QHBoxLayout()
-        row.setSpacing(6)
-        row.addWidget(self.format, 1)
-        row.addWidget(self.save)
-        self.steps[6].rows.addLayout(row)
-
-    def _apply_progress(self, progress: tuple[int, str] | None) -> None:
-        self.cancel.setVisible(progress is not None)
-        show_progress(self.bar, self.bar_text, progress)
+    def _arrange(self) -> None:
+        arrange_steps(self, self.message, self.steps)
 
 
 def arrange_steps(face: QWidget, message: QWidget, steps: Sequence[QWidget]) -> None:

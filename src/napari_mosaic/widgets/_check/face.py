@@ -7,36 +7,24 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpinBox, QToolButt
 
 from napari_mosaic.evaluation.floor import SquareParams
 from napari_mosaic.widgets._check.state import CHECK_STEPS, CheckView
-from napari_mosaic.widgets._face import apply_button, arrange_steps, button_row
+from napari_mosaic.widgets._face import StepsFace, apply_button, button_row
 from napari_mosaic.widgets._fields import ANY, ParamsForm
-from napari_mosaic.widgets._forms import PathLabel, StepBox, note
+from napari_mosaic.widgets._forms import PathLabel, note
 
 _MOST = 1_000_000
 
 
-class CheckFace(QWidget):
+class CheckFace(StepsFace):
     """Everything that is seen of the dock."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("mosaicPanel")
-        self.steps = tuple(StepBox(number, title) for number, title in enumerate(CHECK_STEPS, 1))
-        self.message = note()
-        self.message.setObjectName("message")
-        self._view: CheckView | None = None
+        super().__init__(CHECK_STEPS, parent)
         for build in (self._squares, self._count, self._result):
             build()
-        for label in (self.message, self.sentence):
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        arrange_steps(self, self.message, self.steps)
+        self.sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._arrange()
 
-    def apply(self, view: CheckView) -> None:
-        """Show what differs from the view before."""
-        old, self._view = self._view, view
-        if view == old:
-            return
-        for box, step in zip(self.steps, view.steps, strict=True):
-            box.apply(step)
+    def _show(self, view: CheckView, old: CheckView | None) -> None:
         for name in ("propose", "back", "forth", "missed", "wrong", "done", "copy"):
             apply_button(getattr(self, name), getattr(view, name))
         self.record.show_path(view.record)
@@ -50,7 +38,6 @@ class CheckFace(QWidget):
             (self.rule, view.rule),
             (self.sentence, view.sentence),
             (self.saved, view.saved),
-            (self.message, view.message),
         ):
             label.setText(words)
             label.setVisible(bool(words))

@@ -23,11 +23,11 @@ from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _places, _runs, _sources
 from napari_mosaic.widgets._dock import Dock
-from napari_mosaic.widgets._face import PanelFace
 from napari_mosaic.widgets._forms import AreaValue, LookValue
 from napari_mosaic.widgets._guard import keep_out_triton
 from napari_mosaic.widgets._jobs import Job
 from napari_mosaic.widgets._layers import RecordLayers
+from napari_mosaic.widgets._panel.face import PanelFace
 from napari_mosaic.widgets._panel.warming import warm_canvas
 from napari_mosaic.widgets._panel.wiring import connect_face
 from napari_mosaic.widgets._state import (

@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_mosaic.widgets import _places
 from napari_mosaic.widgets._dock import press
-from napari_mosaic.widgets._face import PanelFace
+from napari_mosaic.widgets._panel.face import PanelFace
 
 
 def connect_face(face: PanelFace, panel: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
@@ -16,9 +16,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mosaic.training import FinetuneParams, TrainParams
-from napari_mosaic.widgets._face import apply_button, arrange_steps, button_row, show_progress
+from napari_mosaic.widgets._face import StepsFace, apply_button, button_row, show_progress
 from napari_mosaic.widgets._fields import ParamsForm
-from napari_mosaic.widgets._forms import PathLabel, StepBox, dots, narrow_combo, note
+from napari_mosaic.widgets._forms import PathLabel, dots, narrow_combo, note
 from napari_mosaic.widgets._plot import CurvePlot
 from napari_mosaic.widgets._train.state import DATA, RECIPES, TRAIN_STEPS, TrainView
 
@@ -26,28 +26,16 @@ _TRAIN_FIRST = ("minutes", "steps", "encoder", "batch", "rate")
 _FINETUNE_FIRST = ("model", "masks", "stage", "steps", "rehearsal")
 
 
-class TrainFace(QWidget):
+class TrainFace(StepsFace):
     """Everything that is seen of the dock."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("mosaicPanel")
-        self.steps = tuple(StepBox(number, title) for number, title in enumerate(TRAIN_STEPS, 1))
-        self.message = note()
-        self.message.setObjectName("message")
-        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._view: TrainView | None = None
+        super().__init__(TRAIN_STEPS, parent)
         for build in (self._learn_from, self._recipe, self._run, self._curves, self._use):
             build()
-        arrange_steps(self, self.message, self.steps)
+        self._arrange()
 
-    def apply(self, view: TrainView) -> None:
-        """Show what differs from the view before."""
-        old, self._view = self._view, view
-        if view == old:
-            return
-        for box, step in zip(self.steps, view.steps, strict=True):
-            box.apply(step)
+    def _show(self, view: TrainView, old: TrainView | None) -> None:
         for button, shown in (
             (self.start, view.start),
             (self.resume, view.resume),
@@ -67,8 +55,6 @@ class TrainFace(QWidget):
         show_progress(self.bar, self.bar_text, view.progress)
         self.loss.set_value(view.loss)
         self.figures.set_value(view.figures)
-        self.message.setText(view.message)
-        self.message.setVisible(bool(view.message))
 
     def form(self, task: str) -> ParamsForm:
         """The form of a task's parameters."""

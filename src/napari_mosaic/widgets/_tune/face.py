@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QRectF, QSignalBlocker, Qt
+from qtpy.QtCore import QRectF, QSignalBlocker
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QWidget
 
 from napari_mosaic.tuning import TuneParams
-from napari_mosaic.widgets._face import apply_button, arrange_steps, button_row, show_progress
+from napari_mosaic.widgets._face import StepsFace, apply_button, button_row, show_progress
 from napari_mosaic.widgets._fields import ParamsForm
 from napari_mosaic.widgets._figures import FigureGrid
-from napari_mosaic.widgets._forms import PathLabel, StepBox, dots, narrow_combo, note
+from napari_mosaic.widgets._forms import PathLabel, dots, narrow_combo, note
 from napari_mosaic.widgets._plot import CurvePlot
 from napari_mosaic.widgets._tune.bars import BarPlot
 from napari_mosaic.widgets._tune.state import TRUTHS, TUNE_STEPS, TuneView
 
 
-class TuneFace(QWidget):
+class TuneFace(StepsFace):
     """Everything that is seen of the dock."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("mosaicPanel")
-        self.steps = tuple(StepBox(number, title) for number, title in enumerate(TUNE_STEPS, 1))
-        self.message = note()
-        self.message.setObjectName("message")
-        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._view: TuneView | None = None
+        super().__init__(TUNE_STEPS, parent)
         for build in (self._compare, self._search, self._outcome, self._use, self._confidence):
             build()
-        arrange_steps(self, self.message, self.steps)
+        self._arrange()
 
-    def apply(self, view: TuneView) -> None:
-        """Show what differs from the view before."""
-        old, self._view = self._view, view
-        if view == old:
-            return
-        for box, step in zip(self.steps, view.steps, strict=True):
-            box.apply(step)
+    def _show(self, view: TuneView, old: TuneView | None) -> None:
         for name in ("mark", "start", "resume", "stop", "use", "measure", "adjust"):
             apply_button(getattr(self, name), getattr(view, name))
         self.mark.setVisible(not view.files_shown)
@@ -52,8 +40,6 @@ class TuneFace(QWidget):
         self.reliability.setVisible(bool(view.reliability))
         self.told.setText(view.confidence)
         self.told.setVisible(bool(view.confidence))
-        self.message.setText(view.message)
-        self.message.setVisible(bool(view.message))
 
     def choose(self, truth: str) -> None:
         """Choose what is compared with, without a signal."""
