@@ -64,7 +64,7 @@ def make_dock(viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch, tmp_path
     """Makes a dock whose runs are played by a script without torch."""
     script = tmp_path / "fake.py"
     script.write_text(FAKE)
-    monkeypatch.setattr("napari_mosaic.widgets._panel.beside.CLOSE_S", 30.0)
+    monkeypatch.setattr("napari_mosaic.widgets._panel.beside.ProcessDock.close_s", 30.0)
     monkeypatch.setattr(runs, "COMMAND", (sys.executable, str(script)))
     docks: list[TrainDock] = []
 

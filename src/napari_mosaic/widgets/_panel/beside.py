@@ -6,7 +6,6 @@ was closed.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from napari import Viewer
@@ -15,11 +14,8 @@ from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _places
 from napari_mosaic.widgets._dock import Dock
 from napari_mosaic.widgets._guard import keep_out_triton
-from napari_mosaic.widgets._jobs import Job
 from napari_mosaic.widgets._panel.dock import MosaicPanel
-
-CLOSE_S = 1.0
-"""How long a dock that closes waits for a process, which keeps what it has and ends by itself."""
+from napari_mosaic.widgets._running import RunningDock
 
 
 class PanelDock(Dock):
@@ -53,22 +49,11 @@ class PanelDock(Dock):
         return seen
 
 
-class RunDock(PanelDock):
-    """A dock beside the panel that runs one thing at a time, in a process of its own."""
+class ProcessDock(PanelDock, RunningDock):
+    """A dock beside the panel that runs one thing at a time, in a process of its own, which ends by itself."""
+
+    close_s = 1.0
 
     def __init__(self, napari_viewer: Viewer, panel: MosaicPanel | None = None) -> None:
         super().__init__(napari_viewer, panel)
-        self.job: Job | None = None
-        self._started = 0.0
         keep_out_triton()
-
-    def stop(self) -> None:
-        """End at the next step; everything up to it is kept."""
-        if self.job is not None and self.state.run is not None:
-            self.job.cancel()
-            self.tell(run=replace(self.state.run, stopping=True))
-
-    def _end(self) -> None:
-        if self.job is not None:
-            self.job.abandon(timeout=CLOSE_S)
-            self.job = None

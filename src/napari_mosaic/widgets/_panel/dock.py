@@ -6,7 +6,6 @@ takes longer than a blink is a job. Closing the panel ends its jobs and undoes i
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,18 +21,16 @@ from napari_mosaic.request import SegmentParams
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _places, _runs, _sources
-from napari_mosaic.widgets._dock import Dock
 from napari_mosaic.widgets._forms import AreaValue, LookValue
 from napari_mosaic.widgets._guard import keep_out_triton
-from napari_mosaic.widgets._jobs import Job
 from napari_mosaic.widgets._layers import RecordLayers
 from napari_mosaic.widgets._panel.face import PanelFace
 from napari_mosaic.widgets._panel.warming import warm_canvas
 from napari_mosaic.widgets._panel.wiring import connect_face
+from napari_mosaic.widgets._running import RunningDock
 from napari_mosaic.widgets._state import (
     PanelState,
     RecordFacts,
-    RunFacts,
     SizeFacts,
     SourceFacts,
     Tuning,
@@ -43,7 +40,7 @@ from napari_mosaic.widgets._tuning import thresholds, tuning_like
 from napari_mosaic.widgets._viewer import ViewerLink
 
 
-class MosaicPanel(Dock):
+class MosaicPanel(RunningDock):
     """The panel *Mosaic* of a viewer.
 
     Parameters
@@ -54,6 +51,7 @@ class MosaicPanel(Dock):
         Method, model and device; scale and thresholds come from the panel.
     """
 
+    stopped_words = "Cancelled. What is finished is kept; the next run goes on from there."
     state: PanelState
     face: PanelFace
 
@@ -63,12 +61,10 @@ class MosaicPanel(Dock):
         usual = tuning_like(self.params)
         self.state = PanelState(busy="Loading the network …", tuning=usual, applied=usual)
         self.face = PanelFace(self)
-        self.job: Job | None = None
         self.shown: RecordLayers | None = None
         self._layer: Layer | None = None
         self._adding = False
         self._writes = self._resumes = False
-        self._started = 0.0
         self._link = ViewerLink(napari_viewer, self)
         self._looker, self._reader = self._worker(self._looked), self._worker(self._take)
         self._warmer, self._counter = self._worker(self._warmed), self._worker(self._recounted)
@@ -131,9 +127,7 @@ class MosaicPanel(Dock):
 
     def cancel(self) -> None:
         """End the run; what is finished stays."""
-        if self.job is not None and self.state.run is not None:
-            self.job.cancel()
-            self.tell(run=replace(self.state.run, stopping=True))
+        self.stop()
 
     def tune(self, tuning: Tuning) -> None:
         """Move the sliders and preview the view."""
@@ -226,9 +220,7 @@ class MosaicPanel(Dock):
 
     def _end(self) -> None:
         self._link.close()
-        if self.job is not None:
-            self.job.abandon()
-            self.job = None
+        super()._end()
         if self.shown is not None:
             self.shown.close()
 
@@ -239,17 +231,7 @@ class MosaicPanel(Dock):
         if self.job is not None:
             return
         self._writes = writes
-        self._started = time.monotonic()
-        self.tell(run=RunFacts(title=title), message="")
-        job = Job(make)
-        job.stepped.connect(self._step)
-        job.returned.connect(self._returned)
-        job.failed.connect(lambda failure: self._stopped(str(failure)))
-        job.cancelled.connect(
-            lambda: self._stopped("Cancelled. What is finished is kept; the next run goes on from there.")
-        )
-        job.ended.connect(self._ended)
-        self.job = job.start()
+        self._run(make, title)
 
     def _find(self, title: str, **part: Any) -> None:
         if self._layer is None or self.state.place is None or self.job is not None:
@@ -283,9 +265,7 @@ class MosaicPanel(Dock):
     def _progress(self, progress: Progress) -> None:
         if self.shown is not None:
             self.shown.note(progress.phase, progress.region)
-        if self.state.run is not None:
-            elapsed = time.monotonic() - self._started
-            self.tell(run=self.state.run.after(progress, elapsed))
+        self.tell(run=self._gone_on(progress))
 
     def _returned(self, value: Any) -> None:
         if isinstance(value, RecordFacts):
@@ -296,13 +276,12 @@ class MosaicPanel(Dock):
     def _stopped(self, message: str) -> None:
         if self.state.record is not None:
             self._reader.ask(_runs.ask(_runs.read_facts, self.state.record.path))
-        self.tell(message=message)
+        super()._stopped(message)
 
     def _ended(self) -> None:
-        self.job = None
         if self.shown is not None and self._writes:
             self.shown.settle()
-        self.tell(run=None)
+        super()._ended()
         if self._resumes:
             self._resumes = False
             self._resume()

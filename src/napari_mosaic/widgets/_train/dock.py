@@ -6,7 +6,6 @@ it. It speaks to the panel of the same viewer only through three verbs of the pa
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,9 @@ from napari_mosaic.errors import MosaicError
 from napari_mosaic.training import PRESETS, FinetuneParams
 from napari_mosaic.widgets import _places, _runs
 from napari_mosaic.widgets._dock import press
-from napari_mosaic.widgets._jobs import Job, JobFailure
-from napari_mosaic.widgets._panel.beside import RunDock
+from napari_mosaic.widgets._jobs import JobFailure
+from napari_mosaic.widgets._panel.beside import ProcessDock
 from napari_mosaic.widgets._panel.dock import MosaicPanel
-from napari_mosaic.widgets._state import RunFacts
 from napari_mosaic.widgets._train.face import TrainFace
 from napari_mosaic.widgets._train.request import TrainRequest
 from napari_mosaic.widgets._train.runs import Curves, HeldRun, Learned, Sample, held_run, training_steps
@@ -30,7 +28,7 @@ from napari_mosaic.widgets._train.state import FINETUNE, OFFERED, HeldFacts, Tra
 MOST_LOSSES = 20_000
 
 
-class TrainDock(RunDock):
+class TrainDock(ProcessDock):
     """The dock *Train* of a viewer.
 
     Parameters
@@ -41,6 +39,7 @@ class TrainDock(RunDock):
         That panel; the dock looks for it, or opens one, where it is None.
     """
 
+    stopped_words = "Stopped. What was learned is kept; go on whenever you like."
     state: TrainState
     face: TrainFace
 
@@ -133,15 +132,7 @@ class TrainDock(RunDock):
         if self.job is not None:
             return
         request = replace(request, sample=self.face.sample.isChecked())
-        self._started = time.monotonic()
-        self.tell(run=RunFacts(title="loading the network"), message="", model="", losses=())
-        job = Job(lambda: training_steps(request))
-        job.stepped.connect(self._step)
-        job.returned.connect(lambda path: self.tell(model=path, message=""))
-        job.failed.connect(self.complain)
-        job.cancelled.connect(lambda: self.tell(message="Stopped. What was learned is kept; go on whenever you like."))
-        job.ended.connect(self._ended)
-        self.job = job.start()
+        self._run(lambda: training_steps(request), "loading the network", model="", losses=())
 
     def _step(self, event: Any) -> None:
         if isinstance(event, Learned):
@@ -156,15 +147,16 @@ class TrainDock(RunDock):
         if event.loss is not None:
             last = losses[-1][0] if losses else event.progress.done - 1
             losses = (*losses[-MOST_LOSSES:], (max(event.progress.done, last + 1), event.loss))
-        run = self.state.run
+        run = self._gone_on(event.progress)
         if run is not None:
-            title = "learning" if event.progress.unit == "steps" else "preparing"
-            run = replace(run.after(event.progress, time.monotonic() - self._started), title=title)
+            run = replace(run, title="learning" if event.progress.unit == "steps" else "preparing")
         self.tell(losses=losses, run=run)
 
+    def _returned(self, path: str) -> None:
+        self.tell(model=path, message="")
+
     def _ended(self) -> None:
-        self.job = None
-        self.tell(run=None)
+        super()._ended()
         self._looker.ask(_runs.ask(held_run, self.state.out))
 
     def _marked(self, finished: int) -> None:

@@ -6,7 +6,6 @@ changes nothing; the panel of the same viewer does, when it is asked to use what
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,9 @@ from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tuning import TuneResult
 from napari_mosaic.widgets import _places, _runs
 from napari_mosaic.widgets._dock import press
-from napari_mosaic.widgets._jobs import Job, JobFailure
-from napari_mosaic.widgets._panel.beside import RunDock
+from napari_mosaic.widgets._jobs import JobFailure
+from napari_mosaic.widgets._panel.beside import ProcessDock
 from napari_mosaic.widgets._panel.dock import MosaicPanel
-from napari_mosaic.widgets._state import RunFacts
 from napari_mosaic.widgets._tune.face import TuneFace
 from napari_mosaic.widgets._tune.runs import (
     RecordLook,
@@ -36,7 +34,7 @@ from napari_mosaic.widgets._tune.runs import (
 from napari_mosaic.widgets._tune.state import TuneState, resolve_tuning
 
 
-class TuneDock(RunDock):
+class TuneDock(ProcessDock):
     """The dock *Tune* of a viewer.
 
     Parameters
@@ -47,6 +45,7 @@ class TuneDock(RunDock):
         That panel; the dock looks for it where it is None.
     """
 
+    stopped_words = "Stopped. What was found is kept; go on whenever you like."
     state: TuneState
     face: TuneFace
 
@@ -124,28 +123,19 @@ class TuneDock(RunDock):
             return
         truths = self.state.files if self.state.truth == "files" else ()
         request = TuneRequest(record=self.state.record, folder=folder, truths=truths, params=params)
-        self._started = time.monotonic()
-        run = RunFacts(title="reading the windows")
-        self.tell(run=run, folder=folder, scores=scores, before=len(scores), best=None, message="")
-        job = Job(lambda: searching_steps(request))
-        job.stepped.connect(self._step)
-        job.returned.connect(self._found)
-        job.failed.connect(self.complain)
-        job.cancelled.connect(lambda: self.tell(message="Stopped. What was found is kept; go on whenever you like."))
-        job.ended.connect(self._ended)
-        self.job = job.start()
+        changes = {"folder": folder, "scores": scores, "before": len(scores), "best": None}
+        self._run(lambda: searching_steps(request), "reading the windows", **changes)
 
     def _step(self, event: Any) -> None:
-        if isinstance(event, Tried) and self.state.run is not None:
-            run = self.state.run.after(event.progress, time.monotonic() - self._started)
+        run = self._gone_on(event.progress) if isinstance(event, Tried) else None
+        if run is not None:
             self.tell(run=replace(run, title="searching"), scores=(*self.state.scores, event.score))
 
-    def _found(self, best: TuneResult) -> None:
+    def _returned(self, best: TuneResult) -> None:
         self.tell(best=best, scores=best.history)
 
     def _ended(self) -> None:
-        self.job = None
-        self.tell(run=None)
+        super()._ended()
         self._looker.ask(_runs.ask(look_at_record, Path(self.state.record)))
 
     def _hand_over(self, rules: TesseraParams, **later: Any) -> None:
