@@ -293,6 +293,13 @@ def test_models_are_shown_as_the_registry_has_them(capsys: pytest.CaptureFixture
     assert rows["licence"] == "BSD-3-Clause"
 
 
+def test_a_model_that_nobody_knows_is_answered_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "download", "sam2-tiny"]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "no model 'sam2-tiny' to fetch" in said
+    assert "sam2.1-hiera-tiny" in said
+
+
 def test_a_model_of_ones_own_is_shown_with_what_its_file_says(
     tmp_path: Path, tiny: WeightsEntry, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

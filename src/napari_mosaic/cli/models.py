@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from napari_mosaic.cli.options import Flag, Json
 from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run
-from napari_mosaic.errors import WriteError
+from napari_mosaic.errors import MissingError, WriteError
 from napari_mosaic.sam.registry import sam_registry
 from napari_mosaic.weights import (
     WeightsEntry,
@@ -87,7 +87,11 @@ def download_model(
 
     """
     if "://" not in model:
-        entry = run(download_steps(sam_registry().get(model, model)), model)
+        known = registry() | sam_registry()
+        if model not in known:
+            names = ", ".join(sorted(known))
+            raise MissingError(f"There is no model {model!r} to fetch; choose one of {names}, or give a web address.")
+        entry = run(download_steps(known[model]), model)
         return _tell_model(Path(str(entry.path)), entry.name, as_json=as_json)
     if sha256 is None:
         raise UsageError(
