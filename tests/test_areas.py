@@ -28,7 +28,7 @@ def star(seed: int) -> Polygon:
     angle = np.sort(rng.uniform(0, 2 * np.pi, 12))
     radius = rng.uniform(5, 30, 12)
     ring = np.column_stack([40 + radius * np.cos(angle), 30 + radius * np.sin(angle)])
-    return shapely.make_valid(Polygon(ring).difference(Point(38, 29).buffer(4)))
+    return shapely.make_valid(Polygon(ring)).difference(Point(38, 29).buffer(4))
 
 
 @settings(max_examples=30, deadline=None)
