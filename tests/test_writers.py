@@ -25,7 +25,9 @@ from napari_mosaic.engine.segmenters import FunctionSegmenter
 from napari_mosaic.engine.tasks import Context
 from napari_mosaic.errors import InputError, LockedError, RecordError
 from napari_mosaic.image import open_image
-from napari_mosaic.record import Record, create_record, open_record
+from napari_mosaic.record import Record, create_record, open_record, tables
+from napari_mosaic.record.journal import Journal
+from napari_mosaic.record.ledger import Ledger
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment
 from napari_mosaic.tiling import Box
@@ -153,6 +155,130 @@ def test_edits_during_a_run_and_the_run_lose_nothing(finished: Path, tmp_path: P
         assert first_bytes(found) == first_bytes(expected)
         assert len(found.journal.done) == len(done)
         check_whole(found, connected=False)
+
+
+def test_a_part_that_is_finished_while_an_edit_reads_it_is_refused_to_that_edit(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An edit asks what is finished before it reads: what a run writes in between it may have read empty."""
+    record, run = begin(tmp_path / "floor.mosaic.zarr", Gate())
+    with record, record.running():
+        while (3, 0) not in record.ledger.done("tesserae"):
+            next(run)
+        done = record.ledger.done("tesserae")
+        id_ = _one_that_reaches_into(record, done)
+        read_labels = Record.read_labels
+
+        def read_then_run_on(self: Record, box: Box, level: int = 0) -> NDArray[Any]:
+            labels = read_labels(self, box, level)
+            for _ in run:
+                pass
+            return labels
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Record, "read_labels", read_then_run_on)
+            with pytest.raises(RecordError, match="not segmented yet"):
+                editing.grow(record, [id_])
+        assert record.ledger.done("tesserae") > done
+        assert not record.journal.done
+        assert editing.grow(record, [id_]) is not None
+    copy = Path(shutil.copytree(finished, tmp_path / "copy.mosaic.zarr"))
+    with open_record(copy, writable=True) as expected, open_record(record.path) as found:
+        editing.grow(expected, [id_])
+        assert first_bytes(found) == first_bytes(expected)
+
+
+def _one_that_reaches_into(record: Record, done: frozenset[tuple[int, int]]) -> int:
+    """A tessera of a finished shard whose box ends in one that the run has still to write."""
+    shards = record.plan.shards
+    for id_, (y, x, y0, x0, y1, x1, *_) in rows_of(record).items():
+        if (y // 64, x // 64) in done and not done.issuperset(shards.overlapping(Box(y0, x0, y1, x1))):
+            return id_
+    raise AssertionError("the floor has no such tessera")
+
+
+@pytest.mark.parametrize("tool", ["delete", "grow"])
+def test_an_edit_that_comes_while_its_shard_is_written_again_is_kept(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: str
+) -> None:
+    """A run writes whole tiles, finished shards among them, and asks the journal under each shard's lock."""
+    copy = Path(shutil.copytree(finished, tmp_path / "floor.mosaic.zarr"))
+    index = (2, 1)
+    with open_record(copy, writable=True) as record, open_record(copy, writable=True) as editor:
+        box = record.plan.shards.tile(index).core
+        labels, columns = record.read_labels(box), tables.read_rows(record.tables, index)
+        y, x = (box.y0 + box.y1) // 2, (box.x0 + box.x1) // 2
+        id_ = next(
+            i for i, row in rows_of(record).items() if Box(y - 9, x - 9, y + 9, x + 9).intersect(Box(*row[2:6])).area
+        )
+        entered, touching, append = threading.Event(), Journal.touching, Journal.append
+        edit = threading.Thread(target=getattr(editing, tool), args=(editor, [id_]))
+
+        def append_and_say(self: Journal, *arguments: Any) -> int:
+            number = append(self, *arguments)
+            entered.set()
+            return number
+
+        def ask_then_edit(self: Journal, shard: tuple[int, int]) -> list[int]:
+            edits = touching(self, shard)
+            assert not _is_free(record.shard_lock(0, index))
+            edit.start()
+            assert entered.wait(60)
+            return edits
+
+        monkeypatch.setattr(Journal, "append", append_and_say)
+        monkeypatch.setattr(Journal, "touching", ask_then_edit)
+        record.write_tesserae(index, labels, columns)
+        edit.join()
+        assert not np.array_equal(record.read_labels(box), labels)
+    other = Path(shutil.copytree(finished, tmp_path / "copy.mosaic.zarr"))
+    monkeypatch.undo()
+    with open_record(other, writable=True) as expected, open_record(copy) as found:
+        getattr(editing, tool)(expected, [id_])
+        assert first_bytes(found) == first_bytes(expected)
+
+
+def _is_free(lock: Any) -> bool:
+    """Whether another thread could take a lock now."""
+    taken: list[bool] = []
+
+    def take() -> None:
+        taken.append(lock.acquire(blocking=False))
+        if taken[0]:
+            lock.release()
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join()
+    return taken[0]
+
+
+def test_shards_are_struck_off_while_nobody_edits(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(finished, tmp_path / "floor.mosaic.zarr"))
+    forget, free = Ledger.forget, []
+
+    def look(self: Ledger, phase: str, indices: Any = None) -> None:
+        free.append(_is_free(record.journal.lock))
+        forget(self, phase, indices)
+
+    with open_record(copy, writable=True) as record:
+        monkeypatch.setattr(Ledger, "forget", look)
+        record.forget_tesserae([(2, 1)])
+        assert free == [False, False]
+        assert (2, 1) not in record.ledger.done("tesserae")
+
+
+def test_all_threads_get_the_one_lock_of_a_shard(finished: Path) -> None:
+    with open_record(finished) as record:
+        locks: list[Any] = []
+        threads = [threading.Thread(target=lambda: locks.append(record.shard_lock(0, (5, 5)))) for _ in range(32)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len({id(lock) for lock in locks}) == 1
 
 
 @pytest.mark.parametrize("below", [True, False])

@@ -213,8 +213,7 @@ def apply_steps(
     path = record.path
     with open_record(path, writable=True) as mine, mine.running():
         mine.update(plan=replace(mine.plan, tesserae=params))
-        mine.ledger.forget("tesserae")
-        mine.ledger.forget("pyramid")
+        mine.forget_tesserae()
         set_edits_aside(mine)
         if discard_edits:
             discard_kept(mine)

@@ -2,6 +2,9 @@
 
 One decision: a tool only says what the labels of a window are afterwards. Which tesserae that touches, their rows,
 flags and whole shapes are found here, alike for every tool, so undo and replay never ask which tool it was.
+
+What is finished is asked once, before the first pixel is read. A shard that a run finishes between the reading and
+the writing of an edit would otherwise count as seen, though the edit has read it empty.
 """
 
 from __future__ import annotations
@@ -52,6 +55,7 @@ class Draft:
 
     def __init__(self, record: Record) -> None:
         self.record = record
+        self._finished = record.ledger.done("tesserae")
         self._new: dict[int, tuple[int, int]] = {}
         self._said: dict[int, Said] = {}
         self._parts: dict[tuple[int, int], Columns] = {}
@@ -94,7 +98,7 @@ class Draft:
         return self._parts[index]
 
     def read(self, box: Box) -> Window:
-        """The labels of a box, clipped to the working grid."""
+        """The labels of a box, clipped to the working grid; none where nothing was finished when the edit began."""
         inside = Box(*(int(edge) for edge in box)).clip(self.record.shape)
         if inside.area == 0:
             height, width = self.record.shape
@@ -108,12 +112,25 @@ class Draft:
                 f"stay below {_LARGEST // 10**6} megapixels."
             )
         try:
-            return Window(inside, np.ascontiguousarray(self.record.read_labels(inside)))
+            return Window(inside, self._read_finished(inside))
         except (ValueError, RuntimeError, OSError) as error:
             raise RecordError(
                 f"Tesserae of {self.record.path.name} at {tuple(inside)} cannot be read ({error}), so nothing there "
                 "can be edited; restore them with segment --resume."
             ) from error
+
+    def _read_finished(self, box: Box) -> Ids:
+        """The labels of a box, 0 in the shards that a run has still to write, or writes just now."""
+        shards = self.record.plan.shards
+        over = shards.overlapping(box)
+        finished = [index for index in over if index in self._finished]
+        if len(finished) == len(over):
+            return np.ascontiguousarray(self.record.read_labels(box))
+        labels = np.zeros(box.shape, self.record.tessera_levels[0].dtype)
+        for index in finished:
+            part = shards.tile(index).core.intersect(box)
+            labels[part.within(box)] = self.record.read_labels(part)
+        return labels
 
     def around(self, rows: Columns, margin: int = 0) -> Window:
         """The labels around some tesserae."""
@@ -201,21 +218,19 @@ class Draft:
 
     def _require_known(self, missing: Ids) -> None:
         """Raise `RecordError` for a tessera that is seen, but whose seed lies where the run has not come to yet."""
-        done = self.record.ledger.done("tesserae")
         for id_ in missing.tolist():
             for index in likely_parts(self.record, id_):
-                if index not in done:
+                if index not in self._finished:
                     raise self._unfinished(index)
 
     def _require_finished(self, boxes: Sequence[Box]) -> None:
-        """Raise `RecordError` where a box reaches into a part that the run has still to write.
+        """Raise `RecordError` where a box reaches into a part that was not finished when the edit began.
 
-        The box in a tessera's row counts, not its pixels: those in such a part are not there yet.
+        The box in a tessera's row counts, not its pixels: those in such a part were not there yet.
         """
-        done = self.record.ledger.done("tesserae")
         for box in boxes:
             for index in self.record.plan.shards.overlapping(box):
-                if index not in done:
+                if index not in self._finished:
                     raise self._unfinished(index)
 
     def _unfinished(self, index: tuple[int, int]) -> RecordError:

@@ -270,13 +270,13 @@ def _forget_damage(record: Record) -> None:
     windows = record.damaged("map", record.ledger.done("map"))
     record.ledger.forget("map", windows)
     record.discard("map", windows)
-    shards = set(record.damaged("tesserae", record.ledger.done("tesserae")))
-    record.discard("tesserae", shards)
+    damaged = record.damaged("tesserae", record.ledger.done("tesserae"))
+    shards = set(damaged)
     for index in windows:
         core = plan.lattice.tile(index).core
         shards |= set(plan.shards.overlapping(core.grow(plan.tesserae.halo)))
-    record.ledger.forget("tesserae", shards)
-    record.ledger.forget("pyramid", shards)
+    record.forget_tesserae(shards)
+    record.discard("tesserae", damaged)
 
 
 def _distance(box: Box, point: tuple[float, float]) -> float:

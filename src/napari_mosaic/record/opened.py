@@ -11,7 +11,6 @@ import getpass
 import os
 import socket
 import threading
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,10 +24,6 @@ from napari_mosaic.record.ledger import Index, Ledger
 from napari_mosaic.record.metadata import Metadata, read_metadata
 
 LOCK, HOLDER = "lock", "lock.by"
-
-
-def _locks() -> defaultdict[tuple[int, Index], threading.RLock]:
-    return defaultdict(threading.RLock)
 
 
 @dataclass
@@ -45,8 +40,12 @@ class Opened:
     users: int = 0
     state_lock: threading.RLock = field(default_factory=threading.RLock)
     table_lock: threading.RLock = field(default_factory=threading.RLock)
-    shard_locks: defaultdict[tuple[int, Index], threading.RLock] = field(default_factory=_locks)
+    _shard_locks: dict[tuple[int, Index], threading.RLock] = field(default_factory=dict)
     _run: threading.Lock = field(default_factory=threading.Lock)
+
+    def shard_lock(self, level: int, index: Index) -> threading.RLock:
+        """The one lock of a shard; `setdefault` is atomic, where a defaultdict may make two for two threads."""
+        return self._shard_locks.setdefault((level, index), threading.RLock())
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -219,7 +219,7 @@ class Record:
 
     def shard_lock(self, level: int, index: Index) -> threading.RLock:
         """The lock of one shard of the tesserae; whoever reads it to write it again holds it."""
-        return self._opened.shard_locks[level, index]
+        return self._opened.shard_lock(level, index)
 
     def running(self) -> AbstractContextManager[None]:
         """The right to compute pieces: a run holds it; edits of finished pieces go on meanwhile.
@@ -269,19 +269,34 @@ class Record:
         self._write(self.map_levels[0], (slice(None), y, x), map_)
 
     def write_tesserae(self, index: Index, labels: NDArray[Any], columns: Columns) -> None:
-        """Write one shard of tesserae and its rows of the table; what was edited in it stays as it was edited."""
+        """Write one shard of tesserae and its rows of the table; what was edited in it stays as it was edited.
+
+        The journal is asked under the shard's lock: an edit is entered in it before it takes that lock, so one that
+        is not found here comes after this and finds the shard written.
+        """
         core = self.plan.shards.tile(index).core
-        edits = self.journal.touching(index)
+        journal = self.journal
         with self.shard_lock(0, index), self.table_lock:
+            edits = journal.touching(index)
             if not edits:
                 self.write_labels(0, core, labels)
                 tables.write_part(self.tables, index, columns)
                 return
             rows = columns | {name: np.zeros(len(columns["id"]), np.uint8) for name in ("material", "state")}
-            for patch in map(self.journal.patch, edits):
+            for patch in map(journal.patch, edits):
                 labels, rows = patch.over(labels, core), patch.over_rows(rows, core)
             self.write_labels(0, core, labels)
             tables.write_rows(self.tables, index, rows)
+
+    def forget_tesserae(self, indices: Iterable[Index] | None = None) -> None:
+        """Strike shards of tesserae (all by default) from the ledger, so that they are cut anew.
+
+        It waits for an edit that is being made, which may have begun where the shards were still finished.
+        """
+        indices = None if indices is None else list(indices)
+        with self.journal.lock:
+            for phase in ("tesserae", "pyramid"):
+                self.ledger.forget(phase, indices)
 
     def write_labels(self, level: int, box: Box, labels: NDArray[Any]) -> None:
         """Write ids over `box` of a level; shards that it covers in part keep their other pixels."""

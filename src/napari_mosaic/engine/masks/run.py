@@ -50,8 +50,7 @@ def settle_plan(record: Record, request: MaskRequest, *, begin: bool) -> MaskPla
         return replace(wanted, batch=stored.batch)
     store.forget()
     if wanted.into == "tesserae":
-        record.ledger.forget("tesserae")
-        record.ledger.forget("pyramid")
+        record.forget_tesserae()
     store.write_plan(wanted.to_json())
     return wanted
 
