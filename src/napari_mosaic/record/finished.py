@@ -92,11 +92,6 @@ def mark_finished(record: Record, box: Box) -> list[Box]:
     return _write(record, [*(other for other in boxes if not _covers(inside, other)), inside])
 
 
-def unmark_finished(record: Record, box: Box) -> list[Box]:
-    """Take back the marks of all boxes that meet `box`; the boxes that are left."""
-    return _write(record, [other for other in finished_boxes(record) if not other.intersect(box).area])
-
-
 def _write(record: Record, boxes: list[Box]) -> list[Box]:
     if not record.writable:
         raise RecordError(f"{record.path} is open for reading only; open it with writable=True to mark windows.")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import numpy as np
 
 from napari_mosaic.errors import InputError
 from napari_mosaic.export.atomic import replacing
-from napari_mosaic.progress import Progress, Steps, drain
+from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.sam.network import SamNetwork, load_sam
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.prompts import Prompts
@@ -67,18 +67,6 @@ class SamTuneResult:
     history: tuple[float, ...] = ()
     importance: dict[str, float] = field(default_factory=dict)
     files: tuple[str, ...] = ()
-
-
-def tune_sam(
-    data: Sequence[str | Path],
-    out: str | Path,
-    sam: SamParams,
-    params: SamTuneParams | None = None,
-    *,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> SamTuneResult:
-    """Search for better thresholds of the automatic generator; see `tune_sam_steps`."""
-    return drain(tune_sam_steps([Path(path) for path in data], Path(out), sam, params), on_progress)
 
 
 def tune_sam_steps(
