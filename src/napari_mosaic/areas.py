@@ -7,7 +7,6 @@ in; it becomes pixels only where and when a box asks for them, by a rule that kn
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +20,7 @@ from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.errors import InputError, MissingError, ReadError, WriteError
+from napari_mosaic.files import write_whole
 from napari_mosaic.tiling import Box
 
 AREA_CLASSES = ("preserved", "lacuna", "repair", "not legible", "outside")
@@ -243,10 +243,8 @@ def read_areas(path: str | Path) -> AreaSet:
 def write_areas(path: str | Path, areas: AreaSet) -> None:
     """Write areas as GeoJSON in source pixels, whole or not at all."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        temporary.write_text(json.dumps(areas.to_geojson(), indent=1), encoding="utf-8")
-        os.replace(temporary, path)
+        write_whole(path, json.dumps(areas.to_geojson(), indent=1), sync=True)
     except OSError as error:
         raise WriteError(
             f"The areas cannot be written to {path} ({error.strerror}); give a place that you may write to."

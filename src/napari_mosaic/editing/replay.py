@@ -8,7 +8,6 @@ needs. Where the labels differ so much that a person should look, the edit is li
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from napari_mosaic.editing.drafts import Draft, editing
 from napari_mosaic.editing.entries import enter
 from napari_mosaic.editing.extents import box_of, union
 from napari_mosaic.errors import MissingError, RecordError
+from napari_mosaic.files import whole_file, write_whole
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Record
 from napari_mosaic.record.edits import kept_journal, retire_kept, settle_steps
@@ -57,17 +57,15 @@ def export_edits(record: Record, path: Path, *, box: Box | None = None) -> int:
     `apply_edits_file` brings them into another copy of the record.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
     journal = record.journal
     chosen = [n for n in journal.done if box is None or journal[n].box.intersect(box).area > 0]
-    out = Journal(temporary, writable=True)
-    out.append({"kind": "reserve", "shape": list(record.shape), "source": record.source.fingerprint})
-    for number in chosen:
-        entry = journal[number]
-        header = {key: value for key, value in journal.header(number).items() if key not in ("n", "of")}
-        out.append({**header, "box": list(entry.box), "shards": list(entry.shards)}, journal.patch(number))
-    os.replace(temporary, path)
+    with whole_file(path, sync=True) as temporary:
+        out = Journal(temporary, writable=True)
+        out.append({"kind": "reserve", "shape": list(record.shape), "source": record.source.fingerprint})
+        for number in chosen:
+            entry = journal[number]
+            header = {key: value for key, value in journal.header(number).items() if key not in ("n", "of")}
+            out.append({**header, "box": list(entry.box), "shards": list(entry.shards)}, journal.patch(number))
     return len(chosen)
 
 
@@ -149,9 +147,7 @@ def _replay(record: Record, journal: Journal, numbers: Sequence[int], how: str) 
 def _write_conflicts(record: Record, conflicts: Sequence[Conflict]) -> None:
     path = record.path / FOLDER / CONFLICTS
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps([asdict(conflict) for conflict in conflicts], indent=1), encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(path, json.dumps([asdict(conflict) for conflict in conflicts], indent=1), sync=False)
 
 
 def replay_edit(record: Record, header: Header, patch: Patch, how: str, renamed: dict[int, int]) -> str:

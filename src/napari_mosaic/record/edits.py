@@ -7,7 +7,6 @@ idempotent, so after a crash the entries since the last settled one are simply l
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections import defaultdict
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.errors import RecordError
+from napari_mosaic.files import replace, whole_file
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import tables
 from napari_mosaic.record.journal import FOLDER, KEPT, LOG, SETTLED, Header, Index, Journal
@@ -147,7 +147,7 @@ def set_edits_aside(record: Record) -> None:
     if not len(record.journal):
         return
     if not (folder / KEPT).exists():
-        os.replace(folder / LOG, folder / KEPT)
+        replace(folder / LOG, folder / KEPT)
     (folder / SETTLED).unlink(missing_ok=True)
     tables.clear_attributes(record.tables)
     record.forget_journal()
@@ -158,9 +158,8 @@ def adopt_edits(record: Record, previous: Path) -> None:
     source = previous / FOLDER
     name = KEPT if (source / KEPT).exists() else LOG
     (record.path / FOLDER).mkdir(exist_ok=True)
-    temporary = record.path / FOLDER / f"{KEPT}.tmp"
-    shutil.copyfile(source / name, temporary)
-    os.replace(temporary, record.path / FOLDER / KEPT)
+    with whole_file(record.path / FOLDER / KEPT, sync=True) as temporary:
+        shutil.copyfile(source / name, temporary)
 
 
 def kept_journal(record: Record) -> Journal | None:
@@ -173,7 +172,7 @@ def retire_kept(record: Record, name: str) -> None:
     """File the kept journal away under `name-N.log`: it was replayed, or its edits are not wanted."""
     kept = record.path / FOLDER / KEPT
     number = len(list(kept.parent.glob(f"{name}-*.log"))) + 1
-    os.replace(kept, kept.with_name(f"{name}-{number}.log"))
+    replace(kept, kept.with_name(f"{name}-{number}.log"))
 
 
 def has_edits(path: Path) -> bool:

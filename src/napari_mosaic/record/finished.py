@@ -7,10 +7,10 @@ whole and renamed; marking says nothing about the tesserae, and computing never 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from napari_mosaic.errors import InputError, RecordError
+from napari_mosaic.files import write_whole
 from napari_mosaic.record.store import Record, write_error
 from napari_mosaic.tiling import Box
 
@@ -96,15 +96,9 @@ def _write(record: Record, boxes: list[Box]) -> list[Box]:
     if not record.writable:
         raise RecordError(f"{record.path} is open for reading only; open it with writable=True to mark windows.")
     path: Path = record.path / NAME
-    temporary = path.with_name(f"{NAME}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump({"format": FORMAT, "boxes": [list(box) for box in boxes]}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        write_whole(path, json.dumps({"format": FORMAT, "boxes": [list(box) for box in boxes]}), sync=True)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise write_error(record.path, error) from error
     return boxes
 

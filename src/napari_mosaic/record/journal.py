@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from napari_mosaic.errors import RecordError, WriteError
+from napari_mosaic.files import sync_folder, write_whole
 from napari_mosaic.record.patches import Patch, decode_patch, encode_patch
 from napari_mosaic.tiling import Box
 
@@ -132,7 +133,7 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())
             if created:
-                _sync_folder(self.path.parent)
+                sync_folder(self.path.parent)
         except OSError as error:
             raise WriteError(
                 f"The edit could not be written to {self.path} ({error.strerror or error}), so it was not made; "
@@ -161,11 +162,9 @@ class Journal:
 
     def mark_settled(self, count: int) -> None:
         """Note that the first `count` entries are in the smaller levels too."""
-        temporary = self.path.with_name(f"{SETTLED}.tmp")
         with self.lock:
             if count > self.settled:
-                temporary.write_text(str(count))
-                os.replace(temporary, self.path.with_name(SETTLED))
+                write_whole(self.path.with_name(SETTLED), str(count), sync=False)
                 self.settled = count
 
     def _read_settled(self) -> int:
@@ -230,13 +229,3 @@ def _frames(file: BinaryIO, path: Path) -> Iterator[tuple[Header, tuple[int, int
             return
         yield json.loads(head), (head_size, payload_size)
         file.seek(end)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names of new files in a folder durable, where the system can."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+from napari_mosaic.files import write_whole
+
 Index = tuple[int, int]
 
 
@@ -49,9 +51,7 @@ class Ledger:
             if kept == known:
                 return
             self._folder.mkdir(exist_ok=True)
-            temporary = self._path(phase).with_suffix(".tmp")
-            temporary.write_text("".join(f"{i} {j}\n" for i, j in sorted(kept)))
-            os.replace(temporary, self._path(phase))
+            write_whole(self._path(phase), "".join(f"{i} {j}\n" for i, j in sorted(kept)), sync=True)
             self._done[phase] = kept
 
     def reload(self) -> None:
@@ -78,9 +78,7 @@ class Ledger:
         """Remove a line that a crash cut off, so that the next one does not join it."""
         if not os.access(self._path(phase), os.W_OK):
             return
-        temporary = self._path(phase).with_suffix(".tmp")
-        temporary.write_text("".join(f"{line}\n" for line in lines))
-        os.replace(temporary, self._path(phase))
+        write_whole(self._path(phase), "".join(f"{line}\n" for line in lines), sync=True)
 
 
 def _parse(line: str) -> Index | None:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from napari_mosaic.errors import RecordError, WriteError
 from napari_mosaic.record.store import Record
+from napari_mosaic.record.tables import write_table
 from napari_mosaic.tiling import Box
 
 FOLDER, LIST, LOG = "queue", "suspects.parquet", "decisions.log"
@@ -82,11 +83,9 @@ def write_list(record: Record, columns: Mapping[str, object], *, decisions: int,
     notes = {_DECISIONS_KEY: str(decisions), _EDITS_KEY: str(edits)}
     table = pa.table(dict(columns)).replace_schema_metadata(notes)
     path = _path(record, LIST)
-    temporary = path.with_suffix(".tmp")
     try:
         path.parent.mkdir(exist_ok=True)
-        pq.write_table(table, temporary, compression="zstd")
-        os.replace(temporary, path)
+        write_table(path, table)
     except OSError as error:
         raise WriteError(
             f"The queue could not be written to {path} ({error.strerror or error}); free some space and look again."

@@ -7,7 +7,6 @@ folder of its own, with rows only for the stones of which something was said.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from napari_mosaic.files import whole_file
 
 SCHEMA = pa.schema(
     [
@@ -37,10 +38,13 @@ def write_part(folder: Path, index: tuple[int, int], columns: Columns) -> None:
     """Write, whole or not at all, the rows of the tesserae whose seeds lie in shard `index`."""
     folder.mkdir(parents=True, exist_ok=True)
     table = pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA)
-    path = folder / part_name(index)
-    temporary = path.with_suffix(".tmp")
-    pq.write_table(table, temporary, compression="zstd")
-    os.replace(temporary, path)
+    write_table(folder / part_name(index), table)
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file, whole or not at all; not synced, because labels and journal give every row again."""
+    with whole_file(path, sync=False) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def part_name(index: tuple[int, int]) -> str:
@@ -105,9 +109,7 @@ def write_rows(folder: Path, index: tuple[int, int], columns: Columns) -> None:
     path.parent.mkdir(exist_ok=True)
     words = {"material": MATERIALS, "state": STATES}
     values = {name: [words[name][code] for code in columns[name][said]] for name in words}
-    temporary = path.with_suffix(".tmp")
-    pq.write_table(pa.table({"id": columns["id"][said], **values}).cast(ATTRIBUTES), temporary, compression="zstd")
-    os.replace(temporary, path)
+    write_table(path, pa.table({"id": columns["id"][said], **values}).cast(ATTRIBUTES))
 
 
 def read_attributes(folder: Path) -> pa.Table:
