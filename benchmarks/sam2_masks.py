@@ -28,7 +28,7 @@ from napari_mosaic import SegmentParams, draw_mosaic, segment
 from napari_mosaic.engine.masks.clicks import open_clicks
 from napari_mosaic.engine.masks.methods import register_mask_method
 from napari_mosaic.engine.masks.plan import AUTOMATIC, GUIDED, MaskPlan
-from napari_mosaic.engine.segmenters import load_segmenter, register_method
+from napari_mosaic.engine.segmenters import add_factory, load_segmenter
 from napari_mosaic.image import open_image
 from napari_mosaic.metrics import evaluate_labels
 from napari_mosaic.record import Record
@@ -70,7 +70,7 @@ def pictures(arguments: argparse.Namespace) -> Iterator[tuple[str, Any, Any, flo
 def run(network: Any, image: Any, truth: Any, scale: Any, method: str, path: Path) -> dict[str, Any]:
     """One method on one picture."""
     mode, preset = METHODS[method]
-    register_method(method, lambda *settings: load_segmenter("grout", *settings[:1]))
+    add_factory(method, lambda *settings: load_segmenter("grout", *settings[:1]))
     register_mask_method(method, mode, lambda _: network)
     params, sam = SegmentParams(method=method, scale=scale), PRESETS[preset]
     if mode == AUTOMATIC:  # windows of ten tesserae, as published, whatever the model's size

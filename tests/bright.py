@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.engine.segmenters import FunctionSegmenter, register_method
+from napari_mosaic.engine.segmenters import FunctionSegmenter, add_factory
 
 
 def brightness_map(window: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -23,7 +23,7 @@ def make_brightness(*_: Any) -> FunctionSegmenter:
     return FunctionSegmenter(brightness_map, name="brightness", channels=2, halo=8, tessera_px=24.0)
 
 
-register_method("brightness", make_brightness)
+add_factory("brightness", make_brightness)
 
 
 def bright_stones(shape: tuple[int, int], seed: int = 0, pitch: int = 20) -> NDArray[np.uint8]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from napari_mosaic._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from napari_mosaic.engine.own_methods import register_method
     from napari_mosaic.errors import MosaicError
     from napari_mosaic.evaluation import (
         compare_predictions,
@@ -53,6 +54,7 @@ _PUBLIC = {
     "open_record": "record",
     "preview_tesserae": "segmentation",
     "propose_squares": "evaluation",
+    "register_method": "engine.own_methods",
     "relink": "record",
     "segment": "segmentation",
     "segment_steps": "segmentation",
@@ -82,6 +84,7 @@ __all__ = [
     "open_record",
     "preview_tesserae",
     "propose_squares",
+    "register_method",
     "relink",
     "segment",
     "segment_steps",

@@ -151,14 +151,26 @@ _METHODS: dict[str, Factory] = {
 }
 
 
-def register_method(name: str, factory: Factory) -> None:
-    """Add a method; `factory(model, device, precision, runtime, threads)` makes it ready to run."""
+_OWN: set[str] = set()
+
+
+def add_factory(name: str, factory: Factory) -> None:
+    """Add a method; `factory(model, device, precision, runtime, threads)` makes it ready to run.
+
+    For a plain function see `own_methods.register_method`.
+    """
     _METHODS[name] = factory
+    _OWN.add(name)
 
 
 def method_names() -> tuple[str, ...]:
     """The names that `load_segmenter` knows."""
     return tuple(_METHODS)
+
+
+def own_names() -> frozenset[str]:
+    """Those of them that users added."""
+    return frozenset(_OWN)
 
 
 def load_segmenter(
@@ -170,7 +182,14 @@ def load_segmenter(
     runtime: str = "auto",
     threads: int | None = None,
 ) -> Any:
-    """Make a method ready to run; `InputError` where there is none of that name."""
+    """Make a method ready to run; `InputError` where there is none of that name.
+
+    `MODULE:FUNCTION` is a function of the user's own; see `own_methods.import_method`.
+    """
+    if method not in _METHODS and ":" in method:
+        from napari_mosaic.engine.own_methods import import_method  # it builds on this module
+
+        return import_method(method)
     if method not in _METHODS:
         raise InputError(f"There is no method {method!r}; choose one of {', '.join(_METHODS)}.")
     return _METHODS[method](model, device, precision, runtime, threads)
