@@ -105,6 +105,16 @@ def test_boxes_are_clipped_and_empty_ones_refused() -> None:
         image.read(Box(0, 0, 9, 9))
 
 
+def test_dask_levels_are_lazy_and_equal() -> None:
+    big = np.tile(RGB, (10, 10, 1))
+    with open_image(big) as image:
+        levels = image.dask_levels()
+        assert [level.shape[:2] for level in levels] == list(image.level_shapes)
+        assert all(level.dtype == np.uint8 for level in levels)
+        np.testing.assert_array_equal(levels[0][100:300, 5:600].compute(), big[100:300, 5:600])
+        np.testing.assert_array_equal(levels[1].compute(), whole(image, 1))
+
+
 def test_made_levels_do_not_depend_on_the_window_or_on_where_they_are_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

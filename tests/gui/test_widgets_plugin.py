@@ -23,8 +23,13 @@ def test_every_command_of_the_manifest_exists(viewer: Any) -> None:
     manifest = PluginManager.instance().get_manifest("napari-mosaic")
     for command in manifest.contributions.commands:
         assert callable(command.python_name and PluginManager.instance().commands.get(command.id))
-    segment = {item.command for item in manifest.contributions.menus["napari/layers/segment"]}
-    assert segment == {"napari-mosaic.panel", "napari-mosaic.segment_layer"}
+    menus = {name: {item.command for item in items} for name, items in manifest.contributions.menus.items()}
+    assert menus == {
+        "napari/layers/segment": {"napari-mosaic.panel", "napari-mosaic.segment_layer", "napari-mosaic.sam2"},
+        "napari/layers/annotate": {"napari-mosaic.edit"},
+        "napari/layers/measure": {"napari-mosaic.check"},
+        "napari/file/io_utilities": {"napari-mosaic.export_layer"},
+    }
 
 
 @pytest.mark.parametrize("name", ["drawn", "brick"])

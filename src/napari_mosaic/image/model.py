@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from napari_mosaic.image.raster import (
     close_all,
 )
 from napari_mosaic.tiling import Box
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 
 class MosaicImage:
@@ -97,6 +100,17 @@ class MosaicImage:
         """Which pixels of a rectangle `(h, w)` are inside by the file's word (alpha, mask, nodata)."""
         return self._pyramid.read_valid(self._inside(box, level), level)
 
+    def dask_levels(self) -> list[da.Array]:
+        """Every level as a dask array `(Y, X, 3)` uint8 in chunks of up to 1024 px, as napari takes them."""
+        import dask.array as da
+
+        return [
+            da.from_array(  # type: ignore[no-untyped-call]
+                _View(self, k), chunks=(1024, 1024, 3), name=False, asarray=False, fancy=False
+            )
+            for k in range(len(self.level_shapes))
+        ]
+
     def close(self) -> None:
         """Close files and connections and remove scratch data; reading afterwards raises InputError."""
         if not self._closed:
@@ -135,6 +149,24 @@ class MosaicImage:
                 f"{self.level_shapes[level]} px high and wide; give a box that meets it."
             )
         return inside
+
+
+class _View:
+    """One level with the little of an array's manners that dask needs."""
+
+    def __init__(self, image: MosaicImage, level: int) -> None:
+        self._image = image
+        self._level = level
+        self.shape = (*image.level_shapes[level], 3)
+        self.dtype = np.dtype(np.uint8)
+        self.ndim = 3
+
+    def __getitem__(self, key: tuple[slice, slice, slice]) -> NDArray[np.uint8]:
+        rows, columns, bands = (part.indices(length) for part, length in zip(key, self.shape, strict=True))
+        if rows[0] >= rows[1] or columns[0] >= columns[1]:
+            return np.empty(tuple(len(range(*part)) for part in (rows, columns, bands)), dtype=np.uint8)
+        data = self._image.read(Box(rows[0], columns[0], rows[1], columns[1]), self._level)
+        return data[:: rows[2], :: columns[2], slice(*bands)]
 
 
 def check_sides(shape: tuple[int, int], name: str) -> None:

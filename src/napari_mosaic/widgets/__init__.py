@@ -19,6 +19,8 @@ _PUBLIC = {
     "segment_selected_layer": "_commands",
     "get_record_reader": "_reader",
     "get_image_reader": "_reader",
+    "export_selected_layer": "_writer",
+    "write_tesserae": "_writer",
     "drawn_mosaic": "_samples",
     "brick_wall": "_samples",
 }

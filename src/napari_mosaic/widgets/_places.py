@@ -117,6 +117,14 @@ def ask_export(parent: QWidget, name: str, record: Path) -> str:
     return str(QFileDialog.getSaveFileName(parent, "Save a copy as", str(start), kinds)[0])
 
 
+def ask_any_export(parent: QWidget | None, record: Path) -> str:
+    """A file to export to, in any format; its suffix tells which. Empty if none was chosen."""
+    start = record.with_name(record.name.removesuffix(".mosaic.zarr") + ".gpkg")
+    kinds = [f"{f.help} ({' '.join(f'*{suffix}' for suffix in f.suffixes)})" for f in FORMATS.values()]
+    chosen = next(kind for kind in kinds if "*.gpkg" in kind)
+    return str(QFileDialog.getSaveFileName(parent, "Export tesserae as", str(start), ";;".join(kinds), chosen)[0])
+
+
 def ask_unapplied(parent: QWidget, *, stay: bool = True) -> str:
     """What becomes of a painting that is not applied: `apply`, `discard`, or `stay` where that can be chosen."""
     kind = QMessageBox.StandardButton

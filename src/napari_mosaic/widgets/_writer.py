@@ -1,0 +1,113 @@
+"""*Save Selected Layers*: tesserae of a record as a file for other programs, or as a copy of the record.
+
+One decision: a layer that shows a record is written from the record, by the exports that the panel and the command line
+have, so that all three give the same file; what napari holds of it in memory is only what is seen.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qtpy.QtWidgets import QApplication
+
+from napari_mosaic.errors import InputError, WriteError
+from napari_mosaic.export import FORMATS, export_record, find_format
+from napari_mosaic.files import replace
+from napari_mosaic.record import open_record
+from napari_mosaic.widgets import _places, _runs
+from napari_mosaic.widgets._jobs import Job
+from napari_mosaic.widgets._sources import RECORD
+
+COPY = ".mosaic.zarr"
+_NOT_COPIED = shutil.ignore_patterns("lock", "lock.by", "*.tmp")
+_exporting: set[Job] = set()
+
+
+def write_tesserae(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write one Labels layer, as npe2 asks a writer to.
+
+    Parameters
+    ----------
+    path
+        The file; its suffix tells the format of the export, `.mosaic.zarr` is a copy of the record.
+    data
+        The layer's array, or its levels.
+    attributes
+        The layer's; `metadata` names the record that it shows.
+
+    Returns
+    -------
+    list of str
+        What was written.
+
+    Raises
+    ------
+    InputError
+        The layer shows no record, and the format is none for plain labels.
+    WriteError
+        The place is taken by a record, read-only or full.
+    """
+    target = Path(path)
+    shown = (attributes.get("metadata") or {}).get(RECORD)
+    if shown is None:
+        return [str(_write_plain(target, data[0] if attributes.get("multiscale") else data))]
+    if target.name.endswith(COPY):
+        return [str(copy_record(Path(shown), target))]
+    with open_record(shown) as record:
+        return [str(export_record(record, None, target, overwrite=True))]
+
+
+def copy_record(record: Path, target: Path) -> Path:
+    """Copy a record, whole or not at all; a record that is there already is never replaced."""
+    if target.exists():
+        raise WriteError(f"{target} is there already, and a record is never replaced by a copy; give another name.")
+    temporary = target.with_name(f".{target.name}.new")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(record, temporary, ignore=_NOT_COPIED)
+        replace(temporary, target)
+    except OSError as error:
+        raise WriteError(
+            f"{target} cannot be written ({error.strerror or error}); give a place that you may write to."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def _write_plain(target: Path, data: Any) -> Path:
+    """Labels that show no record, as TIFF, for they have neither table nor photograph."""
+    if find_format(None, target).name != "tiff":
+        raise InputError(
+            f"This layer shows no mosaic record, so there is nothing to write to {target.name} but its numbers; "
+            "save it as .tif, or choose the tesserae of a record."
+        )
+    import tifffile
+
+    tifffile.imwrite(target, np.asarray(data), compression="zlib")
+    return target
+
+
+def export_selected_layer(viewer: Any) -> None:
+    """The command *Export tesserae of the selected layer*: asks for a file, writes it in the background."""
+    from napari.utils.notifications import show_error, show_info
+
+    layers = [layer for layer in viewer.layers.selection if RECORD in getattr(layer, "metadata", {})]
+    if not layers:
+        show_error("Select a layer of a mosaic record first: its tesserae.")
+        return
+    record = Path(layers[0].metadata[RECORD])
+    name = _places.ask_any_export(QApplication.activeWindow(), record)
+    if name:
+        job = Job(lambda: _runs.export_steps(record, None, Path(name)))
+        job.returned.connect(lambda file: show_info(f"Saved as {file}."))
+        job.failed.connect(lambda failure: show_error(str(failure)))
+        job.ended.connect(lambda: _exporting.discard(job))
+        _exporting.add(job)
+        job.start()
+
+
+__all__ = ["FORMATS", "copy_record", "export_selected_layer", "write_tesserae"]
