@@ -86,20 +86,20 @@ def test_a_form_gives_back_what_it_was_given(qtbot: Any, params: Any) -> None:
     qtbot.addWidget(form)
     form.set_value(params)
     assert form.value() == params
-    assert all(field.help for field in form._fields.values())
+    assert all(field.tooltip for field in form.fields.values())
 
 
 def test_a_form_keeps_to_the_bounds_of_the_core_and_says_what_does_not_go_together(qtbot: Any) -> None:
     form = ParamsForm(TrainParams, ("side",))
     qtbot.addWidget(form)
-    form._fields["side"].widget.setValue(5000)
-    assert form._fields["side"].value() == 2048
-    form._fields["side"].widget.setValue(100)
+    form.fields["side"].native.setValue(5000)
+    assert form.fields["side"].value == 2048
+    form.fields["side"].value = 100
     with pytest.raises(InputError, match="multiple of 32"):
         form.value()
     with qtbot.waitSignal(form.changed):
-        form._fields["side"].widget.setValue(96)
-    form._fields["minutes"].widget.setValue(0)
+        form.fields["side"].value = 96
+    form.fields["minutes"].value = 0
     assert form.value().minutes is None
 
 

@@ -155,8 +155,8 @@ def test_squares_are_proposed_marked_and_told_in_one_sentence(
 ) -> None:
     dock = make(CheckDock, shown)
     qtbot.waitUntil(lambda: not dock.state.busy, timeout=30_000)
-    dock.face.form._fields["size_mm"].widget.setValue(60)
-    dock.face.form._fields["squares"].widget.setValue(3)
+    dock.face.form.fields["size_mm"].value = 60
+    dock.face.form.fields["squares"].value = 3
     dock.face.propose.click()
     qtbot.waitUntil(lambda: len(dock.state.squares) == 3, timeout=60_000)
     assert {"squares", "missed", "wrong"} <= {layer.name for layer in viewer.layers}

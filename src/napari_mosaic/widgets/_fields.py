@@ -1,31 +1,24 @@
-"""A form made from a dataclass of parameters.
+"""A form made from a dataclass of parameters, by magicgui.
 
-One decision: names, kinds, bounds, choices and help come from the dataclass alone, so a form can neither
-offer what the core refuses nor keep a default of its own.
+One decision: names, kinds, bounds, choices and help come from the dataclass alone, so a form can neither offer what the
+core refuses nor keep a default of its own. magicgui makes the widgets from the annotations; what it does not know, a
+number that may be left open, is a spin box whose lowest value reads as none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
-    QLabel,
-    QLineEdit,
-    QSpinBox,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from magicgui.widgets import FloatSpinBox, create_widget
+from magicgui.widgets.bases import ValueWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from napari_mosaic.tesserae import Limits
-from napari_mosaic.widgets._forms import form_layout, narrow_combo
+from napari_mosaic.widgets._forms import form_layout
 
 ANY = "–"
 """What a number shows that is not set."""
@@ -37,7 +30,7 @@ class ParamsForm(QWidget):
     """One frozen dataclass: the fields named in `first` at the top, the others behind *More*.
 
     `changed` comes for what a person does. Values that do not go together are the dataclass's own business:
-    `value()` raises what it raises.
+    `value()` raises what it raises. `fields` holds magicgui's widget of each parameter.
     """
 
     changed = Signal()
@@ -45,110 +38,97 @@ class ParamsForm(QWidget):
     def __init__(self, kind: type[Any], first: Sequence[str], leave_out: Sequence[str] = ()) -> None:
         super().__init__()
         self._kind = kind
-        self._labels: dict[str, QLabel] = {}
+        self._start: Any = kind()
         hints = get_type_hints(kind, include_extras=True)
         names = [field.name for field in fields(kind) if field.name not in leave_out]
-        self._fields = {name: _Field(hints[name]) for name in names}
-        self._start: Any = kind()
+        self.fields: dict[str, ValueWidget[Any]] = {name: make_field(name, hints[name]) for name in names}
         self._more = QToolButton()
         self._more.setText("More …")
         self._more.setCheckable(True)
-        self._rest = QWidget()
-        self._rest.setVisible(False)
-        self._more.toggled.connect(self._rest.setVisible)
-        top, bottom = QWidget(), form_layout(self._rest)
-        rows = form_layout(top)
+        self._labels = {name: QLabel(field.label) for name, field in self.fields.items()}
+        top, rest = QWidget(), QWidget()
+        rows = {True: form_layout(top), False: form_layout(rest)}
         for name in [*first, *(name for name in names if name not in first)]:
-            self._add(name, rows if name in first else bottom)
+            self._labels[name].setToolTip(self.fields[name].tooltip or "")
+            rows[name in first].addRow(self._labels[name], self.fields[name].native)
+        rest.setVisible(False)
+        self._more.toggled.connect(rest.setVisible)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
-        layout.addWidget(top)
-        layout.addWidget(self._more)
-        layout.addWidget(self._rest)
+        for widget in (top, self._more, rest):
+            layout.addWidget(widget)
         self.set_value(self._start)
+        for field in self.fields.values():
+            field.changed.connect(lambda *_: self.changed.emit())
 
     def value(self) -> Any:
         """What is set; raises `InputError` where it does not go together."""
         hidden = {field.name: getattr(self._start, field.name) for field in fields(self._kind)}
-        return self._kind(**hidden | {name: field.value() for name, field in self._fields.items()})
+        return self._kind(**hidden | {name: read_field(field) for name, field in self.fields.items()})
 
     def set_value(self, value: Any) -> None:
         """Show a value without a signal; what has no field is kept."""
         self._start = value
-        for name, field in self._fields.items():
-            field.set_value(getattr(value, name))
+        for name, field in self.fields.items():
+            given = getattr(value, name)
+            with field.changed.blocked():
+                field.value = 0 if given is None and isinstance(field, _OpenNumber) else given
 
     def show_field(self, name: str, shown: bool) -> None:
         """Hide a field that means nothing now."""
-        for widget in (self._labels[name], self._fields[name].widget):
+        for widget in (self._labels[name], self.fields[name].native):
             widget.setVisible(shown)
 
-    def _add(self, name: str, rows: Any) -> None:
-        field, label = self._fields[name], QLabel(name.replace("_", " ").capitalize())
-        for widget in (label, field.widget):
-            widget.setToolTip(field.help)
-        self._labels[name] = label
-        rows.addRow(label, field.widget)
-        field.signal.connect(lambda *_: self.changed.emit())
+
+class _OpenNumber(FloatSpinBox):
+    """A number that may be left open: its lowest value, 0, reads as none."""
+
+    def __init__(self, base: type, **settings: Any) -> None:
+        super().__init__(min=0, **settings)
+        self.base = base
+        self.native.setDecimals(0 if base is int else 2)
+        self.native.setSpecialValueText(ANY)
 
 
-class _Field:
-    """One parameter: its widget, and how it is read and set."""
-
-    def __init__(self, hint: Any) -> None:
-        kind, extras = _split(hint)
-        limits = next((extra for extra in extras if isinstance(extra, Limits)), None)
-        self.help: str = limits.help if limits else next((extra for extra in extras if isinstance(extra, str)), "")
-        self.widget, self.signal, self.value, self._set = _make(kind, limits)
-
-    def set_value(self, value: Any) -> None:
-        """Show a value without a signal."""
-        with QSignalBlocker(self.widget):
-            self._set(value)
+def read_field(field: ValueWidget[Any]) -> Any:
+    """What a field says; None where a number is left open."""
+    return (field.base(field.value) or None) if isinstance(field, _OpenNumber) else field.value
 
 
-Parts = tuple[QWidget, Any, Callable[[], Any], Callable[[Any], None]]
-
-
-def _make(kind: Any, limits: Limits | None) -> Parts:
-    """A widget for a kind of value, its signal, and how it is read and set."""
-    choices = get_args(kind) if get_origin(kind) is Literal else ()
-    if choices:
-        return _choice(choices)
-    optional = get_origin(kind) in (Union, UnionType)
-    base = next(part for part in get_args(kind) if part is not NoneType) if optional else kind
-    if base is bool:
-        box = QCheckBox()
-        return box, box.toggled, box.isChecked, box.setChecked
-    if base in (int, float):
-        return _number(base, limits, optional)
-    line = QLineEdit()
-    return line, line.editingFinished, line.text, line.setText
-
-
-def _choice(choices: tuple[Any, ...]) -> Parts:
-    box: QComboBox = narrow_combo()
-    for choice in choices:
-        box.addItem(str(choice), choice)
-    return box, box.activated, box.currentData, lambda value: box.setCurrentIndex(max(0, box.findData(value)))
-
-
-def _number(base: type, limits: Limits | None, optional: bool) -> Parts:
-    low, high = (limits.low, limits.high) if limits else (0, _HIGHEST)
-    spin: Any = QSpinBox() if base is int else QDoubleSpinBox()
-    if base is float:
-        spin.setDecimals(7 if (low and low < 1e-3) or high <= 1.0 else 2)
-        spin.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
+def make_field(name: str, hint: Any) -> ValueWidget[Any]:
+    """The widget of one parameter, from its annotation: kind, bounds, choices and help."""
+    kind, extras = _split(hint)
+    limits = next((extra for extra in extras if isinstance(extra, Limits)), None)
+    told = limits.help if limits else next((extra for extra in extras if isinstance(extra, str)), "")
+    shared = {"name": name, "label": name.replace("_", " ").capitalize()}
+    low, high = (limits.low, min(limits.high, _HIGHEST)) if limits else (0, _HIGHEST)
+    base = next((part for part in get_args(kind) if part is not NoneType), kind) if _is_optional(kind) else kind
+    if _is_optional(kind) and base in (int, float):
+        field: Any = _OpenNumber(base, max=high, tooltip=told, **shared)
+    elif base in (int, float):
+        field = create_widget(annotation=base, options={"min": base(low), "max": base(high), "tooltip": told}, **shared)
     else:
-        spin.setStepType(QSpinBox.StepType.AdaptiveDecimalStepType)
-    spin.setRange(base(low), base(min(high, _HIGHEST)))
-    spin.setKeyboardTracking(False)
-    spin.setGroupSeparatorShown(base is int)
-    if optional:
-        spin.setSpecialValueText(ANY)
-        return spin, spin.valueChanged, lambda: spin.value() or None, lambda value: spin.setValue(value or 0)
-    return spin, spin.valueChanged, spin.value, spin.setValue
+        field = create_widget(annotation=base, options={"tooltip": told}, **shared)
+    _fit(field.native, fine=0 < low < 1e-3 or high <= 1.0)
+    return field  # type: ignore[no-any-return]
+
+
+def _fit(native: Any, *, fine: bool) -> None:
+    """What magicgui leaves to the toolkit: decimals, steps, and boxes no wider than they must be."""
+    if isinstance(native, QDoubleSpinBox):
+        native.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
+        if native.decimals() and fine:
+            native.setDecimals(7)
+    if isinstance(native, QComboBox):
+        native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        native.setMinimumContentsLength(8)
+    if hasattr(native, "setKeyboardTracking"):
+        native.setKeyboardTracking(False)
+
+
+def _is_optional(kind: Any) -> bool:
+    return get_origin(kind) in (Union, UnionType) and NoneType in get_args(kind)
 
 
 def _split(hint: Any) -> tuple[Any, tuple[Any, ...]]:
