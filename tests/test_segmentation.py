@@ -243,7 +243,7 @@ def test_existing_records_are_not_replaced_by_accident(tmp_path: Path, photograp
     segment(picture, path, params=PARAMS).close()
     with pytest.raises(RecordError, match="--overwrite"):
         segment(picture, path, params=PARAMS)
-    with pytest.raises(RecordError, match="not the photograph"):
+    with pytest.raises(RecordError, match="another photograph"):
         segment(photograph((300, 300), seed=9), path, params=PARAMS, resume=True)
     with pytest.raises(RecordError, match="begun at scale"):
         segment(picture, path, params=SegmentParams(method="brightness", scale=0.7), resume=True)

@@ -24,18 +24,13 @@ from napari_mosaic.image import MosaicImage, PixelSize, surround_mask
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Plan, Record, check_source, create_record, open_record
 from napari_mosaic.record.edits import adopt_edits, has_edits
+from napari_mosaic.record_names import record_place
 from napari_mosaic.request import Job, SegmentParams
 
 
 def output_path(image: MosaicImage, output: str | Path | None) -> Path:
     """Where the record of an image goes: `output`, inside of it if it is a folder, or beside the image."""
-    name = f"{image.name}.mosaic.zarr"
-    if output is None:
-        location = image.source.location
-        beside = Path(location).parent if location and Path(location).exists() else Path.cwd()
-        return beside / name
-    output = Path(output)
-    return output if output.name.endswith(".zarr") else output / name
+    return record_place(image.source.location, image.name, None if output is None else Path(output))
 
 
 def initial_areas(image: MosaicImage, region: Any = None, exclude: Any = None) -> AreaSet:

@@ -33,6 +33,7 @@ from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.readying import initial_areas, output_path, plan_segmentation, ready_record
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.edits import set_edits_aside
+from napari_mosaic.record_names import check_owner
 from napari_mosaic.request import Job, RunEstimate, SegmentParams
 from napari_mosaic.tesserae import TesseraParams, find_in_window
 from napari_mosaic.tiling import Box
@@ -100,6 +101,7 @@ def segment_steps(
     with ExitStack() as stack:
         image = yield from _open(source, stack)
         path = output_path(image, wanted.output)
+        check_owner(path, image, overwrite=wanted.overwrite, discard_edits=wanted.discard_edits)
         yield Progress(phase="preparing", done=0, total=1, unit="", message="loading the model")
         segmenter = segmenter or load_method(_as_planned(path, params, wanted))
         masks = request_masks(params.method, wanted.sam)

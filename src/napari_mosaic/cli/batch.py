@@ -1,14 +1,15 @@
 """`batch`: a table of photographs to records.
 
 One decision: the state is in the records themselves. What is complete is skipped and what was begun
-is gone on with, so the same command can be given again until all is done.
+is gone on with, so the same command can be given again until all is done. A record counts for the photograph that
+it was made from, whatever it is called.
 """
 
 from __future__ import annotations
 
 import csv
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from napari_mosaic.cli.output import answer, answer_json, say
 from napari_mosaic.cli.segmenting import Outcome, SegmentOptions, attempt, describe
 from napari_mosaic.errors import InputError, MissingError, MosaicError, ReadError, WriteError
 from napari_mosaic.record import open_record
+from napari_mosaic.record_names import Wanted, holds, record_places
 from napari_mosaic.request import SegmentParams
 
 _NAMES = {
@@ -35,7 +37,7 @@ _NAMES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the table."""
+    """One line of the table; `output` is the record, or the folder for it until all lines are known."""
 
     source: str
     output: Path
@@ -100,12 +102,12 @@ def _segment_row(row: Row, params: SegmentParams, *, overwrite: bool) -> Outcome
 
 
 def finished(row: Row) -> Outcome | None:
-    """The outcome of a row whose record is complete already."""
+    """The outcome of a row whose record is complete already; a record of another photograph is none."""
     if not (row.output / "mosaic.json").exists():
         return None
     try:
         with open_record(row.output) as record:
-            return describe(record, row.source) if record.complete else None
+            return describe(record, row.source) if record.complete and holds(record, row.source) else None
     except MosaicError:
         return None  # segmenting it says what is wrong
 
@@ -127,12 +129,27 @@ def read_jobs(path: Path) -> list[Row]:
             f"The table {path} has no column source, so it names no photographs; its first line must hold "
             "source, and may hold region, exclude, mm per pixel, output."
         )
-    rows = []
+    rows: dict[int, Row] = {}
     for number, line in enumerate(reader, start=2):
         values = {known: (line.get(name) or "").strip() for name, known in names.items() if known}
         if values["source"]:
-            rows.append(_parse(values, path, number))
-    return rows
+            rows[number] = _parse(values, path, number)
+    places = record_places([Wanted(row.source, row.output) for row in rows.values()])
+    placed = {number: replace(row, output=place) for (number, row), place in zip(rows.items(), places, strict=True)}
+    _check_places(placed, path)
+    return list(placed.values())
+
+
+def _check_places(rows: dict[int, Row], path: Path) -> None:
+    """Refuse a table that asks for two different things in one record."""
+    first: dict[Path, int] = {}
+    for number, row in rows.items():
+        other = first.setdefault(row.output.absolute(), number)
+        if row != rows[other]:
+            raise InputError(
+                f"Lines {other} and {number} of {path} ask for different things in one record, {row.output.name}; "
+                "give each an output of its own."
+            )
 
 
 def _known(name: str) -> str | None:
@@ -144,7 +161,6 @@ def _parse(values: dict[str, str], path: Path, number: int) -> Row:
     source = values["source"]
     if "://" not in source and not source.startswith("sample:"):
         source = str(folder / source)
-    name = f"{_stem(source)}.mosaic.zarr"
     try:
         pixel_mm = float(values["pixel_mm"].replace(",", ".")) if values.get("pixel_mm") else None
     except ValueError as error:
@@ -153,20 +169,13 @@ def _parse(values: dict[str, str], path: Path, number: int) -> Row:
             "correct it or leave it empty."
         ) from error
     beside = Path(source).parent if Path(source).exists() else folder
-    output = folder / values["output"] if values.get("output") else beside / name
-    if not output.name.endswith(".zarr"):
-        output = output / name
     return Row(
         source=source,
-        output=output,
+        output=folder / values["output"] if values.get("output") else beside,
         region=folder / values["region"] if values.get("region") else None,
         exclude=folder / values["exclude"] if values.get("exclude") else None,
         pixel_mm=pixel_mm,
     )
-
-
-def _stem(source: str) -> str:
-    return Path(source.split(":")[-1].rstrip("/")).stem
 
 
 def write_summary(path: Path, outcomes: list[Outcome]) -> None:

@@ -17,9 +17,11 @@ from cyclopts import Parameter
 from napari_mosaic.cli.options import Flag, Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
 from napari_mosaic.cli.presets import choices_of, over_preset
-from napari_mosaic.errors import MissingError, MosaicError, WriteError
+from napari_mosaic.errors import InputError, MissingError, MosaicError, WriteError
+from napari_mosaic.export.marks import PREVIEW, check_place, is_ours, own_place
 from napari_mosaic.record import Record
 from napari_mosaic.record.masks import MaskStore
+from napari_mosaic.record_names import Wanted, record_places, tell, unique_names
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.params import PRESETS as SAM_PRESETS
 from napari_mosaic.sam.params import SamParams
@@ -136,7 +138,6 @@ def segment(
     if several and output is not None and output.name.endswith(".zarr"):
         raise UsageError(f"{output} can hold one record and there are {len(found)} sources; give a folder with -o.")
     job = {
-        "output": output,
         "region": region,
         "exclude": exclude,
         "pixel_mm": pixel_mm,
@@ -150,11 +151,12 @@ def segment(
         settings = with_tuned(settings, tuned)
     if calibration is not None:
         settings = with_calibration(settings, calibration)
+    places = record_places([Wanted(source, output) for source in found])
+    pictures = preview_places(preview, found)
+    work = attempt if several else perform
     outcomes = []
-    for source in found:
-        picture = None if preview is None else preview_path(preview, source, several=several)
-        work = attempt if several else perform
-        outcomes.append(work(source, settings, job, picture))
+    for source, place, picture in zip(found, places, pictures, strict=True):
+        outcomes.append(work(source, settings, {**job, "output": place}, picture))
         if not as_json and outcomes[-1].error is None:
             answer(outcomes[-1].line)
     return summarise(outcomes, as_json=as_json, several=several)
@@ -191,24 +193,59 @@ def find_sources(sources: tuple[str, ...], *, blocks: bool) -> list[str]:
         if is_one or blocks:
             found.append(source)
             continue
-        inside = sorted(child for child in path.iterdir() if child.suffix.lower() in PICTURES)
-        if not inside:
-            raise MissingError(f"There is no photograph in the folder {path}; give one with PNG, JPEG or TIFF files.")
-        found.extend(str(child) for child in inside)
+        found.extend(str(child) for child in find_pictures(path))
+    return without_own(found)
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """The photographs of a folder, in order: not what is hidden (`._*` of a Mac among it), nor what we drew."""
+    pictures = [child for child in sorted(folder.iterdir()) if child.suffix.lower() in PICTURES and child.is_file()]
+    inside = [child for child in pictures if not child.name.startswith(".")]
+    found = [child for child in inside if not child.name.endswith(PREVIEW) and not is_ours(child)]
+    if len(found) < len(inside):
+        say(f"{len(inside) - len(found)} pictures in {folder} were drawn by napari-mosaic and are left out.")
+    if not found:
+        raise MissingError(f"There is no photograph in the folder {folder}; give one with PNG, JPEG or TIFF files.")
     return found
 
 
-def preview_path(preview: Path, source: str, *, several: bool) -> Path:
-    """Where the preview of a source goes; its folder is made before the work begins."""
-    folder = preview if several or preview.is_dir() else preview.parent
+def without_own(sources: list[str]) -> list[str]:
+    """The sources, each once, without records, previews and exports: a shell's `*` names those too."""
+    found: dict[str, str] = {}
+    own: list[str] = []
+    for source in sources:
+        path = Path(source)
+        result = (path / "mosaic.json").is_file() or (path.is_file() and is_ours(path))
+        if result or (len(sources) > 1 and source.endswith(PREVIEW)):
+            own.append(source)
+        else:
+            found.setdefault(tell(source).location, source)
+    if not found:
+        raise InputError(
+            f"{own[0]} is no photograph: napari-mosaic made it; give the photograph that it was made from."
+        )
+    if own:
+        say(f"Left out, because napari-mosaic made them: {', '.join(Path(name).name for name in own)}.")
+    return list(found.values())
+
+
+def preview_places(preview: Path | None, sources: list[str]) -> list[Path | None]:
+    """Where the previews of sources go, no two to one place; their folder is made before the work begins."""
+    if preview is None:
+        return [None] * len(sources)
+    inside = len(sources) > 1 or preview.is_dir()
+    folder = preview if inside else preview.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(
             f"The folder {folder} for previews cannot be made ({error.strerror}); give another --preview."
         ) from error
-    name = f"{Path(source.replace(':', '_')).stem}.preview.png"
-    return preview / name if folder == preview else preview
+    if not inside:
+        check_place(preview)
+        return [preview]
+    names = unique_names(sources)
+    return [folder / f"{names[source]}{PREVIEW}" for source in sources]
 
 
 def attempt(source: str, params: SegmentParams, job: dict[str, Any], preview: Path | None) -> Outcome:
@@ -225,6 +262,7 @@ def perform(source: str, params: SegmentParams, job: dict[str, Any], preview: Pa
     start = time.monotonic()
     with run(segment_steps(source, params=params, **job), Path(source).name) as record:
         if preview is not None:
+            preview = own_place(preview, record.source.fingerprint) if preview.name.endswith(PREVIEW) else preview
             draw(record, preview, source)
         return describe(record, source, preview, time.monotonic() - start)
 

@@ -18,6 +18,7 @@ from napari_mosaic.areas import AreaSet, write_areas
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.evaluation.floor import COUNTED, MISSED, WRONG, Square, centres_in
 from napari_mosaic.export.atomic import replacing
+from napari_mosaic.export.marks import png_marks
 from napari_mosaic.export.source_grid import read_source_labels
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Record
@@ -139,4 +140,4 @@ def draw_square(record: Record, image: MosaicImage, square: Square, path: Path) 
     for y, x in (centres_in(record, square.box) - (around.y0, around.x0)) * zoom:
         pen.ellipse((plain.shape[1] + x - dot, y - dot, plain.shape[1] + x + dot, y + dot), fill=(255, 40, 40))
     with replacing(path, overwrite=True) as temporary:
-        picture.save(temporary, format="PNG")
+        picture.save(temporary, format="PNG", pnginfo=png_marks())

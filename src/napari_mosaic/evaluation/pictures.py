@@ -33,6 +33,7 @@ from napari_mosaic.evaluation.files import (
     require_same,
 )
 from napari_mosaic.export.atomic import replacing
+from napari_mosaic.export.marks import png_marks
 from napari_mosaic.metrics import count_overlaps, ratio, sort_stones
 from napari_mosaic.tiling import Box
 
@@ -181,5 +182,5 @@ def write_picture(picture: NDArray[np.uint8], path: str | Path, *, overwrite: bo
     from PIL import Image
 
     with replacing(Path(path), overwrite=overwrite) as temporary:
-        Image.fromarray(picture).save(temporary, format="PNG")
+        Image.fromarray(picture).save(temporary, format="PNG", pnginfo=png_marks())
     return Path(path)

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError
+from napari_mosaic.export.marks import SOFTWARE, png_text
 from napari_mosaic.export.source_grid import band_rows, number_tiles, progress_at
 from napari_mosaic.export.stones import read_stones
 from napari_mosaic.progress import Progress
@@ -54,6 +55,7 @@ class PngRows:
         self._file = path.open("wb")
         self._file.write(b"\x89PNG\r\n\x1a\n")
         _chunk(self._file, b"IHDR", struct.pack(">IIBBBBB", shape[1], shape[0], depth, 0, 0, 0, 0))
+        _chunk(self._file, b"tEXt", png_text("Software", SOFTWARE))
 
     def __enter__(self) -> PngRows:
         return self

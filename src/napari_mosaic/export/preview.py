@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.export.atomic import replacing
+from napari_mosaic.export.marks import check_place, png_marks
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
@@ -42,15 +43,22 @@ def draw_preview(
         Longest side of the picture; a larger photograph is reduced, and one of small stones is
         enlarged up to this.
     overwrite
-        Whether to replace what is there.
+        Whether to replace a preview that is there.
 
+    Raises
+    ------
+    WriteError
+        There is a picture that is no preview of ours, or it cannot be written.
     """
     from PIL import Image
 
     path = Path(path)
+    check_place(path)
     picture = render_preview(record, image, max_px=max_px)
     with replacing(path, overwrite=overwrite) as temporary:
-        Image.fromarray(picture).save(temporary, format="PNG", compress_level=6)
+        Image.fromarray(picture).save(
+            temporary, format="PNG", compress_level=6, pnginfo=png_marks(record.source.fingerprint)
+        )
     return path
 
 

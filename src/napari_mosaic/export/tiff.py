@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from napari_mosaic.export.marks import SOFTWARE
 from napari_mosaic.export.notes import notes_of
 from napari_mosaic.export.source_grid import number_tiles, progress_at
 from napari_mosaic.export.stones import millimetres, read_stones
@@ -60,7 +61,7 @@ def _profile(record: Record, count: int) -> dict[str, Any]:
 def _tags(record: Record) -> dict[str, str]:
     """Baseline tags: what the file shows and, where it is known, its scale in pixels per centimetre."""
     said = f"Tesserae of {record.source.name}, numbered in reading order. {notes_of(record)['edited']}"
-    tags = {"TIFFTAG_IMAGEDESCRIPTION": said}
+    tags = {"TIFFTAG_IMAGEDESCRIPTION": said, "TIFFTAG_SOFTWARE": SOFTWARE}
     mm = millimetres(record)
     if mm is not None:
         per_cm = f"{10 / mm:.6g}"

@@ -1,4 +1,4 @@
-"""Arrays that somebody else holds: numpy, dask, zarr, lists of levels and napari layers.
+"""Arrays that somebody else holds: numpy, dask, zarr and lists of levels.
 
 One decision: an array is read where it is; it is never copied as a whole.
 """
@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.errors import InputError, MosaicError
+from napari_mosaic.errors import InputError
 from napari_mosaic.image.colour import BANDS, Colour, Model, fix_range
 from napari_mosaic.image.raster import (
     Context,
     Georeference,
     Level,
-    PixelSize,
     Raster,
     SourceInfo,
     fingerprint_level,
+    fingerprint_memory,
     sample_boxes,
 )
 from napari_mosaic.progress import Steps
@@ -58,58 +57,14 @@ def open_array(source: Any, context: Context) -> Steps[Raster]:
     return array_raster(list(source) if is_levels(source) else [source], "array")
 
 
-def open_layer(layer: Any, context: Context) -> Steps[Raster]:
-    """Open a napari Image layer: its file where that is the same picture, else its data."""
-    data = list(layer.data) if layer.multiscale else [layer.data]
-    if not all(is_array(item) for item in data):
-        raise InputError(
-            f"The layer {getattr(layer, 'name', '')!r} holds no image, so it shows no mosaic; choose an image layer."
-        )
-    size = _layer_size(layer)
-    path = getattr(getattr(layer, "source", None), "path", None)
-    if path and Path(path).exists():
-        raster = yield from _open_file(path, data[0], context)
-        if raster is not None:
-            return _with_size(raster, size)
-    name = str(getattr(layer, "name", "") or "layer")
-    rgb = bool(getattr(layer, "rgb", False))
-    return _with_size(array_raster(data, name, channels_last=rgb or None), size)
-
-
-def _open_file(path: Any, data: Any, context: Context) -> Steps[Raster | None]:
-    """The file behind a layer, unless it cannot be opened or differs in size from what the layer shows."""
-    from napari_mosaic.image.registry import open_raster_steps
-
-    try:
-        raster = yield from open_raster_steps(path, context)
-    except MosaicError:
-        return None
-    if raster.levels[0].shape == tuple(data.shape[:2]) and raster.orientation == 1:
-        return raster
-    raster.close()
-    return None
-
-
-def _with_size(raster: Raster, size: PixelSize | None) -> Raster:
-    from dataclasses import replace
-
-    if size is None or (raster.georeference.pixel_size is not None and raster.georeference.pixel_size.confirmed):
-        return raster
-    return replace(raster, georeference=replace(raster.georeference, pixel_size=size))
-
-
-def _layer_size(layer: Any) -> PixelSize | None:
-    """Pixel size from a layer's scale, where its units are lengths."""
-    scale = [float(step) for step in layer.scale][-2:]
-    unit = to_mm((getattr(layer, "units", None) or (None,))[-1])
-    if unit is None or scale[-1] <= 0:
-        return None
-    return PixelSize(mm=scale[-1] * unit, confirmed=True, origin="user")
-
-
 def to_mm(unit: Any) -> float | None:
-    """Millimetres in a unit of length given by name; None for pixels and unknown ones."""
-    return _MM.get(str(unit).strip().lower()) if unit is not None else None
+    """Millimetres in a unit of length, given by name or as pint's; None for pixels and unknown ones."""
+    if unit is None:
+        return None
+    known = _MM.get(str(unit).strip().lower())
+    if known is None and hasattr(unit, "is_compatible_with") and unit.is_compatible_with("millimeter"):
+        return float((1 * unit).to("millimeter").magnitude)
+    return known
 
 
 def array_raster(
@@ -139,8 +94,21 @@ def array_raster(
     colour = measure_colour(levels, dtype, channels)
     if source is None:
         size = int(np.prod(data[0].shape)) * dtype.itemsize
-        source = SourceInfo(kind="array", location="", size_bytes=size, fingerprint=fingerprint_level(levels[0], dtype))
+        source = SourceInfo(kind="array", location="", size_bytes=size, **_fingerprints(data[0], levels[0], dtype))
     return Raster(name=name, levels=levels, colour=colour, source=source, georeference=georeference or Georeference())
+
+
+def in_memory(data: Any) -> bool:
+    """Whether all of an array can be looked at: it is there, and neither read nor computed piece by piece."""
+    return isinstance(data, np.ndarray) and not isinstance(data, np.memmap)
+
+
+def _fingerprints(data: Any, level: Level, dtype: np.dtype[Any]) -> dict[str, str]:
+    """The fingerprint of an array: of every pixel where it is in memory, because anybody may change one in place."""
+    windows = fingerprint_level(level, dtype)
+    if not in_memory(data):
+        return {"fingerprint": windows}
+    return {"fingerprint": fingerprint_memory(level, dtype), "earlier": windows}
 
 
 def measure_colour(levels: Sequence[Level], dtype: np.dtype[Any], channels: int, **known: Any) -> Colour:

@@ -88,7 +88,21 @@ def open_quietly(path: Path, **options: Any) -> Any:
 def open_dataset(path: Path, context: Context) -> Steps[Raster]:
     """Open a .vrt or another file that GDAL reads by window."""
     yield from ()
-    return dataset_raster(path, path, path.suffix.lstrip(".").upper() or "VRT")
+    raster = dataset_raster(path, path, path.suffix.lstrip(".").upper() or "VRT")
+    if path.suffix.lower() != ".vrt":
+        return raster
+    return replace(raster, source=_of_parts(path, raster.source))
+
+
+def _of_parts(path: Path, source: SourceInfo) -> SourceInfo:
+    """The source of a .vrt, known by the files that it names as well: its text may be the same in two folders."""
+    with open_quietly(path) as dataset:
+        files = sorted(Path(name) for name in dataset.files)
+    marks = [fingerprint_file(file)[1] for file in files if file.is_file() and file.resolve() != path.resolve()]
+    if not marks:
+        return source
+    fingerprint = fingerprint_bytes(source.fingerprint, *marks)
+    return replace(source, fingerprint=fingerprint, earlier=source.fingerprint)
 
 
 def dataset_raster(path: Path, origin: Path, kind: str) -> Raster:

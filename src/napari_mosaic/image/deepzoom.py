@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.errors import ReadError
+from napari_mosaic.errors import MissingError, ReadError
 from napari_mosaic.image.colour import Colour
 from napari_mosaic.image.http import Fetcher
 from napari_mosaic.image.pyramid import COARSEST
 from napari_mosaic.image.raster import BlockCache, Context, Level, Raster, SourceInfo, fingerprint_bytes
 from napari_mosaic.image.tiles import fetch_tile, fit_tile, tiled_level, wrong_size
 from napari_mosaic.progress import Steps
+from napari_mosaic.tiling import Box
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +48,30 @@ def open_deepzoom(source: str | Path, context: Context) -> Steps[Raster]:
     plain = location.split("?")[0]
     stem = plain.rsplit(".", 1)[0]
     tag = fingerprint_bytes(text)
+    levels = _levels(description, f"{stem}_files", tag, fetcher)
+    info = SourceInfo(
+        kind="Deep Zoom",
+        location=location,
+        size_bytes=len(text),
+        fingerprint=fingerprint_bytes(text, _middle_tile(levels[-1], description.tile)),
+        earlier=tag,
+    )
     return Raster(
         name=stem.replace("\\", "/").rsplit("/", 1)[-1],
-        levels=_levels(description, f"{stem}_files", tag, fetcher),
+        levels=levels,
         colour=Colour(),
-        source=SourceInfo(kind="Deep Zoom", location=location, size_bytes=len(text), fingerprint=tag),
+        source=info,
         close=fetcher.close,
     )
+
+
+def _middle_tile(level: Level, tile: int) -> bytes:
+    """The middle tile of the smallest level: a description alone is the same for all pictures of one size."""
+    row, column = (side // 2 // tile * tile for side in level.shape)
+    try:
+        return np.ascontiguousarray(level.read(Box(row, column, row + tile, column + tile).clip(level.shape))).tobytes()
+    except (ReadError, MissingError):
+        return b""  # whoever reads it will be told
 
 
 def parse_description(text: bytes, location: str) -> Description:

@@ -59,7 +59,9 @@ def open_iiif(source: str | Path, context: Context) -> Steps[Raster]:
     except (OSError, ValueError):
         fetcher.close()
         raise
-    tag = fingerprint_bytes(json.dumps(document, sort_keys=True))
+    text = json.dumps(document, sort_keys=True)
+    named = "id" in document or "@id" in document
+    tag = fingerprint_bytes(text) if named else fingerprint_bytes(text, service.base)
     return Raster(
         name=name or service.base.rstrip("/").rsplit("/", 1)[-1],
         levels=_levels(service, tag, fetcher),
@@ -69,6 +71,7 @@ def open_iiif(source: str | Path, context: Context) -> Steps[Raster]:
             location=str(source),
             size_bytes=0,
             fingerprint=tag,
+            earlier="" if named else fingerprint_bytes(text),
             rights=rights_statement(manifest, document),
         ),
         close=fetcher.close,

@@ -26,6 +26,12 @@ from napari_mosaic.tiling import Box
 RawReader = Callable[[Box], NDArray[Any]]
 Affine = tuple[float, float, float, float, float, float]
 
+HASHED = 4 << 30
+"""Bytes of an array in memory that are hashed: some seconds of one core."""
+
+STRIP = 256
+"""Rows that are looked at at once where all of an image is."""
+
 MIN_SIDE = 16
 """Shorter sides cannot hold a tessera and its joints."""
 
@@ -35,7 +41,7 @@ class PixelSize:
     """Edge of a level-0 pixel on the floor.
 
     `confirmed` is False where the figure describes a print rather than a floor (dpi tags) or has no unit.
-    `origin` is one of "OME", "GeoTIFF", "world file", "dpi tag", "user".
+    `origin` is one of "OME", "GeoTIFF", "world file", "dpi tag", "layer", "user".
     """
 
     mm: float
@@ -45,13 +51,17 @@ class PixelSize:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceInfo:
-    """Where an image came from, and a cheap fingerprint that does not depend on file times."""
+    """Where an image came from, and a cheap fingerprint that does not depend on file times.
+
+    `earlier` is what the fingerprint of the same source was before it looked at more; empty where it looks at the same.
+    """
 
     kind: str
     location: str
     size_bytes: int
     fingerprint: str
     rights: str = ""
+    earlier: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +217,19 @@ def fingerprint_level(level: Level, dtype: np.dtype[Any], window: int = 64) -> s
     boxes = sample_boxes(level.shape, window, 3)
     parts.extend(np.ascontiguousarray(level.read(box)).tobytes() for box in boxes)
     return fingerprint_bytes(*parts)
+
+
+def fingerprint_memory(level: Level, dtype: np.dtype[Any]) -> str:
+    """Hash of the shape, the type and all samples of an array in memory; beyond `HASHED` bytes, of every n-th row."""
+    digest = hashlib.sha256(f"{level.shape} {dtype}".encode())
+    height, width = level.shape
+    step = 1
+    for top in range(0, height, STRIP):
+        strip = level.read(Box(top, 0, min(height, top + STRIP), width))
+        if top == 0:
+            step = -(-strip.nbytes // strip.shape[0] * height // HASHED)
+        digest.update(np.ascontiguousarray(strip[::step]).data)
+    return digest.hexdigest()[:32]
 
 
 def sample_boxes(shape: tuple[int, int], window: int, count: int) -> list[Box]:

@@ -80,7 +80,7 @@ def _is_folder(source: Any) -> bool:
 
 
 OBJECTS = (
-    Family("napari layer", is_layer, "arrays:open_layer"),
+    Family("napari layer", is_layer, "layers:open_layer"),
     Family("array", lambda source: is_array(source) or is_levels(source), "arrays:open_array"),
     Family("sample", _is_sample, "samples:open_sample"),
     Family("URL", _is_url, "web:open_url"),

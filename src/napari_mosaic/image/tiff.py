@@ -141,6 +141,7 @@ class TiffSource:
     size: int
     fingerprint: str
     path: Path | None = None
+    earlier: str = ""
 
 
 def open_tiff(path: Path, context: Context) -> Steps[Raster]:
@@ -185,6 +186,7 @@ def _open(tif: tifffile.TiffFile, source: TiffSource, context: Context) -> Steps
             location=source.location,
             size_bytes=source.size,
             fingerprint=source.fingerprint,
+            earlier=source.earlier,
         ),
         georeference=_georeference(tif, key, source.path, found[0].shape),
         orientation=int(key.tags.valueof(274, 1)),

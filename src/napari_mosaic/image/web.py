@@ -101,7 +101,11 @@ class RangeFile(io.RawIOBase):
         self._fetcher = fetcher
         self._block = block
         self._place = 0
-        self.fingerprint = fingerprint_bytes(str(size), self._fetch(0, 1024))
+        head = self._fetch(0, min(size, 1024))
+        places = {max(0, size // 2 - 512), max(0, size - 1024)}
+        parts = [self._fetch(start, min(size, start + 1024)) for start in sorted(places)]
+        self.earlier = fingerprint_bytes(str(size), head)
+        self.fingerprint = fingerprint_bytes(str(size), head, *parts)
 
     def readable(self) -> bool:
         """Whether it can be read: yes."""
@@ -146,7 +150,9 @@ def _open_tiff(file: RangeFile, context: Context) -> Steps[Raster]:
     from napari_mosaic.image.tiff import TiffSource, open_tiff_source
 
     name = PurePosixPath(unquote(urlsplit(file.url).path)).name or "picture.tif"
-    source = TiffSource(name=name, location=file.url, size=file.size, fingerprint=file.fingerprint)
+    source = TiffSource(
+        name=name, location=file.url, size=file.size, fingerprint=file.fingerprint, earlier=file.earlier
+    )
     return (yield from open_tiff_source(file, source, context))
 
 

@@ -66,6 +66,19 @@ def describe_source(image: MosaicImage, record: Path) -> SourceEntry:
     )
 
 
+def is_source(image: MosaicImage, entry: SourceEntry) -> bool:
+    """Whether an image is the photograph of an entry: same shape, same fingerprint.
+
+    A record of a version whose fingerprint looked at less keeps its photograph as long as that lies where it was.
+    """
+    info = image.source
+    if tuple(image.shape) != tuple(entry.shape):
+        return False
+    return info.fingerprint == entry.fingerprint or (
+        bool(info.earlier) and info.earlier == entry.fingerprint and info.location == entry.location
+    )
+
+
 def write_metadata(path: Path, metadata: Metadata) -> None:
     """Replace `mosaic.json` in the folder `path`, whole or not at all."""
     values = {

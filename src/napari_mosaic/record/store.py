@@ -30,6 +30,7 @@ from napari_mosaic.record.ledger import Index, Ledger
 from napari_mosaic.record.metadata import (
     Metadata,
     SourceEntry,
+    is_source,
     with_phase,
     write_metadata,
 )
@@ -390,7 +391,7 @@ class Record:
 
 def check_source(image: MosaicImage, entry: SourceEntry, record: Path) -> None:
     """Raise `RecordError` where `image` is not the photograph that a record was made from."""
-    if tuple(image.shape) == tuple(entry.shape) and image.source.fingerprint == entry.fingerprint:
+    if is_source(image, entry):
         return
     image.close()
     raise RecordError(

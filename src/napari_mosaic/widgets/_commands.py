@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from napari.layers import Layer
+from napari.utils.notifications import show_warning
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject
 
 from napari_mosaic.errors import InputError
+from napari_mosaic.image.layers import layer_size
 from napari_mosaic.progress import Progress
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.tiling import Box
@@ -21,6 +23,7 @@ from napari_mosaic.widgets import _runs, _sources
 from napari_mosaic.widgets._guard import keep_out_triton
 from napari_mosaic.widgets._jobs import Job, JobFailure
 from napari_mosaic.widgets._layers import RecordLayers
+from napari_mosaic.widgets._viewer import real
 
 _running: set[Job] = set()
 
@@ -43,7 +46,8 @@ def segment_layer(
     layer
         An Image layer or its name.
     output
-        The record, `NAME.mosaic.zarr`; beside the layer's file by default. One that is there is gone on with.
+        The record, `NAME.mosaic.zarr`; beside the layer's file by default. One that is there is gone on with where it
+        is of what the layer shows; by default another name is taken where it is not.
     params
         Model, scale, thresholds.
     region
@@ -67,7 +71,8 @@ def segment_layer(
     >>> job = segment_layer(viewer, "floor", "floor.mosaic.zarr")  # doctest: +SKIP
     >>> job.wait().count  # doctest: +SKIP
     """
-    chosen = viewer.layers[layer] if isinstance(layer, str) else layer
+    viewer = real(viewer)
+    chosen = viewer.layers[layer] if isinstance(layer, str) else real(layer)
     if not _sources.is_photograph(chosen):
         raise InputError(f"The layer “{chosen.name}” is no flat image, so it shows no mosaic; choose an Image layer.")
     request = _runs.FindRequest(
@@ -77,7 +82,11 @@ def segment_layer(
         region=region,
         only=only,
         focus=_sources.middle(_sources.view_box(chosen)),
+        elsewhere=output is None,
     )
+    word = layer_size(chosen)[1]
+    if word:
+        show_warning(word)
     keep_out_triton()
     job = Job(lambda: _runs.find_steps(request))
     show = _Show(viewer, chosen, job)
@@ -91,6 +100,7 @@ def segment_selected_layer(viewer: Viewer) -> None:
     """The command *Find tesserae in the selected layer*: needs no panel."""
     from napari.utils.notifications import show_error, show_info
 
+    viewer = real(viewer)
     layers = [layer for layer in viewer.layers.selection if _sources.is_photograph(layer)]
     if not layers:
         show_error("Select an image layer first: the photograph of a mosaic.")

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QAbstractButton, QWidget
 from napari_mosaic.widgets._face import fill_dock
 from napari_mosaic.widgets._jobs import JobFailure, Latest
 from napari_mosaic.widgets._style import style_sheet
+from napari_mosaic.widgets._viewer import real
 
 
 class Dock(QWidget):
@@ -27,7 +28,7 @@ class Dock(QWidget):
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
-        self.viewer = viewer
+        self.viewer = real(viewer)
         self._closed = False
         self._workers: list[Latest] = []
         self._connections: list[tuple[Any, Callable[..., Any]]] = []

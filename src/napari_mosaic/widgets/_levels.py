@@ -30,10 +30,14 @@ class CachedLevel:
     """One level as an array that napari can slice: `(h, w)` or `(h, w, 3)`.
 
     Reading a part that is not in memory reads it from `read`, so every user of the layer's data sees
-    true pixels; `put` and `forget` may be called from any thread.
+    true pixels; `put` and `forget` may be called from any thread. `origin` says what is read: the location of a
+    photograph, where it is one's.
     """
 
-    def __init__(self, read: Reader, shape: Sequence[int], dtype: Any, budget: int = BUDGET) -> None:
+    def __init__(
+        self, read: Reader, shape: Sequence[int], dtype: Any, budget: int = BUDGET, *, origin: str = ""
+    ) -> None:
+        self.origin = origin
         self.shape = tuple(int(side) for side in shape)
         self.dtype = np.dtype(dtype)
         self.ndim = len(self.shape)

@@ -18,9 +18,11 @@ from napari.layers import Labels
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.export import export_record_steps
 from napari_mosaic.image import MosaicImage, open_image, open_image_steps
+from napari_mosaic.image.layers import layer_size
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.finished import finished_boxes, mark_finished
+from napari_mosaic.record_names import check_owner, free_place, is_record_of
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import apply_steps, estimate_run, load_method, segment_steps
 from napari_mosaic.tesserae import Flag, TesseraParams
@@ -29,7 +31,8 @@ from napari_mosaic.widgets._layers import Opened, make_layers
 from napari_mosaic.widgets._sources import (
     PLACE,
     LayerData,
-    location_of,
+    is_place_of,
+    open_kept,
     open_layer,
     photograph_data,
 )
@@ -55,6 +58,21 @@ class FindRequest:
     pixel_mm: float | None = None
     only: Box | None = None
     focus: tuple[float, float] | None = None
+    elsewhere: bool = False
+    """Whether another place may be taken where `place` holds another photograph's record."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """The record at a place is of another photograph than the layer shows: its own is, or goes, there."""
+
+    taken: Path
+    place: Path
+
+    @property
+    def message(self) -> str:
+        """What happened, in a sentence."""
+        return f"{self.taken.name} is the record of another photograph, so this one's is {self.place.name}."
 
 
 @dataclass(frozen=True)
@@ -80,7 +98,8 @@ def look_at(layer: Any) -> tuple[SourceFacts, SizeFacts]:
     """What is known of a layer's photograph."""
     with open_layer(layer) as image:
         size = image.pixel_size
-        facts = SourceFacts(name=layer.name, shape=image.shape, location=location_of(layer))
+        note = "" if size is not None else layer_size(layer)[1]
+        facts = SourceFacts(name=layer.name, shape=image.shape, location=image.source.location, note=note)
         if size is None:
             return facts, SizeFacts()
         return facts, SizeFacts(pixel_mm=size.mm, confirmed=size.confirmed, origin=size.origin)
@@ -97,19 +116,32 @@ def estimate(layer: Any, params: SegmentParams, place: Path) -> EstimateFacts:
 def find_steps(request: FindRequest) -> Steps:
     """Segment; yields `Progress`, once `Saved` where the layer had no file, and `Opened`. Returns facts."""
     yield Progress(phase="Opening the photograph", done=0, total=0)
-    with (yield from _photograph(request)) as image:
+    place = request.place
+    if request.elsewhere:
+        place = own_place(place, request.layer)
+        if place != request.place:
+            yield Elsewhere(request.place, place)
+    with (yield from _photograph(request.layer, place)) as image:
         steps = segment_steps(
             image,
-            request.place,
+            place,
             params=request.params,
-            resume=request.place.exists(),
+            resume=place.exists(),
             region=request.region,
             exclude=request.exclude,
             pixel_mm=request.pixel_mm,
             only=request.only,
             focus=request.focus,
         )
-        return (yield from _shown(steps, request.place, request.layer))
+        return (yield from _shown(steps, place, request.layer))
+
+
+def own_place(place: Path, layer: Any) -> Path:
+    """A place, or one beside it where another photograph than the layer's has its record there."""
+    if not place.exists():
+        return place
+    with open_layer(layer) as image:
+        return free_place(place, image, lambda other: is_place_of(other, image, layer))
 
 
 def apply_tuning_steps(path: Path, tuning: Tuning) -> Steps:
@@ -132,7 +164,11 @@ def apply_rules_steps(path: Path, rules: TesseraParams) -> Steps:
 
 
 def open_steps(path: Path, photograph: Any = None) -> Steps:
-    """Open a record to look at; yields `Opened`, returns facts."""
+    """Open a record to look at; yields `Opened`, returns facts, or `Elsewhere` where it is not the photograph's."""
+    if photograph is not None:
+        place = own_place(path, photograph)
+        if place != path:
+            return Elsewhere(path, place)
     record = open_record(path)
     facts = record_facts(record)
     yield make_layers(record, facts, photograph)
@@ -223,22 +259,28 @@ def warm_up(params: SegmentParams) -> Labels:
     return layer
 
 
-def _photograph(request: FindRequest) -> Generator[Any, None, MosaicImage]:
+def _photograph(layer: Any, place: Path) -> Generator[Any, None, MosaicImage]:
     """The photograph to segment, saved beside the record first where it is in memory only."""
-    image = open_layer(request.layer)
-    if image.source.location:
+    image = open_layer(layer)
+    if image.source.location or is_record_of(place, image):
         return image
-    if image.shape[0] * image.shape[1] > SAVED_PX:
+    kept = open_kept(place, image, layer)
+    if kept is None:
+        check_owner(place, image, overwrite=False, discard_edits=False)
+    if kept is None and image.shape[0] * image.shape[1] > SAVED_PX:
         image.close()
         raise InputError(
-            f"The layer “{request.layer.name}” has no file and is too large to save beside the record; "
+            f"The layer “{layer.name}” has no file and is too large to save beside the record; "
             "save it as a TIFF and open that."
         )
     with image:
         yield Progress(phase="Saving the photograph", done=0, total=0)
-        path = _save(image, request.place)
+        path = Path(kept.source.location) if kept is not None else _save(image, place)
+        size = image.pixel_size
     yield Saved(path)
-    return open_image(path)
+    saved = kept or open_image(path)
+    saved.pixel_size = size or saved.pixel_size  # a file in TIFF could carry it as dpi only, which is nobody's word
+    return saved
 
 
 def _save(image: MosaicImage, place: Path) -> Path:

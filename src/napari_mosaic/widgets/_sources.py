@@ -1,7 +1,8 @@
 """From layers to photographs and back: what a layer shows, and where it is.
 
-One decision: a layer that we added carries the location of its photograph in its metadata; any other
-layer is opened as it is, from its own file where it has one.
+One decision: a layer that we added carries the location of its photograph in its metadata, any other has its own file
+or none; but it is opened from there only while it shows just that. Whoever replaces the data of a layer works on what
+is shown then.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ import numpy as np
 from napari.layers import Image, Layer, Shapes
 from numpy.typing import NDArray
 
-from napari_mosaic.errors import InputError
+from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.image import MosaicImage, PixelSize, open_image
+from napari_mosaic.image.layers import layer_size, same_pixels
+from napari_mosaic.record import open_record
+from napari_mosaic.record_names import entry_of, is_record_of, record_place
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._levels import CachedLevel
 
@@ -23,6 +27,9 @@ SOURCE = "mosaic_source"
 
 RECORD = "mosaic_record"
 """Key of a layer's metadata: the record that it shows."""
+
+GIVEN = "mosaic_pixel_mm"
+"""Key of a photograph's metadata: the pixel size that we scaled it by; another one is somebody's word."""
 
 PLACE = "mosaic_place"
 """Key of a photograph's metadata: the record that it was opened with."""
@@ -38,14 +45,18 @@ def photograph_data(image: MosaicImage, size: PixelSize | None = None) -> LayerD
     size = size or image.pixel_size
     pixel = size.mm if size is not None else 1.0
     unit = "mm" if size is not None else "pixel"
-    levels = [CachedLevel(_reader(image, k), (*shape, 3), np.uint8) for k, shape in enumerate(image.level_shapes)]
+    location = image.source.location
+    levels = [
+        CachedLevel(_reader(image, k), (*shape, 3), np.uint8, origin=location)
+        for k, shape in enumerate(image.level_shapes)
+    ]
     meta = {
         "name": image.name,
         "rgb": True,
         "multiscale": len(levels) > 1,
         "scale": (pixel, pixel),
         "units": (unit, unit),
-        "metadata": {SOURCE: image.source.location},
+        "metadata": {SOURCE: location, GIVEN: None if size is None else pixel},
     }
     return (levels if len(levels) > 1 else image.read(Box(0, 0, *image.shape))), meta, "image"
 
@@ -75,9 +86,64 @@ def location_of(layer: Layer) -> str:
 
 
 def open_layer(layer: Layer) -> MosaicImage:
-    """The photograph of a layer; for a worker's thread, because opening may decode."""
+    """The photograph of a layer: what it shows now; for a worker's thread, because opening may decode."""
     known = layer.metadata.get(SOURCE)
-    return open_image(known or layer)
+    if known:
+        image = _open_known(layer, str(known))
+        if image is not None:
+            return image
+    return open_image(layer)
+
+
+def _open_known(layer: Layer, location: str) -> MosaicImage | None:
+    """The photograph at a location, while the layer shows just that."""
+    data = list(layer.data) if layer.multiscale else [layer.data]
+    ours = all(isinstance(level, CachedLevel) and level.origin == location for level in data)
+    try:
+        image = open_image(location)
+    except MosaicError:
+        if ours:
+            raise
+        return None
+    if not ours and not _shows(layer, data[0], image):
+        image.close()
+        return None
+    size, _ = layer_size(layer)
+    given = layer.metadata.get(GIVEN)
+    if size is not None and (given is None or not np.isclose(size.mm, given, rtol=1e-6)):
+        known = image.pixel_size
+        image.pixel_size = known if known is not None and known.confirmed else size
+    return image
+
+
+def _shows(layer: Layer, data: Any, image: MosaicImage) -> bool:
+    with open_image(list(layer.data) if layer.multiscale else layer.data) as shown:
+        return same_pixels(shown, image, data)
+
+
+def is_place_of(place: Path, image: MosaicImage, layer: Layer) -> bool:
+    """Whether the record at a place is of what a layer shows, opened as `image`."""
+    if is_record_of(place, image):
+        return True
+    kept = None if image.source.location else open_kept(place, image, layer)
+    if kept is not None:
+        kept.close()
+    return kept is not None
+
+
+def open_kept(place: Path, image: MosaicImage, layer: Layer) -> MosaicImage | None:
+    """The file that a layer without one was saved to for the record at a place, if it shows the same still."""
+    if entry_of(place) is None:
+        return None
+    try:
+        with open_record(place) as record:
+            kept = record.open_source()
+    except MosaicError:
+        return None
+    if same_pixels(image, kept, layer.data[0] if layer.multiscale else layer.data):
+        return kept
+    kept.close()
+    return None
 
 
 def default_place(layer: Layer) -> Path:
@@ -85,11 +151,9 @@ def default_place(layer: Layer) -> Path:
     if PLACE in layer.metadata:
         return Path(layer.metadata[PLACE])
     location = location_of(layer)
-    stem = Path(location.rstrip("/")).stem if location and "://" not in location else layer.name
-    name = "".join(c if c.isalnum() or c in " ._-" else "_" for c in stem.removeprefix("sample:")).strip()
     if location and Path(location).exists():
-        return Path(location).absolute().parent / f"{name}.mosaic.zarr"
-    return Path.home() / "mosaics" / f"{name or 'mosaic'}.mosaic.zarr"
+        return record_place(str(Path(location).absolute()), layer.name, None)
+    return record_place(location, layer.name, Path.home() / "mosaics")
 
 
 def view_box(layer: Layer) -> Box:

@@ -30,11 +30,15 @@ class Tuning:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFacts:
-    """The photograph that is worked on; `shape` in pixels, `location` empty for a layer without a file."""
+    """The photograph that is worked on; `shape` in pixels, `location` empty for a layer without a file.
+
+    `note` is what a person should know of it.
+    """
 
     name: str
     shape: tuple[int, int]
     location: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

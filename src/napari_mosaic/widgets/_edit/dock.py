@@ -28,6 +28,7 @@ from napari_mosaic.widgets._edited import record_of
 from napari_mosaic.widgets._panel.dock import MosaicPanel
 from napari_mosaic.widgets._places import panel_of
 from napari_mosaic.widgets._style import ink_of
+from napari_mosaic.widgets._viewer import real
 
 
 class EditDock(RecordDock):
@@ -51,6 +52,7 @@ class EditDock(RecordDock):
 
     def bind(self, layer: Labels | None) -> None:
         """Edit the record of a tesserae layer; None for none."""
+        layer = real(layer)
         if layer is self.layer:
             return
         self._release()

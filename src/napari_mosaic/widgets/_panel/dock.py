@@ -37,7 +37,7 @@ from napari_mosaic.widgets._state import (
     resolve,
 )
 from napari_mosaic.widgets._tuning import thresholds, tuning_like
-from napari_mosaic.widgets._viewer import ViewerLink
+from napari_mosaic.widgets._viewer import ViewerLink, real
 
 
 class MosaicPanel(RunningDock):
@@ -65,7 +65,7 @@ class MosaicPanel(RunningDock):
         self._layer: Layer | None = None
         self._adding = False
         self._writes = self._resumes = False
-        self._link = ViewerLink(napari_viewer, self)
+        self._link = ViewerLink(self.viewer, self)
         self._looker, self._reader = self._worker(self._looked), self._worker(self._take)
         self._warmer, self._counter = self._worker(self._warmed), self._worker(self._recounted)
         self._estimator = self._worker(lambda facts: self.tell(estimate=facts))
@@ -93,6 +93,7 @@ class MosaicPanel(RunningDock):
 
     def choose(self, layer: Layer | None) -> None:
         """Work on a layer; None for no photograph."""
+        layer = real(layer)
         if layer is self._layer or self.job is not None:
             self._list_layers()
             return
@@ -244,6 +245,7 @@ class MosaicPanel(RunningDock):
                 region=self._polygons(self.state.include),
                 exclude=self._polygons(self.state.exclude),
                 pixel_mm=self.state.size.pixel_mm if self.state.size.confirmed else None,
+                elsewhere=True,
                 **part,
             )
         except MosaicError as error:
@@ -257,6 +259,8 @@ class MosaicPanel(RunningDock):
             self._progress(event)
         elif isinstance(event, _runs.Opened):
             self._show(event)
+        elif isinstance(event, _runs.Elsewhere):
+            self._go_elsewhere(event)
         elif isinstance(event, _runs.Restored):
             self._restore(event)
         elif isinstance(event, _runs.Saved) and self._layer is not None:
@@ -270,8 +274,16 @@ class MosaicPanel(RunningDock):
     def _returned(self, value: Any) -> None:
         if isinstance(value, RecordFacts):
             self._take(value)
+        elif isinstance(value, _runs.Elsewhere):
+            self._go_elsewhere(value)
+            self._resumes = True
         elif isinstance(value, Path):
             self.tell(message=f"Saved {value.name}.")
+
+    def _go_elsewhere(self, found: Any) -> None:
+        """What is shown has a record of its own: leave that of another photograph."""
+        self._leave_record()
+        self.tell(place=found.place, message=found.message)
 
     def _stopped(self, message: str) -> None:
         if self.state.record is not None:
@@ -294,7 +306,7 @@ class MosaicPanel(RunningDock):
         source, size = answer
         if self.state.size.pixel_mm is None:
             self.tell(size=replace(size, analysis_px=self.state.size.analysis_px))
-        self.tell(source=source)
+        self.tell(source=source, message=source.note or self.state.message)
         self._estimate()
 
     def _warmed(self, layer: Layer | None) -> None:

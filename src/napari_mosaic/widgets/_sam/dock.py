@@ -31,7 +31,7 @@ from napari_mosaic.widgets._sam.state import SamState, SeenFacts, resolve_sam
 from napari_mosaic.widgets._sam.tools import Gesture, Step, drawn_around, with_point
 from napari_mosaic.widgets._sam.work import Answered, Ground
 from napari_mosaic.widgets._sources import middle, view_box
-from napari_mosaic.widgets._viewer import CAMERA_MS
+from napari_mosaic.widgets._viewer import CAMERA_MS, real
 
 
 class SamDock(RecordDock):
@@ -63,6 +63,7 @@ class SamDock(RecordDock):
 
     def bind(self, layer: Labels | None) -> None:
         """Work on the record of a tesserae layer; None for none."""
+        layer = real(layer)
         if layer is self.layer:
             return
         self._release()

@@ -1,0 +1,355 @@
+"""What records are called, and whose they are.
+
+Two decisions. A name is a function of the sources of one run, not of their order, so the same command finds its records
+again; sources that would share a name get longer ones that tell them apart. And a name says nothing about whose a
+record is: that is decided by the photograph's fingerprint alone, and what belongs to another photograph is never taken
+for done, gone on with, or replaced.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urldefrag, urlsplit
+
+from napari_mosaic.errors import MosaicError, RecordError
+from napari_mosaic.image import MosaicImage, open_image
+from napari_mosaic.image.raster import fingerprint_bytes, fingerprint_file
+from napari_mosaic.record import Record
+from napari_mosaic.record.metadata import SourceEntry, is_source, read_metadata
+
+SUFFIX = ".mosaic.zarr"
+"""What the name of every record ends in."""
+
+_UNTELLING = re.compile(r"(info|manifest|index|default|iiif|image|images|presentation)(\.\w{2,5})?", re.IGNORECASE)
+"""Ends of addresses that are alike for many pictures."""
+
+_IMAGE_REQUEST = re.compile(
+    r"/(full|square|pct:[^/]+|\d+,\d+,\d+,\d+)/[^/]+/!?[\d.]+/(default|native|color|gr[ae]y)\.\w+$"
+)
+"""What a IIIF address of pixels adds to the address of its picture: region, size, turn, quality."""
+
+_ENDINGS = re.compile(
+    r"(\.ome)?\.(zarr|tiff?|btf|tf8|tf2)$|\.(json|dzi|xml|jpe?g|png|webp|bmp|jp2|vrt)$", re.IGNORECASE
+)
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
+"""What Windows allows in no name."""
+
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_LONGEST = 150
+"""Bytes of a name: file systems take 255, and a record that is being made has a longer name for a while."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Telling:
+    """What a source's location offers to name it: the nearest part first, and the kind of file."""
+
+    location: str
+    parts: tuple[str, ...]
+    ending: str = ""
+
+    def names(self) -> Iterator[str]:
+        """Names from the shortest to the longest, each a little more telling; the last is the only one of its kind."""
+        for length in range(1, len(self.parts) + 1):
+            name = "-".join(reversed(self.parts[:length]))
+            yield clean_name(name)
+            yield clean_name(f"{name}-{self.ending}" if self.ending else name)
+        yield self.with_mark(clean_name(self.parts[0]))
+
+    def with_mark(self, name: str) -> str:
+        """A name with a short mark of the whole location."""
+        return f"{name}-{fingerprint_bytes(self.location)[:8]}"
+
+
+def tell(source: str) -> Telling:
+    """What there is to name a source by: a path, an address or `sample:NAME`."""
+    if "://" in source and not source.startswith("file://"):
+        return _tell_address(source)
+    if source.startswith("sample:"):
+        return Telling(location=source, parts=(source.removeprefix("sample:"),))
+    path = Path(source.removeprefix("file://")).expanduser().absolute()
+    parts = [path.name, *(parent.name for parent in path.parents if parent.name)]
+    if path.suffix.lower() == ".json" and len(parts) > 1 and _UNTELLING.fullmatch(path.name):
+        return Telling(location=str(path), parts=tuple(parts[1:]), ending="json")
+    stem, ending = (path.name, "") if path.is_dir() and path.suffix != ".zarr" else _split(path.name)
+    return Telling(location=str(path), parts=(stem, *parts[1:]), ending=ending)
+
+
+def _tell_address(address: str) -> Telling:
+    """Of an address: the last part that tells something, then those before it, then the server."""
+    plain, fragment = urldefrag(address)
+    found = urlsplit(plain)
+    host = found.hostname or "address"
+    text = "/".join([_IMAGE_REQUEST.sub("", found.path), *(value for _, value in parse_qsl(found.query))])
+    parts = [part for part in unquote(unquote(text)).split("/") if part]
+    while parts and _UNTELLING.fullmatch(parts[-1]):
+        parts.pop()
+    stem, ending = _split(parts.pop()) if parts else (host, "")
+    if stem.isdigit() and parts:
+        stem = f"{parts.pop()}-{stem}"
+    if fragment:
+        stem = f"{stem}-{fragment.replace('=', '')}"
+    return Telling(location=address, parts=(stem, *reversed(parts), host), ending=ending)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """A file's name without its ending, and the ending without its dots."""
+    match = _ENDINGS.search(name)
+    if match is not None and match.start() > 0:
+        return name[: match.start()], match.group().lstrip(".").replace(".", "-").lower()
+    path = Path(name)
+    return path.stem, path.suffix.lstrip(".").lower()
+
+
+def clean_name(name: str) -> str:
+    """A name that every system takes: no forbidden characters, no device, not too long; never empty."""
+    cleaned = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", name)).strip().rstrip(". ") or "mosaic"
+    if _DEVICES.fullmatch(cleaned):
+        cleaned = f"{cleaned}_"
+    if len(cleaned.encode()) <= _LONGEST:
+        return cleaned
+    return f"{cleaned.encode()[:_LONGEST].decode(errors='ignore')}-{fingerprint_bytes(name)[:8]}"
+
+
+def unique_names(sources: Sequence[str], taken: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A name for each source that no other source of the run has, whatever their order.
+
+    Parameters
+    ----------
+    sources
+        Paths, addresses, `sample:NAME`; of one that is given twice there is one name.
+    taken
+        Names that are given away already, each with its source.
+
+    Returns
+    -------
+    dict
+        Names by source. A source that clashes with no other has its plain name. Capitals tell nothing apart, because
+        on many disks they do not.
+    """
+    told = {source: tell(source) for source in sources}
+    owners = {source: found.location for source, found in told.items()}
+    names = {source: next(found.names()) for source, found in told.items()}
+    fixed = {_key(name): tell(source).location for name, source in (taken or {}).items()}
+    widened: set[str] = set()
+    for group in _clashes(names, owners, fixed):
+        names |= _told_apart({source: told[source] for source in group})
+        widened |= group
+    for group in _clashes(names, owners, fixed):
+        names |= {source: told[source].with_mark(names[source]) for source in group & widened}
+    return names
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _clashes(names: Mapping[str, str], owners: Mapping[str, str], fixed: Mapping[str, str]) -> list[set[str]]:
+    """Groups of sources that share a name with another location."""
+    groups: dict[str, set[str]] = defaultdict(set)
+    for source, name in names.items():
+        groups[_key(name)].add(source)
+    return [
+        group
+        for key, group in groups.items()
+        if len({owners[source] for source in group} | ({fixed[key]} if key in fixed else set())) > 1
+    ]
+
+
+def _told_apart(group: Mapping[str, Telling]) -> dict[str, str]:
+    """The shortest names of one length for all of a group that differ wherever the locations do."""
+    locations = len({found.location for found in group.values()})
+    offers = {source: list(found.names()) for source, found in group.items()}
+    for step in range(1, max(map(len, offers.values()))):
+        names = {source: offer[min(step, len(offer) - 1)] for source, offer in offers.items()}
+        if len(set(map(_key, names.values()))) == locations:
+            return names
+    return {source: offer[-1] for source, offer in offers.items()}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A source, and where its record is wanted: `NAME.mosaic.zarr`, a folder for it, or beside the source (None)."""
+
+    source: str
+    output: Path | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder to name the record in; None where the record is named already."""
+        if self.output is not None:
+            return None if self.output.name.endswith(".zarr") else self.output
+        return beside(tell(self.source).location)
+
+
+def beside(location: str) -> Path:
+    """The folder of a local source, or the current one."""
+    path = Path(location)
+    return path.parent if location and "://" not in location and path.exists() else Path.cwd()
+
+
+def record_places(wanted: Sequence[Wanted]) -> list[Path]:
+    """Where the records of one run go: no two sources at one place, the same places for the same command.
+
+    A source that has a record in the folder already, under any of the names that it may have, keeps that one: so a
+    twin that comes into a folder later renames nothing.
+    """
+    given = [item.output for item in wanted]
+    in_folders: dict[Path, list[str]] = defaultdict(list)
+    for item in wanted:
+        if item.folder is not None:
+            in_folders[item.folder.absolute()].append(item.source)
+    taken: dict[Path, dict[str, str]] = defaultdict(dict)
+    for item, output in zip(wanted, given, strict=True):
+        if item.folder is None and output is not None:
+            taken[output.absolute().parent][output.name.removesuffix(SUFFIX)] = item.source
+    chosen = {folder: unique_names(sources, taken[folder]) for folder, sources in in_folders.items()}
+    return [
+        item.output if item.folder is None and item.output is not None else _standing(item) or _named(item, chosen)
+        for item in wanted
+    ]
+
+
+def _named(item: Wanted, chosen: Mapping[Path, Mapping[str, str]]) -> Path:
+    folder = item.folder
+    assert folder is not None
+    return folder / f"{chosen[folder.absolute()][item.source]}{SUFFIX}"
+
+
+def _standing(item: Wanted) -> Path | None:
+    """The record of a source that is in its folder already."""
+    folder = item.folder
+    assert folder is not None
+    for name in dict.fromkeys(tell(item.source).names()):
+        path = folder / f"{name}{SUFFIX}"
+        entry = entry_of(path)
+        if entry is not None and _is_at(entry, item.source, path):
+            return path
+    return None
+
+
+def record_place(location: str, name: str, output: Path | None) -> Path:
+    """Where the record of one image goes; an image without a location is known by its name."""
+    if location:
+        return record_places([Wanted(location, output)])[0]
+    folder = output or Path.cwd()
+    return folder if folder.name.endswith(".zarr") else folder / f"{clean_name(name)}{SUFFIX}"
+
+
+def entry_of(path: Path) -> SourceEntry | None:
+    """The photograph's entry of the record at a place; None where there is no record that can be read."""
+    if not (path / "mosaic.json").is_file():
+        return None
+    try:
+        return read_metadata(path).source
+    except MosaicError:
+        return None
+
+
+def _is_at(entry: SourceEntry, source: str, record: Path) -> bool:
+    """Whether a record was made from what lies at a source, whatever lies there now."""
+    location = tell(source).location
+    if entry.location.removesuffix("/info.json").rstrip("/") == location.removesuffix("/info.json").rstrip("/"):
+        return True
+    if not entry.relative or "://" in location or location.startswith("sample:"):
+        return False
+    return (record.parent / entry.relative).resolve() == Path(location).resolve()
+
+
+def holds(record: Record, source: str) -> bool:
+    """Whether a record is of the photograph that lies at a source now; a file is not decoded where that can be spared.
+
+    Raises
+    ------
+    MosaicError
+        If there is no photograph, or none that can be read.
+    """
+    path = Path(tell(source).location)
+    if path.is_file() and fingerprint_file(path) == (record.source.size_bytes, record.source.fingerprint):
+        return True
+    with open_image(source) as image:
+        return is_source(image, record.source)
+
+
+def check_owner(path: Path, image: MosaicImage, *, overwrite: bool, discard_edits: bool) -> None:
+    """Refuse to go on with a record of another photograph, or to replace it; nothing is touched.
+
+    A file that was changed since is another photograph too; its record may be overwritten, because nobody can go on
+    with it, but edits by hand are not carried over to other pixels.
+
+    Raises
+    ------
+    RecordError
+        The record at `path` is of another photograph.
+    """
+    entry = entry_of(path)
+    if entry is None or is_source(image, entry):
+        return
+    location = image.source.location
+    if not location or not _is_at(entry, location, path):
+        raise RecordError(
+            f"{path} holds the record of another photograph ({entry.location or entry.name}), so {image.name} neither "
+            f"goes on with it nor replaces it; give this one a name of its own, such as -o {_suggest(path, image)}."
+        )
+    if not overwrite:
+        raise RecordError(
+            f"{location} was changed since {path.name} was made from it, so that record is not its own any more; "
+            "add --overwrite to segment it again, or give another place with -o."
+        )
+    if not discard_edits and _edited(path):
+        raise RecordError(
+            f"{location} was changed since {path.name} was made from it and edited by hand, and the edits are of the "
+            "old pixels; add --discard-edits to lose them, or give another place with -o."
+        )
+
+
+def _edited(path: Path) -> bool:
+    from napari_mosaic.record.edits import has_edits
+
+    return has_edits(path)
+
+
+def _suggest(path: Path, image: MosaicImage) -> str:
+    """A free name for the image, beside `path`."""
+    return free_place(path, image).name
+
+
+def free_place(path: Path, image: MosaicImage, is_own: Callable[[Path], bool] | None = None) -> Path:
+    """The first place at or beside `path` that is free, or that holds the record of this very image.
+
+    Where `path` is taken, names that tell the image apart come first, then numbers. `is_own` says whether a record that
+    is there is the image's; by default the fingerprint does.
+    """
+    stem, location = path.name.removesuffix(SUFFIX), image.source.location
+    telling = list(tell(location).names())[1:-1] if location else []
+    names = chain([stem], telling, (f"{stem} {number}" for number in count(2)))
+    places = (path.with_name(f"{name}{SUFFIX}") for name in names)
+    own = is_own or (lambda place: is_record_of(place, image))
+    return next(place for place in places if not place.exists() or own(place))
+
+
+def is_record_of(path: Path, image: MosaicImage) -> bool:
+    """Whether there is a record of just this image at a place."""
+    entry = entry_of(path)
+    return entry is not None and is_source(image, entry)
+
+
+__all__ = [
+    "Telling",
+    "Wanted",
+    "check_owner",
+    "clean_name",
+    "entry_of",
+    "free_place",
+    "holds",
+    "is_record_of",
+    "record_place",
+    "record_places",
+    "tell",
+    "unique_names",
+]
