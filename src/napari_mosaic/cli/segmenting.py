@@ -17,6 +17,7 @@ from cyclopts import Parameter
 from napari_mosaic.cli.options import Flag, Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
 from napari_mosaic.cli.presets import choices_of, over_preset
+from napari_mosaic.data_sizes import data_size
 from napari_mosaic.errors import MissingError, MosaicError, WriteError
 from napari_mosaic.record import Record
 from napari_mosaic.record.masks import MaskStore
@@ -259,7 +260,7 @@ def cost_of(work: dict[str, Any] | None) -> str:
     """What SAM 2 cost, in a few words; nothing where it was not asked."""
     if work is None:
         return ""
-    peak = "" if work["peak_bytes"] is None else f", {work['peak_bytes'] / 1e9:.1f} GB of memory at most"
+    peak = "" if work["peak_bytes"] is None else f", {data_size(work['peak_bytes'])} of memory at most"
     return f" (SAM 2: {work['prompts']:,} prompts in {work['windows']:,} windows{peak})"
 
 

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from napari_mosaic.downloads import hash_file
 from napari_mosaic.errors import ModelError
-from napari_mosaic.grout import BAD_FILE, CHANNELS
+from napari_mosaic.grout import CHANNELS
 from napari_mosaic.record import write_error
+from napari_mosaic.torch_files import BAD_FILE
 from napari_mosaic.training.network import Recipe
 from napari_mosaic.training.state import read_checkpoint
 
