@@ -115,7 +115,7 @@ def segment(
     blocks
         Take each folder as one photograph in georeferenced blocks.
     tuned
-        Take the thresholds from this best.json, which tune wrote; what is given beside it counts more.
+        Take the settings from this best.json, which tune or sam2-tune wrote; what is given beside it counts more.
     calibration
         Adjust confidence by this file, which calibrate wrote for the model.
     into
@@ -136,6 +136,9 @@ def segment(
     several = len(found) > 1
     if several and output is not None and output.name.endswith(".zarr"):
         raise UsageError(f"{output} can hold one record and there are {len(found)} sources; give a folder with -o.")
+    settings, base = plain(params, SegmentParams), SAM_PRESETS[preset]
+    if tuned is not None:
+        settings, base = with_tuned(settings, tuned, base)
     job = {
         "output": output,
         "region": region,
@@ -143,12 +146,9 @@ def segment(
         "pixel_mm": pixel_mm,
         "overwrite": overwrite,
         "resume": resume,
-        "sam": replace(over_preset(sam, SAM_PRESETS[preset]), into=into),
+        "sam": replace(over_preset(sam, base), into=into),
         "discard_edits": discard_edits,
     }
-    settings = plain(params, SegmentParams)
-    if tuned is not None:
-        settings = with_tuned(settings, tuned)
     if calibration is not None:
         settings = with_calibration(settings, calibration)
     outcomes = []
@@ -161,12 +161,22 @@ def segment(
     return summarise(outcomes, as_json=as_json, several=several)
 
 
-def with_tuned(params: SegmentParams, path: Path) -> SegmentParams:
-    """The parameters with those of a file that `tune` wrote, wherever they are not set otherwise."""
-    from napari_mosaic.tuning import read_tuned
+def with_tuned(params: SegmentParams, path: Path, sam: SamParams) -> tuple[SegmentParams, SamParams]:
+    """The parameters with those of a file that `tune` or `sam2-tune` wrote, wherever they are not set otherwise."""
+    from napari_mosaic.tuning import read_handed
+    from napari_mosaic.weights import find_weights, hash_of, registry
 
-    usual, (values, _) = SegmentParams(), read_tuned(path)
-    return replace(params, **{k: v for k, v in values.items() if getattr(params, k) == getattr(usual, k)})
+    usual, handed = SegmentParams(), read_handed(path)
+    values = {k: v for k, v in handed.segment.items() if getattr(params, k) == getattr(usual, k)}
+    if handed.model_sha256 and "model" in values:
+        model = values["model"]
+        if model not in registry() or hash_of(find_weights(model)) != handed.model_sha256:
+            raise UsageError(
+                f"{path} was tuned on the map of the model {model}, which is not known here; give its file by --model."
+            )
+    if handed.sam is not None and sam != SAM_PRESETS["ours"]:
+        raise UsageError(f"{path} holds the preset that was tuned, so --sam2-preset cannot be another; leave it out.")
+    return replace(params, **values), handed.sam or sam
 
 
 def with_calibration(params: SegmentParams, path: Path) -> SegmentParams:
