@@ -65,13 +65,12 @@ def evaluate_grout(
     """
     predicted, true, counted = masks_to_compare(prediction, truth, ignore)
     same = bool((predicted == true)[counted].all())
-    edge_p, edge_t = _edge(predicted), _edge(true)
+    seen_p, seen_t = (_without_flat(mask, counted) for mask in (predicted, true))
+    edge_p, edge_t = _edge(seen_p), _edge(seen_t)
     precision, recall = _agreement(
         (edge_p & counted, _near(edge_t, tolerance)), (edge_t & counted, _near(edge_p, tolerance)), same=same
     )
-    on_truth, on_prediction = _agreement(
-        (_centre_lines(predicted, counted), true), (_centre_lines(true, counted), predicted), same=same
-    )
+    on_truth, on_prediction = _agreement((thin(seen_p) & counted, true), (thin(seen_t) & counted, predicted), same=same)
     return GroutMetrics(
         boundary_f=ratio(2 * precision * recall, precision + recall),
         boundary_precision=precision,
@@ -82,9 +81,10 @@ def evaluate_grout(
     )
 
 
-def _centre_lines(mask: _Bools, counted: _Bools) -> _Bools:
-    """Centre lines where they count; a mask that is white wherever it counts has edges nowhere, and no lines."""
-    return np.zeros_like(mask) if mask[counted].all() else thin(mask) & counted
+def _without_flat(mask: _Bools, counted: _Bools) -> _Bools:
+    """The mask; a black one where it has one colour wherever it counts: white shows no line, but thinning leaves one."""
+    seen = mask[counted]
+    return mask if seen.any() and not seen.all() else np.zeros_like(mask)
 
 
 def _agreement(first: tuple[_Bools, _Bools], second: tuple[_Bools, _Bools], *, same: bool) -> tuple[float, float]:
