@@ -82,7 +82,7 @@ def evaluate_grout(
 
 
 def _without_flat(mask: _Bools, counted: _Bools) -> _Bools:
-    """The mask; a black one where it has one colour wherever it counts: white shows no line, but thinning leaves one."""
+    """The mask; a black one where all that counts has one colour: white shows no line, but thinning would leave one."""
     seen = mask[counted]
     return mask if seen.any() and not seen.all() else np.zeros_like(mask)
 
