@@ -93,6 +93,7 @@ def test_what_was_begun_on_a_cpu_goes_on_there_beside_a_gpu(monkeypatch: pytest.
 
 
 def test_eight_bit_files_serve_only_the_weights_they_were_made_from(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
     weights = find_weights().path
     for name in (weights.name, f"{weights.stem}.int8.safetensors"):
         shutil.copy(weights.with_name(name), tmp_path / name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,14 @@ _ALLOWED: list[Any] = [
 ]
 
 
+_one_at_a_time = threading.Lock()
+"""torch keeps one list of what is allowed for all threads."""
+
+
 def read_torch_file(path: str | Path) -> Any:
     """The content of a file of `torch.save`, tensors on the CPU; one of `BAD_FILE` where it is none, or carries code.
 
     Needs torch 2.6: before, `weights_only` could be got around (CVE-2025-32434).
     """
-    with torch.serialization.safe_globals(_ALLOWED):
+    with _one_at_a_time, torch.serialization.safe_globals(_ALLOWED):
         return torch.load(path, map_location="cpu", weights_only=True)

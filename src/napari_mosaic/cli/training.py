@@ -108,11 +108,10 @@ def train(
         raise UsageError("There must be one thing to learn from; give a folder of pictures, or --synthetic.")
     settings = over_preset(params, PRESETS[preset])
     from napari_mosaic.training.export import export_weights
-    from napari_mosaic.training.run import chosen_checkpoint, train_steps
+    from napari_mosaic.training.run import train_steps
 
-    run(train_steps(output, settings, data=data, masks=masks, resume=resume), output.name)
+    checkpoint = run(train_steps(output, settings, data=data, masks=masks, resume=resume), output.name)
     name = name or output.resolve().name
-    checkpoint = chosen_checkpoint(output, settings)
     on = "drawn mosaics alone" if data is None else f"pictures of {data.resolve().name}"
     about: dict[str, Any] = {}
     if name != "grout-lite":

@@ -64,7 +64,7 @@ def train(
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Path:
-    """Train to the end and return the last checkpoint; see `train_steps`.
+    """Train to the end and return the checkpoint that the run is for; see `train_steps`.
 
     Examples
     --------
@@ -107,7 +107,8 @@ def train_steps(
     Returns
     -------
     Path
-        The last checkpoint, to be passed to `export_weights`; `best.pt` beside it did best on validation.
+        The `chosen_checkpoint`, to be passed to `export_weights`: the last, `checkpoint.pt`, or with a plateau
+        schedule `best.pt`, which did best on validation.
 
     Raises
     ------
@@ -121,7 +122,8 @@ def train_steps(
             material = yield from draw_material(out, params)
         else:
             material = yield from folder_material(Path(data), out, params, masks)
-        return (yield from run_material(out, params, material, resume=resume, delivery=Delivery()))
+        yield from run_material(out, params, material, resume=resume, delivery=Delivery())
+        return chosen_checkpoint(out, params)
 
 
 def run_material(
