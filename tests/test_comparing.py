@@ -118,6 +118,30 @@ def test_two_predictions_and_their_picture(
     assert sorted(path.name for path in (tmp_path / "many").iterdir()) == ["east.png", "west.png"]
 
 
+@pytest.mark.parametrize("white", [0, 1])
+def test_a_mask_that_finds_next_to_nothing_is_a_figure_and_no_inverted_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], white: int
+) -> None:
+    """Of a truth that is nearly all tesserae: a black mask is wrong nearly everywhere, but not inverted."""
+    truth = np.zeros((60, 72), np.uint8)
+    truth[2:58, 2:35] = truth[2:58, 37:70] = 255
+    mask = np.zeros_like(truth)
+    mask[20:26, 10:16] = 255 * white
+    for name, values in (("truth", truth), ("mask", mask), ("inverted", 255 - truth)):
+        Image.fromarray(values).save(tmp_path / f"{name}.png")
+    assert (truth > 0).mean() > 0.8
+    assert main(["evaluate", str(tmp_path / "mask.png"), str(tmp_path / "truth.png"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["metrics"]["predicted"] == white
+    assert found["metrics"]["pixels"]["recall"] == pytest.approx(36 * white / (truth > 0).sum())
+    assert found["metrics"]["fm"] == pytest.approx(0, abs=0.05)
+    if not white:
+        lines = ("boundary_f", "boundary_precision", "boundary_recall", "centreline_dice")
+        assert [found["grout"][name] for name in lines] == [0, 0, 0, 0]
+    assert main(["evaluate", str(tmp_path / "inverted.png"), str(tmp_path / "truth.png")]) == 1
+    assert "inverted" in capsys.readouterr().err
+
+
 def test_bad_input_in_one_sentence(
     folders: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,7 +65,8 @@ def test_another_runtime_finds_the_same(tmp_path: Path) -> None:
     picture = draw_mosaic(320, seed=3, tessera_px=24).image
     counts = {}
     for runtime in ("torch", "openvino"):
-        params = SegmentParams(runtime=runtime, scale=1.0)
+        # Alike everywhere: what auto chooses depends on the processor.
+        params = SegmentParams(runtime=runtime, scale=1.0, device="cpu", precision="fp32")
         with segment(picture, tmp_path / f"{runtime}.mosaic.zarr", params=params) as record:
             assert record.plan.runtime == runtime
             counts[runtime] = record.count

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -379,8 +378,10 @@ def test_garbage(site: Site, address: str) -> None:
 
 @pytest.mark.parametrize("address", ["floor.dzi", "a.zarr", "floor.png"])
 def test_nothing(site: Site, address: str) -> None:
+    over = threading.Event()
+
     def silence(path: str) -> Answer:
-        time.sleep(1.0)
+        over.wait()
         return 200, {}, b""
 
     site.answer = silence
@@ -389,6 +390,7 @@ def test_nothing(site: Site, address: str) -> None:
         patch.setattr(http_module, "PATIENCE", site_patience)
         with pytest.raises(ReadError, match="does not answer"):
             open_image(f"{site.url}/{address}")
+    over.set()
 
 
 def test_no_server_and_no_address(site: Site) -> None:

@@ -16,6 +16,7 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.grout_metrics import evaluate_grout, thin
 from napari_mosaic.metrics import (
     THRESHOLDS,
+    PixelMetrics,
     add_overlaps,
     count_overlaps,
     evaluate_labels,
@@ -174,7 +175,58 @@ def test_tables_of_tiles_add_up() -> None:
 def test_no_prediction_scores_nothing() -> None:
     truth = blocks(2, 2)
     found = evaluate_labels(np.zeros_like(truth), truth)
-    assert (found.cnt, found.fm, found.at(0.5).f1, found.at(0.9).panoptic_quality) == (1, 0, 0, 0)
+    assert (found.predicted, found.cnt, found.prec, found.rec, found.fm, found.mean_best_iou) == (0, 1, 0, 0, 0, 0)
+    for matching in found.matching:
+        assert (matching.true_positives, matching.false_positives, matching.false_negatives) == (0, 0, 4)
+        assert (matching.f1, matching.precision, matching.recall) == (0, 0, 0)
+        assert (matching.panoptic_quality, matching.mean_matched_iou) == (0, 0)
+    assert found.pixels == PixelMetrics(iou=0, dice=0, accuracy=float((truth == 0).mean()), precision=0, recall=0)
+
+
+@needs_data
+def test_no_prediction_scores_as_the_independent_scorer_says(scorer: ModuleType) -> None:
+    truth = blocks(3, 4)
+    theirs, mine = scorer.score(truth, np.zeros_like(truth)), evaluate_labels(np.zeros_like(truth), truth)
+    assert (mine.truth, mine.predicted, mine.cnt) == (theirs["n"], theirs["pred"], theirs["cnt"])
+    assert (mine.prec, mine.rec, mine.fm) == (theirs["prec"], theirs["rec"], theirs["fm"])
+    assert (mine.at(0.5).f1, mine.at(0.75).f1) == (theirs["f1_50"], theirs["f1_75"])
+    assert (mine.at(0.5).panoptic_quality, mine.mean_best_iou) == (theirs["pq"], theirs["miou"])
+    assert mine.pixels.iou == theirs["pix_iou"]
+
+
+@pytest.mark.parametrize(
+    ("found", "there", "figure", "accuracy"), [(0, 1, 0, 0.75), (1, 0, 0, 0.75), (0, 0, 1, 1.0), (1, 1, 1, 1.0)]
+)
+def test_empty_masks_are_a_figure(found: int, there: int, figure: float, accuracy: float) -> None:
+    mask = np.zeros((4, 4), bool)
+    mask[:2, :2] = True
+    metrics = evaluate_masks(mask & bool(found), mask & bool(there))
+    assert metrics == PixelMetrics(iou=figure, dice=figure, accuracy=accuracy, precision=figure, recall=figure)
+    with pytest.raises(InputError, match="Every pixel lies in an ignored place"):
+        evaluate_masks(mask, mask, ignore=np.ones_like(mask))
+
+
+@pytest.mark.parametrize("prediction", ["black", "white"])
+@pytest.mark.parametrize("ignored", [0, 7])
+def test_a_mask_without_lines_agrees_with_no_line(prediction: str, ignored: int) -> None:
+    """Whether nothing is joint or everything is: a map of no tessera at all is white, and had a clDice of 1."""
+    truth = blocks(3, 4, gap=4) == 0
+    ignore = np.zeros_like(truth)
+    ignore[:ignored] = True
+    flat = np.full(truth.shape, prediction == "white")
+    flat[ignore] = truth[ignore]
+    for one, other in ((flat, truth), (truth, flat)):
+        found = evaluate_grout(one, other, ignore=ignore)
+        assert found.centreline_dice == 0
+        assert (found.boundary_f, found.boundary_precision, found.boundary_recall) == (0, 0, 0)
+        assert found.pixels == evaluate_masks(one, other, ignore=ignore)
+
+
+@pytest.mark.parametrize(("found", "there", "figure"), [(0, 0, 1), (1, 1, 1), (0, 1, 0), (1, 0, 0)])
+def test_two_masks_without_lines_agree_if_they_are_the_same(found: int, there: int, figure: float) -> None:
+    metrics = evaluate_grout(np.full((9, 9), bool(found)), np.full((9, 9), bool(there)))
+    assert (metrics.boundary_f, metrics.boundary_precision, metrics.boundary_recall) == (figure,) * 3
+    assert metrics.centreline_dice == figure
 
 
 def test_metrics_become_json() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -59,6 +60,33 @@ def floor(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Drawing]:
         patch.chdir(folder)
         assert main(words[1:]) == 0
     return folder, drawing
+
+
+@pytest.mark.parametrize("preset", ["ours", "mosaic-sam2"])
+def test_what_tuning_hands_over_finds_what_was_tuned(
+    tmp_path: Path, preset: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command that `sam2-tune` says, given as it stands, reaches the Dice that the search has measured."""
+    pytest.importorskip("optuna")
+    monkeypatch.chdir(tmp_path)
+    drawing = draw_mosaic(180, UNSEEN + 3, "grid", tessera_px=26.0, damaged=False, effects=False)
+    for name, picture in (("images", drawing.image), ("labels", drawing.labels.astype(np.uint16))):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        Image.fromarray(picture).save(tmp_path / "data" / name / "floor.png")
+    words = f"sam2-tune data -o tuned --sam2-preset {preset} --sam2.model {SMALL} --trials 6 --sam2.device cpu"
+    assert main([*words.split(), "--sam2.points-per-side", "12"]) == 0
+    said = capsys.readouterr().out.splitlines()[-1].replace("PHOTOGRAPH", "data/images/floor.png")
+    best = json.loads((tmp_path / "tuned" / "best.json").read_text(encoding="utf-8"))
+    assert main([*said.split()[1:], "-o", "floor.mosaic.zarr"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "floor.mosaic.zarr/labels/sam2", "data/labels/floor.png", "--json"]) == 0
+    got = json.loads(capsys.readouterr().out)["metrics"]["pixels"]["dice"]
+    assert best["score"] > 0.4
+    assert got == pytest.approx(best["score"], abs=0.05)
+    with open_record(tmp_path / "floor.mosaic.zarr") as record:
+        used = MaskStore(record).read_plan()
+    assert used is not None
+    assert {name: used["params"][name] for name in best["sam"]} == best["sam"]
 
 
 def test_it_is_small_and_says_where_it_comes_from() -> None:

@@ -33,6 +33,7 @@ from napari_mosaic.sam.building import build_model
 from napari_mosaic.sam.checkpoints import read_weights, write_weights
 from napari_mosaic.sam.network import SamNetwork, load_sam
 from napari_mosaic.training.sam import finetuning, losses
+from napari_mosaic.training.sam import run as run_module
 from napari_mosaic.training.sam.annotations import store_annotations
 from napari_mosaic.training.sam.answers import keep_answers
 from napari_mosaic.training.sam.cache import EmbeddingCache
@@ -153,6 +154,39 @@ def test_a_stopped_run_ends_like_an_undisturbed_one(tmp_path: Path, folder: Path
     assert read_history(tmp_path / "whole") == read_history(tmp_path / "cut")
     with pytest.raises(InputError, match="was begun with rate"):
         learn(folder, tmp_path / "cut", replace(params, rate=1e-4), resume=True)
+
+
+def test_what_is_told_is_of_the_file_that_is_delivered(
+    tmp_path: Path, folder: Path, weights: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    """The best of three rounds is the first one: its figures are told, those of the last are not."""
+    left, real = [0.0, 0.9, 0.2, 0.1], run_module._validate  # first comes the model before
+
+    def scored(*given: Any) -> dict[str, float]:
+        figures = real(*given)
+        return figures | {"score": left.pop(0)} if left else figures
+
+    monkeypatch.setattr(run_module, "_validate", scored)
+    words = ["sam2-finetune", str(folder), "-o", str(tmp_path / "out"), "--model", str(weights), "--half", "--json"]
+    words += _words("--steps 3 --round-steps 1 --rate 0.01 --accumulate 1 --stones 16 --most-prompts 4 --device cpu")
+    words += _words("--validation-part 0.3 --test-part 0.3 --most-judged 1 --judge prompts --learn lora --group (.+)")
+    assert main(words) == 0
+    answer = json.loads(capsys.readouterr().out)
+    params = SamTrainParams(
+        model=str(weights), stones=16, most_judged=1, judge="prompts", validation_part=0.3, test_part=0.3,
+        group="(.+)", device="cpu",
+    )  # fmt: skip
+    network = load_sam(answer["model"], device="cpu", precision="fp32")
+    material = drain(sam_material([folder], tmp_path / "again", params, "auto"))
+    for part, some in (("validation", material.validation), ("test", material.test)):
+        places = fixed_places(material.pictures, some, 16)
+        chosen = places[int(np.random.default_rng(params.seed).permutation(len(places))[0])]
+        sample = take_place(material.pictures, chosen, 0, network.image_size)
+        assert answer["delivered"][part] == judge(network, [sample], params, automatic=False)
+    assert answer["delivered"]["step"] == 1
+    assert [row["step"] for row in answer["history"]] == [1, 2, 3]
+    test = json.loads((tmp_path / "out" / "test.json").read_text())
+    assert test == {"crops": 1, "step": 1, **answer["delivered"]["test"]}
 
 
 def test_crops_of_one_mosaic_are_known_by_their_names() -> None:

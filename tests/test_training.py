@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -294,7 +295,10 @@ def test_grouts_recipe_trains_any_encoder_on_joints_alone(whole: Path, tmp_path:
     )  # fmt: skip
     out, stopped = (pool_of(whole, tmp_path / name) for name in ("run", "stopped"))
     checkpoint = train(out, recipe)
-    assert read_checkpoint(checkpoint)["step"] == 4
+    assert checkpoint == out / BEST
+    assert read_checkpoint(out / LAST)["step"] == 4
+    best = max(read_history(out), key=lambda row: row["score"])["step"]
+    assert read_checkpoint(checkpoint)["step"] == best == json.loads((out / "delivered.json").read_text())["step"]
     steps = train_steps(stopped, recipe)
     while (progress := next(steps)).phase != "train" or progress.done < 3:
         pass

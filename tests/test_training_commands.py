@@ -17,12 +17,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 torch = pytest.importorskip("torch")
 
 from napari_mosaic.cli import main  # noqa: E402
 from napari_mosaic.errors import InputError  # noqa: E402
-from napari_mosaic.grout import LiteNetwork  # noqa: E402
+from napari_mosaic.grout import LiteNetwork, read_model  # noqa: E402
 from napari_mosaic.inference import load_network  # noqa: E402
 from napari_mosaic.progress import drain  # noqa: E402
 from napari_mosaic.record import open_record  # noqa: E402
@@ -30,9 +31,12 @@ from napari_mosaic.record.finished import mark_finished  # noqa: E402
 from napari_mosaic.synthetic import draw_mosaic  # noqa: E402
 from napari_mosaic.tiling import Box  # noqa: E402
 from napari_mosaic.training import params as params_module  # noqa: E402
+from napari_mosaic.training import run as run_module  # noqa: E402
 from napari_mosaic.training.data import core_target, grout_target  # noqa: E402
+from napari_mosaic.training.network import Recipe  # noqa: E402
 from napari_mosaic.training.sources import open_stored, split, store_folder, store_record  # noqa: E402
-from napari_mosaic.weights import imported_entries  # noqa: E402
+from napari_mosaic.training.validation import middle_crops, validate  # noqa: E402
+from napari_mosaic.weights import find_weights, imported_entries  # noqa: E402
 
 TINY = [
     "--side", "64", "--batch", "2", "--drawings", "2", "--processes", "1", "--workers", "0", "--device", "cpu",
@@ -90,7 +94,7 @@ def test_train_draws_learns_stops_and_goes_on(tmp_path: Path, capsys: pytest.Cap
     out = tmp_path / "floor"
     words = ["train", "--synthetic", "-o", str(out), *TINY, *DRAWN]
     assert main([*words, "--steps", "1"]) == 0
-    assert re.search(r"floor\.safetensors after 1 steps: loss \d", capsys.readouterr().out)
+    assert re.search(r"floor\.safetensors after 1 steps: grout dice \d", capsys.readouterr().out)
     assert main([*words, "--steps", "2"]) == 1
     assert "--resume" in sentence(capsys)
     assert main([*words, "--steps", "2", "--resume", "--json"]) == 0
@@ -107,6 +111,70 @@ def test_train_reads_a_folder_and_splits_it_by_the_seed(drawn: Path, tmp_path: P
     assert [len(parts[name]) for name in ("train", "validation", "test")] == [1, 1, 1]
     assert json.loads((tmp_path / "run" / "test.json").read_text())["grout_dice"] >= 0
     assert split(10, 3, 0.2, 0.1) == split(10, 3, 0.2, 0.1) != split(10, 4, 0.2, 0.1)
+
+
+def judge_file(model: str | Path, folder: Path, indices: list[int]) -> dict[str, float]:
+    """The figures of a weights file on some stored pictures, by the code that training judges with."""
+    network, card = read_model(find_weights(model))
+    recipe = Recipe(card.architecture, len(card.channels), card.tessera_px, card.mean, card.std, card.halo)
+    stored = open_stored(folder)
+    assert stored is not None
+    return validate(network, middle_crops(stored.take(indices)), recipe)
+
+
+def script_scores(monkeypatch: pytest.MonkeyPatch, *scores: float) -> None:
+    """Let the rounds of a run have these scores, whatever the network does; what is judged later is what it is."""
+    left = list(scores)
+
+    def scored(model: Any, crops: Any, recipe: Any) -> dict[str, float]:
+        figures = validate(model, crops, recipe)
+        return figures | {"score": left.pop(0)} if left else figures
+
+    monkeypatch.setattr(run_module, "validate", scored)
+
+
+def test_what_train_tells_is_of_the_file_that_it_delivers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best of three rounds is the first one: its figures are told, those of the last are not."""
+    data, out = tmp_path / "set", tmp_path / "run"
+    assert main(["synthesize", str(data), "--count", "5", "--size", "96", "--processes", "1"]) == 0
+    script_scores(monkeypatch, 0.9, 0.2, 0.1)
+    words = ["train", str(data), "-o", str(out), *TINY, "--start", "chance", "--round-steps", "1", "--steps", "3"]
+    words += ["--schedule", "plateau", "--rate", "0.05", "--validation-part", "0.4", "--test-part", "0.2"]
+    capsys.readouterr()
+    assert main([*words, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    stored = open_stored(out / "data")
+    assert stored is not None
+    parts = json.loads((out / "split.json").read_text())
+    numbers = {part: [stored.names.index(name) for name in some] for part, some in parts.items()}
+    judged, tested = (judge_file(answer["model"], out / "data", numbers[part]) for part in ("validation", "test"))
+    delivered = answer["delivered"]
+    assert (delivered["step"], delivered["of"]) == (1, 3)
+    assert (delivered["validation"], delivered["test"]) == (judged, tested)
+    assert json.loads((out / "test.json").read_text()) == {"pictures": 1, "step": 1, **tested}
+    ended = torch.load(out / "checkpoint.pt", weights_only=True)["average"]
+    with safe_open(answer["model"], "pt") as file:
+        assert not torch.equal(file.get_tensor("head.weight"), ended["head.weight"].half())
+    assert main([*words, "--resume"]) == 0
+    said = capsys.readouterr().out
+    assert "after 1 steps, the best of 3: grout dice" in said
+    assert f"score {judged['score']:.3f} on pictures that it did not learn from" in said
+
+
+def test_what_finetune_tells_is_of_the_mean_of_old_and_new(drawn: Path, tmp_path: Path, capsys: Any) -> None:
+    out = tmp_path / "mine"
+    words = ["finetune", str(drawn), "-o", str(out), *TINY, "--masks", "grout", "--steps", "2", "--stage", "2"]
+    words += ["--rate", "0.05", "--keep", "0.5", "--validation-part", "0.34"]
+    assert main([*words, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    _, validation, _ = split(3, 42, 0.34, 0.0)
+    told = answer["delivered"]["validation"]
+    assert told == judge_file(answer["model"], out / "data", validation)
+    assert told != {name: answer["history"][-1][name] for name in told}
+    assert main([*words, "--resume"]) == 0
+    assert f"score {told['score']:.3f} on pictures" in capsys.readouterr().out
 
 
 def test_what_cannot_be_learned_from_is_said_in_one_sentence(
@@ -198,7 +266,7 @@ def test_a_full_disk_ends_in_one_sentence(
         ["finetune", str(drawn), "-o", str(tmp_path / "mine"), *TINY, "--masks", "grout", "--steps", "1"],
     ):
         assert main(command) == 1, command
-        assert "free some space" in sentence(capsys)
+        assert re.search(r"needs 10\d MB and the disk has 1 kB free; free some space", sentence(capsys))
 
 
 def test_finetune_learns_from_pictures_in_two_stages_and_goes_on(

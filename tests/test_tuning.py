@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,20 @@ import pytest
 from PIL import Image
 
 from napari_mosaic.cli import main
+from napari_mosaic.cli.output import UsageError
 from napari_mosaic.cli.segmenting import with_tuned
-from napari_mosaic.record import open_record
+from napari_mosaic.engine.planning import sized
+from napari_mosaic.errors import InputError, LockedError
+from napari_mosaic.record import Plan, open_record
 from napari_mosaic.record.finished import mark_finished
 from napari_mosaic.request import SegmentParams
+from napari_mosaic.sam.params import PRESETS, SamParams
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
-from napari_mosaic.tuning import TuneParams, read_best, tune_steps
-from napari_mosaic.tuning.search import _in_units_of_segment
+from napari_mosaic.tuning import TuneParams, read_best, read_handed, tune_steps
+from napari_mosaic.tuning.handed import KIND, SAM_KIND, TUNED, sam_values, write_best
+from napari_mosaic.tuning.search import _in_units_of_segment, _method_of, _rules
+from napari_mosaic.weights import find_weights, hash_of
 
 pytest.importorskip("optuna")
 
@@ -68,6 +75,8 @@ def test_a_stopped_search_keeps_its_trials(case: tuple[Path, Path], tmp_path: Pa
         steps = tune_steps(opened, [truth], tmp_path / "t", params=TuneParams(trials=6))
         for _ in range(3):
             next(steps)
+        with pytest.raises(LockedError, match="Another run works in"):
+            next(tune_steps(opened, [truth], tmp_path / "t", params=TuneParams(trials=6)))
         steps.close()
         first = next(tune_steps(opened, [truth], tmp_path / "t", params=TuneParams(trials=6)))
     assert first.done == 4
@@ -82,12 +91,13 @@ def test_the_result_is_what_segment_and_apply_make(case: tuple[Path, Path], caps
     assert figures["panoptic_quality"] == pytest.approx(found["score"], abs=1e-6)
     photograph, again = record.with_name("floor.png"), record.with_name("again.mosaic.zarr")
     best = str(record.with_name("floor.tuned") / "best.json")
-    words = ["segment", str(photograph), "--method", "brightness", "--scale", "1", "-o", str(again), "--params", best]
+    words = ["segment", str(photograph), "-o", str(again), "--params", best]
     assert main(words) == 0
     with open_record(record) as one, open_record(again) as two:
         box = Box(0, 0, *one.shape)
         assert np.array_equal(one.read_labels(box), two.read_labels(box))
-    assert with_tuned(SegmentParams(threshold=0.61), Path(best)).threshold == 0.61
+    params, sam = with_tuned(SegmentParams(threshold=0.61), Path(best), PRESETS["ours"])
+    assert (params.threshold, params.method, params.scale, sam) == (0.61, "brightness", 1.0, PRESETS["ours"])
 
 
 def test_finished_windows_are_a_truth_and_a_stopped_search_can_be_used(
@@ -115,11 +125,70 @@ def test_areas_are_told_in_the_units_of_segment() -> None:
     assert _in_units_of_segment(TesseraParams(min_area=90), 36.0)["min_area"] == 40
 
 
+@pytest.mark.parametrize("tessera_px", [None, 9.3, 15.8, 23.7, 39.5])
+def test_every_trial_is_of_rules_that_segment_can_be_asked_for(tessera_px: float | None) -> None:
+    for least in range(0, 201, 7):
+        values = {**vars_of(TesseraParams()), "min_area": least}
+        rules = _rules(plan_of(tessera_px), values)
+        asked = SegmentParams(**_in_units_of_segment(rules, tessera_px))
+        made = asked.tesserae if tessera_px is None else sized(asked.tesserae, tessera_px)
+        assert made == rules
+
+
+def vars_of(rules: TesseraParams) -> dict[str, Any]:
+    return {name: getattr(rules, name) for name in TUNED}
+
+
+def plan_of(tessera_px: float | None, method: str = "grout", model: str = "grout-lite", sha256: str = "") -> Plan:
+    return Plan(
+        source_shape=(9, 9), shape=(9, 9), factor=1.0, tessera_px=tessera_px, method=method, model=model,
+        model_sha256=sha256, channels=2, stride=32, window=64, halo=32,
+    )  # fmt: skip
+
+
+def test_a_result_names_the_method_that_makes_its_map() -> None:
+    assert _method_of(plan_of(20.0), "stored") == "grout"
+    assert _method_of(plan_of(20.0, "grout+sam2"), "stored") == "grout"
+    assert _method_of(plan_of(20.0), "augmented") == "grout-augmented"
+    assert _method_of(plan_of(20.0, "quadrangles"), "augmented") == ""
+
+
+def test_rules_for_the_map_of_another_model_are_not_taken_in_silence(tmp_path: Path) -> None:
+    rules = {name: getattr(SegmentParams(), name) for name in TUNED} | {"threshold": 0.4}
+    values = {"segment": rules, "method": "grout-augmented", "model": "grout-lite", "scale": None}
+    other = write_best(tmp_path / "other.json", KIND, values | {"model_sha256": "00" * 32})
+    with pytest.raises(UsageError, match="tuned on the map of the model grout-lite"):
+        with_tuned(SegmentParams(), other, PRESETS["ours"])
+    mine = write_best(tmp_path / "mine.json", KIND, values | {"model_sha256": hash_of(find_weights())})
+    params, _ = with_tuned(SegmentParams(), mine, PRESETS["ours"])
+    assert (params.threshold, params.method, params.model) == (0.4, "grout-augmented", "grout-lite")
+    given, _ = with_tuned(SegmentParams(model="my.safetensors"), other, PRESETS["ours"])
+    assert given.model == "my.safetensors"
+
+
+def test_all_settings_of_sam2_are_handed_over(tmp_path: Path) -> None:
+    model = tmp_path / "m.safetensors"
+    model.touch()
+    sam = replace(PRESETS["mosaic-sam2"], model=str(model), pred_iou_thresh=0.31, tessera_px=61.5, device="cpu")
+    path = write_best(tmp_path / "best.json", SAM_KIND, {"sam": sam_values(sam)})
+    assert read_handed(path).sam == replace(sam, device="auto")
+    params, used = with_tuned(SegmentParams(), path, PRESETS["ours"])
+    assert params == SegmentParams(method="sam2")
+    assert used == replace(sam, device="auto")
+    assert with_tuned(SegmentParams(method="grout+sam2"), path, SamParams())[0].method == "grout+sam2"
+    with pytest.raises(UsageError, match="leave it out"):
+        with_tuned(SegmentParams(), path, PRESETS["mosaic-sam2"])
+    with pytest.raises(InputError, match="older version"):
+        read_handed(write_best(tmp_path / "old.json", SAM_KIND, {"best": {}}))
+
+
 def test_the_map_of_augmented_copies_is_tried_too(case: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     record, truth = case
     folder = record.with_name("floor.augmented")
     assert main(["tune", str(record), str(truth), "--trials", "2", "--augmented", str(folder)]) == 1
     assert "napari-mosaic augment" in capsys.readouterr().err
+    assert main(["tune", str(record), str(truth), "--augmented", str(folder), "--apply"]) == 2
+    assert "give one of the two" in capsys.readouterr().err
     assert main(["augment", str(record), "--copies", "2"]) == 0
     assert main(["tune", str(record), str(truth), "--trials", "3", "--augmented", str(folder)]) == 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 pytest.importorskip("napari")
 
+from napari_mosaic.errors import LockedError
 from napari_mosaic.evaluation import Square
 from napari_mosaic.probability import Calibration
 from napari_mosaic.probability.calibration import Bin
@@ -17,6 +19,8 @@ from napari_mosaic.tiling import Box
 from napari_mosaic.tuning import TuneResult
 from napari_mosaic.widgets._check.state import CheckState, next_open, resolve_check, with_count, with_marks
 from napari_mosaic.widgets._state import RunFacts, Tuning
+from napari_mosaic.widgets._train import runs as train_runs
+from napari_mosaic.widgets._train.request import TrainRequest, keep_request, kept_request
 from napari_mosaic.widgets._tune.runs import fresh_folder, last_folder
 from napari_mosaic.widgets._tune.state import TuneState, resolve_tuning
 from napari_mosaic.widgets._tuning import thresholds, tuning_like
@@ -50,6 +54,24 @@ def test_what_a_search_found_is_told_and_offered() -> None:
     used = resolve_tuning(replace(READY, best=FOUND, scores=FOUND.history, rules=FOUND.tesserae))
     assert "already" in used.use.reason
     assert not used.use.enabled
+
+
+def test_a_run_that_is_refused_leaves_the_request_of_the_one_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = TrainRequest(task="train", out=str(tmp_path), params={"steps": 5})
+    keep_request(first)
+
+    def refused(*_: object) -> Iterator[dict[str, object] | None]:
+        yield None
+        yield {"kind": "curves", "rows": []}
+        raise LockedError("Another run works there.")
+
+    monkeypatch.setattr(train_runs, "process_events", refused)
+    steps = train_runs.training_steps(replace(first, params={"steps": 9}))
+    with pytest.raises(LockedError):
+        list(steps)
+    assert kept_request(tmp_path) == first
 
 
 def test_confidence_is_measured_and_adjusted() -> None:

@@ -42,7 +42,7 @@ class RecordError(MosaicError, ValueError):
 
 
 class LockedError(RecordError):
-    """A record that another process is writing to."""
+    """A record, or a folder of a run, that another process is writing to."""
 
 
 class ModelError(MosaicError, ValueError):

@@ -8,10 +8,7 @@ to full size. The full-size layers, dearest in any U-Net, are not there.
 from __future__ import annotations
 
 import json
-import pickle
-import struct
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,6 @@ import numpy as np
 import timm
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,6 +24,7 @@ from torch.nn import functional
 from napari_mosaic.downloads import hash_file
 from napari_mosaic.errors import DependencyError, InputError, ModelError
 from napari_mosaic.runtimes import OpenVinoRun, Run
+from napari_mosaic.torch_files import BAD_FILE, read_torch_file
 from napari_mosaic.weights import LITE, ModelCard, WeightsEntry, is_safetensors, read_header
 
 WIDTHS = (96, 48, 32, 32)
@@ -38,11 +35,6 @@ GROUT_B3 = UNET + "efficientnet-b3"
 """Architecture of GROUT's checkpoints: smp's U-Net on EfficientNet-B3, one logit."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
-BAD_FILE = (
-    pickle.UnpicklingError, zipfile.BadZipFile, struct.error, SafetensorError, RuntimeError, EOFError, ValueError,
-    LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, OSError,
-)  # fmt: skip
-
 
 _PLAIN: dict[bool, dict[str, str]] = {
     True: {},
@@ -157,7 +149,7 @@ def read_model(entry: WeightsEntry) -> tuple[nn.Module, ModelCard]:
     path = Path(str(entry.path))
     safe = is_safetensors(path)
     try:
-        content = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+        content = load_file(path) if safe else read_torch_file(path)
     except BAD_FILE as error:
         raise ModelError(
             f"{path} is no model that can be read safely: it is damaged, is something else, or carries code "

@@ -39,6 +39,10 @@ def evaluate_grout(
 ) -> GroutMetrics:
     """Compare grout lines.
 
+    A mask that is black everywhere, or white everywhere, shows no line. Where only one of the two masks shows lines,
+    all figures of lines are 0; where neither does, they are 1 if the masks are the same and 0 if not. The figures of
+    `pixels` are those of `evaluate_masks`.
+
     Parameters
     ----------
     prediction, truth
@@ -48,6 +52,11 @@ def evaluate_grout(
     ignore
         Mask of what is left out.
 
+    Raises
+    ------
+    InputError
+        The masks do not fit each other, or every pixel is left out.
+
     References
     ----------
     Csurka et al., What is a good evaluation measure for semantic segmentation?, BMVC 2013 (boundary F).
@@ -55,11 +64,13 @@ def evaluate_grout(
 
     """
     predicted, true, counted = masks_to_compare(prediction, truth, ignore)
-    edge_p, edge_t = _edge(predicted), _edge(true)
-    precision = _share(_near(edge_t, tolerance), edge_p & counted)
-    recall = _share(_near(edge_p, tolerance), edge_t & counted)
-    line_p, line_t = thin(predicted) & counted, thin(true) & counted
-    on_truth, on_prediction = _share(true, line_p), _share(predicted, line_t)
+    same = bool((predicted == true)[counted].all())
+    seen_p, seen_t = (_without_flat(mask, counted) for mask in (predicted, true))
+    edge_p, edge_t = _edge(seen_p), _edge(seen_t)
+    precision, recall = _agreement(
+        (edge_p & counted, _near(edge_t, tolerance)), (edge_t & counted, _near(edge_p, tolerance)), same=same
+    )
+    on_truth, on_prediction = _agreement((thin(seen_p) & counted, true), (thin(seen_t) & counted, predicted), same=same)
     return GroutMetrics(
         boundary_f=ratio(2 * precision * recall, precision + recall),
         boundary_precision=precision,
@@ -68,6 +79,20 @@ def evaluate_grout(
         tolerance=tolerance,
         pixels=evaluate_masks(predicted, true, ignore=ignore),
     )
+
+
+def _without_flat(mask: _Bools, counted: _Bools) -> _Bools:
+    """The mask; a black one where all that counts has one colour: white shows no line, but thinning would leave one."""
+    seen = mask[counted]
+    return mask if seen.any() and not seen.all() else np.zeros_like(mask)
+
+
+def _agreement(first: tuple[_Bools, _Bools], second: tuple[_Bools, _Bools], *, same: bool) -> tuple[float, float]:
+    """The share of each line's pixels that lies inside of what the other allows; `same` where there is no line."""
+    (line_p, allowed_t), (line_t, allowed_p) = first, second
+    if not line_p.any() and not line_t.any():
+        return float(same), float(same)
+    return _share(allowed_t, line_p), _share(allowed_p, line_t)
 
 
 def thin(mask: NDArray[Any]) -> _Bools:
@@ -114,9 +139,8 @@ _REMOVABLE = _removable()
 
 
 def _share(inside: _Bools, of: _Bools) -> float:
-    """Share of the pixels `of` that lie `inside`; 1 where there are none to get wrong."""
-    total = int(of.sum())
-    return float((inside & of).sum() / total) if total else 1.0
+    """Share of the pixels `of` that lie `inside`; 0 where there are none."""
+    return ratio(int((inside & of).sum()), int(of.sum()))
 
 
 def _edge(mask: _Bools) -> _Bools:

@@ -3,6 +3,11 @@
 One decision: everything that is said about tesserae follows from one sparse table, the number of
 pixels that each true and each predicted region share. The table is a sum over pixels, so it can be
 counted tile by tile and added up, and nothing here is ever as large as regions times regions.
+
+Nothing is a result too. Where nothing was found and there was something to find, every figure of agreement is 0
+(`cnt` is 1, the accuracy the share of what is rightly left alone); where something was found and there was nothing,
+those of masks are 0 as well. Where there was nothing to find and nothing was found, masks agree: 1. A truth without a
+tessera is no truth for tesserae (`cnt` divides by their number): `InputError`.
 """
 
 from __future__ import annotations
@@ -217,7 +222,15 @@ def sort_stones(overlaps: Overlaps) -> Stones:
 def evaluate_masks(
     prediction: NDArray[Any], truth: NDArray[Any], *, ignore: NDArray[Any] | None = None
 ) -> PixelMetrics:
-    """Compare two masks `(Y, X)`, True where the class is, pixel by pixel."""
+    """Compare two masks `(Y, X)`, True where the class is, pixel by pixel.
+
+    A mask that is empty has no share in the other: all figures but the accuracy are 0; two empty ones agree: 1.
+
+    Raises
+    ------
+    InputError
+        The masks do not fit each other, or every pixel is left out.
+    """
     predicted, true, counted = masks_to_compare(prediction, truth, ignore)
     tp = int((predicted & true & counted).sum())
     fp = int((predicted & ~true & counted).sum())
@@ -354,6 +367,8 @@ def _pixels_of(overlaps: Overlaps) -> PixelMetrics:
 
 
 def _pixel_metrics(tp: int, fp: int, fn: int, tn: int) -> PixelMetrics:
+    if tp + fp + fn == 0:  # nothing to find, and nothing found
+        return PixelMetrics(iou=1.0, dice=1.0, accuracy=1.0, precision=1.0, recall=1.0)
     return PixelMetrics(
         iou=ratio(tp, tp + fp + fn),
         dice=ratio(2 * tp, 2 * tp + fp + fn),
@@ -374,6 +389,8 @@ def masks_to_compare(
     """Both masks and the mask of the pixels that count, checked for their shapes."""
     _check_shapes(prediction, truth, ignore)
     counted = np.ones(truth.shape, bool) if ignore is None else ~np.asarray(ignore, bool)
+    if not counted.any():
+        raise InputError("Every pixel lies in an ignored place, so nothing can be compared; ignore less.")
     return np.asarray(prediction, bool), np.asarray(truth, bool), counted
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from napari_mosaic.area_files import Grid, polygons_of_mask, read_geometry
 from napari_mosaic.areas import AreaSet
+from napari_mosaic.data_sizes import data_size
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, disk_bytes, make_plan
 from napari_mosaic.engine.segmenters import Segmenter
@@ -140,6 +141,6 @@ def _check_disk(path: Path, plan: Plan) -> None:
     free, need = shutil.disk_usage(folder).free, disk_bytes(plan.shape)
     if need > free:
         raise WriteError(
-            f"The record needs about {need / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB free; "
+            f"The record needs about {data_size(need)} and {folder} has {data_size(free)} free; "
             "free some space or give another place with -o."
         )

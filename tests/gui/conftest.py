@@ -15,6 +15,8 @@ import pytest
 pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
 
+PATIENCE_MS = 300_000
+"""Only what hangs takes so long."""
 MANIFEST = Path(__file__).parents[2] / "src" / "napari_mosaic" / "napari.yaml"
 
 
@@ -26,6 +28,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.gui)
             if not display:
                 item.add_marker(pytest.mark.skip(reason="no display; run under xvfb-run"))
+
+
+@pytest.fixture
+def qtbot(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Waits for what must come as long as a busy machine needs for it, whatever a test asks for."""
+    for name in ("waitUntil", "waitSignal", "waitSignals"):
+        monkeypatch.setattr(qtbot, name, _patient(getattr(qtbot, name)))
+    return qtbot
+
+
+def _patient(wait: Callable[..., Any]) -> Callable[..., Any]:
+    def waiting(*given: Any, timeout: float = PATIENCE_MS, **named: Any) -> Any:
+        return wait(*given, timeout=max(timeout, PATIENCE_MS), **named)
+
+    return waiting
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from cyclopts import Parameter
 
 from napari_mosaic.cli.options import Flag, Json
 from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run
+from napari_mosaic.data_sizes import data_size
 from napari_mosaic.errors import MissingError, WriteError
 from napari_mosaic.sam.registry import sam_registry
 from napari_mosaic.weights import (
@@ -205,7 +206,7 @@ def export_model(
         answer_json({"file": str(output), "bytes": size, "largest difference": difference})
     else:
         same = "" if difference is None else f", within {difference:.1e} of the original"
-        answer(f"{output} ({size / 1e6:.1f} MB{same}).")
+        answer(f"{output} ({data_size(size)}{same}).")
     return 0
 
 

@@ -19,6 +19,7 @@ from napari_mosaic.cli.presets import choices_of, over_preset
 from napari_mosaic.sam.params import PRESETS as SAM_PRESETS
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.training.sam.params import PRESETS, SamTrainParams, SamTuneParams
+from napari_mosaic.tuning.handed import BEST
 
 if TYPE_CHECKING:
     SamOptions = SamTrainParams
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     TuneOptions = SamTuneParams
 else:
     SamOptions = choices_of(SamTrainParams, PRESETS)
-    ModelOptions = choices_of(SamParams, SAM_PRESETS, leave_out=("into", "use_m2m", "crop_n_layers"))
+    ModelOptions = choices_of(SamParams, SAM_PRESETS, leave_out=("into", "use_m2m", "crop_n_layers", "merge_below"))
     TuneOptions = options_of(SamTuneParams)
 
 Preset = Annotated[Literal["ours", "mosaic-sam2"], Parameter(name="--sam2-preset")]
@@ -93,19 +94,27 @@ def sam2_finetune(
 def _tell(path: Path, folder: Path, *, grid: bool, as_json: bool) -> None:
     """Say where the model is, how it does, and how the one did that it began with."""
     from napari_mosaic.training.history import read_history
+    from napari_mosaic.training.run import DELIVERED
     from napari_mosaic.training.sam.finetuning import GRID
     from napari_mosaic.training.sam.run import BEFORE
 
     rows = _read_json(folder / GRID) if grid else read_history(folder)
-    before = {} if grid else _read_json(folder / BEFORE)
+    before, delivered = {} if grid else _read_json(folder / BEFORE), _read_json(folder / DELIVERED)
     if as_json:
-        answer_json({"model": str(path), "before": before, "grid" if grid else "history": rows})
+        named = {"grid" if grid else "history": rows}
+        answer_json({"model": str(path), "before": before, "delivered": delivered, **named})
         return
-    best = max(rows, key=lambda row: row.get("score", row["step"]))
-    names = ("loss", "iou", "dice", "automatic_dice", "automatic_f1")
-    figures = ", ".join(_change(name, before, best) for name in names if name in best)
-    which = f"run {best['run']}, step {best['step']:,.0f}" if grid else f"step {best['step']:,.0f}"
-    answer(f"The model is {path}; at its best, {which}: {figures}. Give it with --sam2.model {path}.")
+    names = ("iou", "dice", "automatic_dice", "automatic_f1")
+    validation, step = delivered["validation"], delivered["step"]
+    figures = ", ".join(_change(name, before, validation) for name in names if name in validation)
+    if delivered["test"]:
+        tested = ", ".join(_change(name, {}, delivered["test"]) for name in names if name in delivered["test"])
+        figures = f"{figures}; on the test crops {tested}"
+    run_number = f"run {max(rows, key=lambda row: float(row['score']))['run']}, " if grid else ""
+    answer(
+        f"The model is {path}, of {run_number}step {step:,}: {figures or 'no crop was kept back to judge it by'}. "
+        f"Give it with --sam2.model {path}."
+    )
 
 
 def _change(name: str, before: dict[str, float], after: dict[str, float]) -> str:
@@ -160,8 +169,7 @@ def sam2_tune(
         return 0
     crops = f"{found.crops} crops" if found.crops > 1 else "one crop"
     answer(f"{found.goal} {found.before:.4f} before, {found.score:.4f} after {found.trials} trials on {crops}:")
-    options = [f"--sam2.{name.replace('_', '-')} {value:.3g}" for name, value in found.best.items()]
-    for option in options:
-        answer(f"  {option}")
-    answer(f"napari-mosaic segment PHOTOGRAPH --method sam2 --sam2.model {settings.model} {' '.join(options)}")
+    for name, value in found.best.items():
+        answer(f"  {name.replace('_', '-'):<23} {value:.3g}")
+    answer(f"napari-mosaic segment PHOTOGRAPH --params {output / BEST}")
     return 0

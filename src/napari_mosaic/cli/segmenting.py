@@ -17,6 +17,7 @@ from cyclopts import Parameter
 from napari_mosaic.cli.options import Flag, Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
 from napari_mosaic.cli.presets import choices_of, over_preset
+from napari_mosaic.data_sizes import data_size
 from napari_mosaic.errors import InputError, MissingError, MosaicError, WriteError
 from napari_mosaic.export.marks import PREVIEW, check_place, is_ours, own_place
 from napari_mosaic.record import Record
@@ -116,7 +117,7 @@ def segment(
     blocks
         Take each folder as one photograph in georeferenced blocks.
     tuned
-        Take the thresholds from this best.json, which tune wrote; what is given beside it counts more.
+        Take the settings from this best.json, which tune or sam2-tune wrote; what is given beside it counts more.
     calibration
         Adjust confidence by this file, which calibrate wrote for the model.
     into
@@ -137,18 +138,18 @@ def segment(
     several = len(found) > 1
     if several and output is not None and output.name.endswith(".zarr"):
         raise UsageError(f"{output} can hold one record and there are {len(found)} sources; give a folder with -o.")
+    settings, base = plain(params, SegmentParams), SAM_PRESETS[preset]
+    if tuned is not None:
+        settings, base = with_tuned(settings, tuned, base)
     job = {
         "region": region,
         "exclude": exclude,
         "pixel_mm": pixel_mm,
         "overwrite": overwrite,
         "resume": resume,
-        "sam": replace(over_preset(sam, SAM_PRESETS[preset]), into=into),
+        "sam": replace(over_preset(sam, base), into=into),
         "discard_edits": discard_edits,
     }
-    settings = plain(params, SegmentParams)
-    if tuned is not None:
-        settings = with_tuned(settings, tuned)
     if calibration is not None:
         settings = with_calibration(settings, calibration)
     places = record_places([Wanted(source, output) for source in found])
@@ -162,12 +163,22 @@ def segment(
     return summarise(outcomes, as_json=as_json, several=several)
 
 
-def with_tuned(params: SegmentParams, path: Path) -> SegmentParams:
-    """The parameters with those of a file that `tune` wrote, wherever they are not set otherwise."""
-    from napari_mosaic.tuning import read_tuned
+def with_tuned(params: SegmentParams, path: Path, sam: SamParams) -> tuple[SegmentParams, SamParams]:
+    """The parameters with those of a file that `tune` or `sam2-tune` wrote, wherever they are not set otherwise."""
+    from napari_mosaic.tuning import read_handed
+    from napari_mosaic.weights import find_weights, hash_of, registry
 
-    usual, (values, _) = SegmentParams(), read_tuned(path)
-    return replace(params, **{k: v for k, v in values.items() if getattr(params, k) == getattr(usual, k)})
+    usual, handed = SegmentParams(), read_handed(path)
+    values = {k: v for k, v in handed.segment.items() if getattr(params, k) == getattr(usual, k)}
+    if handed.model_sha256 and "model" in values:
+        model = values["model"]
+        if model not in registry() or hash_of(find_weights(model)) != handed.model_sha256:
+            raise UsageError(
+                f"{path} was tuned on the map of the model {model}, which is not known here; give its file by --model."
+            )
+    if handed.sam is not None and sam != SAM_PRESETS["ours"]:
+        raise UsageError(f"{path} holds the preset that was tuned, so --sam2-preset cannot be another; leave it out.")
+    return replace(params, **values), handed.sam or sam
 
 
 def with_calibration(params: SegmentParams, path: Path) -> SegmentParams:
@@ -297,7 +308,7 @@ def cost_of(work: dict[str, Any] | None) -> str:
     """What SAM 2 cost, in a few words; nothing where it was not asked."""
     if work is None:
         return ""
-    peak = "" if work["peak_bytes"] is None else f", {work['peak_bytes'] / 1e9:.1f} GB of memory at most"
+    peak = "" if work["peak_bytes"] is None else f", {data_size(work['peak_bytes'])} of memory at most"
     return f" (SAM 2: {work['prompts']:,} prompts in {work['windows']:,} windows{peak})"
 
 

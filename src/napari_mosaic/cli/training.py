@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from napari_mosaic.areas import read_json
 from napari_mosaic.cli.options import Flag, Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run
 from napari_mosaic.cli.presets import choices_of, over_preset
@@ -107,11 +108,10 @@ def train(
         raise UsageError("There must be one thing to learn from; give a folder of pictures, or --synthetic.")
     settings = over_preset(params, PRESETS[preset])
     from napari_mosaic.training.export import export_weights
-    from napari_mosaic.training.run import chosen_checkpoint, train_steps
+    from napari_mosaic.training.run import train_steps
 
-    run(train_steps(output, settings, data=data, masks=masks, resume=resume), output.name)
+    checkpoint = run(train_steps(output, settings, data=data, masks=masks, resume=resume), output.name)
     name = name or output.resolve().name
-    checkpoint = chosen_checkpoint(output, settings)
     on = "drawn mosaics alone" if data is None else f"pictures of {data.resolve().name}"
     about: dict[str, Any] = {}
     if name != "grout-lite":
@@ -149,23 +149,39 @@ def finetune(
 
     settings = plain(params, FinetuneParams)
     path = run(finetune_steps(source, output, settings, resume=resume), output.name)
-    stages = sorted(output.glob("stage*"))
-    return _tell(path, stages[-1], as_json=as_json)
+    last = "1" if settings.stage == "1" else "2"
+    return _tell(path, output / f"stage{last}", as_json=as_json)
 
 
 def _tell(path: Path, folder: Path, *, as_json: bool) -> int:
-    """Say where the model is and how it did."""
+    """Say where the model is and how good it is: that file, not the state in which the run ended."""
     from napari_mosaic.training.history import read_history
+    from napari_mosaic.training.run import DELIVERED
 
-    rows = read_history(folder)
+    rows, delivered = read_history(folder), read_json(folder / DELIVERED)
     if as_json:
-        answer_json({"model": str(path), "history": rows})
+        answer_json({"model": str(path), "delivered": delivered, "history": rows})
         return 0
-    last = rows[-1] if rows else {}
-    figures = [f"{key.replace('_', ' ')} {last[key]:.3f}" for key in ("loss", "grout_dice", "score") if key in last]
-    after = f" after {last['step']:,.0f} steps" if last else ""
-    answer(f"The model is {path}{after}: {', '.join(figures)}. Give it with --model {path}.")
+    best = "" if delivered["step"] == delivered["of"] else f", the best of {delivered['of']:,}"
+    found = [
+        f"{figures_of(delivered[part])} on {words}"
+        for part, words in (("validation", "pictures that it did not learn from"), ("test", "the test pictures"))
+        if delivered[part]
+    ]
+    if not found:
+        loss = next((row["loss"] for row in rows if row["step"] == delivered["step"]), None)
+        found = [
+            "no picture was kept back to judge it by" + ("" if loss is None else f", loss while learning {loss:.3f}")
+        ]
+    answer(
+        f"The model is {path} after {delivered['step']:,} steps{best}: {'; '.join(found)}. Give it with --model {path}."
+    )
     return 0
+
+
+def figures_of(values: dict[str, float]) -> str:
+    """Figures of a model in words, in their order."""
+    return ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in values.items())
 
 
 def _command() -> str:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from napari_mosaic.cli.options import Flag, Json, options_of, plain
-from napari_mosaic.cli.output import answer, answer_json, run
+from napari_mosaic.cli.output import UsageError, answer, answer_json, run
 from napari_mosaic.record import open_record
 from napari_mosaic.tuning import TuneParams, TuneResult, tune_steps
+from napari_mosaic.tuning.handed import BEST
 
 if TYPE_CHECKING:
     TuneOptions = TuneParams
@@ -55,6 +56,10 @@ def tune(
         How to search.
 
     """
+    if apply and augmented is not None:
+        raise UsageError(
+            "--apply cuts the record's own map, and --augmented may find rules for another one; give one of the two."
+        )
     folder = output or record.with_name(f"{record.name.removesuffix('.zarr').removesuffix('.mosaic')}.tuned")
     with open_record(record) as opened:
         steps = tune_steps(opened, truths, folder, params=plain(params, TuneParams), augmented=augmented)
@@ -77,4 +82,16 @@ def _show(found: TuneResult, folder: Path) -> None:
     )
     for name, value in found.segment.items():
         answer(f"  {name:<15} {value:.3g}")
-    answer(f"napari-mosaic segment PHOTOGRAPH --params {folder / 'best.json'}")
+    answer(f"napari-mosaic segment PHOTOGRAPH --params {folder / BEST}{_what_else(found)}")
+
+
+def _what_else(found: TuneResult) -> str:
+    """What the command needs beside the file: a model that is not known by name, a map that no method makes."""
+    from napari_mosaic.weights import registry
+
+    words = ""
+    if found.model and found.model not in registry():
+        words += f" --model {found.model}.safetensors  (the file of the model that made the record)"
+    if not found.method:
+        words += "  (no method makes the augmented map of this record; search again without --augmented)"
+    return words

@@ -71,7 +71,7 @@ def make_plan(image: MosaicImage, segmenter: Segmenter, outside: Outside, choice
         runtime=segmenter.runtime,
         precision=segmenter.precision,
         batch=segmenter.batch,
-        tesserae=_sized(choices.tesserae, tessera_px),
+        tesserae=sized(choices.tesserae, tessera_px),
     )
 
 
@@ -90,7 +90,7 @@ def _remembered_scale(image: MosaicImage, segmenter: Segmenter, outside: Outside
     return estimate
 
 
-def _sized(params: TesseraParams, tessera_px: float | None) -> TesseraParams:
+def sized(params: TesseraParams, tessera_px: float | None) -> TesseraParams:
     """The rules with the smallest area scaled to the tesserae's size on the working grid."""
     if tessera_px is None:
         return params

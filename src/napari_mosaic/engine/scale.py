@@ -80,6 +80,11 @@ def keep_resolution(factor: float) -> float:
     return factor if factor >= 1 else min(1.0, _KEPT * factor)
 
 
+def working_pitch(pitch: float, trained_px: float) -> float:
+    """The pitch of tesserae on the working grid, of that on the photograph, for a model trained for `trained_px`."""
+    return pitch * keep_resolution(trained_px / pitch)
+
+
 def probe_places(image: MosaicImage, outside: Outside, count: int = _PLACES) -> list[tuple[float, float]]:
     """Centres `(y, x)` in source pixels of about `count` places spread over what is inside."""
     height, width = image.shape

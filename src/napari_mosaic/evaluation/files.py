@@ -31,7 +31,8 @@ Meaning = Literal["auto", "labels", "tesserae", "grout"]
 
 _BAND_PIXELS = 2**23
 _INVERTED = 0.25
-"""Accuracy below which a mask is taken for an inverted one: by chance it would be a half."""
+"""Share of the true tesserae, and of the true joints, below which a mask that finds them is taken for an inverted one:
+by chance each would be a half. Both must be low: a mask that is nearly black finds no tessera, but all joints."""
 _GROUT_LIMIT = 2**26
 """Grout lines are compared up to this many pixels; beyond, centre lines take too long to be worth it."""
 
@@ -142,8 +143,9 @@ def compare_labels(
     left_out = true.ignored(ignore, predicted.shape)
     predicted = true.cut(predicted, names[0])
     require_same(predicted.shape, true.labels.shape, *names)
-    metrics = summarise(add_overlaps(list(_count_bands(predicted, true.labels, left_out))))
-    if (predicted.guessed or true.labels.guessed) and metrics.pixels.accuracy < _INVERTED:
+    overlaps = add_overlaps(list(_count_bands(predicted, true.labels, left_out)))
+    metrics = summarise(overlaps)
+    if (predicted.guessed or true.labels.guessed) and _is_inverted(overlaps):
         raise InputError(
             f"{names[0]} is white nearly everywhere that {names[1]} is black, so one of them is inverted; say which "
             "with --prediction-is grout or --truth-is grout."
@@ -154,6 +156,14 @@ def compare_labels(
         metrics=metrics,
         grout=_grout(predicted, true.labels, left_out, params.tolerance),
     )
+
+
+def _is_inverted(overlaps: Overlaps) -> bool:
+    """Whether tesserae are where joints should be, and joints where tesserae should be."""
+    counted = overlaps.area - overlaps.ignored
+    true, found = overlaps.truth > 0, overlaps.predicted > 0
+    sides = [(int(counted[side & (found == true)].sum()), int(counted[side].sum())) for side in (true, ~true)]
+    return all(whole > 0 and right < _INVERTED * whole for right, whole in sides)
 
 
 def _count_bands(predicted: LabelGrid, true: LabelGrid, ignore: NDArray[np.bool_] | None) -> Iterator[Overlaps]:

@@ -6,10 +6,7 @@ on one journal, one ledger and one set of shard locks, so none of them can undo 
 
 from __future__ import annotations
 
-import datetime
-import getpass
 import os
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from napari_mosaic.errors import LockedError, WriteError
+from napari_mosaic.folder_lock import acquire_lock, holder_of
 from napari_mosaic.record.journal import Journal
 from napari_mosaic.record.ledger import Index, Ledger
 from napari_mosaic.record.metadata import Metadata, read_metadata
@@ -117,35 +115,14 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _acquire(path: Path) -> FileLock:
-    lock = FileLock(str(path / LOCK), thread_local=False)
     try:
-        lock.acquire(timeout=0)
+        return acquire_lock(path / LOCK)
     except Timeout as error:
         raise LockedError(
-            f"{path} is being written by another process{_holder(path)}, so here it can only be read; "
+            f"{path} is being written by another process{holder_of(path / LOCK)}, so here it can only be read; "
             "wait until it has finished or close it there."
         ) from error
     except OSError as error:
         raise WriteError(
             f"{path} cannot be written ({error.strerror}); give a folder that you may write to."
         ) from error
-    with suppress(OSError):
-        (path / HOLDER).write_text(_describe_self(), encoding="utf-8")
-    return lock
-
-
-def _describe_self() -> str:
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        user = "somebody"
-    since = datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
-    return f"{user} on {socket.gethostname()}, since {since}"
-
-
-def _holder(path: Path) -> str:
-    try:
-        text = " ".join((path / HOLDER).read_text(encoding="utf-8").split())[:120]
-    except (OSError, UnicodeDecodeError):
-        return ""
-    return f" ({text})" if text else ""

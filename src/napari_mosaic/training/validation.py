@@ -52,7 +52,8 @@ def _middle(picture: Picture) -> Crop:
 def validate(model: nn.Module, crops: Sequence[Crop], recipe: Recipe | None = None) -> dict[str, float]:
     """Mean figures over `crops`: `grout_dice`, and where there is a core map `found` and `false` stones.
 
-    `found` and `false` are parts of all stones; `score` is what the best checkpoint is chosen by, 1 at most.
+    `found` and `false` are parts of all stones; `score` is what the best checkpoint is chosen by, 1 at most. Where
+    there is nothing to find, as in `metrics`, nothing found is 1.
     """
     recipe = recipe or Recipe()
     both = total = stones = found = spurious = 0
@@ -70,11 +71,11 @@ def validate(model: nn.Module, crops: Sequence[Crop], recipe: Recipe | None = No
             stones, found, spurious = stones + n, found + hit, spurious + wrong
     if not crops:
         return {}
-    figures = {"grout_dice": 2 * both / max(total, 1)}
+    figures = {"grout_dice": 2 * both / total if total else 1.0}
     if recipe.channels == 1:
         return figures | {"score": figures["grout_dice"]}
     hits, extra = found / max(stones, 1), spurious / max(stones, 1)
-    f1 = 2 * hits / (1 + hits + extra)
+    f1 = 2 * hits / (1 + hits + extra) if stones else float(spurious == 0)
     return figures | {"found": hits, "false": extra, "score": (figures["grout_dice"] + f1) / 2}
 
 

@@ -4,14 +4,14 @@ One decision: the network never runs. The stored map is cut into tesserae again 
 sliders do, and a search remembers what came out; it may be stopped and gone on with at any time.
 """
 
+from napari_mosaic.tuning.handed import Handed, read_handed
 from napari_mosaic.tuning.search import (
     GOALS,
     TuneParams,
     TuneResult,
     read_best,
-    read_tuned,
     tune,
     tune_steps,
 )
 
-__all__ = ["GOALS", "TuneParams", "TuneResult", "read_best", "read_tuned", "tune", "tune_steps"]
+__all__ = ["GOALS", "Handed", "TuneParams", "TuneResult", "read_best", "read_handed", "tune", "tune_steps"]

@@ -12,9 +12,8 @@ Akiba et al., Optuna: a next-generation hyperparameter optimization framework, K
 from __future__ import annotations
 
 import hashlib
-import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,19 +21,18 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from napari_mosaic.areas import read_json
+from napari_mosaic.engine.planning import USUAL_PX, sized
 from napari_mosaic.errors import DependencyError, InputError, MissingError
-from napari_mosaic.export.atomic import replacing
+from napari_mosaic.folder_lock import working_in
 from napari_mosaic.metrics import Metrics
 from napari_mosaic.plots import new_figure, save_figure
 from napari_mosaic.probability.augmentation import MAPS
 from napari_mosaic.progress import Progress, Steps, drain
-from napari_mosaic.record import Record
+from napari_mosaic.record import Plan, Record
 from napari_mosaic.tesserae import Limits, TesseraParams, check_limits
+from napari_mosaic.tuning.handed import BEST, KIND, TUNED, write_best
 from napari_mosaic.tuning.windows import Maps, Window, judge, load_windows
 
-KIND = "napari-mosaic parameters"
-USUAL_PX = 24.0
-"""Size of a tessera that `segment` counts its smallest area at."""
 GOALS: dict[str, Callable[[Metrics], float]] = {
     "pq": lambda metrics: metrics.at(0.5).panoptic_quality,
     "f1": lambda metrics: metrics.at(0.5).f1,
@@ -42,7 +40,6 @@ GOALS: dict[str, Callable[[Metrics], float]] = {
     "dice": lambda metrics: metrics.pixels.dice,
 }
 """What is made as large as possible, as the mean over the windows."""
-_TUNED = ("threshold", "core_threshold", "min_area", "max_hole", "min_seed", "reach")
 _STORED, _AGAIN = "stored", "augmented"
 
 
@@ -68,7 +65,8 @@ class TuneResult:
     `segment` are they in the units of `segment` (areas where a usual tessera is 24 px across), `tesserae`
     in those of the record; `map` is "stored" or "augmented"; scores are the goal's mean over the windows,
     `history` those of all trials; `importance` is the part of their spread that each parameter explains,
-    empty after too few trials.
+    empty after too few trials. `method`, `model` (with its hash) and `scale` (None where it is found) are what makes
+    the map that was tuned; `method` is empty where no method of `segment` does.
     """
 
     segment: dict[str, float]
@@ -81,6 +79,10 @@ class TuneResult:
     windows: int
     history: tuple[float, ...] = ()
     importance: dict[str, float] = field(default_factory=dict)
+    method: str = ""
+    model: str = ""
+    model_sha256: str = ""
+    scale: float | None = None
     files: tuple[str, ...] = ()
 
 
@@ -134,18 +136,24 @@ def tune_steps(
         No tessera in the truths, or the folder belongs to another search.
 
     """
-    params, folder = params or TuneParams(), Path(folder)
-    optuna = load_optuna()
+    params, folder, optuna = params or TuneParams(), Path(folder), load_optuna()
     maps = _readers(record, augmented)
     windows = load_windows(record, list(truths), maps, _widest(record.plan.tesserae).halo, params.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    study = open_study(optuna, folder, _fingerprint(record, truths or windows, params, augmented), params.seed)
+    mark = _fingerprint(record, truths or windows, params, augmented)
+    with working_in(folder, "a search"):
+        study = open_study(optuna, folder, mark, params.seed)
+        return (yield from _search(study, record, windows, list(maps), params, folder))
+
+
+def _search(
+    study: Any, record: Record, windows: list[Window], maps: list[str], params: TuneParams, folder: Path
+) -> Steps[TuneResult]:
     finished = len(complete_trials(study))
     if finished == 0:
-        study.enqueue_trial(_start(record.plan.tesserae, list(maps)), skip_if_exists=True)
+        study.enqueue_trial(_start(record.plan.tesserae, maps), skip_if_exists=True)
     try:
         for done in range(finished, params.trials):
-            score = _try_one(study, record, windows, list(maps), params.goal)
+            score = _try_one(study, record, windows, maps, params.goal)
             message = f"score {score:.4f}, best {study.best_value:.4f}"
             yield Progress(phase="trying", done=done + 1, total=params.trials, unit="trials", message=message)
     except GeneratorExit:  # what was found before a stop can be used
@@ -157,7 +165,7 @@ def tune_steps(
 def _try_one(study: Any, record: Record, windows: list[Window], maps: list[str], goal: str) -> float:
     """Ask for rules, cut the windows by them, tell and return the score."""
     trial = study.ask()
-    name, rules = _suggest(trial, record.plan.tesserae, maps)
+    name, rules = _suggest(trial, record.plan, maps)
     score = float(np.mean([GOALS[goal](judge(record, window, name, rules)) for window in windows]))
     study.tell(trial, score)
     return score
@@ -208,9 +216,10 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 
 
-def _suggest(trial: Any, start: TesseraParams, maps: list[str]) -> tuple[str, TesseraParams]:
+def _suggest(trial: Any, plan: Plan, maps: list[str]) -> tuple[str, TesseraParams]:
     """The map and the rules of a trial."""
     values: dict[str, Any] = {}
+    start = plan.tesserae
     for name, (low, high) in _RANGES.items():
         low, high = min(low, getattr(start, name)), max(high, getattr(start, name))
         if name.endswith("threshold"):
@@ -218,12 +227,21 @@ def _suggest(trial: Any, start: TesseraParams, maps: list[str]) -> tuple[str, Te
         else:
             values[name] = trial.suggest_int(name, int(low), int(high), log=name == "min_seed")
     map_ = trial.suggest_categorical("map", maps) if len(maps) > 1 else maps[0]
-    return map_, replace(start, **values)
+    return map_, _rules(plan, values)
+
+
+def _rules(plan: Plan, values: Mapping[str, Any]) -> TesseraParams:
+    """The rules of a trial as `segment` will take them: with a smallest area that its whole numbers can say."""
+    rules = replace(plan.tesserae, **{name: values[name] for name in TUNED})
+    if plan.tessera_px is None:
+        return rules
+    least = int(_in_units_of_segment(rules, plan.tessera_px)["min_area"])
+    return sized(replace(rules, min_area=least), plan.tessera_px)
 
 
 def _start(params: TesseraParams, maps: list[str]) -> dict[str, Any]:
     """The record's own rules as the first trial: nothing worse is ever the result."""
-    values = {name: getattr(params, name) for name in _TUNED}
+    values = {name: getattr(params, name) for name in TUNED}
     return {**values, "map": maps[0]} if len(maps) > 1 else values
 
 
@@ -271,11 +289,12 @@ def complete_trials(study: Any) -> list[Any]:
 
 def _finish(study: Any, record: Record, windows: list[Window], params: TuneParams, folder: Path) -> TuneResult:
     best = study.best_trial
-    tuned = replace(record.plan.tesserae, **{name: best.params[name] for name in _TUNED})
+    plan, map_ = record.plan, best.params.get("map", _STORED)
+    tuned = _rules(plan, best.params)
     result = TuneResult(
-        segment=_in_units_of_segment(tuned, record.plan.tessera_px),
+        segment=_in_units_of_segment(tuned, plan.tessera_px),
         tesserae=tuned,
-        map=best.params.get("map", _STORED),
+        map=map_,
         goal=params.goal,
         before=complete_trials(study)[0].value,
         score=best.value,
@@ -283,9 +302,13 @@ def _finish(study: Any, record: Record, windows: list[Window], params: TuneParam
         windows=len(windows),
         history=tuple(trial.value for trial in complete_trials(study)),
         importance=find_importance(study),
+        method=_method_of(plan, map_),
+        model=plan.model if plan.model_sha256 else "",
+        model_sha256=plan.model_sha256,
+        scale=plan.factor if plan.tessera_px is None else None,
     )
     files = [
-        _write_best(result, folder / "best.json"),
+        _write_best(result, folder / BEST),
         draw_history(result.history, params.goal, folder / "history.png"),
     ]
     importance = draw_importance(result.importance, folder / "importance.png")
@@ -294,16 +317,21 @@ def _finish(study: Any, record: Record, windows: list[Window], params: TuneParam
 
 def _in_units_of_segment(params: TesseraParams, tessera_px: float | None) -> dict[str, float]:
     """The rules as `segment` takes them: it scales the smallest area to the size of the tesserae."""
-    values = {name: getattr(params, name) for name in _TUNED}
+    values = {name: getattr(params, name) for name in TUNED}
     share = 1.0 if tessera_px is None else (USUAL_PX / tessera_px) ** 2
     return {**values, "min_area": min(400, round(params.min_area * share))}
 
 
 def _write_best(result: TuneResult, path: Path) -> Path:
-    values = {"kind": KIND, **{name: value for name, value in asdict(result).items() if name != "files"}}
-    with replacing(path, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(values, indent=1), encoding="utf-8")
-    return path
+    return write_best(path, KIND, {name: value for name, value in asdict(result).items() if name != "files"})
+
+
+def _method_of(plan: Plan, map_: str) -> str:
+    """The method of `segment` whose tesserae are cut from the map that was tuned; empty where there is none."""
+    method = plan.method.removesuffix("+sam2")  # guided masks are made of these tesserae, and not what was compared
+    if map_ == _STORED:
+        return method
+    return {"grout": "grout-augmented"}.get(method, "")
 
 
 def read_best(path: str | Path) -> TuneResult:
@@ -314,17 +342,11 @@ def read_best(path: str | Path) -> TuneResult:
             raise KeyError("kind")
         rules = TesseraParams(**values.pop("tesserae"))
         given = values.pop("segment")
-        segment = {name: given[name] for name in _TUNED}
+        segment = {name: given[name] for name in TUNED}
         history = tuple(values.pop("history", ()))
         return TuneResult(**values, tesserae=rules, segment=segment, history=history)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} holds no parameters; give the best.json that tune wrote.") from error
-
-
-def read_tuned(path: str | Path) -> tuple[dict[str, Any], TesseraParams]:
-    """The rules of a `best.json`: as `segment` takes them, and as they were for the record that was tuned."""
-    found = read_best(path)
-    return found.segment, found.tesserae
 
 
 def draw_history(values: Sequence[float], goal: str, path: Path) -> Path:

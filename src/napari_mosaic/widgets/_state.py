@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from napari_mosaic.data_sizes import data_size
 from napari_mosaic.progress import Progress
 from napari_mosaic.request import SegmentParams
 
@@ -375,14 +376,6 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
-
-
-def data_size(count: float) -> str:
-    """Bytes in the unit that fits."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}" if count < 10 * size else f"{count / size:.0f} {unit}"
-    return f"{max(1, round(count / 1e3))} kB"
 
 
 def megapixels(count: float) -> str:

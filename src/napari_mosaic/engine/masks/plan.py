@@ -136,11 +136,8 @@ def make_mask_plan(plan: Plan, network: MaskNetwork, params: SamParams, mode: st
     layers = tuple(
         _layer(side, depth, usual, params) for depth in range(1 + params.crop_n_layers * (mode == AUTOMATIC))
     )
-    if mode == AUTOMATIC and layers[-1].pitch < CELL:
-        raise InputError(
-            f"Prompts {layers[-1].pitch:.1f} px of the analysis apart are closer than the {CELL} px that tell two "
-            "masks apart; give fewer points a side, or larger windows (a smaller tessera_px)."
-        )
+    if mode == AUTOMATIC:
+        check_pitch(layers[-1].pitch)
     into = params.into if params.into != "auto" else ("tesserae" if mode == GUIDED else "sam2")
     return MaskPlan(
         mode=mode,
@@ -155,6 +152,15 @@ def make_mask_plan(plan: Plan, network: MaskNetwork, params: SamParams, mode: st
         tesserae=plan.tesserae,
         params=params,
     )
+
+
+def check_pitch(pitch: float) -> None:
+    """Raise `InputError` where points of the automatic generator would be too close, in working pixels."""
+    if pitch < CELL:
+        raise InputError(
+            f"Prompts {pitch:.1f} px of the analysis apart are closer than the {CELL} px that tell two "
+            "masks apart; give fewer points a side, or larger windows (a smaller tessera_px)."
+        )
 
 
 def _layer(widest: int, depth: int, usual: float, params: SamParams) -> MaskLayer:

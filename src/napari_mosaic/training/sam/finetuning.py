@@ -13,13 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_mosaic.errors import InputError
+from napari_mosaic.folder_lock import working_in
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.sam.checkpoints import write_weights
 from napari_mosaic.training.history import read_history
 from napari_mosaic.training.run import check_folder
 from napari_mosaic.training.sam.network import merge_low_rank, start_model
 from napari_mosaic.training.sam.params import CHANCE, SamTrainParams
-from napari_mosaic.training.sam.run import train_material
+from napari_mosaic.training.sam.run import judge_delivered, train_material
 from napari_mosaic.training.sam.sources import SamMaterial, sam_material
 from napari_mosaic.training.sam.state import put, read_state
 from napari_mosaic.training.sources import Masks, write_json
@@ -66,7 +67,8 @@ def finetune_sam_steps(
         Folders with `images` and `masks`, JSON files of Label Studio or COCO, records with finished windows;
         empty to draw mosaics.
     out
-        Folder for pictures, embeddings, checkpoints, history, and `NAME.safetensors`, named like the folder.
+        Folder for pictures, embeddings, checkpoints, history, and `NAME.safetensors`, named like the folder;
+        `delivered.json` and `test.json` tell how good that file is.
     params
         None takes Mosaic-SAM2's recipe.
     masks
@@ -89,10 +91,13 @@ def finetune_sam_steps(
         One of its kinds: nothing to learn from, weights that do not fit, a full disk.
     """
     params = params or SamTrainParams()
-    check_folder(out, resume)
-    material = yield from sam_material(data, out, params, masks)
-    checkpoint = yield from train_material(out, params, material, resume=resume)
-    return export_sam(checkpoint, out / f"{out.resolve().name}.safetensors", params, command=command, half=half)
+    with working_in(out, "a training"):
+        check_folder(out, resume)
+        material = yield from sam_material(data, out, params, masks)
+        checkpoint = yield from train_material(out, params, material, resume=resume)
+        path = export_sam(checkpoint, out / f"{out.resolve().name}.safetensors", params, command=command, half=half)
+        judge_delivered(path, out, params, material)
+        return path
 
 
 def export_sam(checkpoint: Path, path: Path, params: SamTrainParams, *, command: str = "", half: bool = False) -> Path:
@@ -123,6 +128,13 @@ def grid_steps(
     What is finished is not run again, what was begun goes on. `grid.json` holds the table. Pictures are read, and
     embeddings made, once.
     """
+    with working_in(out, "a grid of trainings"):
+        return (yield from _grid(data, out, params, masks, command, half))
+
+
+def _grid(
+    data: Sequence[Path], out: Path, params: SamTrainParams, masks: Masks, command: str, half: bool
+) -> Steps[Path]:
     check_folder(out, True)
     material = yield from sam_material(data, out, params, masks)
     if not material.validation:
@@ -137,7 +149,9 @@ def grid_steps(
     best = max(rows, key=lambda row: float(row["score"]))
     chosen = list(grid_of(params))[int(best["run"]) - 1]
     path = out / f"{out.resolve().name}.safetensors"
-    return export_sam(out / f"run{best['run']}" / "best.pt", path, chosen, command=command, half=half)
+    export_sam(out / f"run{best['run']}" / "best.pt", path, chosen, command=command, half=half)
+    judge_delivered(path, out, chosen, material)
+    return path
 
 
 def grid_of(params: SamTrainParams) -> list[SamTrainParams]:

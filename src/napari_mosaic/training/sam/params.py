@@ -145,7 +145,9 @@ class SamTuneParams:
         "what to improve: dice (pixels, as published), f1 (found), fm (the field's), pq (found and outlined)",
     ] = "dice"
     crops: Annotated[int, Limits(low=1, high=1000, help="crops to judge by, at most")] = 2
-    stones: Annotated[int, Limits(low=4, high=2500, help="tesserae that a crop shows, about")] = 100
+    stones: Annotated[
+        int, Limits(low=0, high=2500, help="tesserae that a crop shows, about; 0 = as many as a window of segment")
+    ] = 0
     seed: Annotated[int, Limits(low=0, high=2**31, help="chooses the crops; the same number searches alike")] = 0
 
     def __post_init__(self) -> None:

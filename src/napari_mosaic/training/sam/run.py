@@ -17,9 +17,9 @@ import torch
 
 from napari_mosaic.grout import DTYPE_NAMES, choose_device
 from napari_mosaic.progress import Progress, Steps
-from napari_mosaic.sam.network import SamNetwork
+from napari_mosaic.sam.network import SamNetwork, load_sam
 from napari_mosaic.training.history import History
-from napari_mosaic.training.run import check_folder, check_same
+from napari_mosaic.training.run import DELIVERED, NOTE, TEST, check_folder, check_same
 from napari_mosaic.training.sam.cache import EmbeddingCache
 from napari_mosaic.training.sam.crops import Sample, fixed_places, take_place
 from napari_mosaic.training.sam.network import Start, learning, start_model
@@ -40,8 +40,9 @@ from napari_mosaic.training.sam.steps import Crops, add_gradients, memory_told
 from napari_mosaic.training.sam.validation import judge
 from napari_mosaic.training.sources import write_json
 from napari_mosaic.training.state import BEST, LAST
+from napari_mosaic.weights import read_header
 
-NOTE, SPLIT, TEST, BEFORE = "run.json", "split.json", "test.json", "before.json"
+SPLIT, BEFORE = "split.json", "before.json"
 PANELS = (("loss",), ("iou", "dice", "automatic_dice", "automatic_f1"), ("rate",))
 USUAL_STEPS = 1000
 _TRIAL, _WARM = 6, 2
@@ -86,10 +87,22 @@ def train_material(
         raise
     finally:
         history.close()
-    if material.test:
-        tested = _fixed_samples(material, material.test, params, size)
-        write_json(out / TEST, {"crops": len(tested), **_validate(params, state, tested)})
     return out / BEST if (out / BEST).exists() else out / LAST
+
+
+def judge_delivered(path: Path, out: Path, params: SamTrainParams, material: SamMaterial) -> None:
+    """Judge a weights file that was made of a run, and note the figures in `out`."""
+    device = choose_device(params.device)
+    network = load_sam(path, device=str(device), precision=DTYPE_NAMES[half_type(params, device) or torch.float32])
+    parts = {"validation": material.validation, "test": material.test}
+    samples = {name: _fixed_samples(material, some, params, network.image_size) for name, some in parts.items()}
+    figures = {
+        name: judge(network, some, params, automatic=params.judge == "automatic") for name, some in samples.items()
+    }
+    step = int(read_header(path)["step"])
+    write_json(out / DELIVERED, {"step": step, **figures})
+    if figures["test"]:
+        write_json(out / TEST, {"crops": len(samples["test"]), "step": step, **figures["test"]})
 
 
 def _begin(
@@ -102,8 +115,8 @@ def _begin(
         total = state.total
     elif resume and (out / NOTE).exists():
         total = int(json.loads((out / NOTE).read_text(encoding="utf-8"))["total"])
-    if not path.exists():
-        (out / BEST).unlink(missing_ok=True)
+    for stale in (TEST, DELIVERED) if path.exists() else (TEST, DELIVERED, BEST):
+        (out / stale).unlink(missing_ok=True)
     state.total = _total(params, state, crops, total)
     about = {"config": start.config, "base": start.name, "base_sha256": start.sha256}
     write_json(out / NOTE, {"total": state.total, "params": asdict(params), "crops": len(crops), **about})

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_mosaic.errors import ModelError
-from napari_mosaic.grout import BAD_FILE
+from napari_mosaic.torch_files import BAD_FILE, read_torch_file
 from napari_mosaic.training.sam.network import Start, learning
 from napari_mosaic.training.sam.params import SamTrainParams
 from napari_mosaic.training.state import write_checkpoint
@@ -117,7 +117,7 @@ def save_state(path: Path, state: SamState, params: SamTrainParams) -> None:
 def read_state(path: Path) -> dict[str, Any]:
     """The content of a checkpoint; raises `ModelError` where it is none of this training."""
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content: dict[str, Any] = read_torch_file(path)
         if not {"learned", "average", "optimiser", "params", "step", "base_sha256"} <= content.keys():
             raise ValueError("fields are missing")
         return content

@@ -1,7 +1,8 @@
 """Better thresholds for the automatic generator, from a few crops whose tesserae are drawn.
 
 One decision: the network answers every prompt once, before the first trial, and its answers are kept; a trial asks
-these answers as it would ask the network, by the code that `segment` runs, so what is tuned is what will be found.
+these answers as it would ask the network, by the code that `segment` runs, with all settings that are handed over, so
+what is tuned is what will be found. A crop is one window of `segment`: it shows as many stones, in one layer.
 
 References
 ----------
@@ -20,19 +21,22 @@ from typing import Any
 
 import numpy as np
 
+from napari_mosaic.engine.masks.plan import check_pitch
+from napari_mosaic.engine.scale import working_pitch
 from napari_mosaic.errors import InputError
-from napari_mosaic.export.atomic import replacing
+from napari_mosaic.folder_lock import working_in
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.sam.network import SamNetwork, load_sam
 from napari_mosaic.sam.params import SamParams
-from napari_mosaic.sam.prompts import Prompts
+from napari_mosaic.sam.prompts import MaskNetwork, Prompts, tessera_size
 from napari_mosaic.training.data import Pictures
 from napari_mosaic.training.sam.answers import KeptAnswers, keep_answers, read_answers, write_answers
-from napari_mosaic.training.sam.crops import Sample, fixed_places, take_place
+from napari_mosaic.training.sam.crops import Place, Sample, fixed_places, take_place, usual_pitch
 from napari_mosaic.training.sam.params import USUAL_GROUP, SamTuneParams
 from napari_mosaic.training.sam.sources import join_pictures, mark_of, read_sources
-from napari_mosaic.training.sam.validation import automatic_labels, compare, grid_of
+from napari_mosaic.training.sam.validation import automatic_labels, compare, grid_of, whole_frame
 from napari_mosaic.training.sources import Masks
+from napari_mosaic.tuning.handed import BEST, SAM_KIND, sam_values, write_best
 from napari_mosaic.tuning.search import (
     GOALS,
     complete_trials,
@@ -42,6 +46,7 @@ from napari_mosaic.tuning.search import (
     load_optuna,
     open_study,
 )
+from napari_mosaic.weights import find_weights
 
 RANGES: dict[str, tuple[float, float]] = {
     "pred_iou_thresh": (0.0, 0.95),
@@ -50,15 +55,27 @@ RANGES: dict[str, tuple[float, float]] = {
     "mask_threshold": (-1.0, 1.5),
 }
 """What is searched, and between what."""
-KIND = "napari-mosaic SAM 2 thresholds"
-Kept = tuple[Sample, KeptAnswers]
+
+
+@dataclass(frozen=True)
+class KeptCrop:
+    """A crop, what the network answered to it, and how many pixels of the working grid `segment` would see it in."""
+
+    sample: Sample
+    answers: KeptAnswers
+    side: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamTuneResult:
-    """The best thresholds and what they gain; scores are the goal's mean over the crops."""
+    """The best thresholds and what they gain; scores are the goal's mean over the crops.
+
+    `sam` holds all settings of SAM 2 that were tried with the thresholds `best`: with them `segment` finds what was
+    scored.
+    """
 
     best: dict[str, float]
+    sam: SamParams
     goal: str
     before: float
     score: float
@@ -99,16 +116,28 @@ def tune_sam_steps(
         One of its kinds: no tessera, another search in the folder, optuna or sam2 not installed.
     """
     params = params or SamTuneParams()
+    with working_in(out, "a search"):
+        return (yield from _tune(data, out, sam, params, masks))
+
+
+def _tune(data: Sequence[Path], out: Path, sam: SamParams, params: SamTuneParams, masks: Masks) -> Steps[SamTuneResult]:
     if sam.use_m2m:
         raise InputError(
             "Masks that are given back to the network cannot be tuned from kept answers; leave out use_m2m."
         )
+    if sam.merge_below > 0:
+        raise InputError(
+            "Fragments are merged by the joints between them, which crops alone do not tell; tune without merge_below."
+        )
     optuna = load_optuna()
     network = load_sam(sam.model, config=sam.config, device=sam.device, precision=sam.precision)
     stored = yield from read_sources(data, out / "data", USUAL_GROUP, masks)
+    pictures = join_pictures(stored)
+    places = _choose_places(pictures, network, sam, params)
+    sam = as_in_windows(sam, pictures, places, network.image_size)
     mark = _mark(mark_of(stored), network.sha256, sam, params)
     study = open_study(optuna, out, mark, params.seed)
-    crops = yield from _ask_all(network, join_pictures(stored), out / "answers" / mark[:16], sam, params)
+    crops = yield from _ask_all(network, pictures, places, out / "answers" / mark[:16], sam)
     if not complete_trials(study):
         study.enqueue_trial({name: getattr(sam, name) for name in RANGES}, skip_if_exists=True)
     for done in range(len(complete_trials(study)), params.trials):
@@ -117,7 +146,21 @@ def tune_sam_steps(
         study.tell(trial, _score(crops, tried, params.goal))
         message = f"best {study.best_value:.4f}"
         yield Progress(phase="trying", done=done + 1, total=params.trials, unit="trials", message=message)
-    return _finish(study, out, params, crops)
+    return _finish(study, out, params, sam, len(crops))
+
+
+def _choose_places(pictures: Pictures, network: MaskNetwork, sam: SamParams, params: SamTuneParams) -> list[Place]:
+    """Some crops, chosen by the seed; without a number of stones they show as many as a window of `segment`."""
+    stones = params.stones or max(4, round((network.image_size / tessera_size(network, sam.tessera_px)) ** 2))
+    places = fixed_places(pictures, range(len(pictures)), stones)
+    order = np.random.default_rng(params.seed).permutation(len(places))[: params.crops]
+    return [places[int(k)] for k in order]
+
+
+def as_in_windows(sam: SamParams, pictures: Pictures, places: Sequence[Place], size: int) -> SamParams:
+    """The settings as they hold in crops, each a window of `size` px: tesserae of their size, in one layer."""
+    seen = [size * float(usual_pitch(pictures[place.picture].labels) or 0.0) / place.cut for place in places]
+    return replace(sam, tessera_px=float(np.clip(np.median(seen), 1.0, 512.0)), crop_n_layers=0)
 
 
 def _mark(data: str, sha256: str, sam: SamParams, params: SamTuneParams) -> str:
@@ -128,25 +171,32 @@ def _mark(data: str, sha256: str, sam: SamParams, params: SamTuneParams) -> str:
     return hashlib.sha256(json.dumps(same).encode()).hexdigest()
 
 
+def working_side(pictures: Pictures, place: Place) -> int:
+    """How many pixels of the working grid a crop measures, by the rule that `segment` finds its scale by."""
+    pitch = usual_pitch(pictures[place.picture].labels)
+    return place.cut if pitch is None else round(place.cut * working_pitch(pitch, find_weights().tessera_px) / pitch)
+
+
 def _ask_all(
-    network: SamNetwork, pictures: Pictures, folder: Path, sam: SamParams, params: SamTuneParams
-) -> Steps[list[Kept]]:
+    network: SamNetwork, pictures: Pictures, places: list[Place], folder: Path, sam: SamParams
+) -> Steps[list[KeptCrop]]:
     """Crops with the network's answers to the grid of prompts; it is asked only where some are missing."""
     size = network.image_size
-    places = fixed_places(pictures, range(len(pictures)), params.stones)
-    order = np.random.default_rng(params.seed).permutation(len(places))[: params.crops]
     floor = _range(sam, "mask_threshold")[0] - _range(sam, "stability_score_offset")[1]
-    kept: list[Kept] = []
-    for number, which in enumerate(order):
-        yield Progress(phase="asking", done=number, total=len(order), unit="crops")
-        sample, path = take_place(pictures, places[int(which)], 0, size), folder / f"{number}.npz"
+    kept: list[KeptCrop] = []
+    for number, place in enumerate(places):
+        yield Progress(phase="asking", done=number, total=len(places), unit="crops")
+        side, path = working_side(pictures, place), folder / f"{number}.npz"
+        check_pitch(side / sam.points_per_side)
+        sample = take_place(pictures, place, 0, size)
         answers = read_answers(path, size, floor)
         if answers is None:
-            prompts = Prompts(points=grid_of(size, sam).astype(np.float64) + 0.5)
+            y, x = (grid_of(side, sam).astype(np.float64) + 0.5).T
+            prompts = Prompts(points=whole_frame(size, side).to_network(y, x))
             batch = sam.points_per_batch or network.fitting_batch()
             answers = keep_answers(network, sample.image, prompts, floor=floor, batch=batch)
             write_answers(path, answers)
-        kept.append((sample, answers))
+        kept.append(KeptCrop(sample, answers, side))
     return kept
 
 
@@ -156,23 +206,22 @@ def _range(sam: SamParams, name: str) -> tuple[float, float]:
     return min(low, getattr(sam, name)), max(high, getattr(sam, name))
 
 
-def _score(crops: list[Kept], sam: SamParams, goal: str) -> float:
-    """The goal's mean; a crop on which nothing is found counts nothing."""
-    found = [(automatic_labels(answers, sample, sam), sample) for sample, answers in crops]
-    return float(np.mean([GOALS[goal](compare(labels, sample)) if labels.any() else 0.0 for labels, sample in found]))
+def _score(crops: list[KeptCrop], sam: SamParams, goal: str) -> float:
+    """The goal's mean over the crops."""
+    found = [(crop, automatic_labels(crop.answers, crop.sample, sam, crop.side)) for crop in crops]
+    return float(np.mean([GOALS[goal](compare(labels, crop.sample)) for crop, labels in found]))
 
 
-def _finish(study: Any, out: Path, params: SamTuneParams, crops: list[Kept]) -> SamTuneResult:
+def _finish(study: Any, out: Path, params: SamTuneParams, sam: SamParams, crops: int) -> SamTuneResult:
     trials = complete_trials(study)
     history, importance = tuple(float(trial.value) for trial in trials), find_importance(study)
+    best: dict[str, Any] = {name: float(study.best_trial.params[name]) for name in RANGES}
     result = SamTuneResult(
-        best={name: float(study.best_trial.params[name]) for name in RANGES},
-        goal=params.goal, before=history[0], score=float(study.best_value), trials=len(trials), crops=len(crops),
-        history=history, importance=importance,
+        best=best, sam=replace(sam, **best), goal=params.goal, before=history[0], score=float(study.best_value),
+        trials=len(trials), crops=crops, history=history, importance=importance,
     )  # fmt: skip
-    path = out / "best.json"
-    with replacing(path, overwrite=True) as temporary:
-        temporary.write_text(json.dumps({"kind": KIND, **asdict(result)}, indent=1), encoding="utf-8")
+    values = {name: value for name, value in asdict(result).items() if name != "files"}
+    path = write_best(out / BEST, SAM_KIND, values | {"sam": sam_values(result.sam)})
     files = [path, draw_history(history, params.goal, out / "history.png")]
     files += [drawn] if (drawn := draw_importance(importance, out / "importance.png")) else []
     return replace(result, files=tuple(str(file) for file in files))

@@ -55,9 +55,10 @@ def judge(
     return figures | {"score": figures[chosen]}
 
 
-def whole_frame(size: int) -> Frame:
-    """A crop as a window that is the whole image."""
-    return Frame(Box(0, 0, size, size), 1.0, (size, size))
+def whole_frame(size: int, side: int | None = None) -> Frame:
+    """A crop of `size` px as a window that is the whole image, `side` px of the working grid, else as many."""
+    side = side or size
+    return Frame(Box(0, 0, side, side), size / side, (side, side))
 
 
 def guided_labels(network: SamNetwork, sample: Sample, params: SamTrainParams) -> tuple[Labels, list[float]]:
@@ -81,16 +82,24 @@ def guided_labels(network: SamNetwork, sample: Sample, params: SamTrainParams) -
 
 
 def grid_of(size: int, params: SamParams) -> NDArray[np.int64]:
-    """The points of the automatic generator in a crop, `(N, 2)` as `(y, x)`."""
+    """The points of the automatic generator in a crop of `size` px of the working grid, `(N, 2)` as `(y, x)`."""
     return grid_points(Box(0, 0, size, size), size / params.points_per_side)
 
 
-def automatic_labels(network: MaskNetwork, sample: Sample, params: SamParams = VALIDATION) -> Labels:
-    """The automatic masks of a crop, composed as in a run over a whole mosaic."""
+def automatic_labels(
+    network: MaskNetwork, sample: Sample, params: SamParams = VALIDATION, side: int | None = None
+) -> Labels:
+    """The automatic masks of a crop, composed as in a run over a whole mosaic.
+
+    `side` is how many pixels of the working grid the crop measures, on which masks are cut and finished; its own size
+    by default. The labels are brought back to the size of the crop.
+    """
     size = sample.labels.shape[0]
-    points = grid_of(size, params)
-    proposals = ask_automatic(network, sample.image, whole_frame(size), points, params, _BATCH)
-    return compose_whole(proposals, size, params)
+    side = side or size
+    proposals = ask_automatic(network, sample.image, whole_frame(size, side), grid_of(side, params), params, _BATCH)
+    labels = compose_whole(proposals, side, params)
+    places = ((np.arange(size) + 0.5) * side / size).astype(np.int64)
+    return labels[np.ix_(places, places)]
 
 
 def compose_whole(proposals: Proposals, size: int, params: SamParams) -> Labels:

@@ -56,14 +56,18 @@ class HeldRun:
 
 def training_steps(request: TrainRequest) -> Generator[Any, None, str]:
     """Train in a process of its own; yields events, and None while nothing happens; returns the model's file."""
-    keep_request(request)
+    Path(request.out).mkdir(parents=True, exist_ok=True)
     events = process_events(COMMAND, request.to_json(), "training process")
+    began = False
     try:
         while True:
             try:
                 event = next(events)
             except StopIteration as stop:
                 return str(stop.value["path"])
+            if not began and event is not None and event["kind"] == "progress":
+                keep_request(request)  # now the folder is this run's, and not another one's that goes on there
+                began = True
             yield None if event is None else _event(event)
     finally:
         events.close()
