@@ -27,7 +27,7 @@ from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import disk_bytes
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
 from napari_mosaic.engine.tasks import Context, compute_tile
-from napari_mosaic.errors import ReadError
+from napari_mosaic.errors import ReadError, RecordError, UnfitError
 from napari_mosaic.image import MosaicImage, open_image_steps
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.readying import initial_areas, output_path, plan_segmentation, ready_record
@@ -101,7 +101,7 @@ def segment_steps(
         image = yield from _open(source, stack)
         path = output_path(image, wanted.output)
         yield Progress(phase="preparing", done=0, total=1, unit="", message="loading the model")
-        segmenter = segmenter or load_method(_as_planned(path, params, wanted))
+        segmenter = segmenter or _load_as_planned(path, params, wanted)
         masks = request_masks(params.method, wanted.sam)
         record, backup = yield from ready_record(path, image, segmenter, params, wanted)
         stack.callback(record.close)
@@ -131,6 +131,20 @@ def load_method(params: SegmentParams) -> Segmenter:
         runtime=params.runtime,
     )
     return segmenter
+
+
+def _load_as_planned(path: Path, params: SegmentParams, job: Job) -> Segmenter:
+    """The method; `RecordError` where this machine cannot go on as a record was begun: its map would be another."""
+    planned = _as_planned(path, params, job)
+    try:
+        return load_method(planned)
+    except UnfitError as error:
+        if planned is params:
+            raise
+        raise RecordError(
+            f"{path} was begun in {planned.precision} by {planned.runtime}, and this machine would go on with another "
+            f"map ({error}); go on where it was begun, or begin again here with --overwrite, which keeps edits."
+        ) from error
 
 
 def _as_planned(path: Path, params: SegmentParams, job: Job) -> SegmentParams:
