@@ -7,7 +7,6 @@ is a generator of `Progress` and a plain function that drains it.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -33,6 +32,7 @@ from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.readying import initial_areas, output_path, plan_segmentation, ready_record
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.edits import set_edits_aside
+from napari_mosaic.record.replacing import finish_replacement, is_whole, settle_replacement
 from napari_mosaic.request import Job, RunEstimate, SegmentParams
 from napari_mosaic.tesserae import TesseraParams, find_in_window
 from napari_mosaic.tiling import Box
@@ -100,16 +100,17 @@ def segment_steps(
     with ExitStack() as stack:
         image = yield from _open(source, stack)
         path = output_path(image, wanted.output)
+        settle_replacement(path)
         yield Progress(phase="preparing", done=0, total=1, unit="", message="loading the model")
         segmenter = segmenter or _load_as_planned(path, params, wanted)
         masks = request_masks(params.method, wanted.sam)
-        record, backup = yield from ready_record(path, image, segmenter, params, wanted)
+        record = yield from ready_record(path, image, segmenter, params, wanted)
         stack.callback(record.close)
         stack.enter_context(record.running())
         context = Context(image, record.plan, segmenter, Outside(image, record.areas, record.plan.factor))
         yield from _compute(context, record, params, wanted, client, masks)
-        if backup is not None and record.complete:
-            shutil.rmtree(backup, ignore_errors=True)
+        if is_whole(path):
+            finish_replacement(path)
     return open_record(path)
 
 

@@ -153,14 +153,14 @@ def set_edits_aside(record: Record) -> None:
     record.forget_journal()
 
 
-def adopt_edits(record: Record, previous: Path) -> None:
-    """Let the edits of the record that a new one replaces wait to be replayed on the new one."""
+def adopt_edits(new: Path, previous: Path) -> None:
+    """Let the edits of the record that a new one replaces wait to be replayed on the new one, the folder `new`."""
     source = previous / FOLDER
     name = KEPT if (source / KEPT).exists() else LOG
-    (record.path / FOLDER).mkdir(exist_ok=True)
-    temporary = record.path / FOLDER / f"{KEPT}.tmp"
+    (new / FOLDER).mkdir(exist_ok=True)
+    temporary = new / FOLDER / f"{KEPT}.tmp"
     shutil.copyfile(source / name, temporary)
-    os.replace(temporary, record.path / FOLDER / KEPT)
+    os.replace(temporary, new / FOLDER / KEPT)
 
 
 def kept_journal(record: Record) -> Journal | None:

@@ -21,6 +21,7 @@ from napari_mosaic.image import MosaicImage, open_image, open_image_steps
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.finished import finished_boxes, mark_finished
+from napari_mosaic.record.replacing import settle_replacement
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import apply_steps, estimate_run, load_method, segment_steps
 from napari_mosaic.tesserae import Flag, TesseraParams
@@ -97,6 +98,7 @@ def estimate(layer: Any, params: SegmentParams, place: Path) -> EstimateFacts:
 def find_steps(request: FindRequest) -> Steps:
     """Segment; yields `Progress`, once `Saved` where the layer had no file, and `Opened`. Returns facts."""
     yield Progress(phase="Opening the photograph", done=0, total=0)
+    settle_replacement(request.place)
     with (yield from _photograph(request)) as image:
         steps = segment_steps(
             image,
