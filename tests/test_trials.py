@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 import types
@@ -17,11 +18,16 @@ from numpy.typing import NDArray
 
 pytest.importorskip("openvino")
 
+from bright import bright_stones
 from napari_mosaic import inference, runtimes, trials
-from napari_mosaic.errors import ModelError, UnfitError
+from napari_mosaic.engine import planning, segmenters
+from napari_mosaic.errors import ModelError, ReadError, RecordError, UnfitError
 from napari_mosaic.framing import SHAPES
 from napari_mosaic.inference import load_network
+from napari_mosaic.record import open_record
+from napari_mosaic.request import SegmentParams
 from napari_mosaic.runtimes import NO_AMX, openvino_limits, settle_instructions
+from napari_mosaic.segmentation import estimate_run, segment
 from napari_mosaic.trials import Case, Verdict, judge, moved_joints, spread
 from napari_mosaic.weights import DATA, find_weights
 
@@ -215,7 +221,8 @@ model = openvino.Core().read_model(model=graph, weights=openvino.Tensor(constant
 compiled = openvino.compile_model(model, "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
 compiled.create_infer_request().infer({{0: np.zeros((1, 320, 320, 3), np.uint8)}})
 kinds = [op.get_rt_info()["primitiveType"].astype(str) for op in compiled.get_runtime_model().get_ops()]
-print(any("avx512" in kind for kind in kinds), any("avx2" in kind for kind in kinds))
+convolutions = [kind for kind in kinds if "1x1" in kind or "conv" in kind]
+print(any("avx512" in kind for kind in convolutions), any("avx2" in kind for kind in convolutions))
 """
     env = {name: value for name, value in os.environ.items() if not name.endswith("MAX_CPU_ISA")}
     env["PYTHONPATH"] = os.pathsep.join(sys.path)
@@ -355,3 +362,98 @@ def test_the_last_in_line_is_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (network.precision, network.runtime, len(said)) == ("fp32", "torch", 1)
     with pytest.raises(UnfitError, match="single precision failed"):
         load_network("grout-lite", device="cpu", precision="fp32", runtime="openvino")
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> set[tuple[int, ...]]:
+    """The shapes of what the eight-bit network is asked to compute; it answers that there is nothing."""
+    shapes: set[tuple[int, ...]] = set()
+
+    def note(_: Any, windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        shapes.add(windows.shape)
+        return np.zeros((len(windows), 2, *windows.shape[1:3]), np.uint8)
+
+    monkeypatch.setattr(runtimes.OpenVinoRun, "__call__", note)
+    return shapes
+
+
+@pytest.mark.parametrize(
+    ("shape", "method", "zoned"),
+    [((300, 210), "grout", False), ((1111, 1450), "grout", True), ((500, 333), "grout-augmented", False)],
+)
+def test_runs_of_all_kinds_compute_shapes_of_the_table_alone(
+    shape: tuple[int, int],
+    method: Any,
+    zoned: bool,
+    asked: set[tuple[int, ...]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if zoned:
+        scales = (1.0, 2**0.5, 0.5, 2 * 2**0.5, 0.25)
+        monkeypatch.setattr(planning, "zone_scales", lambda _, places: np.resize(scales, places.shape[:2]))
+    params = SegmentParams(method=method, device="cpu", precision="int8")
+    picture = bright_stones(shape)
+    segment(picture, tmp_path / "a.mosaic.zarr", params=params).close()
+    estimate_run(picture, params)
+    table = {(1, *shape, 3) for shape in SHAPES}
+    assert asked <= table
+    assert (1, 320, 320, 3) in asked
+    assert len(asked) > 1
+
+
+def test_a_record_is_not_gone_on_with_in_another_precision(
+    asked: set[tuple[int, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, picture = tmp_path / "a.mosaic.zarr", bright_stones((300, 210))
+    params = SegmentParams(device="cpu", scale=1.0)
+    segment(picture, path, params=params).close()
+    with open_record(path) as record:
+        assert (record.plan.runtime, record.plan.precision) == ("openvino", "int8")
+    segmenters._network.cache_clear()
+    monkeypatch.setattr(inference, "judge", lambda *_: Verdict(False, "it died", "died"))
+    words = r"was begun in int8 by openvino, and this machine would go on with another map .*it died.*--overwrite"
+    with pytest.raises(RecordError, match=words):
+        segment(picture, path, params=params, resume=True)
+    segmenters._network.cache_clear()
+    assert asked
+
+
+def test_a_worker_is_sent_the_precision_of_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = segmenters.load_segmenter("grout-augmented", "grout-lite", device="cpu")
+    kind, choices = method.__reduce__()
+    assert (kind, choices[2:4]) == (type(method), ("int8", "openvino"))
+    segmenters._network.cache_clear()
+    monkeypatch.setattr(inference, "judge", lambda *_: Verdict(False, "it died", "died"))
+    with pytest.raises(UnfitError):
+        pickle.loads(pickle.dumps(method))
+    segmenters._network.cache_clear()
+
+
+def test_a_worker_that_cannot_compute_the_plan_takes_no_windows(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    from PIL import Image
+
+    source = tmp_path / "floor.png"
+    Image.fromarray(bright_stones((300, 4 * 1024))).save(source)
+    params = SegmentParams(device="cpu", scale=1.0)
+
+    def fail_the_trial() -> None:
+        from napari_mosaic import inference
+        from napari_mosaic.trials import Verdict
+
+        inference.judge = lambda *_: Verdict(False, "it died", "died")
+
+    cluster = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(**cluster) as local, distributed.Client(local) as client:
+        sick, _ = client.ncores()
+        client.run(fail_the_trial, workers=[sick])
+        with (
+            pytest.warns(UserWarning, match=f"The worker {sick} takes no windows: grout-lite cannot be .*it died"),
+            segment(source, tmp_path / "a.mosaic.zarr", params=params, client=client) as record,
+        ):
+            assert record.complete
+        client.run(fail_the_trial)
+        client.run(segmenters._network.cache_clear)
+        with pytest.raises(ReadError, match=r"4 blocks could not be .*no worker can compute it: .*it died"):
+            segment(source, tmp_path / "b.mosaic.zarr", params=params, client=client)
