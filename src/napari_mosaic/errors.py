@@ -49,5 +49,9 @@ class ModelError(MosaicError, ValueError):
     """A model file that is no model, or not one that fits."""
 
 
+class UnfitError(ModelError):
+    """A model that this processor cannot compute as it was asked for: its trial failed here."""
+
+
 class DependencyError(MosaicError, ImportError):
     """An optional package that is not installed."""

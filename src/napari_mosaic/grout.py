@@ -17,14 +17,15 @@ import numpy as np
 import timm
 import torch
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_mosaic.downloads import hash_file
 from napari_mosaic.errors import DependencyError, InputError, ModelError
-from napari_mosaic.runtimes import OpenVinoRun, Run
 from napari_mosaic.torch_files import BAD_FILE, read_torch_file
+from napari_mosaic.trials import JOINTS, WINDOW, bundled_window, pack_joints, spread
 from napari_mosaic.weights import LITE, ModelCard, WeightsEntry, is_safetensors, read_header
 
 WIDTHS = (96, 48, 32, 32)
@@ -139,9 +140,26 @@ def to_openvino(model: nn.Module, card: ModelCard) -> Any:
         return openvino.convert_model(whole, example_input=example, input=[-1, -1, -1, 3])
 
 
-def compile_openvino(model: nn.Module, card: ModelCard, *, precision: str, threads: int | None) -> Run:
-    """Compile a network for the CPU."""
-    return OpenVinoRun(to_openvino(model, card), precision=precision, threads=threads)
+def write_trial(path: Path, entry: WeightsEntry, whole: Any) -> Path:
+    """Write a network of OpenVINO with what it is tried by on a processor; see `trials`."""
+    import openvino
+
+    graph = path.with_suffix(".xml")
+    openvino.save_model(whole, graph, compress_to_fp16=False)
+    window = bundled_window()
+    content = {
+        "graph": np.frombuffer(graph.read_bytes(), np.uint8),
+        "constants": np.fromfile(graph.with_suffix(".bin"), np.uint8),
+    }
+    save_file(content | trial_answers(entry, window), path)
+    return path
+
+
+def trial_answers(entry: WeightsEntry, window: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
+    """The trial window, and its joints by a network in single precision."""
+    model, card = read_model(entry)
+    run = TorchRun(model, card, torch.device("cpu"), torch.float32, threads=None)
+    return {WINDOW: window, JOINTS: pack_joints(run(spread(window)[None])[0])}
 
 
 def read_model(entry: WeightsEntry) -> tuple[nn.Module, ModelCard]:

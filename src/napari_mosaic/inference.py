@@ -2,7 +2,8 @@
 
 One decision: what executes a network is chosen once, when it is loaded. On a CPU that is OpenVINO in eight-bit
 integers where a quantised file lies beside the weights, and torch is not even imported; single precision
-compiled from the weights where there is none; torch itself on every other device.
+compiled from the weights where there is none; torch itself on every other device. What OpenVINO cannot compute on this
+processor (see `trials`) is not used, and what is used in its place is said in one line.
 """
 
 from __future__ import annotations
@@ -10,26 +11,41 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
+import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.errors import InputError, ModelError
+from napari_mosaic.downloads import hash_file
+from napari_mosaic.errors import DependencyError, InputError, ModelError, UnfitError
+from napari_mosaic.framing import predict_framed
 from napari_mosaic.memory import is_out_of_memory
 from napari_mosaic.runtimes import (
+    NO_AMX,
     RUNTIMES,
+    OpenVinoRun,
     Run,
+    has_amx,
     has_openvino,
     load_openvino,
+    openvino_limits,
     openvino_missing,
     read_quantised,
 )
+from napari_mosaic.trials import Case, judge
 from napari_mosaic.weights import DEFAULT, INT8, ModelCard, WeightsEntry, find_weights, quantised_sibling, read_header
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", INT8)
+_NAMES = {
+    INT8: "eight-bit integers",
+    "fp32": "single precision",
+    "bf16": "half precision (bf16)",
+    "fp16": "half precision",
+}
+_LOADING = threading.RLock()
+"""Which instructions OpenVINO may use is settled by the first network of a process: one is loaded at a time."""
 
 
 class GroutNetwork:
@@ -49,7 +65,7 @@ class GroutNetwork:
         self.card, self.device, self.precision, self.runtime = card, device, precision, runtime
         self._run = run
         self.streams: int = getattr(run, "streams", 1)
-        self._most: int | None = None
+        self._most: int | None = 1 if device == "cpu" else None  # on a CPU the batch is a part of the tried shape
         self._lock = threading.Lock()
 
     def predict(self, windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -58,7 +74,8 @@ class GroutNetwork:
         Parameters
         ----------
         windows
-            (N, H, W, 3) sRGB; H and W are multiples of `card.stride`.
+            (N, H, W, 3) sRGB; H and W are multiples of `card.stride`. What is computed are windows of
+            `framing.SHAPES`, one at a time on a CPU.
 
         Returns
         -------
@@ -73,6 +90,12 @@ class GroutNetwork:
             If not even one window fits into the device's memory.
         """
         self._check(windows)
+        if not len(windows):
+            return np.zeros((0, len(self.card.channels), *windows.shape[1:3]), np.uint8)
+        return predict_framed(self._predict, windows, self.card.halo, len(self.card.channels))
+
+    def _predict(self, windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Maps of windows of a shape of the table, as many at a time as fit."""
         maps, start = [], 0
         while start < len(windows):
             count = min(self._most or len(windows), len(windows) - start)
@@ -84,8 +107,6 @@ class GroutNetwork:
                 self._lower(count, windows.shape[1:3], error)
                 continue
             start += count
-        if not maps:
-            return np.zeros((0, len(self.card.channels), *windows.shape[1:3]), np.uint8)
         return np.concatenate(maps) if len(maps) > 1 else maps[0]
 
     def _lower(self, count: int, shape: tuple[int, ...], error: BaseException) -> None:
@@ -145,6 +166,13 @@ def load_network(
         If the file is no model, is damaged, carries code, or does not fit.
     InputError
         If the device, the precision or the runtime is unknown, or they do not go together.
+    UnfitError
+        If this processor cannot compute what was asked for by name; with `auto` the next in line is taken instead.
+
+    Warns
+    -----
+    UserWarning
+        In one line, once a process, if the first choice cannot be computed on this processor.
 
     Examples
     --------
@@ -165,43 +193,96 @@ def load_network(
         device = "cpu" if precision == INT8 or runtime == "openvino" or not may_have_gpu() else _best_device()
     quantised = quantised_sibling(entry)
     on_cpu = device == "cpu" and runtime != "torch" and has_openvino()
-    if on_cpu and quantised is not None and precision in ("auto", INT8):
-        run, card = _quantised(entry, quantised, threads)
-        return GroutNetwork(card, run, device="cpu", precision=INT8, runtime="openvino")
-    if precision == INT8:
+    if precision == INT8 and (quantised is None or not on_cpu):
         raise _no_int8(entry, on_cpu)
-    return _from_weights(entry, device, precision, threads, runtime)
+    refused: list[str] = []
+    with _LOADING:
+        if on_cpu and quantised is not None and precision in ("auto", INT8):
+            network = _quantised(entry, quantised, threads, refused)
+            if network is None and precision == INT8:
+                raise _unfit(entry, refused)
+            precision = "fp32"
+        else:
+            network = None
+        if network is None:
+            network = _from_weights(entry, device, precision, threads, runtime, refused)
+    if refused:
+        _say_once(f"{entry.name} runs in {_words(network)} here: {'; '.join(refused)}.")
+    return network
 
 
-def _quantised(entry: WeightsEntry, path: Path, threads: int | None) -> tuple[Run, ModelCard]:
-    """The eight-bit file; its card is that of the weights it was made from, whose name it bears."""
+def _quantised(entry: WeightsEntry, path: Path, threads: int | None, refused: list[str]) -> GroutNetwork | None:
+    """The eight-bit file, whose card is that of the weights it was made from; None where it cannot be computed here."""
     header = read_header(path)
-    sha256 = header["parent_sha256"]
     graph, constants = read_quantised(path)
-    return load_openvino(graph, constants, precision=INT8, threads=threads), ModelCard.from_header(
-        header, entry, sha256
-    )
+    model = hash_file(path)
+    for limit in openvino_limits(INT8):
+        verdict = judge(Case(model=model, precision=INT8, limit=limit, threads=threads), lambda _: path)
+        if verdict.fit:
+            run = load_openvino(graph, constants, precision=INT8, threads=threads, limit=limit)
+            card = ModelCard.from_header(header, entry, header["parent_sha256"])
+            return GroutNetwork(card, run, device="cpu", precision=INT8, runtime="openvino")
+        refused.append(f"{_way(INT8, limit)} failed its trial on this processor ({verdict.reason})")
+    return None
 
 
-def _from_weights(entry: WeightsEntry, device: str, precision: str, threads: int | None, runtime: str) -> GroutNetwork:
-    from napari_mosaic import grout
-
+def _from_weights(
+    entry: WeightsEntry, device: str, precision: str, threads: int | None, runtime: str, refused: list[str]
+) -> GroutNetwork:
+    try:
+        from napari_mosaic import grout
+    except ImportError as error:
+        if not refused:
+            raise
+        raise DependencyError(
+            f"{entry.name} cannot be computed here without torch, for {'; '.join(refused)}; "
+            "run `pip install torch timm`."
+        ) from error
     chosen = grout.choose_device(device)
-    dtype = grout.choose_dtype(precision, chosen)
-    name = grout.DTYPE_NAMES[dtype]
+    name = grout.DTYPE_NAMES[grout.choose_dtype(precision, chosen)]
     model, card = grout.read_model(entry)
-    run: Any
     if chosen.type == "cpu" and runtime != "torch" and has_openvino():
-        runtime = "openvino"
-        run = grout.compile_openvino(model, card, precision=name, threads=threads)
+        whole = grout.to_openvino(model, card)
+        for tried in dict.fromkeys((name, "fp32") if precision == "auto" else (name,)):
+            for limit in openvino_limits(tried):
+                case = Case(model=card.sha256, precision=tried, limit=limit, threads=threads)
+                verdict = judge(case, lambda folder: grout.write_trial(folder / "trial", entry, whole))
+                if verdict.fit:
+                    run = OpenVinoRun(whole, precision=tried, threads=threads, limit=limit)
+                    return GroutNetwork(card, run, device=str(chosen), precision=tried, runtime="openvino")
+                refused.append(f"{_way(tried, limit)} failed its trial on this processor ({verdict.reason})")
+        if runtime == "openvino":
+            raise _unfit(entry, refused or [f"OpenVINO has no {_NAMES[name]} in a program that began with {NO_AMX}"])
+        name = "fp32" if precision == "auto" else name
     elif runtime == "openvino":
         raise InputError(
             f"The runtime OpenVINO is for CPUs, not for {device}; choose the device cpu or the runtime torch."
         )
-    else:
-        runtime = "torch"
-        run = grout.TorchRun(model, card, chosen, dtype, threads=threads)
-    return GroutNetwork(card, run, device=str(chosen), precision=name, runtime=runtime)
+    torch_run = grout.TorchRun(model, card, chosen, grout.DTYPES[name], threads=threads)
+    return GroutNetwork(card, torch_run, device=str(chosen), precision=name, runtime="torch")
+
+
+def _way(precision: str, limit: str | None) -> str:
+    """A precision in words, with what is left out of the processor's instructions."""
+    return _NAMES[precision] + (" without AMX" if limit == NO_AMX and has_amx() else f" up to {limit}" if limit else "")
+
+
+def _words(network: GroutNetwork) -> str:
+    by = "" if network.runtime == "openvino" else f" by {network.runtime}"
+    return f"{_NAMES[network.precision]}{by}"
+
+
+def _unfit(entry: WeightsEntry, refused: list[str]) -> UnfitError:
+    return UnfitError(f"{entry.name} cannot be computed so: {'; '.join(refused)}; leave the precision to auto.")
+
+
+_SAID: set[str] = set()
+
+
+def _say_once(sentence: str) -> None:
+    if sentence not in _SAID:
+        _SAID.add(sentence)
+        warnings.warn(sentence, stacklevel=3)
 
 
 def _best_device() -> str:

@@ -24,7 +24,8 @@ from napari_mosaic.errors import InputError, MosaicError, RecordError, WriteErro
 from napari_mosaic.image import MosaicImage, PixelSize, surround_mask
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Plan, Record, check_source, create_record, open_record
-from napari_mosaic.record.edits import adopt_edits, has_edits
+from napari_mosaic.record.edits import has_edits
+from napari_mosaic.record.replacing import edited_record, replace_record
 from napari_mosaic.record_names import record_place
 from napari_mosaic.request import Job, SegmentParams
 
@@ -62,10 +63,10 @@ def plan_segmentation(
 
 def ready_record(
     path: Path, image: MosaicImage, segmenter: Segmenter, params: SegmentParams, job: Job
-) -> Steps[tuple[Record, Path | None]]:
-    """Open the record to go on with, or make a new one; with the place of the one it replaces."""
+) -> Steps[Record]:
+    """Open the record to go on with, or make a new one."""
     if path.exists() and job.resume:
-        return _resume(path, image, segmenter, params), None
+        return _resume(path, image, segmenter, params)
     if path.exists() and not job.overwrite:
         raise RecordError(
             f"{path} exists already; add --resume to go on with it, --overwrite to replace it, or another -o."
@@ -74,15 +75,15 @@ def ready_record(
     areas = initial_areas(image, job.region, job.exclude)
     plan = plan_segmentation(image, segmenter, params, areas)
     _check_disk(path, plan)
-    edited = path.exists() and not job.discard_edits and has_edits(path)
-    if edited:
-        _check_grid(path, plan)
-    backup = _set_aside(path) if path.exists() else None
+    edited = edited_record(path) if path.exists() and not job.discard_edits else None
+    if edited is not None and has_edits(edited):
+        _check_grid(edited, plan)
+    else:
+        edited = None
     size = None if job.pixel_mm is None else _pixel_size(job.pixel_mm)
-    record = create_record(path, image, plan, areas=areas, pixel_size=size)
-    if edited and backup is not None:
-        adopt_edits(record, backup)
-    return record, backup
+    if not path.exists():
+        return create_record(path, image, plan, areas=areas, pixel_size=size)
+    return replace_record(path, image, plan, areas=areas, pixel_size=size, edits=edited)
 
 
 def _check_grid(path: Path, plan: Plan) -> None:
@@ -114,16 +115,6 @@ def _resume(path: Path, image: MosaicImage, segmenter: Segmenter, params: Segmen
         record.close()
         raise
     return record
-
-
-def _set_aside(path: Path) -> Path:
-    """Move a record that is to be replaced to a sibling, until the new one is whole."""
-    open_record(path, writable=True, exclusive=True).close()
-    backup = path.with_name(path.name.replace(".mosaic.zarr", "") + ".previous.mosaic.zarr")
-    if backup.exists():
-        raise RecordError(f"{backup} is still there from an unfinished replacement; move or delete it first.")
-    os.replace(path, backup)
-    return backup
 
 
 def _pixel_size(mm: float) -> PixelSize:

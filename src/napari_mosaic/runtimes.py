@@ -6,9 +6,14 @@ file, so it carries no code and loads in half a second.
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
-from collections.abc import Callable
+import platform
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -22,6 +27,21 @@ from napari_mosaic.errors import DependencyError, ModelError
 
 Run = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 RUNTIMES = ("torch", "openvino")
+_LIMIT = "ONEDNN_MAX_CPU_ISA"
+_LIMITS = (_LIMIT, "DNNL_MAX_CPU_ISA")
+"""Where oneDNN, OpenVINO's library of kernels, reads the newest instructions it may use; the second is its old name."""
+NO_AMX = "AVX512_CORE_VNNI"
+"""The newest instructions that the eight-bit network needs. AMX, one step further, makes it no faster (35 MP in 16.3 s
+with it, in 16.4 s without), and the kernels that use it are those that died."""
+_PLUGIN = "openvino_intel_cpu_plugin"
+
+
+class _Process:
+    """What this process has settled: which instructions OpenVINO reads that it may use, once and for all."""
+
+    lock = threading.RLock()
+    settled = False
+    limit: str | None = None
 
 
 def has_openvino() -> bool:
@@ -45,8 +65,89 @@ def read_quantised(path: Path) -> tuple[bytes, NDArray[np.uint8]]:
         raise ModelError(f"{path} holds no quantised network; delete it or make it again.") from error
 
 
-def load_openvino(graph: bytes, constants: NDArray[np.uint8], *, precision: str, threads: int | None) -> Run:
-    """Compile a stored graph for the CPU."""
+def openvino_limits(precision: str) -> tuple[str | None, ...]:
+    """Limits of the instructions that OpenVINO can run a precision with in this process, the first choice first.
+
+    None is OpenVINO as it is, or as the person's own variable has it. There is nothing to choose once OpenVINO has been
+    loaded; half precision needs newer instructions than `NO_AMX` leaves.
+    """
+    with _Process.lock:
+        if _Process.settled:
+            return () if precision == "bf16" and _Process.limit == NO_AMX else (_Process.limit,)
+        free = not (any(os.environ.get(name) for name in _LIMITS) or _is_loaded())
+        if precision != "int8" or not free or platform.machine() not in ("x86_64", "AMD64"):
+            return (None,)
+        return (NO_AMX, None) if has_amx() else (None, NO_AMX)
+
+
+def settle_instructions(limit: str | None) -> None:
+    """Have OpenVINO read which instructions it may use; `ModelError` where others are settled already.
+
+    It reads the variable once, when it is first asked what it can do. Other libraries read the same one, so it is set
+    for that moment alone.
+    """
+    with _Process.lock:
+        if _Process.settled:
+            if _Process.limit != limit:
+                raise ModelError(
+                    f"OpenVINO runs with the instructions {_Process.limit or 'of the processor'} in this program "
+                    f"already, not with {limit or 'those of the processor'}; start the program again."
+                )
+            return
+        with _variable(limit):
+            import openvino
+
+            openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        _Process.settled, _Process.limit = True, limit
+
+
+@contextmanager
+def _variable(limit: str | None) -> Iterator[None]:
+    before = os.environ.get(_LIMIT)
+    if limit is None or before is not None:
+        yield
+        return
+    os.environ[_LIMIT] = limit
+    try:
+        yield
+    finally:
+        del os.environ[_LIMIT]
+
+
+def _is_loaded() -> bool:
+    """Whether somebody else in this process has loaded OpenVINO's kernels: then it is too late for a limit."""
+    if "openvino" not in sys.modules:
+        return False
+    if sys.platform == "linux":
+        return _PLUGIN in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
+    if sys.platform == "win32":
+        return bool(ctypes.windll.kernel32.GetModuleHandleW(f"{_PLUGIN}.dll"))
+    return True
+
+
+def has_amx() -> bool:
+    """Whether the processor says that it has AMX; False where it cannot be asked."""
+    return any(flag.startswith("amx") for flag in processor()[1])
+
+
+def processor() -> tuple[str, tuple[str, ...]]:
+    """Model of the processor, and which sets of instructions it has that kernels are chosen by."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine(), ()
+    found = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    parts = (found.get(name, "") for name in ("model name", "cpu family", "model", "stepping"))
+    flags = found.get("flags", found.get("Features", "")).split()
+    kinds = ("amx", "avx", "fma", "sse4", "asimd", "sve")
+    return " ".join(part for part in parts if part), tuple(sorted(flag for flag in flags if flag.startswith(kinds)))
+
+
+def load_openvino(
+    graph: bytes, constants: NDArray[np.uint8], *, precision: str, threads: int | None, limit: str | None = None
+) -> Run:
+    """Compile a stored graph for the CPU, with instructions up to `limit`."""
+    settle_instructions(limit)
     import openvino
 
     try:
@@ -55,17 +156,18 @@ def load_openvino(graph: bytes, constants: NDArray[np.uint8], *, precision: str,
         raise ModelError(
             "The quantised network cannot be read by this OpenVINO; update it, or choose the precision fp32."
         ) from error
-    return OpenVinoRun(model, precision=precision, threads=threads)
+    return OpenVinoRun(model, precision=precision, threads=threads, limit=limit)
 
 
 class OpenVinoRun:
-    """A compiled OpenVINO model: any batch and any window whose sides fit the network.
+    """A compiled OpenVINO model; `GroutNetwork` sees to it that it gets windows of `framing.SHAPES` alone.
 
     `streams` windows are computed side by side, each by its share of the cores. A core that is busy with
     something else then holds up one window, where it would hold up every layer of the only one.
     """
 
-    def __init__(self, model: Any, *, precision: str, threads: int | None) -> None:
+    def __init__(self, model: Any, *, precision: str, threads: int | None, limit: str | None = None) -> None:
+        settle_instructions(limit)
         import openvino
 
         cores = threads or len(usable_cores())

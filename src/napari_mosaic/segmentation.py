@@ -7,7 +7,6 @@ is a generator of `Progress` and a plain function that drains it.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -27,12 +26,13 @@ from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import disk_bytes
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
 from napari_mosaic.engine.tasks import Context, compute_tile
-from napari_mosaic.errors import ReadError
+from napari_mosaic.errors import ReadError, RecordError, UnfitError
 from napari_mosaic.image import MosaicImage, open_image_steps
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.readying import initial_areas, output_path, plan_segmentation, ready_record
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.edits import set_edits_aside
+from napari_mosaic.record.replacing import finish_replacement, is_whole, settle_replacement
 from napari_mosaic.record_names import check_owner
 from napari_mosaic.request import Job, RunEstimate, SegmentParams
 from napari_mosaic.tesserae import TesseraParams, find_in_window
@@ -101,17 +101,18 @@ def segment_steps(
     with ExitStack() as stack:
         image = yield from _open(source, stack)
         path = output_path(image, wanted.output)
+        settle_replacement(path)
         check_owner(path, image, overwrite=wanted.overwrite, discard_edits=wanted.discard_edits)
         yield Progress(phase="preparing", done=0, total=1, unit="", message="loading the model")
-        segmenter = segmenter or load_method(_as_planned(path, params, wanted))
+        segmenter = segmenter or _load_as_planned(path, params, wanted)
         masks = request_masks(params.method, wanted.sam)
-        record, backup = yield from ready_record(path, image, segmenter, params, wanted)
+        record = yield from ready_record(path, image, segmenter, params, wanted)
         stack.callback(record.close)
         stack.enter_context(record.running())
         context = Context(image, record.plan, segmenter, Outside(image, record.areas, record.plan.factor))
         yield from _compute(context, record, params, wanted, client, masks)
-        if backup is not None and record.complete:
-            shutil.rmtree(backup, ignore_errors=True)
+        if is_whole(path):
+            finish_replacement(path)
     return open_record(path)
 
 
@@ -133,6 +134,20 @@ def load_method(params: SegmentParams) -> Segmenter:
         runtime=params.runtime,
     )
     return segmenter
+
+
+def _load_as_planned(path: Path, params: SegmentParams, job: Job) -> Segmenter:
+    """The method; `RecordError` where this machine cannot go on as a record was begun: its map would be another."""
+    planned = _as_planned(path, params, job)
+    try:
+        return load_method(planned)
+    except UnfitError as error:
+        if planned is params:
+            raise
+        raise RecordError(
+            f"{path} was begun in {planned.precision} by {planned.runtime}, and this machine would go on with another "
+            f"map ({error}); go on where it was begun, or begin again here with --overwrite, which keeps edits."
+        ) from error
 
 
 def _as_planned(path: Path, params: SegmentParams, job: Job) -> SegmentParams:

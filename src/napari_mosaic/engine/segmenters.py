@@ -74,8 +74,9 @@ class Network:
         self.batch = 1 if self._network.device == "cpu" else 8
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Sent to another process by name: it loads the network itself, once."""
-        return Network, self._choices
+        """Sent to another process by name: it loads the network itself, once, and in no other precision."""
+        model, device, _, _, threads = self._choices
+        return type(self), (model, device, self.precision, self.runtime, threads)
 
     def predict(self, windows: Windows) -> NDArray[np.uint8]:
         """Maps of a batch of windows."""

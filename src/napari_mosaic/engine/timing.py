@@ -6,7 +6,7 @@ import time
 
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.engine.tasks import compute_tile
-from napari_mosaic.engine.windows import read_window
+from napari_mosaic.engine.windows import read_window, to_working
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Plan
 from napari_mosaic.tiling import Box
@@ -23,7 +23,7 @@ def seconds_per_megapixel(image: MosaicImage, segmenter: Segmenter, plan: Plan) 
     started = time.perf_counter()
     map_ = segmenter.predict(read_window(image, plan, index)[None])[0]
     alone = time.perf_counter() - started
-    inner = map_[:, : core.shape[0], : core.shape[1]]
+    inner = to_working(plan, index, map_)
     flat = Plan(**{**plan.__dict__, "shape": core.shape})
     compute_tile(lambda box: inner[(slice(None), *box.slices)], flat, Box(0, 0, *core.shape))
     others = alone * (1 - 1 / segmenter.streams)

@@ -153,12 +153,12 @@ def set_edits_aside(record: Record) -> None:
     record.forget_journal()
 
 
-def adopt_edits(record: Record, previous: Path) -> None:
-    """Let the edits of the record that a new one replaces wait to be replayed on the new one."""
+def adopt_edits(new: Path, previous: Path) -> None:
+    """Let the edits of the record that a new one replaces wait to be replayed on the new one, the folder `new`."""
     source = previous / FOLDER
     name = KEPT if (source / KEPT).exists() else LOG
-    (record.path / FOLDER).mkdir(exist_ok=True)
-    with whole_file(record.path / FOLDER / KEPT, sync=True) as temporary:
+    (new / FOLDER).mkdir(exist_ok=True)
+    with whole_file(new / FOLDER / KEPT, sync=True) as temporary:
         shutil.copyfile(source / name, temporary)
 
 

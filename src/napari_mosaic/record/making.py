@@ -8,8 +8,11 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 from napari_mosaic.areas import AreaSet, write_areas
 from napari_mosaic.errors import RecordError
@@ -20,6 +23,8 @@ from napari_mosaic.record.metadata import (
     describe_source,
     write_metadata,
 )
+from napari_mosaic.record.opened import LOCK
+from napari_mosaic.record.places import MAKING, passing_name
 from napari_mosaic.record.plan import Plan
 from napari_mosaic.record.store import Record, check_source, open_record, write_error
 
@@ -35,10 +40,28 @@ def create_record(
         raise RecordError(
             f"{path} exists already; go on with it (resume), replace it (overwrite) or take another name."
         )
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
-    size = pixel_size or image.pixel_size
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with new_record(path, image, plan, areas=areas, pixel_size=pixel_size):
+            pass
+    except OSError as error:
+        raise write_error(path, error) from error
+    return open_record(path, writable=True)
+
+
+@contextmanager
+def new_record(
+    path: Path, image: MosaicImage, plan: Plan, *, areas: AreaSet, pixel_size: PixelSize | None
+) -> Iterator[Path]:
+    """An empty record under another name, which becomes `path` when the block ends, and goes where it raises.
+
+    Its lock is held meanwhile, so that `remove_leftovers` knows it from one that a crash has left.
+    """
+    temporary = passing_name(path, MAKING)
+    size = pixel_size or image.pixel_size
+    lock = FileLock(str(temporary / LOCK), thread_local=False)
+    try:
+        temporary.mkdir(parents=True)
+        lock.acquire(timeout=0)
         layout.create_arrays(temporary, plan, size.mm if size is not None else None)
         metadata = Metadata(
             source=describe_source(image, path),
@@ -51,11 +74,13 @@ def create_record(
         )
         write_areas(temporary / "areas.geojson", areas)
         write_metadata(temporary, metadata)
+        yield temporary
+        lock.release()
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException:
+        lock.release()
         shutil.rmtree(temporary, ignore_errors=True)
-        raise write_error(path, error) from error
-    return open_record(path, writable=True)
+        raise
 
 
 def relink(path: str | Path, source: str | Path) -> None:

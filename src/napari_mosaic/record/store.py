@@ -35,6 +35,7 @@ from napari_mosaic.record.metadata import (
     write_metadata,
 )
 from napari_mosaic.record.opened import leave, open_for_reading, open_for_writing
+from napari_mosaic.record.places import put_back
 from napari_mosaic.record.plan import Plan
 from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box
@@ -427,7 +428,10 @@ def open_record(path: str | Path, *, writable: bool = False, exclusive: bool = F
     MissingError, RecordError, LockedError
         Nothing there; no record, damaged or newer; another process writes to it.
     """
-    return Record(Path(path), writable=writable, exclusive=exclusive)
+    path = Path(path)
+    if not path.exists():
+        put_back(path)
+    return Record(path, writable=writable, exclusive=exclusive)
 
 
 def open_for_worker(path: str | Path) -> Record:

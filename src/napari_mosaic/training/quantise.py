@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from napari_mosaic.errors import DependencyError
-from napari_mosaic.grout import read_model, to_openvino
+from napari_mosaic.grout import read_model, to_openvino, trial_answers
+from napari_mosaic.trials import bundled_window
 from napari_mosaic.weights import INT8, find_weights, read_header
 
 
@@ -75,7 +76,7 @@ def quantise_weights(weights: str | Path, images: NDArray[np.uint8], *, path: st
         content = {
             "graph": np.frombuffer(graph.read_bytes(), np.uint8),
             "constants": np.fromfile(graph.with_suffix(".bin"), np.uint8),
-        }
+        } | trial_answers(entry, bundled_window())
     header = {key: value if isinstance(value, str) else json.dumps(value) for key, value in asdict(card).items()}
     header |= read_header(source) if source.suffix == ".safetensors" else {}
     header |= {"precision": INT8, "parent_sha256": card.sha256}
