@@ -7,12 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 from bright import bright_stones, make_brightness
 from napari_mosaic.engine.segmenters import FunctionSegmenter
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+# How long an example takes says something of the machine and what else it does, nothing of the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_mosaic.errors import InputError
@@ -29,6 +29,11 @@ def test_overlapping_finds_exactly_the_tiles_that_meet_a_box(
     box = Box(min(edges[0], edges[2]), min(edges[1], edges[3]), max(edges[0], edges[2]), max(edges[1], edges[3]))
     lattice = Lattice(shape=(height, width), core=core)
     assert lattice.overlapping(box) == [tile.index for tile in lattice if tile.core.intersect(box).area]
+
+
+def test_no_example_is_judged_by_a_clock() -> None:
+    assert settings().deadline is None
+    assert HealthCheck.too_slow in settings().suppress_health_check
 
 
 def test_box_within_another() -> None:
