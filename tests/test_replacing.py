@@ -16,7 +16,7 @@ import pytest
 from bright import bright_stones
 from edit_model import whole
 from napari_mosaic import editing, segmentation
-from napari_mosaic.errors import RecordError
+from napari_mosaic.errors import MosaicWarning, RecordError
 from napari_mosaic.record import making, open_record, replacing
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment, segment_steps
@@ -173,7 +173,7 @@ def test_edits_of_an_unfinished_record_and_of_the_one_it_replaces_are_both_kept(
     with unfinished(path) as old:
         mine, theirs = edit(path, 20), edit(old, 100)
     with (
-        pytest.warns(UserWarning, match=r"a\.previous\.mosaic\.zarr was edited after it was replaced.*kept"),
+        pytest.warns(MosaicWarning, match=r"a\.previous\.mosaic\.zarr was edited after it was replaced.*kept"),
         segment(PICTURE, path, params=PARAMS, overwrite=True) as record,
     ):
         assert mine in whole(record)

@@ -21,7 +21,7 @@ pytest.importorskip("openvino")
 from bright import bright_stones
 from napari_mosaic import inference, runtimes, trials
 from napari_mosaic.engine import planning, segmenters
-from napari_mosaic.errors import ModelError, ReadError, RecordError, UnfitError
+from napari_mosaic.errors import ModelError, MosaicWarning, ReadError, RecordError, UnfitError
 from napari_mosaic.framing import SHAPES
 from napari_mosaic.inference import load_network
 from napari_mosaic.record import open_record
@@ -355,7 +355,7 @@ def test_the_last_in_line_is_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     monkeypatch.setattr(inference, "judge", lambda *_: Verdict(False, "it died", "died"))
     monkeypatch.setattr(inference, "_SAID", set())
-    with pytest.warns(UserWarning, match="grout-lite runs in single precision by torch here") as said:
+    with pytest.warns(MosaicWarning, match="grout-lite runs in single precision by torch here") as said:
         network = load_network("grout-lite", device="cpu")
     with warnings.catch_warnings(action="error"):
         load_network("grout-lite", device="cpu")
@@ -449,7 +449,7 @@ def test_a_worker_that_cannot_compute_the_plan_takes_no_windows(tmp_path: Path) 
         sick, _ = client.ncores()
         client.run(fail_the_trial, workers=[sick])
         with (
-            pytest.warns(UserWarning, match=f"The worker {sick} takes no windows: grout-lite cannot be .*it died"),
+            pytest.warns(MosaicWarning, match=f"The worker {sick} takes no windows: grout-lite cannot be .*it died"),
             segment(source, tmp_path / "a.mosaic.zarr", params=params, client=client) as record,
         ):
             assert record.complete
@@ -457,3 +457,29 @@ def test_a_worker_that_cannot_compute_the_plan_takes_no_windows(tmp_path: Path) 
         client.run(segmenters._network.cache_clear)
         with pytest.raises(ReadError, match=r"4 blocks could not be .*no worker can compute it: .*it died"):
             segment(source, tmp_path / "b.mosaic.zarr", params=params, client=client)
+
+
+def test_the_command_line_says_it_in_one_line(
+    asked: set[tuple[int, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    from napari_mosaic.cli import main
+
+    def say(entry: Any, path: Path, threads: int | None, refused: list[str]) -> Any:
+        refused.append("eight-bit integers failed its trial on this processor (it died)")
+        return quantised(entry, path, threads, [])
+
+    quantised = inference._quantised
+    monkeypatch.setattr(inference, "_quantised", say)
+    monkeypatch.setattr(inference, "_SAID", set())
+    segmenters._network.cache_clear()
+    Image.fromarray(bright_stones((200, 210))).save(tmp_path / "a.png")
+    words = ["segment", str(tmp_path / "a.png"), "--scale", "1", "--device", "cpu"]
+    main(words)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "trial" in line] == [
+        "napari-mosaic: grout-lite runs in eight-bit integers here: "
+        "eight-bit integers failed its trial on this processor (it died)."
+    ]
+    assert asked

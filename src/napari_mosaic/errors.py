@@ -12,6 +12,10 @@ class MosaicError(Exception):
     """Anything that ends with one clear sentence instead of a traceback."""
 
 
+class MosaicWarning(UserWarning):
+    """What a person should know of though the work goes on: one sentence."""
+
+
 class InputError(MosaicError, ValueError):
     """A parameter or an array that cannot be used."""
 

@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from napari_mosaic.downloads import hash_file
 from napari_mosaic.errors import DependencyError, InputError, ModelError
+from napari_mosaic.framing import SIDES
 from napari_mosaic.torch_files import BAD_FILE, read_torch_file
 from napari_mosaic.trials import JOINTS, WINDOW, bundled_window, pack_joints, spread
 from napari_mosaic.weights import LITE, ModelCard, WeightsEntry, is_safetensors, read_header
@@ -133,7 +134,7 @@ def to_openvino(model: nn.Module, card: ModelCard) -> Any:
     import openvino
 
     fuse_norms(model.eval())
-    example = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+    example = torch.zeros(1, SIDES[0], SIDES[0], 3, dtype=torch.uint8)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         whole = PixelsToMaps(model, card).eval()

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.downloads import hash_file
-from napari_mosaic.errors import DependencyError, InputError, ModelError, UnfitError
+from napari_mosaic.errors import DependencyError, InputError, ModelError, MosaicWarning, UnfitError
 from napari_mosaic.framing import predict_framed
 from napari_mosaic.memory import is_out_of_memory
 from napari_mosaic.runtimes import (
@@ -171,7 +171,7 @@ def load_network(
 
     Warns
     -----
-    UserWarning
+    MosaicWarning
         In one line, once a process, if the first choice cannot be computed on this processor.
 
     Examples
@@ -282,7 +282,7 @@ _SAID: set[str] = set()
 def _say_once(sentence: str) -> None:
     if sentence not in _SAID:
         _SAID.add(sentence)
-        warnings.warn(sentence, stacklevel=3)
+        warnings.warn(sentence, MosaicWarning, stacklevel=3)
 
 
 def _best_device() -> str:

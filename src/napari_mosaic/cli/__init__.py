@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from napari_mosaic.cli.output import say
-from napari_mosaic.errors import MosaicError
+from napari_mosaic.errors import MosaicError, MosaicWarning
 
 REPORT = "https://github.com/napari-mosaic/napari-mosaic/issues"
 OK, COULD_NOT, WRONG_USAGE, STOPPED = 0, 1, 2, 130
@@ -109,10 +109,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    if not debug:
-        warnings.simplefilter("ignore")
     try:
-        result = make_app()(words, exit_on_error=False, print_error=False, result_action="return_value")
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("always", MosaicWarning)
+            warnings.showwarning = _tell
+            result = make_app()(words, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
         again = dict.fromkeys(("segment", "train", "finetune", "sam2-finetune"), "; go on with --resume")
         again |= dict.fromkeys(("batch", "synthesize"), "; give the same command to go on")
@@ -121,6 +124,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the one place where nothing may reach the user raw
         return _report(error, debug=debug)
     return result if isinstance(result, int) else OK
+
+
+def _tell(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Say in one line what a person should know; where it was found out matters only to programmers."""
+    kind = "" if issubclass(category, MosaicWarning) else f"{category.__name__}: "
+    say(f"{kind}{message}", prefix="napari-mosaic: ")
 
 
 def _report(error: Exception, *, debug: bool) -> int:

@@ -20,7 +20,7 @@ from napari_mosaic.engine.local import Work, pyramid_steps, raise_failures, wind
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.engine.tasks import Context, Index, predict_maps, read_for_network, write_tile
-from napari_mosaic.errors import ReadError, UnfitError
+from napari_mosaic.errors import MosaicWarning, ReadError, UnfitError
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Plan, Record
 from napari_mosaic.record.store import open_for_worker
@@ -63,7 +63,8 @@ class _Windows:
     def again(self, future: Any, refusal: Refusal) -> Any:
         """Hand on what a worker gave back; None where every worker refuses."""
         if refusal.worker not in self.refusals:
-            warnings.warn(f"The worker {refusal.worker} takes no windows: {refusal.reason}", stacklevel=2)
+            sentence = f"The worker {refusal.worker} takes no windows: {refusal.reason}"
+            warnings.warn(sentence, MosaicWarning, stacklevel=2)
         self.refusals[refusal.worker] = refusal.reason
         return self.start(self._groups[future.key]) if self._willing() else None
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_mosaic.areas import AreaSet
-from napari_mosaic.errors import MosaicError
+from napari_mosaic.errors import MosaicError, MosaicWarning
 from napari_mosaic.image import MosaicImage, PixelSize
 from napari_mosaic.record.edits import adopt_edits, has_edits
 from napari_mosaic.record.journal import FOLDER, KEPT, LOG, Journal
@@ -145,7 +145,8 @@ def finish_replacement(path: Path) -> None:
             continue
         with suppress(OSError):
             (backup / ASIDE).unlink(missing_ok=True)
-        warnings.warn(f"{backup} was edited after it was replaced by {path.name}, so it is kept.", stacklevel=2)
+        sentence = f"{backup} was edited after it was replaced by {path.name}, so it is kept."
+        warnings.warn(sentence, MosaicWarning, stacklevel=2)
     with suppress(OSError):
         (path / REPLACES).unlink(missing_ok=True)
 

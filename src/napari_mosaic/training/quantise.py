@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from napari_mosaic.errors import DependencyError
+from napari_mosaic.framing import frame
 from napari_mosaic.grout import read_model, to_openvino, trial_answers
 from napari_mosaic.trials import bundled_window
 from napari_mosaic.weights import INT8, find_weights, read_header
@@ -65,7 +66,7 @@ def quantise_weights(weights: str | Path, images: NDArray[np.uint8], *, path: st
         warnings.simplefilter("ignore")
         quantised = nncf.quantize(
             whole,
-            nncf.Dataset([np.ascontiguousarray(image[None]) for image in images]),
+            nncf.Dataset([np.ascontiguousarray(frame(image[None])) for image in images]),
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(images),
             ignored_scope=nncf.IgnoredScope(names=[first.get_friendly_name()]),
