@@ -450,6 +450,9 @@ def test_places_without_a_command_follow_the_same_rule(
         assert free_place(path, image) == tmp_path / "array 2.mosaic.zarr"
     with pytest.raises(RecordError, match="another photograph"):
         segment(pixels, path, params=PARAMS, resume=True)
+    segment(pixels, path, params=PARAMS, overwrite=True).close()  # an array has no place: this may be the same one
+    with pytest.raises(RecordError, match="another photograph"):
+        segment(kinds[0], path, params=PARAMS, overwrite=True)
 
 
 def test_a_folder_that_moved_as_a_whole_finds_its_records(kinds: list[Path], tmp_path: Path) -> None:
