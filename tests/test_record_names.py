@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from napari_mosaic.errors import RecordError
 from napari_mosaic.export.marks import is_ours
 from napari_mosaic.image import open_image
 from napari_mosaic.record import open_record
+from napari_mosaic.record.metadata import describe_source, is_source
 from napari_mosaic.record_names import Wanted, clean_name, free_place, record_places, unique_names
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment
@@ -357,6 +359,33 @@ def test_every_pixel_of_an_array_counts(photograph: Draw) -> None:
         assert image.source.earlier == before.earlier
 
 
+def test_a_record_of_an_earlier_fingerprint_keeps_its_photograph_where_that_was(
+    tmp_path: Path, photograph: Draw
+) -> None:
+    with open_image(photograph((120, 130))) as image:
+        entry = replace(describe_source(image, tmp_path), fingerprint=image.source.earlier)
+        assert is_source(image, entry)
+        assert not is_source(image, replace(entry, location="elsewhere"))
+        assert not is_source(image, replace(entry, fingerprint=""))
+
+
+def test_a_vrt_is_known_by_the_files_that_it_names(tmp_path: Path, photograph: Draw) -> None:
+    text = (
+        '<VRTDataset rasterXSize="180" rasterYSize="140"><VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
+        '<SourceFilename relativeToVRT="1">part.tif</SourceFilename><SourceBand>1</SourceBand>'
+        "</SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    marks = []
+    for pitch in (14, 30):
+        folder = tmp_path / str(pitch)
+        folder.mkdir()
+        tifffile.imwrite(folder / "part.tif", photograph((140, 180), seed=pitch, pitch=pitch)[..., 0])
+        (folder / "floor.vrt").write_text(text)
+        with open_image(folder / "floor.vrt") as image:
+            marks.append(image.source.fingerprint)
+    assert marks[0] != marks[1]
+
+
 def test_previews_exports_and_hidden_files_are_no_photographs(
     kinds: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -421,6 +450,9 @@ def test_places_without_a_command_follow_the_same_rule(
         assert free_place(path, image) == tmp_path / "array 2.mosaic.zarr"
     with pytest.raises(RecordError, match="another photograph"):
         segment(pixels, path, params=PARAMS, resume=True)
+    segment(pixels, path, params=PARAMS, overwrite=True).close()  # an array has no place: this may be the same one
+    with pytest.raises(RecordError, match="another photograph"):
+        segment(kinds[0], path, params=PARAMS, overwrite=True)
 
 
 def test_a_folder_that_moved_as_a_whole_finds_its_records(kinds: list[Path], tmp_path: Path) -> None:

@@ -280,7 +280,8 @@ def check_owner(path: Path, image: MosaicImage, *, overwrite: bool, discard_edit
     """Refuse to go on with a record of another photograph, or to replace it; nothing is touched.
 
     A file that was changed since is another photograph too; its record may be overwritten, because nobody can go on
-    with it, but edits by hand are not carried over to other pixels.
+    with it, but edits by hand are not carried over to other pixels. So may that of an array by another array: arrays
+    have no place that would tell one from the other.
 
     Raises
     ------
@@ -291,7 +292,8 @@ def check_owner(path: Path, image: MosaicImage, *, overwrite: bool, discard_edit
     if entry is None or is_source(image, entry):
         return
     location = image.source.location
-    if not location or not _is_at(entry, location, path):
+    bare = overwrite and not location and not entry.location
+    if not bare and not (location and _is_at(entry, location, path)):
         raise RecordError(
             f"{path} holds the record of another photograph ({entry.location or entry.name}), so {image.name} neither "
             f"goes on with it nor replaces it; give this one a name of its own, such as -o {_suggest(path, image)}."
@@ -303,8 +305,8 @@ def check_owner(path: Path, image: MosaicImage, *, overwrite: bool, discard_edit
         )
     if not discard_edits and _edited(path):
         raise RecordError(
-            f"{location} was changed since {path.name} was made from it and edited by hand, and the edits are of the "
-            "old pixels; add --discard-edits to lose them, or give another place with -o."
+            f"{location or image.name} was changed since {path.name} was made from it and edited by hand, and the "
+            "edits are of the old pixels; add --discard-edits to lose them, or give another place with -o."
         )
 
 

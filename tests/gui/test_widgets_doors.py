@@ -180,12 +180,15 @@ def test_a_photograph_that_is_there_before_the_panel_is_taken(viewer: Any, qtbot
     desk.panel.close()
 
 
+@pytest.mark.parametrize("named", [True, False], ids=["named", "opened in the panel"])
 def test_photograph_view_whole_edit_save_from_the_command_line(
-    viewer: Any, monkeypatch: pytest.MonkeyPatch, qtbot: Any, floor: Path
+    viewer: Any, monkeypatch: pytest.MonkeyPatch, qtbot: Any, floor: Path, named: bool
 ) -> None:
-    words = (str(floor), "-w", "napari-mosaic", "Mosaic", "Edit tesserae")
-    with_flag(viewer, monkeypatch, *words)
-    work_through(Desk(viewer, qtbot), floor, lambda: None)
+    with_flag(viewer, monkeypatch, *[str(floor)] * named, "-w", "napari-mosaic", "Mosaic", "Edit tesserae")
+    desk = Desk(viewer, qtbot)
+    if not named:
+        desk.panel.open_photograph(floor)
+    work_through(desk, floor, lambda: None)
 
 
 def test_all_docks_of_the_command_line_know_the_viewer(

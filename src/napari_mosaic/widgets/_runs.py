@@ -23,7 +23,7 @@ from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.finished import finished_boxes, mark_finished
 from napari_mosaic.record.replacing import settle_replacement
-from napari_mosaic.record_names import check_owner, free_place, is_record_of
+from napari_mosaic.record_names import check_owner, entry_of, free_place, is_record_of
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import apply_steps, estimate_run, load_method, segment_steps
 from napari_mosaic.tesserae import Flag, TesseraParams
@@ -139,8 +139,11 @@ def find_steps(request: FindRequest) -> Steps:
 
 
 def own_place(place: Path, layer: Any) -> Path:
-    """A place, or one beside it where another photograph than the layer's has its record there."""
-    if not place.exists():
+    """A place, or one beside it where another photograph than the layer's has its record there.
+
+    A record that cannot be read stays the place: whoever opens it says what is wrong with it.
+    """
+    if entry_of(place) is None:
         return place
     with open_layer(layer) as image:
         return free_place(place, image, lambda other: is_place_of(other, image, layer))
