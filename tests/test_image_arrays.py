@@ -157,7 +157,7 @@ def test_layer_data_and_scale() -> None:
         assert (image.pixel_size.mm, image.pixel_size.confirmed, image.pixel_size.origin) == (
             0.25,
             True,
-            "user",
+            "layer",
         )
     with open_image(layer([RGB, RGB[::2, ::2]], multiscale=True, units=("pixel", "pixel"))) as image:
         assert image.level_shapes == ((120, 150), (60, 75))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.image.colour import BANDS, Colour, Model, fix_range
+from napari_mosaic.image.pixel_size import size_of_sides
 from napari_mosaic.image.raster import (
     Context,
     Georeference,
@@ -99,12 +100,12 @@ def _with_size(raster: Raster, size: PixelSize | None) -> Raster:
 
 
 def _layer_size(layer: Any) -> PixelSize | None:
-    """Pixel size from a layer's scale, where its units are lengths."""
+    """Pixel size from a layer's scale, where its units are lengths: whoever scaled the layer said so."""
     scale = [float(step) for step in layer.scale][-2:]
-    unit = to_mm((getattr(layer, "units", None) or (None,))[-1])
-    if unit is None or scale[-1] <= 0:
+    down, across = [to_mm(unit) for unit in (getattr(layer, "units", None) or (None, None))][-2:]
+    if down is None or across is None:
         return None
-    return PixelSize(mm=scale[-1] * unit, confirmed=True, origin="user")
+    return size_of_sides(scale[0] * down, scale[1] * across, confirmed=True, origin="layer")
 
 
 def to_mm(unit: Any) -> float | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from napari_mosaic.areas import AreaSet, write_areas
 from napari_mosaic.errors import RecordError
 from napari_mosaic.image import MosaicImage, PixelSize, open_image
+from napari_mosaic.image.pixel_size import confirmed_mm
 from napari_mosaic.record import layout
 from napari_mosaic.record.metadata import (
     Metadata,
@@ -39,7 +40,7 @@ def create_record(
     size = pixel_size or image.pixel_size
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        layout.create_arrays(temporary, plan, size.mm if size is not None else None)
+        layout.create_arrays(temporary, plan, confirmed_mm(size))
         metadata = Metadata(
             source=describe_source(image, path),
             plan=plan,
