@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.image.colour import BANDS, Colour, Model, fix_range
-from napari_mosaic.image.pixel_size import size_of_sides
+from napari_mosaic.image.pixel_size import LAYER, size_of_sides
 from napari_mosaic.image.raster import (
     Context,
     Georeference,
@@ -105,7 +105,7 @@ def _layer_size(layer: Any) -> PixelSize | None:
     down, across = [to_mm(unit) for unit in (getattr(layer, "units", None) or (None, None))][-2:]
     if down is None or across is None:
         return None
-    return size_of_sides(scale[0] * down, scale[1] * across, confirmed=True, origin="layer")
+    return size_of_sides(scale[0] * down, scale[1] * across, confirmed=True, origin=LAYER)
 
 
 def to_mm(unit: Any) -> float | None:

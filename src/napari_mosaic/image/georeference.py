@@ -65,6 +65,16 @@ def crs_name(text: str | None) -> str:
     return f"{text}, {name}" if text.startswith("EPSG:") else name
 
 
+def in_degrees(text: str | None) -> bool:
+    """Whether a CRS as `crs_text` writes it counts degrees."""
+    import pyproj
+
+    try:
+        return bool(text) and bool(pyproj.CRS.from_user_input(text).is_geographic)
+    except pyproj.exceptions.CRSError:
+        return False
+
+
 def _from_tags(path: Path) -> tuple[Affine, Any] | None:
     import pyproj
     import rasterio

@@ -14,13 +14,13 @@ from typing import Any
 from napari_mosaic.errors import InputError
 from napari_mosaic.image.raster import Affine, PixelSize
 
-USER, LINE, DPI = "user", "drawn line", "dpi tag"
+USER, LINE, DPI, LAYER = "user", "drawn line", "dpi tag", "layer"
 
 SQUARE = 0.01
 """Sides that differ by less are one: rounding a floor to whole pixels does that, and the size, the root of the pixel's
 area, is then right within half of it along either side."""
 
-_WORDS = {USER: "given by a person", LINE: "from a drawn line", DPI: "from dpi", "layer": "from the layer's scale"}
+_WORDS = {USER: "given by a person", LINE: "from a drawn line", DPI: "from dpi", LAYER: "from the layer's scale"}
 
 
 def confirmed_mm(size: PixelSize | None) -> float | None:

@@ -18,6 +18,7 @@ from napari.layers import Labels
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.export import export_record_steps
 from napari_mosaic.image import MosaicImage, open_image, open_image_steps
+from napari_mosaic.image.georeference import crs_name, in_degrees
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.finished import finished_boxes, mark_finished
@@ -53,6 +54,7 @@ class FindRequest:
     region: Any = None
     exclude: Any = None
     pixel_mm: float | None = None
+    pixel_origin: str = "user"
     only: Box | None = None
     focus: tuple[float, float] | None = None
 
@@ -80,7 +82,14 @@ def look_at(layer: Any) -> tuple[SourceFacts, SizeFacts]:
     """What is known of a layer's photograph."""
     with open_layer(layer) as image:
         size = image.pixel_size
-        facts = SourceFacts(name=layer.name, shape=image.shape, location=location_of(layer))
+        facts = SourceFacts(
+            name=layer.name,
+            shape=image.shape,
+            location=location_of(layer),
+            crs=crs_name(image.crs),
+            degrees=in_degrees(image.crs),
+            affine=image.affine if image.crs else None,
+        )
         if size is None:
             return facts, SizeFacts()
         return facts, SizeFacts(pixel_mm=size.mm, confirmed=size.confirmed, origin=size.origin)
@@ -106,6 +115,7 @@ def find_steps(request: FindRequest) -> Steps:
             region=request.region,
             exclude=request.exclude,
             pixel_mm=request.pixel_mm,
+            pixel_origin=request.pixel_origin,
             only=request.only,
             focus=request.focus,
         )
@@ -191,6 +201,7 @@ def record_facts(record: Record) -> RecordFacts:
         flagged=int(np.count_nonzero(flags & int(Flag.OVERSIZED))),
         pixel_mm=None if size is None else size.mm,
         pixel_confirmed=size is not None and size.confirmed,
+        pixel_origin="" if size is None else size.origin,
         tuning=tuning_of(record),
     )
 

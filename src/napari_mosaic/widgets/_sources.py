@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError
 from napari_mosaic.image import MosaicImage, PixelSize, open_image
+from napari_mosaic.image.pixel_size import confirmed_mm
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._levels import CachedLevel
 
@@ -34,10 +35,10 @@ def photograph_data(image: MosaicImage, size: PixelSize | None = None) -> LayerD
     """A photograph as layer data for napari: all levels, read where they are looked at.
 
     `size` is that of a pixel where more is known than the file tells: a record and its photograph must lie together.
+    What nobody vouches for scales nothing.
     """
-    size = size or image.pixel_size
-    pixel = size.mm if size is not None else 1.0
-    unit = "mm" if size is not None else "pixel"
+    mm = confirmed_mm(size or image.pixel_size)
+    pixel, unit = (1.0, "pixel") if mm is None else (mm, "mm")
     levels = [CachedLevel(_reader(image, k), (*shape, 3), np.uint8) for k, shape in enumerate(image.level_shapes)]
     meta = {
         "name": image.name,
