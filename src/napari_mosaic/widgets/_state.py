@@ -294,9 +294,9 @@ def _size(state: PanelState) -> str:
     if size.pixel_mm is None:
         return "pixel size unknown: lengths in px"
     if size.mm is None:
-        return f"{size.pixel_mm:.4g} mm per pixel, not confirmed"
+        return f"{size.pixel_mm:.4g} mm/px, not confirmed"
     floor = "" if state.source is None else f" · {describe_extent(state.source.shape, size.mm)}"
-    return f"{size.mm:.4g} mm per pixel{floor}"
+    return f"{size.mm:.4g} mm/px{floor}"
 
 
 def _floor_note(state: PanelState) -> str:
