@@ -344,6 +344,34 @@ def test_a_unit_of_length_that_somebody_chose_is_kept(viewer: Any) -> None:
     assert str(layer.units[-1]) == "micrometer"
 
 
+def test_a_record_whose_size_was_taken_away_opens_in_pixels_whatever_its_file_says(
+    viewer: Any, orthophoto: Path
+) -> None:
+    with segment(orthophoto, params=METHOD) as found, open_record(found.path, writable=True) as record:
+        record.set_pixel_size(None)
+        viewer.open(str(record.path), plugin="napari-mosaic")
+    assert units(viewer) == {"pixel"}
+    assert len(viewer.layers) == 3
+
+
+def test_a_viewer_that_is_emptied_takes_the_line_along(
+    open_panel: Callable[..., Any], viewer: Any, written: Callable[[Any], None], scan: Path
+) -> None:
+    panel = open_panel()
+    panel.open_photograph(scan)
+    written(panel)
+    panel.sizes.draw_line()
+    viewer.layers.clear()
+    assert not viewer.layers
+    assert panel.state.source is None
+    panel.open_photograph(scan)
+    written(panel)
+    panel.sizes.draw_line()
+    viewer.layers.remove(panel.photograph)
+    assert panel.state.line_px is None
+    assert not any(layer.name == "known length" for layer in viewer.layers)
+
+
 # the status bar -----------------------------------------------------------------------------------
 
 

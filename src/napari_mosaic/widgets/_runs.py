@@ -172,7 +172,7 @@ def restore(path: Path) -> Restored:
     """The photograph of a record, ready to be added, for a viewer that does not show it yet."""
     with open_record(path) as record:
         try:
-            data, meta, kind = photograph_data(record.open_source(), record.pixel_size)
+            data, meta, kind = photograph_data(record.open_source(), record)
         except MosaicError as error:
             return Restored(None, path, str(error))
     meta["metadata"][PLACE] = str(path)

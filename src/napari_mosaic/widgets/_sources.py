@@ -14,8 +14,9 @@ from napari.layers import Image, Layer, Shapes
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError
-from napari_mosaic.image import MosaicImage, PixelSize, open_image
+from napari_mosaic.image import MosaicImage, open_image
 from napari_mosaic.image.pixel_size import confirmed_mm
+from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._levels import CachedLevel
 
@@ -31,13 +32,13 @@ PLACE = "mosaic_place"
 LayerData = tuple[Any, dict[str, Any], str]
 
 
-def photograph_data(image: MosaicImage, size: PixelSize | None = None) -> LayerData:
+def photograph_data(image: MosaicImage, record: Record | None = None) -> LayerData:
     """A photograph as layer data for napari: all levels, read where they are looked at.
 
-    `size` is that of a pixel where more is known than the file tells: a record and its photograph must lie together.
-    What nobody vouches for scales nothing.
+    Its `record` knows the size of a pixel better than the file: both must lie together. What nobody vouches for scales
+    nothing.
     """
-    mm = confirmed_mm(size or image.pixel_size)
+    mm = confirmed_mm(image.pixel_size) if record is None else record.pixel_mm
     pixel, unit = (1.0, "pixel") if mm is None else (mm, "mm")
     levels = [CachedLevel(_reader(image, k), (*shape, 3), np.uint8) for k, shape in enumerate(image.level_shapes)]
     meta = {
