@@ -122,7 +122,7 @@ def test_ome_tiff_with_pyramid_and_pixel_size(tmp_path: Path) -> None:
         assert image.pixel_size is not None
         assert (image.pixel_size.mm, image.pixel_size.confirmed, image.pixel_size.origin) == (
             0.5,
-            True,
+            False,
             "OME",
         )
 

@@ -20,11 +20,13 @@ from napari_mosaic.data_sizes import data_size
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, disk_bytes, make_plan
 from napari_mosaic.engine.segmenters import Segmenter
-from napari_mosaic.errors import InputError, MosaicError, RecordError, WriteError
+from napari_mosaic.errors import MosaicError, RecordError, WriteError
 from napari_mosaic.image import MosaicImage, PixelSize, surround_mask
+from napari_mosaic.image.pixel_size import given_size
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Plan, Record, check_source, create_record, open_record
 from napari_mosaic.record.edits import has_edits
+from napari_mosaic.record.metadata import is_source
 from napari_mosaic.record.replacing import edited_record, replace_record
 from napari_mosaic.record_names import record_place
 from napari_mosaic.request import Job, SegmentParams
@@ -66,7 +68,7 @@ def ready_record(
 ) -> Steps[Record]:
     """Open the record to go on with, or make a new one."""
     if path.exists() and job.resume:
-        return _resume(path, image, segmenter, params)
+        return _resume(path, image, segmenter, params, job)
     if path.exists() and not job.overwrite:
         raise RecordError(
             f"{path} exists already; add --resume to go on with it, --overwrite to replace it, or another -o."
@@ -80,7 +82,7 @@ def ready_record(
         _check_grid(edited, plan)
     else:
         edited = None
-    size = None if job.pixel_mm is None else _pixel_size(job.pixel_mm)
+    size = _pixel_size(edited or path, image, job)
     if not path.exists():
         return create_record(path, image, plan, areas=areas, pixel_size=size)
     return replace_record(path, image, plan, areas=areas, pixel_size=size, edits=edited)
@@ -96,7 +98,7 @@ def _check_grid(path: Path, plan: Plan) -> None:
             )
 
 
-def _resume(path: Path, image: MosaicImage, segmenter: Segmenter, params: SegmentParams) -> Record:
+def _resume(path: Path, image: MosaicImage, segmenter: Segmenter, params: SegmentParams, job: Job) -> Record:
     record = open_record(path, writable=True)
     try:
         check_source(image, record.source, path)
@@ -111,16 +113,22 @@ def _resume(path: Path, image: MosaicImage, segmenter: Segmenter, params: Segmen
                 f"{path} was begun at scale {plan.factor:g}, not {params.scale:g}; leave the scale out to go on, "
                 "or add --overwrite to begin again."
             )
+        if job.pixel_mm is not None:
+            record.set_pixel_size(job.pixel_mm, origin=job.pixel_origin)
     except MosaicError:
         record.close()
         raise
     return record
 
 
-def _pixel_size(mm: float) -> PixelSize:
-    if not (np.isfinite(mm) and mm > 0):
-        raise InputError(f"A pixel size of {mm} mm is no size; give the edge of a pixel on the floor in mm.")
-    return PixelSize(mm=float(mm), confirmed=True, origin="user")
+def _pixel_size(path: Path, image: MosaicImage, job: Job) -> PixelSize | None:
+    """The pixel size of a new record where it is not the file's: as given, or as it was confirmed for the old one."""
+    if job.pixel_mm is not None:
+        return given_size(job.pixel_mm, origin=job.pixel_origin)
+    if not path.exists():
+        return None
+    with open_record(path) as old:
+        return old.pixel_size if is_source(image, old.source) and old.pixel_mm is not None else None
 
 
 def _check_disk(path: Path, plan: Plan) -> None:

@@ -90,6 +90,7 @@ class Job:
     region: Any = None
     exclude: Any = None
     pixel_mm: float | None = None
+    pixel_origin: str = "user"
     overwrite: bool = False
     resume: bool = False
     discard_edits: bool = False

@@ -63,9 +63,10 @@ def segment(
     on_progress
         Called with each `Progress`.
     **job
-        Fields of `Job`: `region`, `exclude`, `pixel_mm`, `overwrite`, `resume`, `discard_edits`, `only`,
-        `focus`, `sam` (the settings of the SAM 2 methods). What was edited by hand is kept when a record is
-        overwritten, unless `discard_edits`.
+        Fields of `Job`: `region`, `exclude`, `pixel_mm` (also for a record that is gone on with) and
+        `pixel_origin`, `overwrite`, `resume`, `discard_edits`, `only`, `focus`, `sam` (the settings of the SAM 2
+        methods). What was edited by hand is kept when a record is overwritten, unless `discard_edits`, and so is
+        a pixel size that was confirmed.
 
     Returns
     -------

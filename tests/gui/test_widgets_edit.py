@@ -34,6 +34,8 @@ from napari_mosaic.widgets._edit.queue import Walk
 from napari_mosaic.widgets._edit.state import EditState, resolve_edit
 from napari_mosaic.widgets._edit.tools import BY_NAME, KEYS, SAME_MEANING, TOOLS
 from napari_mosaic.widgets._edited import tessera_layers
+from napari_mosaic.widgets._sources import is_photograph
+from napari_mosaic.widgets._world import rescale_world
 
 SHAPE = (560, 720)
 WAIT_MS = 30_000
@@ -648,3 +650,31 @@ def test_what_the_dock_shows_follows_from_its_state() -> None:
     assert outlines(labels, [7]).min(axis=0).tolist() == [1, 2]
     assert outlines(labels, [7]).max(axis=0).tolist() == [3, 5]
     assert len(outlines(labels, [9, 0])) == 0
+
+
+def test_all_layers_of_the_dock_and_its_lines_go_with_the_size_of_the_photograph(desk: Desk, qtbot: Any) -> None:
+    desk.near()
+    desk.dock.draw_areas("lacuna")
+    desk.dock.areas.layer.add_polygons([[(100, 100), (100, 200), (200, 200)]])
+    areas = lambda: read_areas(desk.path / "areas.geojson")  # noqa: E731
+    qtbot.waitUntil(lambda: any(area.kind == "lacuna" for area in areas()), timeout=WAIT_MS)
+    desk.viewer.layers.selection.active = desk.layer
+    desk.hand.key("W")
+    qtbot.waitUntil(lambda: desk.dock.state.painting, timeout=WAIT_MS)
+    photograph = next(layer for layer in desk.viewer.layers if is_photograph(layer))
+    lies = {layer.name: layer.data_to_world((30, 40)) for layer in desk.viewer.layers}
+    assert len(lies) == 5
+    before = desk.seen.copy()
+    rescale_world(desk.viewer, photograph, 0.5, str(desk.path))
+    for layer in desk.viewer.layers:
+        np.testing.assert_allclose(layer.data_to_world((30, 40)), np.array(lies[layer.name]) / 2, err_msg=layer.name)
+        assert str(layer.units[-1]) == "millimeter"
+    np.testing.assert_array_equal(desk.seen, before)  # the camera went along
+    window = desk.dock.painting.window
+    window.layer.data[5:9, 5:9] = window.layer.selected_label
+    desk.dock.painting.apply()
+    desk.rest()
+    part = desk.labels[window.box.slices][5:9, 5:9]
+    assert len(np.unique(part)) == 1
+    desk.dock.painting.leave()
+    assert [area.geometry.bounds for area in areas() if area.kind == "lacuna"] == [(100.5, 100.5, 200.5, 200.5)]

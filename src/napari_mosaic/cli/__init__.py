@@ -23,6 +23,7 @@ _COMMANDS = {
     "segment": ("segmenting", "Find all joints and tesserae of photographs and keep them as mosaic records."),
     "batch": ("batch", "Segment all photographs of a table; finished ones are skipped."),
     "info": ("records", "Say what a photograph or a mosaic record is."),
+    "pixel-size": ("sizing", "Say how large a pixel is on the floor, or see what a record knows of it."),
     "export": ("records", "Write the tesserae of a record for other programs."),
     "preview": ("records", "Draw the tesserae of a record over its photograph."),
     "edit": ("editing", "Correct the tesserae of a record from a list of edits."),

@@ -19,6 +19,7 @@ from napari_mosaic.cli.options import Flag, Json, plain
 from napari_mosaic.cli.output import answer, answer_json, say
 from napari_mosaic.cli.segmenting import Outcome, SegmentOptions, attempt, describe
 from napari_mosaic.errors import InputError, MissingError, MosaicError, ReadError, WriteError
+from napari_mosaic.image.pixel_size import given_size
 from napari_mosaic.record import open_record
 from napari_mosaic.record_names import Wanted, holds, record_places
 from napari_mosaic.request import SegmentParams
@@ -102,12 +103,20 @@ def _segment_row(row: Row, params: SegmentParams, *, overwrite: bool) -> Outcome
 
 
 def finished(row: Row) -> Outcome | None:
-    """The outcome of a row whose record is complete already; a record of another photograph is none."""
+    """The outcome of a row whose record is complete already; a record of another photograph is none.
+
+    A pixel size that the table gives reaches it.
+    """
     if not (row.output / "mosaic.json").exists():
         return None
     try:
         with open_record(row.output) as record:
-            return describe(record, row.source) if record.complete and holds(record, row.source) else None
+            if not (record.complete and holds(record, row.source)):
+                return None
+            if row.pixel_mm is not None and record.pixel_size != given_size(row.pixel_mm):
+                with open_record(row.output, writable=True) as mine:
+                    mine.set_pixel_size(row.pixel_mm)
+            return describe(record, row.source)
     except MosaicError:
         return None  # segmenting it says what is wrong
 

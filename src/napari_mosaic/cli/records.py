@@ -13,7 +13,8 @@ from cyclopts import Parameter
 from napari_mosaic.cli.options import Flag, Json
 from napari_mosaic.cli.output import answer, answer_json, answer_table, run, say
 from napari_mosaic.export import FORMATS, export_record_steps
-from napari_mosaic.image import MosaicImage, open_image_steps
+from napari_mosaic.image import MosaicImage, PixelSize, open_image_steps
+from napari_mosaic.image.pixel_size import confirmed_mm, describe_extent, describe_size
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record import relink as relink_record
 
@@ -56,7 +57,7 @@ def _image_rows(image: MosaicImage) -> list[tuple[str, Any]]:
         ("size", _size(image.shape)),
         ("megapixels", round(image.shape[0] * image.shape[1] / 1e6, 1)),
         ("levels", len(image.level_shapes)),
-        ("pixel size", _pixel_size(image.pixel_size)),
+        *size_rows(image.shape, image.pixel_size),
         ("coordinate system", image.crs),
         ("rights", image.source.rights or None),
     ]
@@ -77,7 +78,7 @@ def _record_rows(record: Record) -> list[tuple[str, Any]]:
         ("photograph", record.source.location),
         ("size", _size(plan.source_shape)),
         ("analysis size", f"{_size(plan.shape)} (x {plan.factor:.3g})"),
-        ("pixel size", _pixel_size(record.pixel_size)),
+        *size_rows(plan.source_shape, record.pixel_size),
         ("coordinate system", record.crs),
         ("method", f"{plan.method}, model {plan.model}"),
         ("areas", len(record.areas)),
@@ -89,10 +90,13 @@ def _size(shape: tuple[int, int]) -> str:
     return f"{shape[1]} x {shape[0]} px"
 
 
-def _pixel_size(size: Any) -> str | None:
-    if size is None:
-        return None
-    return f"{size.mm:.4g} mm ({size.origin}{'' if size.confirmed else ', not confirmed'})"
+def size_rows(shape: tuple[int, int], size: PixelSize | None) -> list[tuple[str, Any]]:
+    """The pixel size and what the picture therefore measures on the floor, which nobody vouches for unconfirmed."""
+    mm = confirmed_mm(size)
+    return [
+        ("pixel size", describe_size(size)),
+        ("size on the floor", None if mm is None else describe_extent(shape, mm)),
+    ]
 
 
 def export(

@@ -105,7 +105,7 @@ def segment(
     exclude
         Leave this out: GeoJSON, GeoPackage or mask image.
     pixel_mm
-        Edge of a pixel of the photograph on the floor, in mm.
+        Edge of a pixel of the photograph on the floor, in mm; also with --resume. See pixel-size for records.
     preview
         Also draw the tesserae over the photograph: a PNG, or a folder for several.
     overwrite

@@ -118,5 +118,4 @@ def centres(window: StoneWindow) -> NDArray[np.float64]:
 
 def millimetres(record: Record) -> float | None:
     """Edge of a source pixel in mm, where somebody or the file's map coordinates vouch for it."""
-    size = record.pixel_size
-    return size.mm if size is not None and size.confirmed else None
+    return record.pixel_mm

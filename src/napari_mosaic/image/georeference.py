@@ -1,17 +1,17 @@
-"""Where a file lies on the ground, from GeoTIFF tags, side-car and world files, and from dpi tags.
+"""Where a file lies on the ground, from GeoTIFF tags, side-car and world files.
 
-One decision: a figure that describes paper (dpi) or has no unit (a world file without a CRS) is kept but
-unconfirmed; somebody has to say yes.
+One decision: what is known of the place is kept whole, whether or not a pixel size follows from it; that is for
+`pixel_size` to say.
 """
 
 from __future__ import annotations
 
-import math
 import warnings
 from pathlib import Path
 from typing import Any
 
-from napari_mosaic.image.raster import Affine, Georeference, PixelSize
+from napari_mosaic.image.pixel_size import size_of_affine
+from napari_mosaic.image.raster import Affine, Georeference
 
 _WORLD_SUFFIXES = {".jpg": ".jgw", ".jpeg": ".jgw", ".png": ".pgw", ".tif": ".tfw", ".tiff": ".tfw",
                    ".bmp": ".bpw", ".webp": ".wpw"}  # fmt: skip
@@ -40,8 +40,7 @@ def read_georeference(path: Path, shape: tuple[int, int]) -> Georeference:
 
 def describe(affine: Affine, crs: Any, shape: tuple[int, int], origin: str) -> Georeference:
     """Georeference from an affine and a pyproj CRS (or None): the pixel size follows from both."""
-    mm, certain = pixel_mm(affine, crs, shape)
-    size = PixelSize(mm=mm, confirmed=certain, origin=origin) if mm > 0 and math.isfinite(mm) else None
+    size = size_of_affine(affine, crs, shape, origin)
     return Georeference(crs=crs_text(crs), affine=affine, pixel_size=size)
 
 
@@ -53,46 +52,27 @@ def crs_text(crs: Any) -> str | None:
     return f"EPSG:{code}" if code else str(crs.to_wkt())
 
 
-def pixel_mm(affine: Affine, crs: Any, shape: tuple[int, int]) -> tuple[float, bool]:
-    """Pixel edge in mm, and whether it is certain (a unit is known and the pixel is square to 1 %).
-
-    Degrees and Web Mercator, whose metre is not a metre on the ground, are measured at the image's centre.
-    """
-    a, b, _, d, e, _ = affine
-    columns, rows = math.hypot(a, d), math.hypot(b, e)
-    if crs is None:
-        return 1000 * math.sqrt(columns * rows), False
-    if crs.is_geographic or "mercator" in str(crs.name).lower().replace("pseudo-", ""):
-        columns, rows = _measured(affine, crs, shape)
-        factor = 1.0
-    else:
-        factor = float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
-    square = abs(columns - rows) <= 0.01 * max(columns, rows)
-    return 1000 * factor * math.sqrt(columns * rows), square or bool(crs.is_geographic)
-
-
-def _measured(affine: Affine, crs: Any, shape: tuple[int, int]) -> tuple[float, float]:
-    """Length of a column and a row step in metres at the centre."""
+def crs_name(text: str | None) -> str:
+    """A name for people of a CRS as `crs_text` writes it: "EPSG:32633, WGS 84 / UTM zone 33N"; empty for none."""
     import pyproj
 
-    a, b, c, d, e, f = affine
-    x, y = a * shape[1] / 2 + b * shape[0] / 2 + c, d * shape[1] / 2 + e * shape[0] / 2 + f
-    to_degrees = pyproj.Transformer.from_crs(crs, crs.geodetic_crs or "EPSG:4326", always_xy=True)
-    geod = pyproj.Geod(ellps="WGS84")
-    lon, lat = to_degrees.transform([x, x + a * 100, x + b * 100], [y, y + d * 100, y + e * 100])
-    steps = [geod.inv(lon[0], lat[0], lon[i], lat[i])[2] / 100 for i in (1, 2)]
-    return steps[0], steps[1]
-
-
-def dpi_size(dpi: Any) -> PixelSize | None:
-    """Unconfirmed pixel size from a dpi tag, a number or a pair; None where it says nothing."""
+    if not text:
+        return ""
     try:
-        value = float(dpi[0] if isinstance(dpi, tuple | list) else dpi)
-    except (TypeError, ValueError, IndexError, ZeroDivisionError):
-        return None
-    if not math.isfinite(value) or value <= 1:
-        return None
-    return PixelSize(mm=25.4 / value, confirmed=False, origin="dpi tag")
+        name = str(pyproj.CRS.from_user_input(text).name)
+    except pyproj.exceptions.CRSError:
+        return text if len(text) < 40 else "a coordinate system that is not known"
+    return f"{text}, {name}" if text.startswith("EPSG:") else name
+
+
+def in_degrees(text: str | None) -> bool:
+    """Whether a CRS as `crs_text` writes it counts degrees."""
+    import pyproj
+
+    try:
+        return bool(text) and bool(pyproj.CRS.from_user_input(text).is_geographic)
+    except pyproj.exceptions.CRSError:
+        return False
 
 
 def _from_tags(path: Path) -> tuple[Affine, Any] | None:

@@ -21,6 +21,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.image.arrays import array_raster, measure_colour, refuse_channels, to_mm
 from napari_mosaic.image.http import Fetcher, is_url
+from napari_mosaic.image.pixel_size import size_of_sides
 from napari_mosaic.image.raster import (
     Context,
     Georeference,
@@ -117,10 +118,10 @@ def _range(request: ByteRequest | None) -> str:
 
 @dataclass(frozen=True)
 class _Plane:
-    """Which of an array's axes are channels, rows and columns, and the unit of the columns."""
+    """Which of an array's axes are channels, rows and columns, and the units of rows and columns."""
 
     axes: tuple[str, ...]
-    unit: str | None
+    units: tuple[str | None, str | None]
 
     @property
     def channels(self) -> int | None:
@@ -255,21 +256,20 @@ def _plane(multiscale: dict[str, Any], array: Any, location: str) -> _Plane:
             f"{location} is a stack ({', '.join(f'{n} {name}' for name, n in deep.items())}), "
             "but a mosaic is one picture; export the plane that shows it."
         )
-    return _Plane(names, axes[names.index("x")].get("unit"))
+    return _Plane(names, (axes[names.index("y")].get("unit"), axes[names.index("x")].get("unit")))
 
 
 def _pixel_size(multiscale: dict[str, Any], plane: _Plane) -> PixelSize | None:
-    column = plane.axes.index("x")
-    value = 1.0
-    found = False
+    sides, found = {"y": 1.0, "x": 1.0}, False
     for owner in (multiscale["datasets"][0], multiscale):
         for step in owner.get("coordinateTransformations") or []:
             if step.get("type") == "scale" and len(step.get("scale", ())) == len(plane.axes):
-                value, found = value * float(step["scale"][column]), True
-    unit = to_mm(plane.unit)
-    if not found or unit is None or value <= 0:
+                sides = {axis: side * float(step["scale"][plane.axes.index(axis)]) for axis, side in sides.items()}
+                found = True
+    units = [to_mm(unit) for unit in plane.units]
+    if not found or units[0] is None or units[1] is None:
         return None
-    return PixelSize(mm=value * unit, confirmed=True, origin="OME")
+    return size_of_sides(sides["y"] * units[0], sides["x"] * units[1], confirmed=False, origin="OME")
 
 
 __all__: Sequence[str] = ["HttpStore", "open_zarr"]

@@ -18,7 +18,8 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.image.arrays import measure_colour, refuse_channels
 from napari_mosaic.image.colour import usable_profile
 from napari_mosaic.image.decode import decode_lines, unreadable, whole_level
-from napari_mosaic.image.georeference import dpi_size, read_georeference
+from napari_mosaic.image.georeference import read_georeference
+from napari_mosaic.image.pixel_size import dpi_size
 from napari_mosaic.image.raster import Context, Georeference, Level, Raster, SourceInfo, fingerprint_file
 from napari_mosaic.progress import Progress, Steps
 
@@ -61,7 +62,7 @@ def open_picture(path: Path, context: Context) -> Steps[Raster]:
         levels=(level,),
         colour=_with_profile(colour, profile),
         source=SourceInfo(kind=kind, location=str(path), size_bytes=size, fingerprint=fingerprint),
-        georeference=place if place.pixel_size else Georeference(pixel_size=dpi_size(dpi)),
+        georeference=place if place.affine is not None else Georeference(pixel_size=dpi_size(dpi)),
         orientation=orientation,
     )
 

@@ -40,8 +40,9 @@ MIN_SIDE = 16
 class PixelSize:
     """Edge of a level-0 pixel on the floor.
 
-    `confirmed` is False where the figure describes a print rather than a floor (dpi tags) or has no unit.
-    `origin` is one of "OME", "GeoTIFF", "world file", "dpi tag", "layer", "user".
+    `confirmed` says that it may scale, measure and be handed on: see `pixel_size`, which decides it for all sources.
+    `origin` is one of "OME", "GeoTIFF", "world file", "dpi tag", "layer", "drawn line", "user", with a word after a
+    comma where the pixels are not square.
     """
 
     mm: float

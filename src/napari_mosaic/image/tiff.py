@@ -10,7 +10,7 @@ import re
 import struct
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +24,8 @@ from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.image.arrays import measure_colour, refuse_channels, to_mm
 from napari_mosaic.image.colour import Colour, usable_profile
 from napari_mosaic.image.decode import decode_lines, unreadable
-from napari_mosaic.image.georeference import describe, dpi_size, read_georeference
+from napari_mosaic.image.georeference import describe, read_georeference
+from napari_mosaic.image.pixel_size import dpi_size, size_of_sides
 from napari_mosaic.image.raster import (
     BlockCache,
     Context,
@@ -338,27 +339,32 @@ def _masked(level: Level, mask: PageReader) -> Level:
 
 def _georeference(tif: tifffile.TiffFile, key: Any, path: Path | None, shape: tuple[int, int]) -> Georeference:
     place = _from_geokeys(key, shape) if path is None else read_georeference(path, shape)
-    if place.pixel_size is not None:
+    if place.affine is not None:
         return place
     ome = _ome_size(tif.ome_metadata) if tif.is_ome else None
     if ome is not None:
         return Georeference(pixel_size=ome)
     unit = {2: 1.0, 3: 2.54}.get(int(key.tags.valueof(296, 2)))
-    resolution = key.tags.valueof(282)
-    if unit is None or not resolution or not resolution[-1]:
+    across = key.tags.valueof(282)
+    down = key.tags.valueof(283) or across
+    if unit is None or not across or not across[-1] or not down[-1]:
         return Georeference()
-    return Georeference(pixel_size=dpi_size(resolution[0] / resolution[1] * unit))
+    return Georeference(pixel_size=dpi_size(tuple(pair[0] / pair[1] * unit for pair in (across, down))))
 
 
 def _from_geokeys(key: Any, shape: tuple[int, int]) -> Georeference:
-    """Place of a TIFF at an address, which GDAL is not asked about: tie point, scale and EPSG code."""
+    """Place of a TIFF at an address, which GDAL is not asked about: matrix, or tie point and scale, and EPSG code."""
     import pyproj
 
-    scale, tie = key.tags.valueof(33550), key.tags.valueof(33922)
-    if not scale or not tie:
+    scale, tie, matrix = (key.tags.valueof(code) for code in (33550, 33922, 34264))
+    if matrix is not None and len(matrix) >= 8:
+        a, b, c, d, e, f = (float(matrix[place]) for place in (0, 1, 3, 4, 5, 7))
+        affine = (a, b, c, d, e, f)
+    elif scale and tie:
+        a, e = float(scale[0]), -float(scale[1])
+        affine = (a, 0.0, tie[3] - tie[0] * a, 0.0, e, tie[4] - tie[1] * e)
+    else:
         return Georeference()
-    a, e = float(scale[0]), -float(scale[1])
-    affine = (a, 0.0, tie[3] - tie[0] * a, 0.0, e, tie[4] - tie[1] * e)
     geokeys = key.geotiff_tags or {}
     code = int(geokeys.get("ProjectedCSTypeGeoKey", geokeys.get("GeographicTypeGeoKey", 0)))
     try:
@@ -378,9 +384,16 @@ def _ome_size(text: str | None) -> PixelSize | None:
     pixels = next((node for node in root.iter() if node.tag.endswith("}Pixels")), None)
     if pixels is None or "PhysicalSizeX" not in pixels.attrib:
         return None
-    unit = to_mm(pixels.attrib.get("PhysicalSizeXUnit", "µm"))
-    value = float(pixels.attrib["PhysicalSizeX"])
-    return PixelSize(mm=value * unit, confirmed=True, origin="OME") if unit and value > 0 else None
+    sides = [_ome_side(pixels.attrib, axis) for axis in "YX"]
+    across, down = sides[1], sides[0] if "PhysicalSizeY" in pixels.attrib else sides[1]
+    return size_of_sides(down, across, confirmed=False, origin="OME") if down and across else None
+
+
+def _ome_side(attributes: Mapping[str, str], axis: str) -> float | None:
+    """A side of a pixel in mm; None where there is none or its unit is no length."""
+    unit = to_mm(attributes.get(f"PhysicalSize{axis}Unit", "µm"))
+    value = attributes.get(f"PhysicalSize{axis}")
+    return float(value) * unit if value and unit else None
 
 
 __all__ = ["DAMAGE", "HUGE", "PageReader", "TiffSource", "find_levels", "open_tiff", "open_tiff_source"]

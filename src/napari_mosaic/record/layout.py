@@ -79,27 +79,34 @@ def _create(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any],
 
 def _multiscale(name: str, plan: Plan, pixel_mm: float | None, *, channels: bool) -> dict[str, Any]:
     """NGFF metadata: scale and translation of each level to the source's pixels, or to millimetres."""
-    unit = {} if pixel_mm is None else {"unit": "millimeter"}
-    axes = [{"name": axis, "type": "space", **unit} for axis in "yx"]
-    pixel = (1.0 if pixel_mm is None else pixel_mm) / plan.factor
-    source_pixel = pixel * plan.factor
-    datasets = []
-    for level in range(len(level_shapes(plan.shape))):
-        scale = pixel * 2**level
-        shift = scale / 2 - source_pixel / 2
-        lead = [1.0] if channels else []
-        datasets.append(
-            {
-                "path": str(level),
-                "coordinateTransformations": [
-                    {"type": "scale", "scale": [*lead, scale, scale]},
-                    {"type": "translation", "translation": [*(0.0 for _ in lead), shift, shift]},
-                ],
-            }
-        )
+    axes = [space_axis({"name": axis, "type": "space"}, pixel_mm) for axis in "yx"]
     if channels:
         axes = [{"name": "c", "type": "channel"}, *axes]
+    datasets = [
+        {"path": str(level), "coordinateTransformations": placed(plan, (2**level,) * 2, pixel_mm, lead=int(channels))}
+        for level in range(len(level_shapes(plan.shape)))
+    ]
     return {"name": name, "axes": axes, "datasets": datasets, "type": "nearest" if not channels else "mean"}
+
+
+def space_axis(axis: dict[str, Any], pixel_mm: float | None) -> dict[str, Any]:
+    """An NGFF axis of rows or columns with its unit: millimetres, or none where the unit is a pixel of the source."""
+    plain = {name: value for name, value in axis.items() if name != "unit"}
+    return plain if pixel_mm is None else {**plain, "unit": "millimeter"}
+
+
+def placed(plan: Plan, steps: tuple[float, float], pixel_mm: float | None, *, lead: int) -> list[dict[str, Any]]:
+    """NGFF scale and translation of an array after `lead` other axes.
+
+    `steps` are the sides (y, x) of one of its pixels in pixels of the working grid: 2 to the power of the level.
+    """
+    source = 1.0 if pixel_mm is None else pixel_mm
+    scale = [source / plan.factor * step for step in steps]
+    shift = [side / 2 - source / 2 for side in scale]
+    return [
+        {"type": "scale", "scale": [*(1.0 for _ in range(lead)), *scale]},
+        {"type": "translation", "translation": [*(0.0 for _ in range(lead)), *shift]},
+    ]
 
 
 def shard_file(path: Path, array: str, index: tuple[int, int], *, channels: bool) -> Path:

@@ -17,6 +17,7 @@ from filelock import FileLock
 from napari_mosaic.areas import AreaSet, write_areas
 from napari_mosaic.errors import RecordError
 from napari_mosaic.image import MosaicImage, PixelSize, open_image
+from napari_mosaic.image.pixel_size import confirmed_mm
 from napari_mosaic.record import layout
 from napari_mosaic.record.metadata import (
     Metadata,
@@ -62,7 +63,7 @@ def new_record(
     try:
         temporary.mkdir(parents=True)
         lock.acquire(timeout=0)
-        layout.create_arrays(temporary, plan, size.mm if size is not None else None)
+        layout.create_arrays(temporary, plan, confirmed_mm(size))
         metadata = Metadata(
             source=describe_source(image, path),
             plan=plan,

@@ -154,10 +154,10 @@ class MaskStore:
         record = self._record
         if (record.path / "labels" / NAME / "zarr.json").exists():
             return
-        size = record.pixel_size
         try:
-            root = zarr.open_group(str(record.path), mode="r+")
-            layout.create_labels(root, NAME, record.plan, None if size is None else size.mm)
+            with record.metadata_lock:
+                root = zarr.open_group(str(record.path), mode="r+")
+                layout.create_labels(root, NAME, record.plan, record.pixel_mm)
         except OSError as error:
             raise write_error(record.path, error) from error
 

@@ -10,16 +10,16 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from napari_mosaic.errors import LockedError, WriteError
+from napari_mosaic.errors import LockedError, MosaicError, WriteError
 from napari_mosaic.folder_lock import acquire_lock, holder_of
 from napari_mosaic.record.journal import Journal
 from napari_mosaic.record.ledger import Index, Ledger
-from napari_mosaic.record.metadata import Metadata, read_metadata
+from napari_mosaic.record.metadata import NAME, Metadata, read_metadata
 
 LOCK, HOLDER = "lock", "lock.by"
 
@@ -33,6 +33,7 @@ class Opened:
     ledger: Ledger
     lock: FileLock | None = None
     file: tuple[int, int] = (0, 0)
+    stamp: tuple[int, ...] = ()
     journal: Journal | None = None
     repaired: bool = False
     users: int = 0
@@ -55,6 +56,16 @@ class Opened:
         finally:
             self._run.release()
 
+    def follow_size(self) -> None:
+        """Take over the pixel size that another writer has given the record, of this process or not."""
+        stamp = _stamp(self.path)
+        if stamp == self.stamp:
+            return
+        with suppress(MosaicError):  # it was moved away: what was read stays true of what is open
+            size = read_metadata(self.path).pixel_size
+            with self.state_lock:
+                self.metadata, self.stamp = replace(self.metadata, pixel_size=size), stamp
+
 
 _registry: dict[str, Opened] = {}
 _registry_lock = threading.Lock()
@@ -62,7 +73,8 @@ _registry_lock = threading.Lock()
 
 def open_for_reading(path: Path) -> Opened:
     """The state of a record for one reader, or for one worker that writes under somebody else's lock."""
-    return Opened(path, read_metadata(path), Ledger(path / "ledger"))
+    stamp = _stamp(path)
+    return Opened(path, read_metadata(path), Ledger(path / "ledger"), stamp=stamp)
 
 
 def open_for_writing(path: Path, *, exclusive: bool) -> Opened:
@@ -103,6 +115,15 @@ def leave(opened: Opened) -> None:
             with suppress(OSError):
                 (opened.path / HOLDER).unlink(missing_ok=True)
         opened.lock.release()
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Which writing of `mosaic.json` is there: it is replaced whole, so its file is another one each time."""
+    try:
+        found = (path / NAME).stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _identity(path: Path) -> tuple[int, int]:

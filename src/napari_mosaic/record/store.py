@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from napari_mosaic.areas import AreaSet, read_areas, write_areas
 from napari_mosaic.errors import MissingError, RecordError, WriteError
 from napari_mosaic.image import MosaicImage, PixelSize, open_image
+from napari_mosaic.image.pixel_size import USER, confirmed_mm, given_size
 from napari_mosaic.record import layout, tables
 from napari_mosaic.record.journal import FOLDER, LOG, Journal
 from napari_mosaic.record.ledger import Index, Ledger
@@ -35,6 +36,7 @@ from napari_mosaic.record.metadata import (
     write_metadata,
 )
 from napari_mosaic.record.opened import leave, open_for_reading, open_for_writing
+from napari_mosaic.record.pixel_size import rescale_arrays
 from napari_mosaic.record.places import put_back
 from napari_mosaic.record.plan import Plan
 from napari_mosaic.record.tables import Columns
@@ -100,13 +102,16 @@ class Record:
             self._repair()
 
     def _repair(self) -> None:
-        """Bring the shards to the edits that a crash kept from them, before anybody else sees them."""
+        """Bring shards to the edits, and scales to the pixel size, that a crash kept from them; nobody looks before."""
         from napari_mosaic.record.edits import repair  # it builds on this module
 
         try:
             with self._opened.state_lock:
                 if not self._opened.repaired and (self.path / FOLDER / LOG).exists():
                     repair(self)
+                if not self._opened.repaired:
+                    with suppress(OSError):  # on a full disk scales stay as they are; nothing of ours reads them
+                        rescale_arrays(self.path, self.plan, self.pixel_mm)
                 self._opened.repaired = True
         except BaseException:
             self._leave()
@@ -152,8 +157,57 @@ class Record:
 
     @property
     def pixel_size(self) -> PixelSize | None:
-        """Size of a source pixel on the floor, where known."""
+        """Size of a source pixel on the floor, where known; as it is now, whoever has set it meanwhile."""
+        if not self.writable:
+            self._opened.follow_size()
         return self.metadata.pixel_size
+
+    @property
+    def pixel_mm(self) -> float | None:
+        """Edge of a source pixel in mm, where it is confirmed: the one figure that scales and measures."""
+        return confirmed_mm(self.pixel_size)
+
+    def set_pixel_size(self, mm: float | None, *, confirmed: bool = True, origin: str = USER) -> None:
+        """Say how large a pixel of the photograph is on the floor; before, during or after a run, as often as you like.
+
+        The record, its OME-Zarr scales and all handles that are open on it follow at once.
+
+        Parameters
+        ----------
+        mm
+            Edge of a pixel of the source in mm; None to know of none.
+        confirmed
+            Whether somebody vouches for it; what is unconfirmed is shown and scales nothing.
+        origin
+            Where it comes from: "user", "drawn line", or the file's word, such as "dpi tag", where that is confirmed.
+
+        Raises
+        ------
+        InputError, RecordError, WriteError
+            No size; open for reading only; it cannot be written.
+
+        Examples
+        --------
+        >>> with open_record("floor.mosaic.zarr", writable=True) as record:  # doctest: +SKIP
+        ...     record.set_pixel_size(0.5)
+        """
+        if not self.writable:
+            raise RecordError(
+                f"{self.path} is open for reading only; open it with writable=True to set its pixel size."
+            )
+        size = None if mm is None else given_size(mm, confirmed=confirmed, origin=origin)
+        try:
+            with self._opened.state_lock:
+                if size != self.metadata.pixel_size:
+                    self.update(pixel_size=size)
+                rescale_arrays(self.path, self.plan, confirmed_mm(size))
+        except OSError as error:
+            raise write_error(self.path, error) from error
+
+    @property
+    def metadata_lock(self) -> threading.RLock:
+        """The lock of `mosaic.json` and of what follows from it, for whoever adds arrays to the record."""
+        return self._opened.state_lock
 
     @property
     def crs(self) -> str | None:
@@ -242,8 +296,9 @@ class Record:
     def update(self, **changes: Any) -> None:
         """Change fields of `mosaic.json`."""
         with self._opened.state_lock:
-            self._opened.metadata = replace(self.metadata, **changes)
-            write_metadata(self.path, self.metadata)
+            changed = replace(self.metadata, **changes)
+            write_metadata(self.path, changed)
+            self._opened.metadata = changed
 
     def set_phase(self, **phases: str) -> None:
         """Note the state of phases."""
@@ -364,13 +419,14 @@ class Record:
 
     def layers(self) -> list[tuple[Any, dict[str, Any], str]]:
         """The joints and the tesserae as layer-data tuples for napari, lazily, in place and scale."""
-        pixel = self.pixel_size.mm if self.pixel_size is not None else 1.0
+        mm = self.pixel_mm
+        pixel = 1.0 if mm is None else mm
         scale = pixel / self.plan.factor
         shift = scale / 2 - pixel / 2
         shared = {
             "scale": (scale, scale),
             "translate": (shift, shift),
-            "units": ("mm", "mm") if self.pixel_size is not None else ("pixel", "pixel"),
+            "units": ("pixel", "pixel") if mm is None else ("mm", "mm"),
             "metadata": {"mosaic_record": str(self.path)},
         }
         joints = [Channel(level, 0) for level in self.map_levels]

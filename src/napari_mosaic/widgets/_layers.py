@@ -135,6 +135,19 @@ class RecordLayers(QObject):
                 layer.opacity = 0.9 if outlines else 0.5
                 layer.visible = tesserae and layer is seen
 
+    def lie_on(self, photograph: Layer) -> None:
+        """Put the layers of the record, also those that are still to be added, where the photograph lies now."""
+        place = placement(photograph, self.record.plan.factor)
+        for kind in (JOINTS, TESSERAE):
+            layer = self.layers[kind]
+            if not np.allclose(layer.affine.affine_matrix, place["affine"].affine_matrix):
+                layer.affine = place["affine"]
+            for name in ("translate", "scale"):
+                if not np.allclose(getattr(layer, name), place[name], rtol=1e-9, atol=1e-12):
+                    setattr(layer, name, place[name])
+            if tuple(layer.units) != tuple(place["units"]):
+                layer.units = place["units"]
+
     def preview(self, tuning: Tuning) -> None:
         """Show the view as it would be with other sliders."""
         base = self.tesserae

@@ -18,6 +18,7 @@ from napari.layers import Labels
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.export import export_record_steps
 from napari_mosaic.image import MosaicImage, open_image, open_image_steps
+from napari_mosaic.image.georeference import crs_name, in_degrees
 from napari_mosaic.image.layers import layer_size
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record, open_record
@@ -57,6 +58,7 @@ class FindRequest:
     region: Any = None
     exclude: Any = None
     pixel_mm: float | None = None
+    pixel_origin: str = "user"
     only: Box | None = None
     focus: tuple[float, float] | None = None
     elsewhere: bool = False
@@ -100,7 +102,15 @@ def look_at(layer: Any) -> tuple[SourceFacts, SizeFacts]:
     with open_layer(layer) as image:
         size = image.pixel_size
         note = "" if size is not None else layer_size(layer)[1]
-        facts = SourceFacts(name=layer.name, shape=image.shape, location=image.source.location, note=note)
+        facts = SourceFacts(
+            name=layer.name,
+            shape=image.shape,
+            location=image.source.location,
+            note=note,
+            crs=crs_name(image.crs),
+            degrees=in_degrees(image.crs),
+            affine=image.affine if image.crs else None,
+        )
         if size is None:
             return facts, SizeFacts()
         return facts, SizeFacts(pixel_mm=size.mm, confirmed=size.confirmed, origin=size.origin)
@@ -132,6 +142,7 @@ def find_steps(request: FindRequest) -> Steps:
             region=request.region,
             exclude=request.exclude,
             pixel_mm=request.pixel_mm,
+            pixel_origin=request.pixel_origin,
             only=request.only,
             focus=request.focus,
         )
@@ -203,7 +214,7 @@ def restore(path: Path) -> Restored:
     """The photograph of a record, ready to be added, for a viewer that does not show it yet."""
     with open_record(path) as record:
         try:
-            data, meta, kind = photograph_data(record.open_source(), record.pixel_size)
+            data, meta, kind = photograph_data(record.open_source(), record)
         except MosaicError as error:
             return Restored(None, path, str(error))
     meta["metadata"][PLACE] = str(path)
@@ -232,6 +243,7 @@ def record_facts(record: Record) -> RecordFacts:
         flagged=int(np.count_nonzero(flags & int(Flag.OVERSIZED))),
         pixel_mm=None if size is None else size.mm,
         pixel_confirmed=size is not None and size.confirmed,
+        pixel_origin="" if size is None else size.origin,
         tuning=tuning_of(record),
     )
 

@@ -15,9 +15,10 @@ from napari.layers import Image, Layer, Shapes
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError, MosaicError
-from napari_mosaic.image import MosaicImage, PixelSize, open_image
+from napari_mosaic.image import MosaicImage, open_image
 from napari_mosaic.image.layers import layer_size, same_pixels
-from napari_mosaic.record import open_record
+from napari_mosaic.image.pixel_size import confirmed_mm
+from napari_mosaic.record import Record, open_record
 from napari_mosaic.record_names import entry_of, is_record_of, record_place
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._levels import CachedLevel
@@ -37,14 +38,14 @@ PLACE = "mosaic_place"
 LayerData = tuple[Any, dict[str, Any], str]
 
 
-def photograph_data(image: MosaicImage, size: PixelSize | None = None) -> LayerData:
+def photograph_data(image: MosaicImage, record: Record | None = None) -> LayerData:
     """A photograph as layer data for napari: all levels, read where they are looked at.
 
-    `size` is that of a pixel where more is known than the file tells: a record and its photograph must lie together.
+    Its `record` knows the size of a pixel better than the file: both must lie together. What nobody vouches for scales
+    nothing.
     """
-    size = size or image.pixel_size
-    pixel = size.mm if size is not None else 1.0
-    unit = "mm" if size is not None else "pixel"
+    mm = confirmed_mm(image.pixel_size) if record is None else record.pixel_mm
+    pixel, unit = (1.0, "pixel") if mm is None else (mm, "mm")
     location = image.source.location
     levels = [
         CachedLevel(_reader(image, k), (*shape, 3), np.uint8, origin=location)
@@ -56,7 +57,7 @@ def photograph_data(image: MosaicImage, size: PixelSize | None = None) -> LayerD
         "multiscale": len(levels) > 1,
         "scale": (pixel, pixel),
         "units": (unit, unit),
-        "metadata": {SOURCE: location, GIVEN: None if size is None else pixel},
+        "metadata": {SOURCE: location, GIVEN: mm},
     }
     return (levels if len(levels) > 1 else image.read(Box(0, 0, *image.shape))), meta, "image"
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from napari_mosaic.data_sizes import data_size
+from napari_mosaic.image import PixelSize
+from napari_mosaic.image.pixel_size import describe_extent, describe_size
 from napari_mosaic.progress import Progress
 from napari_mosaic.request import SegmentParams
 
@@ -33,6 +35,7 @@ class Tuning:
 class SourceFacts:
     """The photograph that is worked on; `shape` in pixels, `location` empty for a layer without a file.
 
+    `crs` is the name of its coordinate system, `affine` leads from its pixels into that; None where there is none.
     `note` is what a person should know of it.
     """
 
@@ -40,16 +43,27 @@ class SourceFacts:
     shape: tuple[int, int]
     location: str = ""
     note: str = ""
+    crs: str = ""
+    degrees: bool = False
+    affine: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class SizeFacts:
-    """Size of a source pixel in mm, and whether a person vouches for it; analysis size in px per tessera."""
+    """Size of a source pixel in mm, whether somebody vouches for it, and whose word it is; analysis size in px/tessera.
+
+    What nobody vouches for is shown and is used for no figure: `mm` is None then.
+    """
 
     pixel_mm: float | None = None
     confirmed: bool = False
     origin: str = ""
     analysis_px: float | None = None
+
+    @property
+    def mm(self) -> float | None:
+        """The pixel size as a figure to scale and measure with."""
+        return self.pixel_mm if self.confirmed else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +114,7 @@ class RecordFacts:
     flagged: int = 0
     pixel_mm: float | None = None
     pixel_confirmed: bool = False
+    pixel_origin: str = ""
     tuning: Tuning = field(default_factory=Tuning)
 
 
@@ -111,6 +126,7 @@ class PanelState:
     size: SizeFacts = field(default_factory=SizeFacts)
     include: str = ""
     exclude: str = ""
+    line_px: float | None = None
     place: Path | None = None
     estimate: EstimateFacts | None = None
     view_share: float = 1.0
@@ -151,10 +167,12 @@ class PanelView:
     cancel: ButtonView
     apply: ButtonView
     confirm: ButtonView
+    use_line: ButtonView
     deliver: ButtonView
     cost: str
     place: str
     size_note: str
+    floor_note: str
     measures: tuple[tuple[str, str], ...]
     progress: tuple[int, str] | None
     message: str
@@ -181,6 +199,7 @@ def resolve(state: PanelState) -> PanelView:
         cost=_cost(state),
         place=str(state.place) if state.place is not None else "",
         size_note=_size_note(state),
+        floor_note=_floor_note(state),
         measures=_measures(state),
         progress=_progress(state.run),
         message=state.message,
@@ -239,6 +258,7 @@ def _buttons(state: PanelState) -> dict[str, ButtonView]:
         "cancel": ButtonView(running and not stopping, "Stopping …" if stopping else "Cancel"),
         "apply": ButtonView(not apply, _apply_text(state), apply),
         "confirm": _confirm(state.size),
+        "use_line": _use_line(state.line_px),
         "deliver": ButtonView(not _reason(state, DELIVER), "Save …", _reason(state, DELIVER)),
     }
 
@@ -249,6 +269,12 @@ def _confirm(size: SizeFacts) -> ButtonView:
     if size.confirmed:
         return ButtonView(False, "Confirmed", "")
     return ButtonView(True, "Confirm", "")
+
+
+def _use_line(pixels: float | None) -> ButtonView:
+    if pixels is None or pixels == 0:
+        return ButtonView(False, "Set", "Draw a line along a known length first.")
+    return ButtonView(True, "Set", "")
 
 
 def _apply_text(state: PanelState) -> str:
@@ -267,10 +293,29 @@ def _open(state: PanelState) -> str:
 
 
 def _size(state: PanelState) -> str:
-    if state.size.pixel_mm is None:
+    size = state.size
+    if size.pixel_mm is None:
         return "pixel size unknown: lengths in px"
-    unsure = "" if state.size.confirmed else ", not confirmed"
-    return f"{state.size.pixel_mm:.4g} mm per pixel{unsure}"
+    if size.mm is None:
+        return f"{size.pixel_mm:.4g} mm/px, not confirmed"
+    floor = "" if state.source is None else f" · {describe_extent(state.source.shape, size.mm)}"
+    return f"{size.mm:.4g} mm/px{floor}"
+
+
+def _floor_note(state: PanelState) -> str:
+    """Where the pixel size comes from, what the photograph therefore measures, and its coordinate system."""
+    lines, size, source = [], state.size, state.source
+    if size.pixel_mm is not None:
+        given = PixelSize(mm=size.pixel_mm, confirmed=size.confirmed, origin=size.origin)
+        lines.append(str(describe_size(given)))
+        if source is not None:
+            would = "The photograph is" if size.confirmed else "The photograph would be"
+            lines.append(f"{would} {describe_extent(source.shape, size.pixel_mm)}.")
+    if state.line_px:
+        lines.append(f"The line is {state.line_px:,.0f} px long.")
+    if source is not None and source.crs:
+        lines.append(source.crs)
+    return "\n".join(lines)
 
 
 def _size_note(state: PanelState) -> str:
@@ -279,8 +324,8 @@ def _size_note(state: PanelState) -> str:
         return "The size of the stones is measured before the run."
     analysis = estimate.stone_px * estimate.factor
     real = ""
-    if state.size.pixel_mm is not None:
-        real = f" ({estimate.stone_px * state.size.pixel_mm:.2g} mm)"
+    if state.size.mm is not None:
+        real = f" ({estimate.stone_px * state.size.mm:.2g} mm)"
     return f"Stones are about {estimate.stone_px:.0f} px{real} in the photograph, analysed at {analysis:.0f} px."
 
 
@@ -320,12 +365,11 @@ def _measures(state: PanelState) -> tuple[tuple[str, str], ...]:
         return ()
     side = record.median_area**0.5 / record.factor
     rows = [("Tesserae", f"{record.count:,}")]
-    mm = state.size.pixel_mm
+    mm = state.size.mm
     if mm is None:
         rows.append(("Tessera, median", f"{side:.1f} px"))
         return tuple(rows)
-    unsure = "" if state.size.confirmed else " (size not confirmed)"
-    rows.append(("Tessera, median", f"{side * mm:.1f} mm{unsure}"))
+    rows.append(("Tessera, median", f"{side * mm:.1f} mm"))
     area_mm2 = record.covered_px / record.factor**2 * mm**2
     rows.append(("Area looked at", f"{area_mm2 / 1e6:.3g} m²"))
     rows.append(("Density", f"{record.count / (area_mm2 / 1e4):.0f} per dm²"))

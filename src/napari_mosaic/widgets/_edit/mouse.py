@@ -62,6 +62,7 @@ class Gestures(LayerKeys):
         layer.mouse_move_callbacks.append(self._move)
         layer.mouse_double_click_callbacks.append(self._double)
         layer.events.set_data.connect(self._redraw)
+        layer.events.scale.connect(self._rescaled)
         viewer.layers.selection.events.active.connect(self._activated)
         self.use(CHOOSE)
 
@@ -74,6 +75,7 @@ class Gestures(LayerKeys):
         self.layer.mouse_move_callbacks.remove(self._move)
         self.layer.mouse_double_click_callbacks.remove(self._double)
         self.layer.events.set_data.disconnect(self._redraw)
+        self.layer.events.scale.disconnect(self._rescaled)
         self.viewer.layers.selection.events.active.disconnect(self._activated)
         self.layer.help = self._help
         self.overlay.close()
@@ -234,6 +236,10 @@ class Gestures(LayerKeys):
             self.overlay.show_stones(self.hover, self.half.ids)
         else:
             self.overlay.clear()
+
+    def _rescaled(self, _: Any = None) -> None:
+        """The layer got another size: what is half-drawn was drawn over the old one."""
+        self._set(Half(self.half.ids))
 
     @property
     def _shown(self) -> bool:

@@ -25,6 +25,7 @@ from napari_mosaic.widgets._forms import AreaValue, LookValue
 from napari_mosaic.widgets._guard import keep_out_triton
 from napari_mosaic.widgets._layers import RecordLayers
 from napari_mosaic.widgets._panel.face import PanelFace
+from napari_mosaic.widgets._panel.pixel_size import PanelSize
 from napari_mosaic.widgets._panel.warming import warm_canvas
 from napari_mosaic.widgets._panel.wiring import connect_face
 from napari_mosaic.widgets._running import RunningDock
@@ -66,6 +67,7 @@ class MosaicPanel(RunningDock):
         self._adding = False
         self._writes = self._resumes = False
         self._link = ViewerLink(self.viewer, self)
+        self.sizes = PanelSize(self)
         self._looker, self._reader = self._worker(self._looked), self._worker(self._take)
         self._warmer, self._counter = self._worker(self._warmed), self._worker(self._recounted)
         self._estimator = self._worker(lambda facts: self.tell(estimate=facts))
@@ -99,6 +101,7 @@ class MosaicPanel(RunningDock):
             return
         self._leave_record()
         self._layer = layer
+        self.sizes.begin()
         self._list_layers()
         if layer is None:
             self.tell(source=None, size=SizeFacts(), place=None, estimate=None)
@@ -167,9 +170,11 @@ class MosaicPanel(RunningDock):
 
     def set_size(self, size: SizeFacts) -> None:
         """Take a pixel size or an analysis size from a person."""
-        again = size.analysis_px != self.state.size.analysis_px
+        old = self.state.size
         self.tell(size=size)
-        if again:
+        if replace(size, analysis_px=old.analysis_px) != old:
+            self.sizes.say(size)
+        if size.analysis_px != old.analysis_px:
             self._estimate()
 
     def look(self, look: LookValue) -> None:
@@ -221,6 +226,7 @@ class MosaicPanel(RunningDock):
 
     def _end(self) -> None:
         self._link.close()
+        self.sizes.close()
         super()._end()
         if self.shown is not None:
             self.shown.close()
@@ -244,8 +250,8 @@ class MosaicPanel(RunningDock):
                 params=self._params(),
                 region=self._polygons(self.state.include),
                 exclude=self._polygons(self.state.exclude),
-                pixel_mm=self.state.size.pixel_mm if self.state.size.confirmed else None,
                 elsewhere=True,
+                **self.sizes.asked(self.state.place),
                 **part,
             )
         except MosaicError as error:
@@ -304,9 +310,8 @@ class MosaicPanel(RunningDock):
 
     def _looked(self, answer: tuple[SourceFacts, SizeFacts]) -> None:
         source, size = answer
-        if self.state.size.pixel_mm is None:
-            self.tell(size=replace(size, analysis_px=self.state.size.analysis_px))
         self.tell(source=source, message=source.note or self.state.message)
+        self.sizes.found(source, size)
         self._estimate()
 
     def _warmed(self, layer: Layer | None) -> None:
@@ -329,23 +334,24 @@ class MosaicPanel(RunningDock):
             self.shown.end_preview()
         self.face.tuning_form.set_value(applied)
         self.tell(record=facts, tuning=applied, applied=applied)
+        self.sizes.adopt(facts)
 
     def _recounted(self, facts: RecordFacts) -> None:
         """What the record holds after edits; rules that a person tries out stay as they are."""
         record = self.state.record
         if record is not None and record.path.absolute() == facts.path.absolute() and self.job is None:
             self.tell(record=replace(facts, path=record.path))
+            self.sizes.adopt(facts)
 
     def _show(self, event: Any) -> None:
         """Add the layers of a record."""
-        if self.state.size.pixel_mm is None and event.facts.pixel_mm is not None:
-            size = replace(self.state.size, pixel_mm=event.facts.pixel_mm, confirmed=event.facts.pixel_confirmed)
-            self.tell(size=size)
         self._take(event.facts)
         if self.shown is not None:
             return
         self.shown = RecordLayers(self.viewer, event, self)
         self.shown.failed.connect(self.complain)
+        if self.photograph is not None:
+            self.shown.lie_on(self.photograph)
         self.look(self.face.look_form.value())
 
     def _restore(self, event: Any) -> None:
@@ -359,6 +365,7 @@ class MosaicPanel(RunningDock):
         self._adding = False
         self._leave_record()
         self._layer = layer
+        self.sizes.begin()
         self._list_layers()
         self._look_at(layer, event.record or _sources.default_place(layer))
         self._resumes = event.record is None
@@ -416,9 +423,11 @@ class MosaicPanel(RunningDock):
             self.choose(layer)
 
     def _removed(self, layer: Layer) -> None:
+        self.sizes.forget_line(layer)
         if layer is self._layer:
             self.cancel()
             self._layer = None
+            self.sizes.begin()
             self._leave_record()
             self.tell(source=None, size=SizeFacts(), place=None, estimate=None)
 

@@ -28,6 +28,7 @@ from napari_mosaic.widgets._forms import (
     narrow_combo,
     note,
 )
+from napari_mosaic.widgets._panel.line import LineForm
 from napari_mosaic.widgets._state import STEPS, PanelView
 
 
@@ -36,7 +37,7 @@ class PanelFace(StepsFace):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(STEPS, parent)
-        self.size_form, self.area_form = SizeForm(), AreaForm()
+        self.size_form, self.area_form, self.line_form = SizeForm(), AreaForm(), LineForm()
         self.look_form, self.tuning_form = LookForm(), TuningForm()
         for build in (
             self._open,
@@ -57,6 +58,7 @@ class PanelFace(StepsFace):
             (self.cancel, view.cancel),
             (self.apply_all, view.apply),
             (self.size_form.confirm, view.confirm),
+            (self.line_form.use, view.use_line),
             (self.save, view.deliver),
         ):
             apply_button(button, shown)
@@ -64,6 +66,8 @@ class PanelFace(StepsFace):
         self.cost.setText(view.cost)
         self.place.show_path(view.place)
         self.size_note.setText(view.size_note)
+        self.floor_note.setText(view.floor_note)
+        self.floor_note.setVisible(bool(view.floor_note))
         self._apply_progress(view.progress)
         self.measures.set_value(view.measures)
 
@@ -82,9 +86,9 @@ class PanelFace(StepsFace):
         rows.addLayout(button_row(self.open_image, self.open_record, self.samples))
 
     def _size(self) -> None:
-        self.size_note = note()
-        self.steps[1].rows.addWidget(self.size_form)
-        self.steps[1].rows.addWidget(self.size_note)
+        self.size_note, self.floor_note = note(), note()
+        for widget in (self.size_form, self.line_form, self.floor_note, self.size_note):
+            self.steps[1].rows.addWidget(widget)
 
     def _area(self) -> None:
         self.steps[2].rows.addWidget(self.area_form)

@@ -29,6 +29,8 @@ def connect_face(face: PanelFace, panel: Any) -> None:
     )
     face.photograph.activated.connect(lambda index: panel.choose(face.photograph.itemData(index)))
     face.size_form.changed.connect(panel.set_size)
+    face.line_form.drawn.connect(panel.sizes.draw_line)
+    face.line_form.given.connect(panel.sizes.use_line)
     face.area_form.changed.connect(panel.limit)
     face.area_form.drawn.connect(panel.draw_area)
     face.look_form.changed.connect(panel.look)

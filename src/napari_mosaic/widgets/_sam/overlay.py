@@ -32,6 +32,8 @@ class SamOverlay:
             node.order = _ORDER + place
             node.set_gl_state("translucent", depth_test=False)
             node.visible = False
+        self._clicks: Clicks | None = None
+        layer.events.scale.connect(self._rescaled)
 
     @property
     def drawn(self) -> tuple[int, bool]:
@@ -40,6 +42,7 @@ class SamOverlay:
 
     def show(self, clicks: Clicks) -> None:
         """Show what is known of a stone."""
+        self._clicks = clicks
         places = [*clicks.inside, *clicks.outside]
         self._marks.visible = bool(places)
         if places:
@@ -64,8 +67,14 @@ class SamOverlay:
 
     def close(self) -> None:
         """Take everything out of the canvas."""
+        self._layer.events.scale.disconnect(self._rescaled)
         for node in (self._line, self._marks):
             node.parent = None
+
+    def _rescaled(self, _: Any = None) -> None:
+        """The layer got another size: the marks stay on their stone."""
+        if self._clicks is not None:
+            self.show(self._clicks)
 
     def _scene(self, places: list[Point]) -> NDArray[np.float32]:
         """Places of the working grid as `(x, y)` of the canvas' scene."""

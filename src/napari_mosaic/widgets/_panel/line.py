@@ -1,0 +1,117 @@
+"""A line of known length, drawn over the photograph: its layer, and the fields beside it.
+
+One decision: the line is a layer of napari's own, so it can be drawn, moved and removed like any other; what it
+measures is asked of it when the length is given, on the photograph as it lies then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from napari.layers import Layer, Shapes
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QPushButton, QWidget
+
+NAME = "known length"
+_COLOUR = "#ffd54f"
+_WIDTH = 400
+"""How often the width of the line goes into the longer side of the photograph: it is seen when all of that is seen."""
+
+
+class LineForm(QWidget):
+    """Draws a line, takes its length in mm and sets the size that follows."""
+
+    drawn = Signal()
+    given = Signal(float)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draw = QPushButton("Draw a line")
+        self.draw.setToolTip("Draw a line along something of known length: a scale bar, a rod, a side of the floor.")
+        self.length = QDoubleSpinBox()
+        self.length.setRange(0.0, 1e6)
+        self.length.setDecimals(1)
+        self.length.setSuffix(" mm")
+        self.length.setSpecialValueText("length")
+        self.length.setToolTip("Length of the line on the floor.")
+        self.use = QPushButton("Set")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(6)
+        row.addWidget(self.draw)
+        row.addWidget(self.length, 1)
+        row.addWidget(self.use)
+        self.draw.clicked.connect(lambda _=False: self.drawn.emit())
+        self.use.clicked.connect(lambda _=False: self._give())
+        edit = self.length.lineEdit()
+        if edit is not None:
+            edit.returnPressed.connect(self._give)
+
+    def _give(self) -> None:
+        self.length.interpretText()
+        if self.use.isEnabled():
+            self.given.emit(self.length.value())
+
+
+class KnownLine:
+    """The layer of the line in a viewer; `changed` is called when the line was drawn, moved or removed."""
+
+    def __init__(self, viewer: Any, photograph: Layer, shape: tuple[int, int], changed: Callable[[], None]) -> None:
+        self._viewer, self._photograph, self._changed = viewer, photograph, changed
+        layer = Shapes(
+            name=NAME,
+            ndim=2,
+            edge_color=_COLOUR,
+            edge_width=max(1.0, max(shape) / _WIDTH),
+            scale=photograph.scale[-2:],
+            translate=photograph.translate[-2:],
+            rotate=photograph.rotate,
+            shear=photograph.shear,
+            affine=photograph.affine,
+            units=photograph.units[-2:],
+        )
+        self.layer = viewer.add_layer(layer)
+        layer.events.data.connect(self._touched)
+        self.draw()
+
+    @property
+    def present(self) -> bool:
+        """Whether the layer is still in the viewer."""
+        return self.layer in self._viewer.layers
+
+    def draw(self) -> None:
+        """Let the next drag draw the line."""
+        self._viewer.layers.selection.active = self.layer
+        self.layer.mode = "add_line"
+
+    def ends(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
+        """The ends `(y, x)` of the line that was drawn last, in pixels of the photograph; None where there is none."""
+        if not self.present or not self.layer.nshapes:
+            return None
+        corners = np.asarray(self.layer.data[-1], float)[:, -2:]
+        first, last = (self._photograph.world_to_data(self.layer.data_to_world(corner)) for corner in corners[[0, -1]])
+        return (float(first[-2]), float(first[-1])), (float(last[-2]), float(last[-1]))
+
+    def let_go(self) -> None:
+        """Hear nothing of the layer any more; it stays."""
+        self.layer.events.data.disconnect(self._touched)
+
+    def close(self) -> None:
+        """Take the layer out of the viewer."""
+        self.let_go()
+        if self.present:
+            self._viewer.layers.remove(self.layer)
+
+    def _touched(self, _: Any = None) -> None:
+        QTimer.singleShot(0, self._settle)
+
+    def _settle(self) -> None:
+        """One line at a time: the one drawn last; napari is left alone while a person still draws."""
+        if not self.present or getattr(self.layer, "_is_creating", False):
+            return
+        if self.layer.nshapes > 1:
+            self.layer.data, self.layer.mode = [self.layer.data[-1]], "add_line"
+            return
+        self._changed()
