@@ -15,6 +15,7 @@ from napari_mosaic.areas import AreaSet, write_areas
 from napari_mosaic.errors import RecordError
 from napari_mosaic.image import MosaicImage, PixelSize, open_image
 from napari_mosaic.record import layout
+from napari_mosaic.record.file_mask import read_valid_level, write_file_mask
 from napari_mosaic.record.metadata import (
     Metadata,
     describe_source,
@@ -51,6 +52,7 @@ def create_record(
         )
         write_areas(temporary / "areas.geojson", areas)
         write_metadata(temporary, metadata)
+        write_file_mask(temporary, read_valid_level(image))
         os.replace(temporary, path)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -177,16 +177,16 @@ def read_facts(path: Path) -> RecordFacts:
 
 def record_facts(record: Record) -> RecordFacts:
     """What an open record holds."""
-    table = record.table(["area", "flags"])
-    areas, flags = table["area"].to_numpy(), table["flags"].to_numpy()
+    flags = record.table(["flags"])["flags"].to_numpy()
     done = record.ledger.done("tesserae")
     size = record.pixel_size
+    figures = record.figures()
     return RecordFacts(
         path=record.path,
-        count=len(areas),
+        figures=figures,
+        count=figures.count,
         complete=record.complete,
         factor=record.plan.factor,
-        median_area=float(np.median(areas)) if len(areas) else None,
         covered_px=float(sum(record.plan.shards.tile(index).core.area for index in done)),
         flagged=int(np.count_nonzero(flags & int(Flag.OVERSIZED))),
         pixel_mm=None if size is None else size.mm,

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from napari_mosaic.progress import Progress
+from napari_mosaic.record.figure_words import areas_of, density_of
+from napari_mosaic.record.looked_at import Figures
 from napari_mosaic.request import SegmentParams
 
 Mark = Literal["done", "next", "later"]
@@ -84,18 +86,18 @@ class RunFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordFacts:
-    """What is on disk; `median_area` in pixels of the working grid, `covered` in working megapixels."""
+    """What is on disk; `covered_px` in pixels of the working grid, `figures` of all that was looked at."""
 
     path: Path
     count: int
     complete: bool
     factor: float
-    median_area: float | None = None
     covered_px: float = 0.0
     flagged: int = 0
     pixel_mm: float | None = None
     pixel_confirmed: bool = False
     tuning: Tuning = field(default_factory=Tuning)
+    figures: Figures | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,7 +276,7 @@ def _size_note(state: PanelState) -> str:
         return "The size of the stones is measured before the run."
     analysis = estimate.stone_px * estimate.factor
     real = ""
-    if state.size.pixel_mm is not None:
+    if state.size.pixel_mm is not None and state.size.confirmed:
         real = f" ({estimate.stone_px * state.size.pixel_mm:.2g} mm)"
     return f"Stones are about {estimate.stone_px:.0f} px{real} in the photograph, analysed at {analysis:.0f} px."
 
@@ -311,20 +313,17 @@ def _measure(state: PanelState) -> str:
 
 def _measures(state: PanelState) -> tuple[tuple[str, str], ...]:
     record = state.record
-    if record is None or record.count == 0 or not record.median_area:
+    if record is None or record.figures is None or record.count == 0:
         return ()
-    side = record.median_area**0.5 / record.factor
-    rows = [("Tesserae", f"{record.count:,}")]
-    mm = state.size.pixel_mm
-    if mm is None:
-        rows.append(("Tessera, median", f"{side:.1f} px"))
-        return tuple(rows)
-    unsure = "" if state.size.confirmed else " (size not confirmed)"
-    rows.append(("Tessera, median", f"{side * mm:.1f} mm{unsure}"))
-    area_mm2 = record.covered_px / record.factor**2 * mm**2
-    rows.append(("Area looked at", f"{area_mm2 / 1e6:.3g} m²"))
-    rows.append(("Density", f"{record.count / (area_mm2 / 1e4):.0f} per dm²"))
-    return tuple(rows)
+    size = state.size
+    figures = record.figures if not size.confirmed else replace(record.figures, pixel_mm=size.pixel_mm)
+    side, mm = (figures.median_px or 0.0) ** 0.5, figures.pixel_mm
+    return (
+        ("Tesserae", f"{figures.count:,}"),
+        ("Tessera, median", f"{side:.1f} px" if mm is None else f"{side * mm:.1f} mm"),
+        ("Density", density_of(figures)),
+        *areas_of(figures),
+    )
 
 
 def _deliver(state: PanelState) -> str:
