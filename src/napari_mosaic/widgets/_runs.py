@@ -19,6 +19,7 @@ from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.export import export_record_steps
 from napari_mosaic.image import MosaicImage, open_image, open_image_steps
 from napari_mosaic.progress import Progress
+from napari_mosaic.readying import to_working
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.finished import finished_boxes, mark_finished
 from napari_mosaic.request import SegmentParams
@@ -86,12 +87,20 @@ def look_at(layer: Any) -> tuple[SourceFacts, SizeFacts]:
         return facts, SizeFacts(pixel_mm=size.mm, confirmed=size.confirmed, origin=size.origin)
 
 
-def estimate(layer: Any, params: SegmentParams, place: Path) -> EstimateFacts:
-    """What a run over the whole of a layer would cost."""
+def estimate(layer: Any, params: SegmentParams, place: Path, region: Any = None, exclude: Any = None) -> EstimateFacts:
+    """What a run over all that is left of a layer would cost."""
     with open_layer(layer) as image:
-        found = estimate_run(image, params, output=place)
+        found = estimate_run(image, params, output=place, resume=place.exists(), region=region, exclude=exclude)
     stone = None if found.tessera_px is None else found.tessera_px / found.factor
-    return EstimateFacts(seconds=found.seconds, disk=found.bytes_on_disk, stone_px=stone, factor=found.factor)
+    return EstimateFacts(
+        seconds=found.seconds, disk=found.bytes_on_disk, stone_px=stone, factor=found.factor, costs=found.costs
+    )
+
+
+def cost_of(facts: EstimateFacts, box: Box) -> tuple[float, int]:
+    """Seconds and bytes of a run kept to a box in pixels of the photograph."""
+    seconds, size = facts.costs.of(to_working(box, facts.factor))
+    return float(seconds), int(size)
 
 
 def find_steps(request: FindRequest) -> Steps:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from napari_mosaic.progress import Progress
 from napari_mosaic.record.figure_words import areas_of, density_of
@@ -51,12 +51,16 @@ class SizeFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class EstimateFacts:
-    """What a run over the whole area would cost; `stone_px` is a tessera's side in the photograph."""
+    """What a run over all that is left would cost; `stone_px` is a tessera's side in the photograph.
+
+    `costs.of(box)` are the seconds and bytes of a part of it (`engine.costs.Costs`).
+    """
 
     seconds: float
     disk: int
     stone_px: float | None
     factor: float
+    costs: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +115,7 @@ class PanelState:
     place: Path | None = None
     estimate: EstimateFacts | None = None
     view_share: float = 1.0
+    view_cost: tuple[float, int] | None = None
     busy: str = ""
     run: RunFacts | None = None
     record: RecordFacts | None = None
@@ -338,10 +343,11 @@ def _cost(state: PanelState) -> str:
     if state.estimate is None:
         return state.busy or "Measuring how long it takes …"
     whole, share = state.estimate, min(1.0, state.view_share)
-    view = duration(max(1.0, whole.seconds * share))
+    seconds, disk = state.view_cost or (whole.seconds * share, whole.disk * share)
+    rest = "Rest" if state.record is not None and not state.record.complete else "Whole"
     return (
-        f"View about {view} · {data_size(whole.disk * share)}\n"
-        f"Whole about {duration(whole.seconds)} · {data_size(whole.disk)}"
+        f"View about {duration(seconds)} · {data_size(disk)}\n"
+        f"{rest} about {duration(whole.seconds)} · {data_size(whole.disk)}"
     )
 
 

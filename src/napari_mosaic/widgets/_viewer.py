@@ -11,7 +11,7 @@ from typing import Any
 from napari.layers import Layer, Shapes
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_mosaic.widgets._sources import is_photograph
+from napari_mosaic.widgets._sources import RECORD, is_photograph
 
 CAMERA_MS = 250
 """How long the camera rests before the view counts as changed."""
@@ -56,8 +56,10 @@ class ViewerLink(QObject):
         return [layer for layer in self.viewer.layers if is_photograph(layer)]
 
     def drawings(self) -> list[str]:
-        """Names of the layers that can hold areas."""
-        return [layer.name for layer in self.viewer.layers if isinstance(layer, Shapes)]
+        """Names of the layers that can hold areas to work in; those of a record are not."""
+        return [
+            layer.name for layer in self.viewer.layers if isinstance(layer, Shapes) and RECORD not in layer.metadata
+        ]
 
     def _inserted(self, event: Any) -> None:
         event.value.events.name.connect(self._listed)
