@@ -22,7 +22,7 @@ from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _places, _runs, _sources
 from napari_mosaic.widgets._forms import AreaValue, LookValue
-from napari_mosaic.widgets._guard import keep_out_triton
+from napari_mosaic.widgets._guard import keep_out_triton, read_units
 from napari_mosaic.widgets._layers import RecordLayers
 from napari_mosaic.widgets._panel.face import PanelFace
 from napari_mosaic.widgets._panel.limits import LimitWatch
@@ -74,6 +74,7 @@ class MosaicPanel(RunningDock):
         self._estimator, self._pricer = self._worker(self._estimated), self._worker(self._priced)
         self._fill()
         keep_out_triton()
+        read_units()
         _places.claim_records()
         _places.offer_samples(self.face.sample_menu, self.open_photograph)
         _places.offer_formats(self.face.format)
