@@ -63,6 +63,13 @@ def test_before_a_run_time_disk_and_place_are_shown() -> None:
     assert "24 px" in view.size_note
 
 
+def test_of_a_record_what_is_left_is_promised() -> None:
+    begun = replace(OPENED, record=replace(RECORD, complete=False), view_cost=(2.0, 3_000_000))
+    assert resolve(begun).cost == "View about 2 s · 3.0 MB\nRest about 5 min · 150 MB"
+    whole = replace(OPENED, record=RECORD, estimate=replace(ESTIMATE, seconds=0.1, disk=0))
+    assert "nothing is left" in resolve(whole).cost
+
+
 def test_a_run_can_be_cancelled_once_and_nothing_else_started() -> None:
     run = RunFacts(title="Finding in view")
     view = resolve(replace(OPENED, run=run))

@@ -199,6 +199,7 @@ class RecordLayers(QObject):
         layer = self._viewer.add_layer(self._adding.pop(0))
         if isinstance(layer, Shapes):
             layer.editable = False  # the dock Edit tesserae lends it to whoever draws
+            self._viewer.layers.selection.active = self.tesserae
         joints, tesserae, outlines = self._look
         self.look(joints=joints, tesserae=tesserae, outlines=outlines)
         QTimer.singleShot(BREATH_MS, self._add_next)

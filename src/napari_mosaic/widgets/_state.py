@@ -343,6 +343,8 @@ def _cost(state: PanelState) -> str:
     if state.estimate is None:
         return state.busy or "Measuring how long it takes …"
     whole, share = state.estimate, min(1.0, state.view_share)
+    if whole.disk == 0 and state.record is not None and state.record.complete:
+        return "Everything is found; nothing is left to compute."
     seconds, disk = state.view_cost or (whole.seconds * share, whole.disk * share)
     rest = "Rest" if state.record is not None and not state.record.complete else "Whole"
     return (
