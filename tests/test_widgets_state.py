@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("napari")
 
 from napari_mosaic.progress import Progress
+from napari_mosaic.record.looked_at import PARTS, Figures
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._levels import CachedLevel, LivePyramid
 from napari_mosaic.widgets._state import (
@@ -35,8 +36,10 @@ from napari_mosaic.widgets._state import (
 
 SOURCE = SourceFacts(name="floor", shape=(6144, 8192), location="/data/floor.tif")
 ESTIMATE = EstimateFacts(seconds=300, disk=150_000_000, stone_px=31.0, factor=24 / 31)
+PX = dict.fromkeys(PARTS, 0.0) | {"photograph": 20e6, "surround": 3e6, "lacuna": 1e6, "preserved": 16e6}
+FIGURES = Figures(count=5000, worth=4900.0, median_px=576.0, px=PX, pixel_mm=None)
 RECORD = RecordFacts(
-    path=Path("floor.mosaic.zarr"), count=5000, complete=True, factor=0.5, median_area=144.0, covered_px=4e6
+    path=Path("floor.mosaic.zarr"), count=5000, complete=True, factor=0.5, figures=FIGURES, covered_px=4e6
 )
 OPENED = PanelState(source=SOURCE, place=Path("/data/floor.mosaic.zarr"), estimate=ESTIMATE)
 
@@ -58,6 +61,13 @@ def test_before_a_run_time_disk_and_place_are_shown() -> None:
     assert view.place == str(Path("/data/floor.mosaic.zarr"))
     assert "31 px" in view.size_note
     assert "24 px" in view.size_note
+
+
+def test_of_a_record_what_is_left_is_promised() -> None:
+    begun = replace(OPENED, record=replace(RECORD, complete=False), view_cost=(2.0, 3_000_000))
+    assert resolve(begun).cost == "View about 2 s · 3.0 MB\nRest about 5 min · 150 MB"
+    whole = replace(OPENED, record=RECORD, estimate=replace(ESTIMATE, seconds=0.1, disk=0))
+    assert "nothing is left" in resolve(whole).cost
 
 
 def test_a_run_can_be_cancelled_once_and_nothing_else_started() -> None:
@@ -94,12 +104,19 @@ def test_an_unconfirmed_pixel_size_waits_for_a_person() -> None:
 
 def test_measures_are_in_mm_only_where_the_size_is_known() -> None:
     state = replace(OPENED, record=RECORD)
-    assert dict(resolve(state).measures)["Tessera, median"] == "24.0 px"
+    measures = dict(resolve(state).measures)
+    assert measures["Tessera, median"] == "24.0 px"
+    assert measures["Density"] == "306.2 per megapixel"
+    assert (measures["Area looked at"], measures["Lacuna"]) == ("16 MP", "1 MP")
+    unsure = resolve(replace(state, size=SizeFacts(pixel_mm=0.5, origin="dpi tag")))
+    assert dict(unsure.measures) == measures
     state = replace(state, size=SizeFacts(pixel_mm=0.5, confirmed=True))
     measures = dict(resolve(state).measures)
     assert measures["Tessera, median"] == "12.0 mm"
     assert measures["Area looked at"] == "4 m²"
-    assert measures["Density"] == "12 per dm²"
+    assert measures["Density"] == "12.25 per dm²"
+    assert (measures["Lacuna"], measures["Surround"]) == ("0.25 m²", "0.75 m²")
+    assert "Repair" not in measures
     assert resolve(state).steps[MEASURE].summary == "12.0 mm"
 
 

@@ -17,8 +17,9 @@ import numpy as np
 from napari_mosaic.area_files import Grid, polygons_of_mask, read_geometry
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.data_sizes import data_size
+from napari_mosaic.engine.costs import USUAL, Site, count_blocks, disk_bytes
 from napari_mosaic.engine.outside import Outside
-from napari_mosaic.engine.planning import Choices, disk_bytes, make_plan
+from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.errors import MosaicError, RecordError, WriteError
 from napari_mosaic.image import MosaicImage, PixelSize, surround_mask
@@ -26,10 +27,12 @@ from napari_mosaic.image.pixel_size import given_size
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Plan, Record, check_source, create_record, open_record
 from napari_mosaic.record.edits import has_edits
+from napari_mosaic.record.file_mask import FileMask, read_valid_level
 from napari_mosaic.record.metadata import is_source
 from napari_mosaic.record.replacing import edited_record, replace_record
 from napari_mosaic.record_names import record_place
 from napari_mosaic.request import Job, SegmentParams
+from napari_mosaic.tiling import Box
 
 
 def output_path(image: MosaicImage, output: str | Path | None) -> Path:
@@ -76,7 +79,7 @@ def ready_record(
     yield Progress(phase="preparing", done=0, total=1, unit="", message="finding the size of the tesserae")
     areas = initial_areas(image, job.region, job.exclude)
     plan = plan_segmentation(image, segmenter, params, areas)
-    _check_disk(path, plan)
+    _check_disk(path, Site(plan, areas, FileMask(read_valid_level(image), image.shape), params.tile_size), job)
     edited = edited_record(path) if path.exists() and not job.discard_edits else None
     if edited is not None and has_edits(edited):
         _check_grid(edited, plan)
@@ -131,15 +134,23 @@ def _pixel_size(path: Path, image: MosaicImage, job: Job) -> PixelSize | None:
         return old.pixel_size if is_source(image, old.source) and old.pixel_mm is not None else None
 
 
-def _check_disk(path: Path, plan: Plan) -> None:
+def _check_disk(path: Path, site: Site, job: Job) -> None:
     folder = path.parent
     while not folder.exists():
         folder = folder.parent
     if not os.access(folder, os.W_OK):
         raise WriteError(f"{folder} cannot be written; give a folder with -o that you may write to.")
-    free, need = shutil.disk_usage(folder).free, disk_bytes(plan.shape)
+    only = None if job.only is None else to_working(job.only, site.plan.factor)
+    free, need = shutil.disk_usage(folder).free, disk_bytes(site, count_blocks(site, only), USUAL)
     if need > free:
         raise WriteError(
             f"The record needs about {data_size(need)} and {folder} has {data_size(free)} free; "
             "free some space or give another place with -o."
         )
+
+
+def to_working(box: Box, factor: float) -> Box:
+    """The box of the working grid that holds a box in pixels of the photograph."""
+    y0, x0 = (int(np.floor(edge * factor)) for edge in box[:2])
+    y1, x1 = (int(np.ceil(edge * factor)) for edge in box[2:])
+    return Box(y0, x0, y1, x1)

@@ -72,7 +72,12 @@ class SegmentParams:
 
 @dataclass(frozen=True, kw_only=True)
 class RunEstimate:
-    """What a run will need: seconds, bytes on disk, and the scale that it will use."""
+    """What a run will need: seconds, bytes on disk, and the scale that it will use.
+
+    `seconds` are those of a run begun now in this program. Those of loading the model and finding the scale, which are
+    in memory by now, are `preparing`: a program that begins anew needs them, too. `megapixels` of the working grid will
+    be computed; `costs.of(box)` tells seconds and bytes of a part of it.
+    """
 
     seconds: float
     bytes_on_disk: int
@@ -80,6 +85,8 @@ class RunEstimate:
     factor: float
     tessera_px: float | None
     megapixels: float
+    preparing: float = 0.0
+    costs: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,23 +13,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.editing.replay import discard_kept, replay_kept_steps
+from napari_mosaic.engine.costs import clocked
 from napari_mosaic.engine.lazy import lazy_levels
 from napari_mosaic.engine.local import plan_work, run_steps, without_network
 from napari_mosaic.engine.masks.methods import MaskRequest, request_masks
 from napari_mosaic.engine.masks.run import mask_steps, settle_plan
 from napari_mosaic.engine.masks.windows import MaskContext
 from napari_mosaic.engine.outside import Outside
-from napari_mosaic.engine.planning import disk_bytes
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
 from napari_mosaic.engine.tasks import Context, compute_tile
 from napari_mosaic.errors import ReadError, RecordError, UnfitError
+from napari_mosaic.estimating import estimate
 from napari_mosaic.image import MosaicImage, open_image_steps
 from napari_mosaic.progress import Progress, Steps, drain
-from napari_mosaic.readying import initial_areas, output_path, plan_segmentation, ready_record
+from napari_mosaic.readying import initial_areas, output_path, plan_segmentation, ready_record, to_working
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.edits import set_edits_aside
 from napari_mosaic.record.replacing import finish_replacement, is_whole, settle_replacement
@@ -166,7 +166,7 @@ def _compute(
     context: Context, record: Record, params: SegmentParams, job: Job, client: Any, masks: MaskRequest | None
 ) -> Iterator[Progress]:
     factor = record.plan.factor
-    only = None if job.only is None else _to_working(job.only, factor)
+    only = None if job.only is None else to_working(job.only, factor)
     focus = None if job.focus is None else (job.focus[0] * factor, job.focus[1] * factor)
     plan = None if masks is None else settle_plan(record, masks, begin=not job.resume)
     around = only if plan is None or only is None else only.grow(plan.needed)
@@ -215,12 +215,6 @@ def mark_phases(record: Record) -> None:
     record.set_phase(**{name: "done" if done == total else "partial" for name, (done, total) in record.state().items()})
 
 
-def _to_working(box: Box, factor: float) -> Box:
-    y0, x0 = (int(np.floor(edge * factor)) for edge in box[:2])
-    y1, x1 = (int(np.ceil(edge * factor)) for edge in box[2:])
-    return Box(y0, x0, y1, x1)
-
-
 def apply_steps(
     record: Record, params: TesseraParams, *, tile_size: int = 2048, discard_edits: bool = False
 ) -> Steps[Record]:
@@ -248,25 +242,31 @@ def preview_tesserae(record: Record, box: Box, params: TesseraParams) -> NDArray
     return find_in_window(record.read_map(window), window, box, record.shape, params).labels
 
 
-def estimate_run(source: Any, params: SegmentParams | None = None, *, output: str | Path | None = None) -> RunEstimate:
-    """How long `segment` will take and how much disk it needs, from a short trial."""
-    from napari_mosaic.engine.timing import seconds_per_megapixel
+def estimate_run(
+    source: Any, params: SegmentParams | None = None, *, output: str | Path | None = None, **job: Any
+) -> RunEstimate:
+    """How long `segment` will take and how much disk it needs, from a short trial of the blocks that it will compute.
 
+    Parameters
+    ----------
+    source, params, output
+        As for `segment`.
+    **job
+        Of the fields of `Job`, `region`, `exclude`, `only` and `resume`: only what is left is counted then.
+
+    Examples
+    --------
+    >>> from napari_mosaic import estimate_run
+    >>> estimate_run("sample:brick").seconds  # doctest: +SKIP
+    """
     params = params or SegmentParams()
+    wanted = Job(output=output, **job)
     with ExitStack() as stack:
-        image = drain(_open(source, stack))
-        segmenter = load_method(params)
-        areas = initial_areas(image)
-        plan = plan_segmentation(image, segmenter, params, areas)
-        megapixels = plan.shape[0] * plan.shape[1] / 1e6
-        return RunEstimate(
-            seconds=megapixels * seconds_per_megapixel(image, segmenter, plan),
-            bytes_on_disk=disk_bytes(plan.shape),
-            path=output_path(image, output),
-            factor=plan.factor,
-            tessera_px=plan.tessera_px,
-            megapixels=megapixels,
-        )
+        image, opening = clocked(lambda: drain(_open(source, stack)))
+        path = output_path(image, output)
+        segmenter, loading = clocked(lambda: load_method(_as_planned(path, params, wanted)))
+        found = estimate(image, segmenter, params, wanted, workers=params.workers or default_workers())
+        return replace(found, path=path, seconds=found.seconds + opening, preparing=found.preparing + loading)
 
 
 def lazy_tesserae(source: Any, params: SegmentParams | None = None, *, segmenter: Segmenter | None = None) -> list[Any]:

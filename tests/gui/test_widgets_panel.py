@@ -331,3 +331,31 @@ def test_estimates_and_facts_are_values(floor: Path) -> None:
         facts = _runs.record_facts(record)
     assert facts.complete
     assert facts.covered_px == 700 * 1300
+
+
+def test_the_areas_of_a_record_come_back_with_their_holes(
+    open_panel: Callable[..., Any], viewer: Any, qtbot: Any, settled: Callable[[Any], None], floor: Path
+) -> None:
+    from napari.layers import Shapes
+    from shapely.geometry import box
+
+    from napari_mosaic.request import SegmentParams
+    from napari_mosaic.segmentation import segment
+
+    with segment(floor, params=SegmentParams(method="brightness", scale=1.0)) as record:
+        place = record.path
+        record.areas = record.areas.add("lacuna", box(100, 100, 400, 300).difference(box(200, 150, 300, 250)))
+        wanted = record.figures()
+    panel = open_panel()
+    panel.open_record(place)
+    settled(panel)
+    shapes = [layer for layer in viewer.layers if isinstance(layer, Shapes)]
+    assert [len(layer.data) for layer in shapes] == [1]
+    assert len(shapes[0].data[0]) == 4 + 4 + 2
+    assert not shapes[0].editable
+    assert panel._link.drawings() == []
+    measures = dict(resolve(panel.state).measures)
+    assert measures["Tesserae"] == f"{wanted.count:,}"
+    assert measures["Lacuna"] == "0.05 MP"
+    panel.choose(None)
+    assert not any(isinstance(layer, Shapes) for layer in viewer.layers)

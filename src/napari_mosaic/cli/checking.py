@@ -95,7 +95,7 @@ def _judged(record: Record, squares: list[Square], truth: Path, stack: ExitStack
 
 
 def _tell(record: Record, squares: list[Square], *, as_json: bool) -> int:
-    error = estimate_error(squares, total=record.count)
+    error = estimate_error(squares, total=record.figures().count)
     sentence = describe_error(error, describe_size(record, squares))
     if as_json:
         values = {**asdict(error), "rule": RULE, "sentence": sentence, "squares": [_plain(s) for s in squares]}

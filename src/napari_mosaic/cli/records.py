@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from napari_mosaic.cli.options import Flag, Json
-from napari_mosaic.cli.output import answer, answer_json, answer_table, run, say
+from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run, say
 from napari_mosaic.export import FORMATS, export_record_steps
 from napari_mosaic.image import MosaicImage, PixelSize, open_image_steps
 from napari_mosaic.image.pixel_size import confirmed_mm, describe_extent, describe_size
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record import relink as relink_record
+from napari_mosaic.record.figure_words import areas_of, density_of
+from napari_mosaic.record.looked_at import Figures
+from napari_mosaic.tiling import Box
 
 if TYPE_CHECKING:
     Format = str
@@ -25,20 +28,36 @@ else:
 _HELP = "; ".join(f"{f.name}: {f.help}" for f in FORMATS.values()) + ". By the suffix by default."
 
 
-def info(source: str, /, *, as_json: Json = False) -> int:
-    """Say what a photograph or a mosaic record is.
+def info(
+    source: str,
+    /,
+    *,
+    within: Path | None = None,
+    window: tuple[int, int, int, int] | None = None,
+    as_json: Json = False,
+) -> int:
+    """Say what a photograph or a mosaic record is, and of a record its figures.
 
     Parameters
     ----------
     source
         Photograph or record.
+    within
+        The figures of this area of a record alone: GeoJSON, GeoPackage or mask image.
+    window
+        The figures of this box of a record alone: y0 x0 y1 x1, in pixels of the photograph.
     as_json
         Write the result as JSON.
 
     """
+    if within is not None and window is not None:
+        raise UsageError("--within and --window both say what to measure; give one of the two.")
     if (Path(source) / "mosaic.json").exists():
         with open_record(source) as record:
-            rows = _record_rows(record)
+            figures = record.figures(within if window is None else Box(*window))
+            rows = [*_record_rows(record, figures), *_figure_rows(figures, as_json=as_json)]
+    elif within is not None or window is not None:
+        raise UsageError(f"{source} is no mosaic record, so there is nothing to measure in it; segment it first.")
     else:
         with run(open_image_steps(source), Path(source).name) as image:
             rows = _image_rows(image)
@@ -63,7 +82,13 @@ def _image_rows(image: MosaicImage) -> list[tuple[str, Any]]:
     ]
 
 
-def _record_rows(record: Record) -> list[tuple[str, Any]]:
+def _figure_rows(figures: Figures, *, as_json: bool) -> list[tuple[str, Any]]:
+    if as_json:
+        return [("looked at", figures.to_json())]
+    return [("density", density_of(figures)), *((name.lower(), area) for name, area in areas_of(figures))]
+
+
+def _record_rows(record: Record, figures: Figures) -> list[tuple[str, Any]]:
     from napari_mosaic.cli.segmenting import typical_size
 
     plan = record.plan
@@ -73,7 +98,7 @@ def _record_rows(record: Record) -> list[tuple[str, Any]]:
         ("record", str(record.path)),
         ("complete", record.complete),
         ("phases", phases),
-        ("tesserae", record.count),
+        ("tesserae", figures.count),
         ("typical tessera", None if stone is None else f"{stone} px of the photograph"),
         ("photograph", record.source.location),
         ("size", _size(plan.source_shape)),

@@ -292,7 +292,7 @@ def describe(record: Record, source: str, preview: Path | None = None, seconds: 
     return Outcome(
         source=source,
         record=str(record.path),
-        tesserae=record.count,
+        tesserae=record.figures().count,
         tessera_px=typical_size(record),
         factor=round(record.plan.factor, 4),
         width=width,

@@ -90,7 +90,11 @@ def windows_under(record: Record, tile: Tile) -> list[Index]:
 
     Whole shards, because a window smaller than its shard rewrites it, and nobody may read it meanwhile.
     """
-    plan = record.plan
+    return windows_below(record.plan, tile)
+
+
+def windows_below(plan: Plan, tile: Tile) -> list[Index]:
+    """`windows_under` by the plan alone."""
     shard = plan.shard
     read = tile.core.grow(plan.tesserae.halo).clip(plan.shape)
     whole = Box(

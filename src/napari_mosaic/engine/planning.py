@@ -26,9 +26,6 @@ _WINDOW_SHARDS = 1
 """Larger windows waste less on halos, but the network needs 0.35 GB a megapixel: memory decides."""
 USUAL_PX = 24.0
 """Size of tessera that `min_area` is given for."""
-_BYTES_PER_PIXEL = 3.0
-"""On disk, per pixel of the working grid, pyramids and tables included: 1.4 to 2.7 on photographs, 2.9 with stones
-of 9.5 px. The upper end, because a disk that fills up stops a run of hours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +108,6 @@ def check_scale(scale: float) -> float:
 def working_shape(shape: tuple[int, int], factor: float) -> tuple[int, int]:
     """Shape of the working grid of a source of `shape`."""
     return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
-
-
-def disk_bytes(shape: tuple[int, int]) -> int:
-    """Bytes that a record over a working grid of `shape` may take."""
-    return int(shape[0] * shape[1] * _BYTES_PER_PIXEL) + 2_000_000
 
 
 def _zones(estimate: ScaleEstimate, shape: tuple[int, int], window: int) -> tuple[tuple[float, ...], ...] | None:

@@ -6,6 +6,7 @@ number, not the order in the file, tells the reading order.
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,4 +93,5 @@ def _append(
 
 
 def _metadata(record: Record) -> dict[str, str]:
-    return {name: str(value) for name, value in notes_of(record).items()}
+    notes = notes_of(record)
+    return {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in notes.items()}

@@ -20,7 +20,7 @@ _CSVW = "http://www.w3.org/ns/csvw"
 
 
 def notes_of(record: Record) -> dict[str, Any]:
-    """Software, photograph, method, and how many tesserae were found, merged, split, drawn and so on."""
+    """Software, photograph, method, how many tesserae were found, merged and so on, and the figures of the record."""
     found = report(record)
     counts = {name: getattr(found, name) for name in _COUNTS}
     try:
@@ -35,6 +35,7 @@ def notes_of(record: Record) -> dict[str, Any]:
         "model": record.plan.model,
         "edited": describe_report(found),
         **counts,
+        "looked_at": record.figures().to_json(),
     }
 
 

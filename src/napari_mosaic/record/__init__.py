@@ -1,5 +1,6 @@
 """The record of one mosaic on disk: its only reader and writer."""
 
+from napari_mosaic.record.looked_at import Figures
 from napari_mosaic.record.making import create_record, relink
 from napari_mosaic.record.metadata import SourceEntry
 from napari_mosaic.record.plan import SHARD, Plan
@@ -7,6 +8,7 @@ from napari_mosaic.record.store import Record, check_source, open_record, write_
 
 __all__ = [
     "SHARD",
+    "Figures",
     "Plan",
     "Record",
     "SourceEntry",

@@ -19,6 +19,7 @@ from napari_mosaic.errors import RecordError
 from napari_mosaic.image import MosaicImage, PixelSize, open_image
 from napari_mosaic.image.pixel_size import confirmed_mm
 from napari_mosaic.record import layout
+from napari_mosaic.record.file_mask import read_valid_level, write_file_mask
 from napari_mosaic.record.metadata import (
     Metadata,
     describe_source,
@@ -75,6 +76,7 @@ def new_record(
         )
         write_areas(temporary / "areas.geojson", areas)
         write_metadata(temporary, metadata)
+        write_file_mask(temporary, read_valid_level(image))
         yield temporary
         lock.release()
         os.replace(temporary, path)

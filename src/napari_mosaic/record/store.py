@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +41,9 @@ from napari_mosaic.record.places import put_back
 from napari_mosaic.record.plan import Plan
 from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box
+
+if TYPE_CHECKING:
+    from napari_mosaic.record.looked_at import Figures
 
 _DAMAGE = (ValueError, OSError, RuntimeError, KeyError)
 
@@ -319,6 +322,35 @@ class Record:
     def table(self, columns: list[str] | None = None) -> pa.Table:
         """Seeds, boxes, areas (px of the working grid), scores and flags by id."""
         return tables.read_parts(self.tables, columns)
+
+    def figures(self, within: Any = None) -> Figures:
+        """Count, density and areas of what was looked at: the one source of all figures.
+
+        Parameters
+        ----------
+        within
+            A `Box` or polygons in source pixels, or a file of areas; the whole photograph by default.
+
+        Returns
+        -------
+        Figures
+            See `napari_mosaic.record.looked_at`.
+
+        Raises
+        ------
+        InputError
+            If `within` does not meet the photograph.
+
+        Examples
+        --------
+        >>> from napari_mosaic import open_record
+        >>> with open_record("floor.mosaic.zarr") as record:  # doctest: +SKIP
+        ...     figures = record.figures()
+        ...     print(figures.count, figures.area_m2("preserved"), figures.density_dm2)
+        """
+        from napari_mosaic.record.looked_at import measure  # it builds on this module
+
+        return measure(self, within)
 
     def write_map(self, box: Box, map_: NDArray[np.uint8]) -> None:
         """Write whole shards of the map."""

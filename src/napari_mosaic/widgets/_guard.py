@@ -21,3 +21,14 @@ def keep_out_triton(maps: Path = _MAPS) -> bool:
         return False
     sys.modules["triton"] = None  # type: ignore[assignment]
     return True
+
+
+def read_units() -> None:
+    """Let pint read its units now, on the main thread.
+
+    It reads them at the first layer that has any, and a layer that another thread makes at that moment finds none
+    ("'pixel' is not defined in the unit registry").
+    """
+    import pint
+
+    _ = pint.get_application_registry().pixel  # type: ignore[no-untyped-call]

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Labels, Layer, Shapes
 from napari.utils.colormaps import CyclicLabelColormap
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
+from napari_mosaic.widgets._areas import area_data, standing_areas
 from napari_mosaic.widgets._jobs import Latest
 from napari_mosaic.widgets._levels import LivePyramid
 from napari_mosaic.widgets._sources import RECORD, LayerData, placement, view_box
@@ -57,11 +58,21 @@ def record_data(record: Record, photograph: Layer | None = None) -> tuple[list[L
 
 
 def make_layers(record: Record, facts: RecordFacts, photograph: Layer | None = None) -> Opened:
-    """Make the layers of a record; for a worker's thread."""
+    """Make the layers of a record, its areas among them; for a worker's thread."""
     data, pyramids = record_data(record, photograph)
     makers = {JOINTS: Image, TESSERAE: Labels}
-    layers = {kind: makers[kind](levels, **{**meta, **_look_of(kind)}) for levels, meta, kind in data}
-    return Opened(record, layers, dict(zip(layers, pyramids, strict=True)), facts)
+    layers: dict[str, Layer] = {kind: makers[kind](levels, **{**meta, **_look_of(kind)}) for levels, meta, kind in data}
+    live = dict(zip(layers, pyramids, strict=True))
+    areas = record_areas(record, data[-1][1])
+    if areas is not None:
+        rings, meta, kind = areas
+        layers[kind] = Shapes(rings, **meta)
+    return Opened(record, layers, live, facts)
+
+
+def record_areas(record: Record, like: dict[str, Any]) -> LayerData | None:
+    """Layer data of the area classes of a record, laid like its tesserae's `like`; None where there are none."""
+    return area_data(record.areas, record.plan.factor, like, f"{like['name']} areas")
 
 
 class RecordLayers(QObject):
@@ -174,6 +185,8 @@ class RecordLayers(QObject):
             layer = self._present(kind)
             if layer is not None:
                 self._viewer.layers.remove(layer)
+        for layer in standing_areas(self._viewer, self.record.path):
+            self._viewer.layers.remove(layer)
 
     def close(self) -> None:
         """Stop following the record; the layers stay."""
@@ -187,7 +200,8 @@ class RecordLayers(QObject):
         """A layer that a reader has added for the same record, given the live data."""
         for other in self._viewer.layers:
             if type(other) is type(layer) and other.metadata.get(RECORD) == layer.metadata.get(RECORD):
-                other.data = layer.data_raw if hasattr(layer, "data_raw") else layer.data
+                if not isinstance(layer, Shapes):  # what a person draws there is not ours to replace
+                    other.data = layer.data_raw if hasattr(layer, "data_raw") else layer.data
                 return other
         return None
 
@@ -195,7 +209,10 @@ class RecordLayers(QObject):
         """Add one layer, and the next one when the viewer has breathed."""
         if self._closed or not self._adding:
             return
-        self._viewer.add_layer(self._adding.pop(0))
+        layer = self._viewer.add_layer(self._adding.pop(0))
+        if isinstance(layer, Shapes):
+            layer.editable = False  # the dock Edit tesserae lends it to whoever draws
+            self._viewer.layers.selection.active = self.tesserae
         joints, tesserae, outlines = self._look
         self.look(joints=joints, tesserae=tesserae, outlines=outlines)
         QTimer.singleShot(BREATH_MS, self._add_next)

@@ -34,13 +34,15 @@ def get_image_reader(path: str | list[str]) -> Reader | None:
 def read_record(path: str | list[str]) -> list[LayerData]:
     """The photograph of a record, where it is found, its joints and its tesserae."""
     from napari_mosaic.record import open_record
-    from napari_mosaic.widgets._layers import record_data
+    from napari_mosaic.widgets._layers import record_areas, record_data
     from napari_mosaic.widgets._runs import restore
 
     place = Path(path[0] if isinstance(path, list) else path)
     found = restore(place)
     with open_record(place) as record:
         data, _ = record_data(record)
+        areas = record_areas(record, data[-1][1])
+        data += [areas] if areas is not None else []
     if found.photograph is None:
         from napari.utils.notifications import show_warning
 

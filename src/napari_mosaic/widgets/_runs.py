@@ -21,6 +21,7 @@ from napari_mosaic.image import MosaicImage, open_image, open_image_steps
 from napari_mosaic.image.georeference import crs_name, in_degrees
 from napari_mosaic.image.layers import layer_size
 from napari_mosaic.progress import Progress
+from napari_mosaic.readying import to_working
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.finished import finished_boxes, mark_finished
 from napari_mosaic.record.replacing import settle_replacement
@@ -116,12 +117,20 @@ def look_at(layer: Any) -> tuple[SourceFacts, SizeFacts]:
         return facts, SizeFacts(pixel_mm=size.mm, confirmed=size.confirmed, origin=size.origin)
 
 
-def estimate(layer: Any, params: SegmentParams, place: Path) -> EstimateFacts:
-    """What a run over the whole of a layer would cost."""
+def estimate(layer: Any, params: SegmentParams, place: Path, region: Any = None, exclude: Any = None) -> EstimateFacts:
+    """What a run over all that is left of a layer would cost."""
     with open_layer(layer) as image:
-        found = estimate_run(image, params, output=place)
+        found = estimate_run(image, params, output=place, resume=place.exists(), region=region, exclude=exclude)
     stone = None if found.tessera_px is None else found.tessera_px / found.factor
-    return EstimateFacts(seconds=found.seconds, disk=found.bytes_on_disk, stone_px=stone, factor=found.factor)
+    return EstimateFacts(
+        seconds=found.seconds, disk=found.bytes_on_disk, stone_px=stone, factor=found.factor, costs=found.costs
+    )
+
+
+def cost_of(facts: EstimateFacts, box: Box) -> tuple[float, int]:
+    """Seconds and bytes of a run kept to a box in pixels of the photograph."""
+    seconds, size = facts.costs.of(to_working(box, facts.factor))
+    return float(seconds), int(size)
 
 
 def find_steps(request: FindRequest) -> Steps:
@@ -229,16 +238,16 @@ def read_facts(path: Path) -> RecordFacts:
 
 def record_facts(record: Record) -> RecordFacts:
     """What an open record holds."""
-    table = record.table(["area", "flags"])
-    areas, flags = table["area"].to_numpy(), table["flags"].to_numpy()
+    flags = record.table(["flags"])["flags"].to_numpy()
     done = record.ledger.done("tesserae")
     size = record.pixel_size
+    figures = record.figures()
     return RecordFacts(
         path=record.path,
-        count=len(areas),
+        figures=figures,
+        count=figures.count,
         complete=record.complete,
         factor=record.plan.factor,
-        median_area=float(np.median(areas)) if len(areas) else None,
         covered_px=float(sum(record.plan.shards.tile(index).core.area for index in done)),
         flagged=int(np.count_nonzero(flags & int(Flag.OVERSIZED))),
         pixel_mm=None if size is None else size.mm,

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.image import PixelSize
 from napari_mosaic.image.pixel_size import describe_extent, describe_size
 from napari_mosaic.progress import Progress
+from napari_mosaic.record.figure_words import areas_of, density_of
+from napari_mosaic.record.looked_at import Figures
 from napari_mosaic.request import SegmentParams
 
 Mark = Literal["done", "next", "later"]
@@ -68,12 +70,16 @@ class SizeFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class EstimateFacts:
-    """What a run over the whole area would cost; `stone_px` is a tessera's side in the photograph."""
+    """What a run over all that is left would cost; `stone_px` is a tessera's side in the photograph.
+
+    `costs.of(box)` are the seconds and bytes of a part of it (`engine.costs.Costs`).
+    """
 
     seconds: float
     disk: int
     stone_px: float | None
     factor: float
+    costs: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,19 +109,19 @@ class RunFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordFacts:
-    """What is on disk; `median_area` in pixels of the working grid, `covered` in working megapixels."""
+    """What is on disk; `covered_px` in pixels of the working grid, `figures` of all that was looked at."""
 
     path: Path
     count: int
     complete: bool
     factor: float
-    median_area: float | None = None
     covered_px: float = 0.0
     flagged: int = 0
     pixel_mm: float | None = None
     pixel_confirmed: bool = False
     pixel_origin: str = ""
     tuning: Tuning = field(default_factory=Tuning)
+    figures: Figures | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +136,7 @@ class PanelState:
     place: Path | None = None
     estimate: EstimateFacts | None = None
     view_share: float = 1.0
+    view_cost: tuple[float, int] | None = None
     busy: str = ""
     run: RunFacts | None = None
     record: RecordFacts | None = None
@@ -361,19 +368,17 @@ def _measure(state: PanelState) -> str:
 
 def _measures(state: PanelState) -> tuple[tuple[str, str], ...]:
     record = state.record
-    if record is None or record.count == 0 or not record.median_area:
+    if record is None or record.figures is None or record.count == 0:
         return ()
-    side = record.median_area**0.5 / record.factor
-    rows = [("Tesserae", f"{record.count:,}")]
-    mm = state.size.mm
-    if mm is None:
-        rows.append(("Tessera, median", f"{side:.1f} px"))
-        return tuple(rows)
-    rows.append(("Tessera, median", f"{side * mm:.1f} mm"))
-    area_mm2 = record.covered_px / record.factor**2 * mm**2
-    rows.append(("Area looked at", f"{area_mm2 / 1e6:.3g} m²"))
-    rows.append(("Density", f"{record.count / (area_mm2 / 1e4):.0f} per dm²"))
-    return tuple(rows)
+    size = state.size
+    figures = record.figures if size.mm is None else replace(record.figures, pixel_mm=size.mm)
+    side, mm = (figures.median_px or 0.0) ** 0.5, figures.pixel_mm
+    return (
+        ("Tesserae", f"{figures.count:,}"),
+        ("Tessera, median", f"{side:.1f} px" if mm is None else f"{side * mm:.1f} mm"),
+        ("Density", density_of(figures)),
+        *areas_of(figures),
+    )
 
 
 def _deliver(state: PanelState) -> str:
@@ -388,10 +393,13 @@ def _cost(state: PanelState) -> str:
     if state.estimate is None:
         return state.busy or "Measuring how long it takes …"
     whole, share = state.estimate, min(1.0, state.view_share)
-    view = duration(max(1.0, whole.seconds * share))
+    if whole.disk == 0 and state.record is not None and state.record.complete:
+        return "Everything is found; nothing is left to compute."
+    seconds, disk = state.view_cost or (whole.seconds * share, whole.disk * share)
+    rest = "Rest" if state.record is not None and not state.record.complete else "Whole"
     return (
-        f"View about {view} · {data_size(whole.disk * share)}\n"
-        f"Whole about {duration(whole.seconds)} · {data_size(whole.disk)}"
+        f"View about {duration(seconds)} · {data_size(disk)}\n"
+        f"{rest} about {duration(whole.seconds)} · {data_size(whole.disk)}"
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from napari.layers import Layer, Shapes
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_mosaic.widgets._sources import is_photograph
+from napari_mosaic.widgets._sources import RECORD, is_photograph
 
 T = TypeVar("T")
 
@@ -71,8 +71,10 @@ class ViewerLink(QObject):
         return [layer for layer in self.viewer.layers if is_photograph(layer)]
 
     def drawings(self) -> list[str]:
-        """Names of the layers that can hold areas."""
-        return [layer.name for layer in self.viewer.layers if isinstance(layer, Shapes)]
+        """Names of the layers that can hold areas to work in; those of a record are not."""
+        return [
+            layer.name for layer in self.viewer.layers if isinstance(layer, Shapes) and RECORD not in layer.metadata
+        ]
 
     def _inserted(self, event: Any) -> None:
         event.value.events.name.connect(self._listed)

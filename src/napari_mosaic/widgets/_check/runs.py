@@ -55,4 +55,4 @@ def keep_counts(record: Path, squares: tuple[Square, ...]) -> str:
         return ""
     with open_record(record) as opened:
         now = count_found(opened, squares)
-        return describe_error(estimate_error(now, total=opened.count), describe_size(opened, now))
+        return describe_error(estimate_error(now, total=opened.figures().count), describe_size(opened, now))

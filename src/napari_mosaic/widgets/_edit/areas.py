@@ -7,7 +7,6 @@ of the core; then the layer is made anew from the record, so undo needs nothing 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,30 +19,22 @@ from shapely.geometry.base import BaseGeometry
 from napari_mosaic.areas import AREA_CLASSES, AreaSet
 from napari_mosaic.editing import Edit, add_area, change_area, remove_area
 from napari_mosaic.record import Record
-from napari_mosaic.widgets._sources import shape_outline
-
-COLOURS = {
-    "preserved": "#66bb6a", "lacuna": "#ef5350", "repair": "#42a5f5", "not legible": "#ab47bc", "outside": "#90a4ae",
-}  # fmt: skip
-MOST_CORNERS = 2000
-"""Outlines with more corners, such as the surround of an orthophoto, are drawn with fewer."""
+from napari_mosaic.widgets._areas import (
+    COLOURS,
+    STYLE,
+    Drawn,
+    colours_of,
+    drawn_areas,
+    place_of,
+    shape_of,
+    standing_areas,
+)
+from napari_mosaic.widgets._sources import RECORD, shape_outline
 
 REST_MS = 250
 """How long a person's changes rest before they are written."""
 
 Change = Callable[[Record], Edit | None]
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One polygon of the layer: the area that it belongs to, its ring there, and what it stands for.
-
-    `shape` is in pixels of the photograph, with holes and all corners: what nobody moves stays as it is.
-    """
-
-    number: int
-    ring: NDArray[np.float64]
-    shape: BaseGeometry
 
 
 class AreaLayer(QObject):
@@ -59,13 +50,21 @@ class AreaLayer(QObject):
         self._closed = False
         self._kind = AREA_CLASSES[1]
         self._filling = False
-        self.layer = Shapes(name=f"{tesserae.name} areas", ndim=2, opacity=0.45, edge_width=2, **_place(tesserae))
+        self.layer = self._take_layer()
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST_MS)
         self._rest.timeout.connect(self._compare)
         self.layer.events.data.connect(self._touched)
-        viewer.add_layer(self.layer)
+
+    def _take_layer(self) -> Shapes:
+        """The layer that shows the areas already, or a new one; from now on it can be drawn in."""
+        standing = standing_areas(self._viewer, self._tesserae.metadata.get(RECORD))
+        if standing:
+            standing[0].editable = standing[0].visible = True
+            return standing[0]
+        layer = Shapes(name=f"{self._tesserae.name} areas", ndim=2, **STYLE, **place_of(self._tesserae))
+        return self._viewer.add_layer(layer)
 
     @property
     def present(self) -> bool:
@@ -99,14 +98,8 @@ class AreaLayer(QObject):
             QTimer.singleShot(REST_MS, lambda: self.fill(areas))
             return
         self._count = len(areas)
-        self._drawn = [
-            Drawn(number, self._to_layer(polygon), polygon)
-            for number, area in enumerate(areas)
-            if area.kind in AREA_CLASSES
-            for polygon in _polygons(area.geometry)
-        ]
-        kinds = [area.kind for area in areas]
-        colours = [COLOURS[kinds[drawn.number]] for drawn in self._drawn]
+        self._drawn = drawn_areas(areas, self._factor)
+        colours = colours_of(self._drawn, areas)
         self._filling, mode = True, self.layer.mode
         self.layer.data = []
         if self._drawn:
@@ -117,12 +110,16 @@ class AreaLayer(QObject):
         self._filling = False
 
     def close(self) -> None:
-        """Undo connections and take the layer away: the areas are in the record."""
+        """Undo connections; the areas stay to be looked at, and can be drawn in no more."""
         self._closed = True
         self._rest.stop()
         self.layer.events.data.disconnect(self._touched)
-        if self.present:
+        if self.present and not len(self.layer.data):
             self._viewer.layers.remove(self.layer)
+        elif self.present:
+            self.layer.selected_data = set()
+            self.layer.mode = "pan_zoom"
+            self.layer.editable = False
 
     def _touched(self, event: Any) -> None:
         if not self._filling and str(getattr(event, "action", "")).split(".")[-1].lower() in _ENDED:
@@ -178,18 +175,8 @@ class AreaLayer(QObject):
         return self._count - 1
 
     def _part(self, ring: NDArray[Any], before: Drawn | None = None) -> BaseGeometry:
-        """A ring of the layer as a polygon in pixels of the photograph; what was there `before` keeps its holes."""
-        if before is not None and np.array_equal(ring, before.ring):
-            return before.shape
-        if len(ring) < 3:
-            return shapely.Polygon()
-        data = (np.asarray(ring)[:, -2:] + 0.5) / self._factor
-        holes = shapely.Polygon() if before is None else _holes(before.shape)
-        return shapely.make_valid(shapely.Polygon(data[:, ::-1])).difference(holes)
-
-    def _to_layer(self, polygon: shapely.Polygon) -> NDArray[np.float64]:
-        corners = shapely.get_coordinates(_plain(polygon.exterior, 0.5 / self._factor))[:-1, ::-1]
-        return np.asarray(corners * self._factor - 0.5)
+        """A ring of the layer as a polygon in pixels of the photograph."""
+        return shape_of(ring, self._factor, before)
 
 
 _ENDED = {"added", "removed", "changed"}
@@ -208,31 +195,3 @@ def _matching(known: list[NDArray[Any]], rings: list[NDArray[Any]]) -> dict[int,
     if len(rings) >= len(known):
         found |= dict(zip(lost, free, strict=False))
     return found
-
-
-def _polygons(geometry: BaseGeometry) -> list[shapely.Polygon]:
-    return [part for part in shapely.get_parts(geometry) if part.geom_type == "Polygon"]
-
-
-def _plain(ring: shapely.LinearRing, tolerance: float) -> shapely.LinearRing:
-    """A ring with no more corners than napari draws at once, as near to the whole one as they allow."""
-    plain = ring
-    while shapely.count_coordinates(plain) > MOST_CORNERS:
-        plain, tolerance = shapely.simplify(ring, tolerance), 2 * tolerance
-    return plain
-
-
-def _holes(geometry: BaseGeometry) -> BaseGeometry:
-    """The holes of all polygons of a geometry."""
-    return shapely.union_all([shapely.Polygon(ring) for part in _polygons(geometry) for ring in part.interiors])
-
-
-def _place(tesserae: Labels) -> dict[str, Any]:
-    return {
-        "scale": tesserae.scale[-2:],
-        "translate": tesserae.translate[-2:],
-        "rotate": tesserae.rotate,
-        "shear": tesserae.shear,
-        "affine": tesserae.affine,
-        "units": tesserae.units[-2:],
-    }

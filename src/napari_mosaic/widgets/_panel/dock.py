@@ -22,14 +22,16 @@ from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _places, _runs, _sources
 from napari_mosaic.widgets._forms import AreaValue, LookValue
-from napari_mosaic.widgets._guard import keep_out_triton
+from napari_mosaic.widgets._guard import keep_out_triton, read_units
 from napari_mosaic.widgets._layers import RecordLayers
 from napari_mosaic.widgets._panel.face import PanelFace
+from napari_mosaic.widgets._panel.limits import LimitWatch
 from napari_mosaic.widgets._panel.pixel_size import PanelSize
 from napari_mosaic.widgets._panel.warming import warm_canvas
 from napari_mosaic.widgets._panel.wiring import connect_face
 from napari_mosaic.widgets._running import RunningDock
 from napari_mosaic.widgets._state import (
+    EstimateFacts,
     PanelState,
     RecordFacts,
     SizeFacts,
@@ -66,13 +68,15 @@ class MosaicPanel(RunningDock):
         self._layer: Layer | None = None
         self._adding = False
         self._writes = self._resumes = False
-        self._link = ViewerLink(self.viewer, self)
+        self._link, self._limits = ViewerLink(self.viewer, self), LimitWatch(self)
+        self._limits.changed.connect(self._estimate)
         self.sizes = PanelSize(self)
         self._looker, self._reader = self._worker(self._looked), self._worker(self._take)
         self._warmer, self._counter = self._worker(self._warmed), self._worker(self._recounted)
-        self._estimator = self._worker(lambda facts: self.tell(estimate=facts))
+        self._estimator, self._pricer = self._worker(self._estimated), self._worker(self._priced)
         self._fill()
         keep_out_triton()
+        read_units()
         _places.claim_records()
         _places.offer_samples(self.face.sample_menu, self.open_photograph)
         _places.offer_formats(self.face.format)
@@ -167,6 +171,8 @@ class MosaicPanel(RunningDock):
         self._list_layers()
         self.face.area_form.set_value(areas)
         self.tell(include=areas.include, exclude=areas.exclude)
+        self._limits.follow(self.viewer.layers[name] for name in {areas.include, areas.exclude} - {""})
+        self._estimate()
 
     def set_size(self, size: SizeFacts) -> None:
         """Take a pixel size or an analysis size from a person."""
@@ -227,6 +233,7 @@ class MosaicPanel(RunningDock):
     def _end(self) -> None:
         self._link.close()
         self.sizes.close()
+        self._limits.close()
         super()._end()
         if self.shown is not None:
             self.shown.close()
@@ -303,7 +310,8 @@ class MosaicPanel(RunningDock):
         if self._resumes:
             self._resumes = False
             self._resume()
-        if self.state.source is not None and self.state.estimate is None and not self._looker.busy:
+        stale = self.state.estimate is None or self._writes
+        if self.state.source is not None and stale and not self._looker.busy:
             self._estimate()
 
     # answers --------------------------------------------------------------------------------------
@@ -325,7 +333,28 @@ class MosaicPanel(RunningDock):
     def _estimate(self) -> None:
         ready = self.job is None and not self.state.busy
         if ready and self._layer is not None and self.state.place is not None:
-            self._estimator.ask(_runs.ask(_runs.estimate, self._layer, self._params(), self.state.place))
+            limits = [self._drawn_in(name) for name in (self.state.include, self.state.exclude)]
+            self._estimator.ask(_runs.ask(_runs.estimate, self._layer, self._params(), self.state.place, *limits))
+
+    def _estimated(self, facts: EstimateFacts) -> None:
+        self.tell(estimate=facts, view_cost=None)
+        self._price()
+
+    def _price(self) -> None:
+        """Ask what the view alone would cost."""
+        layer, facts = self.photograph, self.state.estimate
+        if layer is not None and facts is not None and facts.costs is not None:
+            self._pricer.ask(_runs.ask(_runs.cost_of, facts, _sources.view_box(layer)))
+
+    def _priced(self, cost: tuple[float, int]) -> None:
+        self.tell(view_cost=cost)
+
+    def _drawn_in(self, name: str) -> Any:
+        """The polygons of a layer, None while nothing is drawn in it."""
+        try:
+            return self._polygons(name)
+        except MosaicError:
+            return None
 
     def _take(self, facts: RecordFacts) -> None:
         """The record is at rest, as `facts` say."""
@@ -373,7 +402,8 @@ class MosaicPanel(RunningDock):
     def _look_at(self, layer: Layer, place: Path) -> None:
         facts = SourceFacts(name=layer.name, shape=_sources.plane_shape(layer))
         self._estimator.forget()
-        self.tell(source=facts, size=SizeFacts(), place=place, estimate=None, message="", view_share=1.0)
+        self.tell(source=facts, size=SizeFacts(), place=place, estimate=None, message="")
+        self.tell(view_share=1.0, view_cost=None)
         self._looker.ask(_runs.ask(_runs.look_at, layer))
 
     def _resume(self) -> None:
@@ -447,6 +477,7 @@ class MosaicPanel(RunningDock):
             return
         height, width = _sources.plane_shape(self._layer)
         self.tell(view_share=max(_sources.view_box(self._layer).area / (height * width), 1e-6))
+        self._price()
         if self.state.tuning != self.state.applied:
             self._preview()
 
