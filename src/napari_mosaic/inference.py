@@ -8,6 +8,7 @@ compiled from the weights where there is none; torch itself on every other devic
 from __future__ import annotations
 
 import ctypes
+import platform
 import sys
 import threading
 from contextlib import suppress
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosaic.dependencies import has_package, install_command, missing, needed_for
 from napari_mosaic.errors import InputError, ModelError
 from napari_mosaic.memory import is_out_of_memory
 from napari_mosaic.runtimes import (
@@ -24,11 +26,11 @@ from napari_mosaic.runtimes import (
     Run,
     has_openvino,
     load_openvino,
-    openvino_missing,
     read_quantised,
 )
 from napari_mosaic.weights import DEFAULT, INT8, ModelCard, WeightsEntry, find_weights, quantised_sibling, read_header
 
+_BY_TORCH = f"or, where that has no wheels, choose the runtime torch, which comes by: {install_command('torch')}"
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", INT8)
 
 
@@ -145,6 +147,8 @@ def load_network(
         If the file is no model, is damaged, carries code, or does not fit.
     InputError
         If the device, the precision or the runtime is unknown, or they do not go together.
+    DependencyError
+        If what is asked for needs torch or OpenVINO, which is not installed.
 
     Examples
     --------
@@ -159,7 +163,7 @@ def load_network(
     if threads is not None and threads < 1:
         raise InputError(f"{threads} threads cannot predict; give at least 1.")
     if runtime == "openvino" and not has_openvino():
-        raise openvino_missing()
+        raise missing("The runtime openvino", "openvino", instead=_BY_TORCH)
     entry = find_weights(name_or_path)
     if device == "auto":
         device = "cpu" if precision == INT8 or runtime == "openvino" or not may_have_gpu() else _best_device()
@@ -184,7 +188,8 @@ def _quantised(entry: WeightsEntry, path: Path, threads: int | None) -> tuple[Ru
 
 
 def _from_weights(entry: WeightsEntry, device: str, precision: str, threads: int | None, runtime: str) -> GroutNetwork:
-    from napari_mosaic import grout
+    with needed_for(_what_needs_torch(entry, device, runtime)):
+        from napari_mosaic import grout
 
     chosen = grout.choose_device(device)
     dtype = grout.choose_dtype(precision, chosen)
@@ -204,8 +209,17 @@ def _from_weights(entry: WeightsEntry, device: str, precision: str, threads: int
     return GroutNetwork(card, run, device=str(chosen), precision=name, runtime=runtime)
 
 
+def _what_needs_torch(entry: WeightsEntry, device: str, runtime: str) -> str:
+    """Why the bundled eight-bit network on OpenVINO is not what runs, as the subject of a sentence."""
+    if device != "cpu" or runtime == "torch":
+        return f"Running the network on {device} by torch"
+    return f"Running the weights of {entry.name}" if has_openvino() else "Running the network without OpenVINO"
+
+
 def _best_device() -> str:
-    """What torch finds: a driver alone is no GPU."""
+    """What torch finds: a driver alone is no GPU, and without torch there is only the CPU."""
+    if not has_package("torch"):
+        return "cpu"
     from napari_mosaic.grout import choose_device
 
     return str(choose_device("auto"))
@@ -221,6 +235,17 @@ def may_have_gpu() -> bool:
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
         return True
     return False
+
+
+def unused_gpu() -> str | None:
+    """One line for a person whose GPU is not used because torch is not installed; None for all others.
+
+    torch has no wheels for Macs with Intel processors any more, so nothing is offered there.
+    """
+    intel_mac = sys.platform == "darwin" and platform.machine() != "arm64"
+    if has_package("torch") or intel_mac or not may_have_gpu():
+        return None
+    return f"There may be a GPU here that is not used, for lack of the package torch; run: {install_command('torch')}"
 
 
 def _no_int8(entry: WeightsEntry, on_cpu: bool) -> InputError:

@@ -6,7 +6,6 @@ file, so it carries no code and loads in half a second.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from napari_mosaic.errors import DependencyError, ModelError
+from napari_mosaic.dependencies import has_package
+from napari_mosaic.errors import ModelError
 
 Run = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 RUNTIMES = ("torch", "openvino")
@@ -26,14 +26,7 @@ RUNTIMES = ("torch", "openvino")
 
 def has_openvino() -> bool:
     """Whether OpenVINO is installed."""
-    return importlib.util.find_spec("openvino") is not None
-
-
-def openvino_missing() -> DependencyError:
-    """The error of a run that asks for OpenVINO where it is not."""
-    return DependencyError(
-        "The runtime OpenVINO is not installed; install it with: pip install openvino, or choose the runtime torch."
-    )
+    return has_package("openvino")
 
 
 def read_quantised(path: Path) -> tuple[bytes, NDArray[np.uint8]]:

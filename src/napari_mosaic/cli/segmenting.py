@@ -150,6 +150,8 @@ def segment(
         settings = with_tuned(settings, tuned)
     if calibration is not None:
         settings = with_calibration(settings, calibration)
+    if settings.device == "auto" and settings.runtime == "auto":
+        _offer_gpu()
     outcomes = []
     for source in found:
         picture = None if preview is None else preview_path(preview, source, several=several)
@@ -158,6 +160,15 @@ def segment(
         if not as_json and outcomes[-1].error is None:
             answer(outcomes[-1].line)
     return summarise(outcomes, as_json=as_json, several=several)
+
+
+def _offer_gpu() -> None:
+    """Tell in one line how a GPU could be used that is not; a run goes on without it."""
+    from napari_mosaic.inference import unused_gpu
+
+    offer = unused_gpu()
+    if offer is not None:
+        say(offer)
 
 
 def with_tuned(params: SegmentParams, path: Path) -> SegmentParams:
