@@ -149,8 +149,8 @@ def test_a_record_tells_its_confidence_by_the_temperature_and_no_tessera_changes
     assert "temperature is 0" in capsys.readouterr().err
 
 
+@pytest.mark.torch
 def test_a_bundle_carries_its_temperature(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("torch")
     kept = tmp_path / "kept.json"
     counts = np.ones((2, 64))
     counts[1, 40:] = 9

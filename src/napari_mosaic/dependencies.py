@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from napari_mosaic.errors import DependencyError
 
 NAME = "napari-mosaic"
+_WINDOWS = os.name == "nt"
 EXTRAS = {
     "torch": ("torch", "torchvision", "timm", "segmentation_models_pytorch"),
     "sam2": ("sam2", "hydra", "omegaconf", "iopath"),
@@ -56,7 +57,7 @@ def install_command(extra: str | None = None) -> str:
     if extra == "sam2":
         first = _pip("setuptools>=70.1", f"{NAME}[torch]")
         second = _pip("--no-build-isolation", f"{NAME}[sam2]")
-        if os.name == "nt":
+        if _WINDOWS:
             return f'{first} && set "SAM2_BUILD_CUDA=0" && {second}'
         return f"{first} && SAM2_BUILD_CUDA=0 {second}"
     return _pip(f"{NAME}[{extra}]" if extra else NAME)
@@ -103,11 +104,7 @@ def needed_for(what: str, *, instead: str = "") -> Iterator[None]:
 
 
 def _pip(*words: str) -> str:
-    """`pip install` of the running Python, quoted for the shell of its system."""
-    if os.name == "nt":
-        python, *rest = (subprocess.list2cmdline([word]) for word in (sys.executable, *words))
-        named = [f'"{word}"' if "[" in word or ">" in word else word for word in rest]
-    else:
-        python = shlex.quote(sys.executable)
-        named = [f'"{word}"' if "[" in word or ">" in word else word for word in words]
+    """`pip install` of the running Python; its path is quoted as the shell of the system does it."""
+    python = subprocess.list2cmdline([sys.executable]) if _WINDOWS else shlex.quote(sys.executable)
+    named = [f'"{word}"' if "[" in word or ">" in word else word for word in words]
     return " ".join([python, "-m", "pip", "install", *named])

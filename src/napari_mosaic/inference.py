@@ -220,7 +220,8 @@ def _best_device() -> str:
     """What torch finds: a driver alone is no GPU, and without torch there is only the CPU."""
     if not has_package("torch"):
         return "cpu"
-    from napari_mosaic.grout import choose_device
+    with needed_for("A GPU"):
+        from napari_mosaic.grout import choose_device
 
     return str(choose_device("auto"))
 

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from napari_mosaic.dependencies import has_package
+from napari_mosaic.dependencies import has_package, needed_for
 from napari_mosaic.plots import new_figure, save_figure
 from napari_mosaic.record import write_error
 
@@ -96,6 +96,7 @@ def _open_log(folder: Path, step: int) -> Any:
     """A TensorBoard writer that forgets what is later than `step`; None where TensorBoard is not installed."""
     if not has_package("tensorboard"):
         return None
-    from torch.utils.tensorboard import SummaryWriter
+    with needed_for("A log for TensorBoard"):
+        from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(folder), purge_step=step + 1)  # type: ignore[no-untyped-call]
