@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 
 from napari_mosaic.dependencies import has_package
 from napari_mosaic.errors import ModelError
+from napari_mosaic.model_cache import compile_cached, hash_content
 
 Run = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 RUNTIMES = ("torch", "openvino")
@@ -48,7 +49,7 @@ def load_openvino(graph: bytes, constants: NDArray[np.uint8], *, precision: str,
         raise ModelError(
             "The quantised network cannot be read by this OpenVINO; update it, or choose the precision fp32."
         ) from error
-    return OpenVinoRun(model, precision=precision, threads=threads)
+    return OpenVinoRun(model, precision=precision, threads=threads, content=hash_content(graph, constants))
 
 
 class OpenVinoRun:
@@ -56,11 +57,10 @@ class OpenVinoRun:
 
     `streams` windows are computed side by side, each by its share of the cores. A core that is busy with
     something else then holds up one window, where it would hold up every layer of the only one.
+    `content` is a hash of the network, under which the compiled one is kept; None keeps none.
     """
 
-    def __init__(self, model: Any, *, precision: str, threads: int | None) -> None:
-        import openvino
-
+    def __init__(self, model: Any, *, precision: str, threads: int | None, content: str | None = None) -> None:
         cores = threads or len(usable_cores())
         self.streams = streams_for(cores) if precision == "int8" else 1
         options: dict[str, Any] = {
@@ -69,7 +69,7 @@ class OpenVinoRun:
             "ENABLE_CPU_PINNING": False,
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         }
-        compiled = openvino.compile_model(model, "CPU", options)
+        compiled = compile_cached(model, options, content)
         self._free: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.streams):
             self._free.put(compiled.create_infer_request())
