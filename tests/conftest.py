@@ -24,12 +24,25 @@ NEEDS_TORCH = (
     "test_training_commands.py",
 )
 """Files whose tests all bear the mark `torch`: they import it, so without it they are not even read."""
+CORE = (
+    "areas", "cli", "dependencies", "docs", "end_to_end", "export", "image_arrays", "image_blocks", "image_pictures",
+    "image_tiff", "image_web", "metrics", "package", "probability", "segmentation", "start", "tesserae", "tiling",
+    "weights", "writers",
+)  # fmt: skip
+"""Files that `--core` runs, by what they test: those that the light package must pass within four minutes."""
 WITH_TORCH = has_package("torch")
 collect_ignore = [] if WITH_TORCH else list(NEEDS_TORCH)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run what takes minutes")
+    parser.addoption("--core", action="store_true", help="run the core tests alone, as the light environment does")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    core = {f"test_{name}.py" for name in CORE}
+    outside = collection_path.name == "gui" or (collection_path.suffix == ".py" and collection_path.name not in core)
+    return True if config.getoption("--core") and outside else None
 
 
 def pytest_report_header() -> str:
