@@ -175,6 +175,8 @@ def test_what_is_missing_inside_is_told_and_our_own_faults_are_not() -> None:
     assert install_command("train") in str(told.value)
     with pytest.raises(DependencyError, match="installed but cannot be imported"), needed_for("Sifting"):
         raise ImportError("a library is too old", name="onnx")
+    with pytest.raises(DependencyError, match="installed but cannot be imported"), needed_for("Sifting"):
+        raise ImportError("said by the package itself, which gives no name")
     with pytest.raises(ModuleNotFoundError, match="ours") as kept, needed_for("Sifting"):
         raise ModuleNotFoundError("ours", name="napari_mosaic.nothing")
     assert not isinstance(kept.value, DependencyError)

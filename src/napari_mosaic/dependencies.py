@@ -93,12 +93,13 @@ def needed_for(what: str, *, instead: str = "") -> Iterator[None]:
         yield
     except ImportError as error:
         package = (error.name or "").partition(".")[0]
-        if isinstance(error, DependencyError) or package in ("", __package__):
+        if isinstance(error, DependencyError) or package == __package__:
             raise
-        if isinstance(error, ModuleNotFoundError):
+        if isinstance(error, ModuleNotFoundError) and package:
             raise missing(what, package, instead=instead) from error
+        named = f"the package {package}" if package else "a package"
         raise DependencyError(
-            f"{what} needs the package {package}, which is installed but cannot be imported ({error}); "
+            f"{what} needs {named}, which is installed but cannot be imported ({error}); "
             f"install it again, with: {install_command(extra_of(package))}"
         ) from error
 
