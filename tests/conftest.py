@@ -10,26 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from bright import bright_stones, make_brightness
+from environments import CORE, NEEDS_TORCH
 from napari_mosaic.dependencies import has_package
 from napari_mosaic.engine.segmenters import FunctionSegmenter
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
-NEEDS_TORCH = (
-    "test_grout.py",
-    "test_sam_models.py",
-    "test_sam_small.py",
-    "test_sam_training.py",
-    "test_training.py",
-    "test_training_commands.py",
-)
-"""Files whose tests all bear the mark `torch`: they import it, so without it they are not even read."""
-CORE = (
-    "areas", "cli", "dependencies", "docs", "end_to_end", "export", "image_arrays", "image_blocks", "image_pictures",
-    "image_tiff", "image_web", "metrics", "package", "probability", "segmentation", "start", "tesserae", "tiling",
-    "weights", "writers",
-)  # fmt: skip
-"""Files that `--core` runs, by what they test: those that the light package must pass within four minutes."""
 WITH_TORCH = has_package("torch")
 collect_ignore = [] if WITH_TORCH else list(NEEDS_TORCH)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The package as `pip install .` brings it, without torch, napari and what else comes by extras: its core tests, those
-# of the files that tests/conftest.py names. `tox -e light` is the same.
+# of the files that tests/environments.py names. `tox -e light` is the same.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=.venv-light/bin/python

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from bright import bright_stones
-from conftest import NEEDS_TORCH
+from environments import NEEDS_TORCH
 from napari_mosaic import dependencies, inference
 from napari_mosaic.dependencies import EXTRAS, install_command, missing, needed_for
 from napari_mosaic.errors import DependencyError
