@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 from bright import bright_stones, make_brightness
+from environments import CORE, NEEDS_TORCH
+from napari_mosaic.dependencies import has_package
 from napari_mosaic.engine.segmenters import FunctionSegmenter
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -18,13 +20,33 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 # How long an example takes says something of the machine and what else it does, nothing of the code.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+WITH_TORCH = has_package("torch")
+collect_ignore = [] if WITH_TORCH else list(NEEDS_TORCH)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run what takes minutes")
+    parser.addoption("--core", action="store_true", help="run the core tests alone, as the light environment does")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    core = {f"test_{name}.py" for name in CORE}
+    outside = collection_path.name == "gui" or (collection_path.suffix == ".py" and collection_path.name not in core)
+    return True if config.getoption("--core") and outside else None
+
+
+def pytest_report_header() -> str:
+    if WITH_TORCH:
+        return "torch: installed"
+    return f"torch: not installed, {len(NEEDS_TORCH)} files left out ({', '.join(NEEDS_TORCH)}) and tests marked torch"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.name in NEEDS_TORCH:
+            item.add_marker("torch")
+        if item.get_closest_marker("torch") and not WITH_TORCH:
+            item.add_marker(pytest.mark.skip(reason="needs the extra torch"))
     if not config.getoption("--slow"):
         for item in items:
             if item.get_closest_marker("slow"):

@@ -69,9 +69,9 @@ def first_bytes(record: Record) -> tuple[Any, ...]:
 
 def largest(record: Record, count: int = 1) -> list[int]:
     """Ids of the largest tesserae that touch no border."""
-    table = record.table(["id", "area", "flags"]).to_pandas()
-    table = table[table["flags"] & int(Flag.EDGE) == 0].sort_values(["area", "id"], ascending=False)
-    return [int(id_) for id_ in table["id"][:count]]
+    rows = record.table(["id", "area", "flags"]).to_pylist()
+    inside = [(row["area"], row["id"]) for row in rows if not row["flags"] & int(Flag.EDGE)]
+    return [int(id_) for _, id_ in sorted(inside, reverse=True)[:count]]
 
 
 def neighbours(labels: Labels, id_: int, reach: int = 4) -> list[int]:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Set up everything in .venv and run the checks and the tests, on a fresh Debian with Python 3.11.
+# Set up everything in .venv, and the light package alone in .venv-light; run the checks and the tests in both, the
+# light ones first, so that the last words are those of the whole. On a fresh Debian with Python 3.11.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! command -v xvfb-run >/dev/null; then
@@ -7,8 +8,10 @@ if ! command -v xvfb-run >/dev/null; then
   apt-get install -y -q xvfb libgl1 libegl1 libdbus-1-3 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 \
     libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0
 fi
+bash tests/light.sh
 [ -x .venv/bin/python ] || python3 -m venv .venv
 .venv/bin/python -m pip install -q --upgrade pip
+# torch and torchvision come together, from the registry: a torch of another make and its torchvision do not fit.
 .venv/bin/python -m pip install -q -e ".[test]"
 # sam2 asks for torch to be built; in isolation that would be a second torch of 6 GB. Nothing of it is compiled.
 .venv/bin/python -m pip install -q "setuptools>=70.1"
@@ -18,4 +21,5 @@ SAM2_BUILD_CUDA=0 .venv/bin/python -m pip install -q --no-build-isolation "sam2>
 .venv/bin/lint-imports
 .venv/bin/mypy
 .venv/bin/npe2 validate napari-mosaic
+NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build -q --strict
 exec xvfb-run -a -s "-screen 0 1600x1000x24" .venv/bin/python -m pytest "$@"

@@ -60,6 +60,7 @@ def test_a_roman_floor(tmp_path: Path, shared_data: Path) -> None:
     assert metrics.cnt < 0.06
 
 
+@pytest.mark.torch
 def test_another_runtime_finds_the_same(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     picture = draw_mosaic(320, seed=3, tessera_px=24).image

@@ -33,11 +33,10 @@ def test_every_public_name_is_there() -> None:
 
 
 def test_the_plugin_is_registered_and_its_commands_exist() -> None:
-    from npe2 import PluginManifest
-
+    npe2 = pytest.importorskip("npe2")
     (entry,) = [e for e in importlib.metadata.entry_points(group="napari.manifest") if e.name == "napari-mosaic"]
     assert entry.value == "napari_mosaic:napari.yaml"
-    manifest = PluginManifest.from_file(Path(napari_mosaic.__file__).parent / "napari.yaml")
+    manifest = npe2.PluginManifest.from_file(Path(napari_mosaic.__file__).parent / "napari.yaml")
     assert manifest.name == "napari-mosaic"
     assert manifest.contributions.widgets
 

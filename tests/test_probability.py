@@ -109,6 +109,7 @@ def test_softening_crosses_no_half() -> None:
 def test_the_calibration_is_kept_and_applied_on_request(
     record: Path, tmp_path: Path, photograph: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("matplotlib")  # the command draws a diagram
     mask = np.where(photograph((150, 210))[..., 0] > 100, 255, 0).astype(np.uint8)
     Image.fromarray(mask).save(tmp_path / "truth.png")
     kept = tmp_path / "kept.json"
@@ -126,6 +127,7 @@ def test_the_calibration_is_kept_and_applied_on_request(
 def test_a_record_tells_its_confidence_by_the_temperature_and_no_tessera_changes(
     record: Path, tmp_path: Path, photograph: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("matplotlib")  # the command draws a diagram
     Image.fromarray(np.where(photograph((150, 210))[..., 0] > 100, 255, 0).astype(np.uint8)).save(tmp_path / "t.png")
     words = ["segment", str(tmp_path / "floor.png"), "--method", "brightness", "--scale", "1.3"]
     warm = tmp_path / "warm.mosaic.zarr"
@@ -149,8 +151,8 @@ def test_a_record_tells_its_confidence_by_the_temperature_and_no_tessera_changes
     assert "temperature is 0" in capsys.readouterr().err
 
 
+@pytest.mark.torch
 def test_a_bundle_carries_its_temperature(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("torch")
     kept = tmp_path / "kept.json"
     counts = np.ones((2, 64))
     counts[1, 40:] = 9

@@ -168,7 +168,7 @@ def test_without_sam2_one_sentence_names_the_extra(monkeypatch: Any) -> None:
 
 
 def _missing(name: str) -> Any:
-    raise ImportError(name)
+    raise ModuleNotFoundError(name, name=name)
 
 
 def test_the_registry_names_the_eight_published_models() -> None:

@@ -344,8 +344,8 @@ def test_what_fails_on_a_cluster_is_named_with_its_place(
         assert record.complete
 
 
+@pytest.mark.torch
 def test_the_network_goes_to_other_processes_by_name() -> None:
-    pytest.importorskip("torch")
     method = load_segmenter("grout", "grout-lite", device="cpu")
     windows = np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), np.uint8)
     sent = pickle.dumps(method)

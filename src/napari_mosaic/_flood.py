@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from napari_mosaic.compiled import compiled
 
 Array = np.ndarray[Any, Any]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _root(parent: Array, i: int) -> int:
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -22,7 +23,7 @@ def _root(parent: Array, i: int) -> int:
     return i
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def label_components(mask: Array, cell: int, y_origin: int, x_origin: int) -> tuple[Array, int]:
     """Number the 4-connected components of `mask` from 1, in reading order of their first pixels.
 
@@ -67,7 +68,7 @@ def label_components(mask: Array, cell: int, y_origin: int, x_origin: int) -> tu
     return labels, found
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def component_boxes(labels: Array, count: int) -> Array:
     """Area, box and first pixel of each component: rows `(area, y0, x0, y1, x1, y, x)`, row 0 unused."""
     height, width = labels.shape
@@ -87,7 +88,7 @@ def component_boxes(labels: Array, count: int) -> Array:
     return rows
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _link(heads: Array, following: Array, before: Array, p: int, bucket: int) -> None:
     first = heads[bucket]
     following[p] = first
@@ -97,7 +98,7 @@ def _link(heads: Array, following: Array, before: Array, p: int, bucket: int) ->
     heads[bucket] = p
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _unlink(heads: Array, following: Array, before: Array, p: int, bucket: int) -> None:
     if before[p] >= 0:
         following[before[p]] = following[p]
@@ -107,7 +108,7 @@ def _unlink(heads: Array, following: Array, before: Array, p: int, bucket: int) 
         before[following[p]] = before[p]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def flood(labels: Array, grout: Array, limit: int, reach: int) -> None:
     """Grow `labels` in place over the pixels with `grout <= limit`, up to a path cost of `reach`.
 
@@ -153,7 +154,7 @@ def flood(labels: Array, grout: Array, limit: int, reach: int) -> None:
                 _link(heads, following, before, q, price)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def count_near(labels: Array, seeds: Array, radius: int) -> Array:
     """Pixels of each seed's own label within `radius` (Chebyshev) of it; `seeds` has rows `(y, x)`."""
     height, width = labels.shape
@@ -168,7 +169,7 @@ def count_near(labels: Array, seeds: Array, radius: int) -> Array:
     return counts
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def hole_owners(holes: Array, count: int, labels: Array, largest: int) -> Array:
     """The label that encloses each hole of at most `largest` pixels, 0 where it is open or has two."""
     height, width = labels.shape
@@ -198,7 +199,7 @@ def hole_owners(holes: Array, count: int, labels: Array, largest: int) -> Array:
     return owner
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def stone_figures(labels: Array, ids: Array, grout: Array) -> Array:
     """Area, box and summed grout of the stones in `ids` (sorted): rows `(area, y0, x0, y1, x1, grout)`."""
     height, width = labels.shape

@@ -28,7 +28,8 @@ from napari_mosaic.areas import (
     read_json,
     read_shape,
 )
-from napari_mosaic.errors import DependencyError, InputError, MissingError, ReadError
+from napari_mosaic.dependencies import needed_for
+from napari_mosaic.errors import InputError, MissingError, ReadError
 
 AreaSource: TypeAlias = str | Path | BaseGeometry | NDArray[Any]
 
@@ -178,12 +179,8 @@ def _read_rows(path: Path) -> tuple[_Rows, str | None]:
 
 
 def _read_vector(path: Path) -> tuple[_Rows, str | None]:
-    try:
+    with needed_for(path.name, instead="or save as GeoJSON"):
         import pyogrio
-    except ImportError as error:
-        raise DependencyError(
-            f"{path.name} needs the package pyogrio, which is not installed; install it, or save as GeoJSON."
-        ) from error
     try:
         info, _, wkb, columns = pyogrio.raw.read(path)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
@@ -262,13 +259,8 @@ def _transformed(areas: AreaSet, crs: str | None, grid: Grid) -> AreaSet:
 def _converter(source: str | None, target: str | None) -> Any:
     if source is None or target is None or source == target:
         return lambda points: points
-    try:
+    with needed_for("Another coordinate system", instead="or save the areas in that of the image"):
         import pyproj
-    except ImportError as error:
-        raise DependencyError(
-            "Areas in another coordinate system need the package pyproj, which is not installed; "
-            "install it, or save them in the coordinate system of the image."
-        ) from error
     try:
         transformer = pyproj.Transformer.from_crs(source, target, always_xy=True)
     except pyproj.exceptions.CRSError as error:

@@ -10,8 +10,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
-
 from napari_mosaic.errors import MissingError, ModelError, ReadError, WriteError
 
 
@@ -32,6 +30,8 @@ def download(url: str, sha256: str, path: Path) -> Iterator[tuple[int, int]]:
     MissingError, ReadError, ModelError, WriteError
         Nothing there; the connection failed; it is another file; the folder cannot be written.
     """
+    import httpx  # late: it costs a start a tenth of a second, and nearly none downloads
+
     part = path.with_name(f"{path.name}.{sha256[:12]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,6 +58,8 @@ def _fetch(url: str, part: Path) -> Iterator[tuple[int, int]]:
 
     A server that cannot send a part of a file sends all of it.
     """
+    import httpx
+
     had = part.stat().st_size if part.exists() else 0
     headers = {"Range": f"bytes={had}-", "Accept-Encoding": "identity"} if had else {}
     with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=60.0) as response:
@@ -76,7 +78,9 @@ def _fetch(url: str, part: Path) -> Iterator[tuple[int, int]]:
 
 
 def _check_answer(url: str, status: int) -> None:
-    if status in (404, 410):
+    from httpx import codes
+
+    if status in (codes.NOT_FOUND, codes.GONE):
         raise MissingError(f"{url} holds nothing ({status}); the weights may have moved.")
-    if status not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
+    if status not in (codes.OK, codes.PARTIAL_CONTENT):
         raise ReadError(f"{url} answered {status}; try again later.")

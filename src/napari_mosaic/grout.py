@@ -22,8 +22,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_mosaic.dependencies import needed_for
 from napari_mosaic.downloads import hash_file
-from napari_mosaic.errors import DependencyError, InputError, ModelError
+from napari_mosaic.errors import InputError, ModelError
 from napari_mosaic.framing import SIDES
 from napari_mosaic.torch_files import BAD_FILE, read_torch_file
 from napari_mosaic.trials import JOINTS, WINDOW, bundled_window, pack_joints, spread
@@ -261,12 +262,8 @@ def _build_lite(state: Mapping[str, Tensor]) -> nn.Module:
 
 
 def _build_unet(state: Mapping[str, Tensor], architecture: str) -> nn.Module:
-    try:
+    with needed_for("A GROUT checkpoint"):
         import segmentation_models_pytorch as smp
-    except ImportError as error:
-        raise DependencyError(
-            "A GROUT checkpoint needs segmentation-models-pytorch; run `pip install segmentation-models-pytorch`."
-        ) from error
     head = state.get("segmentation_head.0.weight")
     if head is None or not architecture.startswith(UNET):
         raise ModelError(

@@ -9,6 +9,7 @@ processor (see `trials`) is not used, and what is used in its place is said in o
 from __future__ import annotations
 
 import ctypes
+import platform
 import sys
 import threading
 import warnings
@@ -18,8 +19,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosaic.dependencies import has_package, install_command, missing, needed_for
 from napari_mosaic.downloads import hash_file
-from napari_mosaic.errors import DependencyError, InputError, ModelError, MosaicWarning, UnfitError
+from napari_mosaic.errors import InputError, ModelError, MosaicWarning, UnfitError
 from napari_mosaic.framing import predict_framed
 from napari_mosaic.memory import is_out_of_memory
 from napari_mosaic.runtimes import (
@@ -31,12 +33,12 @@ from napari_mosaic.runtimes import (
     has_openvino,
     load_openvino,
     openvino_limits,
-    openvino_missing,
     read_quantised,
 )
 from napari_mosaic.trials import Case, judge
 from napari_mosaic.weights import DEFAULT, INT8, ModelCard, WeightsEntry, find_weights, quantised_sibling, read_header
 
+_BY_TORCH = f"or, where that has no wheels, choose the runtime torch, which comes by: {install_command('torch')}"
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", INT8)
 _NAMES = {
     INT8: "eight-bit integers",
@@ -168,6 +170,8 @@ def load_network(
         If the device, the precision or the runtime is unknown, or they do not go together.
     UnfitError
         If this processor cannot compute what was asked for by name; with `auto` the next in line is taken instead.
+    DependencyError
+        If what is asked for needs torch or OpenVINO, which is not installed.
 
     Warns
     -----
@@ -187,7 +191,7 @@ def load_network(
     if threads is not None and threads < 1:
         raise InputError(f"{threads} threads cannot predict; give at least 1.")
     if runtime == "openvino" and not has_openvino():
-        raise openvino_missing()
+        raise missing("The runtime openvino", "openvino", instead=_BY_TORCH)
     entry = find_weights(name_or_path)
     if device == "auto":
         device = "cpu" if precision == INT8 or runtime == "openvino" or not may_have_gpu() else _best_device()
@@ -229,15 +233,9 @@ def _quantised(entry: WeightsEntry, path: Path, threads: int | None, refused: li
 def _from_weights(
     entry: WeightsEntry, device: str, precision: str, threads: int | None, runtime: str, refused: list[str]
 ) -> GroutNetwork:
-    try:
+    with needed_for(_what_needs_torch(entry, device, runtime, refused)):
         from napari_mosaic import grout
-    except ImportError as error:
-        if not refused:
-            raise
-        raise DependencyError(
-            f"{entry.name} cannot be computed here without torch, for {'; '.join(refused)}; "
-            "run `pip install torch timm`."
-        ) from error
+
     chosen = grout.choose_device(device)
     name = grout.DTYPE_NAMES[grout.choose_dtype(precision, chosen)]
     model, card = grout.read_model(entry)
@@ -285,9 +283,21 @@ def _say_once(sentence: str) -> None:
         warnings.warn(sentence, MosaicWarning, stacklevel=3)
 
 
+def _what_needs_torch(entry: WeightsEntry, device: str, runtime: str, refused: list[str]) -> str:
+    """Why the bundled eight-bit network on OpenVINO is not what runs, as the subject of a sentence."""
+    if refused:
+        return f"Running {entry.name} another way, for {'; '.join(refused)},"
+    if device != "cpu" or runtime == "torch":
+        return f"Running the network on {device} by torch"
+    return f"Running the weights of {entry.name}" if has_openvino() else "Running the network without OpenVINO"
+
+
 def _best_device() -> str:
-    """What torch finds: a driver alone is no GPU."""
-    from napari_mosaic.grout import choose_device
+    """What torch finds: a driver alone is no GPU, and without torch there is only the CPU."""
+    if not has_package("torch"):
+        return "cpu"
+    with needed_for("A GPU"):
+        from napari_mosaic.grout import choose_device
 
     return str(choose_device("auto"))
 
@@ -302,6 +312,17 @@ def may_have_gpu() -> bool:
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
         return True
     return False
+
+
+def unused_gpu() -> str | None:
+    """One line for a person whose GPU is not used because torch is not installed; None for all others.
+
+    torch has no wheels for Macs with Intel processors any more, so nothing is offered there.
+    """
+    intel_mac = sys.platform == "darwin" and platform.machine() != "arm64"
+    if has_package("torch") or intel_mac or not may_have_gpu():
+        return None
+    return f"There may be a GPU here that is not used, for lack of the package torch; run: {install_command('torch')}"
 
 
 def _no_int8(entry: WeightsEntry, on_cpu: bool) -> InputError:

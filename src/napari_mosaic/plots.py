@@ -9,18 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from napari_mosaic.errors import DependencyError
+from napari_mosaic.dependencies import needed_for
 
 
 def new_figure(width: float = 6.0, height: float = 4.5) -> Any:
     """An empty figure in inches; `DependencyError` where matplotlib is not installed."""
-    try:
+    with needed_for("A diagram"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise DependencyError(
-            "Diagrams need the package matplotlib, which is not installed; install it with: pip install "
-            '"napari-mosaic[train]".'
-        ) from error
     return Figure(figsize=(width, height), layout="constrained")
 
 

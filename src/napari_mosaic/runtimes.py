@@ -7,7 +7,6 @@ file, so it carries no code and loads in half a second.
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
 import platform
 import sys
@@ -23,7 +22,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from napari_mosaic.errors import DependencyError, ModelError
+from napari_mosaic.dependencies import has_package
+from napari_mosaic.errors import ModelError
+from napari_mosaic.model_cache import compile_cached, hash_content
 
 Run = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 RUNTIMES = ("torch", "openvino")
@@ -46,14 +47,7 @@ class _Process:
 
 def has_openvino() -> bool:
     """Whether OpenVINO is installed."""
-    return importlib.util.find_spec("openvino") is not None
-
-
-def openvino_missing() -> DependencyError:
-    """The error of a run that asks for OpenVINO where it is not."""
-    return DependencyError(
-        "The runtime OpenVINO is not installed; install it with: pip install openvino, or choose the runtime torch."
-    )
+    return has_package("openvino")
 
 
 def read_quantised(path: Path) -> tuple[bytes, NDArray[np.uint8]]:
@@ -156,7 +150,8 @@ def load_openvino(
         raise ModelError(
             "The quantised network cannot be read by this OpenVINO; update it, or choose the precision fp32."
         ) from error
-    return OpenVinoRun(model, precision=precision, threads=threads, limit=limit)
+    content = hash_content(graph, constants)
+    return OpenVinoRun(model, precision=precision, threads=threads, limit=limit, content=content)
 
 
 class OpenVinoRun:
@@ -164,12 +159,13 @@ class OpenVinoRun:
 
     `streams` windows are computed side by side, each by its share of the cores. A core that is busy with
     something else then holds up one window, where it would hold up every layer of the only one.
+    `content` is a hash of the network, under which the compiled one is kept; None keeps none.
     """
 
-    def __init__(self, model: Any, *, precision: str, threads: int | None, limit: str | None = None) -> None:
+    def __init__(
+        self, model: Any, *, precision: str, threads: int | None, limit: str | None = None, content: str | None = None
+    ) -> None:
         settle_instructions(limit)
-        import openvino
-
         cores = threads or len(usable_cores())
         self.streams = streams_for(cores) if precision == "int8" else 1
         options: dict[str, Any] = {
@@ -178,7 +174,7 @@ class OpenVinoRun:
             "ENABLE_CPU_PINNING": False,
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         }
-        compiled = openvino.compile_model(model, "CPU", options)
+        compiled = compile_cached(model, options, content, limit)
         self._free: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self.streams):
             self._free.put(compiled.create_infer_request())

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from napari_mosaic.editing.replay import discard_kept, replay_kept_steps
 from napari_mosaic.engine.costs import clocked
-from napari_mosaic.engine.lazy import lazy_levels
 from napari_mosaic.engine.local import plan_work, run_steps, without_network
 from napari_mosaic.engine.masks.methods import MaskRequest, request_masks
 from napari_mosaic.engine.masks.run import mask_steps, settle_plan
@@ -286,11 +285,11 @@ def lazy_tesserae(source: Any, params: SegmentParams | None = None, *, segmenter
         `(Y, X)` ids on the working grid. A block equals the same pixels of a full run, whatever
         blocks are computed and in whatever order.
     """
+    from napari_mosaic.engine.lazy import MapCache, lazy_levels  # late: dask costs a start a tenth of a second
+
     if isinstance(source, Record):
         plan = source.plan if params is None else replace(source.plan, tesserae=params.tesserae)
         return lazy_levels(plan, lambda core: compute_tile(source.read_map, plan, core).labels)
-    from napari_mosaic.engine.lazy import MapCache
-
     params = params or SegmentParams()
     image = source if isinstance(source, MosaicImage) else drain(open_image_steps(source))
     segmenter = segmenter or load_method(params)

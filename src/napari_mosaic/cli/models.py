@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from napari_mosaic.cli.options import Flag, Json
 from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run
 from napari_mosaic.data_sizes import data_size
+from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import MissingError, WriteError
 from napari_mosaic.sam.registry import sam_registry
 from napari_mosaic.weights import (
@@ -135,8 +136,9 @@ def import_file(
         Write the result as JSON.
 
     """
-    from napari_mosaic.sam.importing import import_sam_model, is_sam
-    from napari_mosaic.training.importing import import_model
+    with needed_for("Taking in a model"):
+        from napari_mosaic.sam.importing import import_sam_model, is_sam
+        from napari_mosaic.training.importing import import_model
 
     if is_sam(path):
         made = import_sam_model(path, name=name, config=config, licence=licence, overwrite=overwrite)
@@ -189,12 +191,14 @@ def export_model(
         raise UsageError("Only a bundle can carry a temperature; end the name in .safetensors, or leave it out.")
     difference = None
     if kind == "onnx":
-        from napari_mosaic.training.onnx_export import export_onnx_steps
+        with needed_for("Writing ONNX"):
+            from napari_mosaic.training.onnx_export import export_onnx_steps
 
         steps = export_onnx_steps(model, output, windows=windows, overwrite=overwrite)
         difference = run(steps, output.name)
     elif kind == "bundle":
-        from napari_mosaic.training.importing import import_model
+        with needed_for("Writing a bundle"):
+            from napari_mosaic.training.importing import import_model
 
         entry = find_weights(model)
         told = None if calibration is None else _temperature(calibration, entry)
@@ -223,7 +227,9 @@ def _quantise(model: str, output: Path) -> None:
     import numpy as np
 
     from napari_mosaic.synthetic import draw_mosaic
-    from napari_mosaic.training.quantise import quantise_weights
+
+    with needed_for("Quantising"):
+        from napari_mosaic.training.quantise import quantise_weights
 
     images = np.stack([draw_mosaic(320, seed).image for seed in range(300)])
     quantise_weights(model, images, path=output)

@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from napari_mosaic.cli.options import Flag, Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run
 from napari_mosaic.cli.presets import choices_of, over_preset
+from napari_mosaic.dependencies import needed_for
 from napari_mosaic.sam.params import PRESETS as SAM_PRESETS
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.training.sam.params import PRESETS, SamTrainParams, SamTuneParams
@@ -80,7 +81,8 @@ def sam2_finetune(
     if bool(data) == synthetic:
         raise UsageError("There must be one thing to learn from; give folders, files or records, or --synthetic.")
     settings = over_preset(params, PRESETS[preset])
-    from napari_mosaic.training.sam.finetuning import finetune_sam_steps, grid_steps
+    with needed_for("Fine-tuning SAM 2"):
+        from napari_mosaic.training.sam.finetuning import finetune_sam_steps, grid_steps
 
     words = " ".join(["napari-mosaic", *sys.argv[1:]])
     if grid:
@@ -94,9 +96,11 @@ def sam2_finetune(
 def _tell(path: Path, folder: Path, *, grid: bool, as_json: bool) -> None:
     """Say where the model is, how it does, and how the one did that it began with."""
     from napari_mosaic.training.history import read_history
-    from napari_mosaic.training.run import DELIVERED
-    from napari_mosaic.training.sam.finetuning import GRID
-    from napari_mosaic.training.sam.run import BEFORE
+
+    with needed_for("Fine-tuning SAM 2"):
+        from napari_mosaic.training.run import DELIVERED
+        from napari_mosaic.training.sam.finetuning import GRID
+        from napari_mosaic.training.sam.run import BEFORE
 
     rows = _read_json(folder / GRID) if grid else read_history(folder)
     before, delivered = {} if grid else _read_json(folder / BEFORE), _read_json(folder / DELIVERED)
@@ -160,7 +164,8 @@ def sam2_tune(
     """
     if not data:
         raise UsageError("Tuning needs a truth to compare with; name at least one folder, file or record.")
-    from napari_mosaic.training.sam.tuning import tune_sam_steps
+    with needed_for("Tuning SAM 2"):
+        from napari_mosaic.training.sam.tuning import tune_sam_steps
 
     settings = over_preset(sam2, SAM_PRESETS[sam2_preset])
     found = run(tune_sam_steps(data, output, settings, plain(params, SamTuneParams), masks=masks), output.name)

@@ -155,12 +155,23 @@ def segment(
     places = record_places([Wanted(source, output) for source in found])
     pictures = preview_places(preview, found)
     work = attempt if several else perform
+    if settings.device == "auto" and settings.runtime == "auto":
+        _offer_gpu()
     outcomes = []
     for source, place, picture in zip(found, places, pictures, strict=True):
         outcomes.append(work(source, settings, {**job, "output": place}, picture))
         if not as_json and outcomes[-1].error is None:
             answer(outcomes[-1].line)
     return summarise(outcomes, as_json=as_json, several=several)
+
+
+def _offer_gpu() -> None:
+    """Tell in one line how a GPU could be used that is not; a run goes on without it."""
+    from napari_mosaic.inference import unused_gpu
+
+    offer = unused_gpu()
+    if offer is not None:
+        say(offer)
 
 
 def with_tuned(params: SegmentParams, path: Path, sam: SamParams) -> tuple[SegmentParams, SamParams]:

@@ -15,6 +15,7 @@ from napari_mosaic.areas import read_json
 from napari_mosaic.cli.options import Flag, Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run
 from napari_mosaic.cli.presets import choices_of, over_preset
+from napari_mosaic.dependencies import needed_for
 from napari_mosaic.training.params import PRESETS, FinetuneParams, SynthesisParams, TrainParams
 
 if TYPE_CHECKING:
@@ -107,8 +108,9 @@ def train(
     if (data is None) != synthetic:
         raise UsageError("There must be one thing to learn from; give a folder of pictures, or --synthetic.")
     settings = over_preset(params, PRESETS[preset])
-    from napari_mosaic.training.export import export_weights
-    from napari_mosaic.training.run import train_steps
+    with needed_for("Training"):
+        from napari_mosaic.training.export import export_weights
+        from napari_mosaic.training.run import train_steps
 
     checkpoint = run(train_steps(output, settings, data=data, masks=masks, resume=resume), output.name)
     name = name or output.resolve().name
@@ -145,7 +147,8 @@ def finetune(
         How to learn.
 
     """
-    from napari_mosaic.training.finetuning import finetune_steps
+    with needed_for("Fine-tuning"):
+        from napari_mosaic.training.finetuning import finetune_steps
 
     settings = plain(params, FinetuneParams)
     path = run(finetune_steps(source, output, settings, resume=resume), output.name)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from napari_mosaic.compiled import compiled
 
 Array = NDArray[Any]
 
@@ -27,7 +28,7 @@ _TO_XYZ = np.array(
 _TO_XYZ = _TO_XYZ / np.array([[0.95047], [1.0], [1.08883]])
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def shape_figures(labels: Array, ids: Array, boxes: Array) -> Array:
     """Solidity (area by that of the convex hull, 0..1) and elongation (1 for a disc or a square) of stones.
 
@@ -65,7 +66,7 @@ def shape_figures(labels: Array, ids: Array, boxes: Array) -> Array:
     return figures
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _outer(edge: Array, side: float) -> float:
     """Area below the convex envelope of one side of a stone; `edge` its outermost pixel in each row, or infinite.
 
@@ -98,7 +99,7 @@ def _outer(edge: Array, side: float) -> float:
     return area
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _colour_sums(labels: Array, id_: int, box: Array, pixels: Array, lines: Array, tables: Any) -> tuple[Array, Array]:
     """Sums over the two sides of lines through a stone's middle: `(lines, 2, (count, L, a, b))`, and of squares."""
     linear, cube, matrix = tables
@@ -136,7 +137,7 @@ def _colour_sums(labels: Array, id_: int, box: Array, pixels: Array, lines: Arra
     return sums, squares
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _contrast(sums: Array, squares: Array) -> float:
     """The largest difference between two sides, less where the sides are mottled themselves."""
     best = 0.0
@@ -153,7 +154,7 @@ def _contrast(sums: Array, squares: Array) -> float:
     return best
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _contrasts(labels: Array, ids: Array, boxes: Array, pixels: Array, lines: Array, tables: Any) -> Array:
     found = np.zeros(len(ids))
     for k in range(len(ids)):

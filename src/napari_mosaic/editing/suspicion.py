@@ -12,7 +12,6 @@ from typing import Annotated
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.record.tables import Columns
@@ -119,6 +118,8 @@ def _middles(rows: Columns) -> Floats:
 
 def _neighbours(rows: Columns, around: Columns) -> NDArray[np.int64]:
     """Places in `around` of the nearest tesserae of each row, `(n, k)`, itself left out; -1 where there are fewer."""
+    from scipy.spatial import cKDTree  # late: it costs a start more than all else of editing
+
     count = min(_NEIGHBOURS + 1, len(around["id"]))
     _, places = cKDTree(_middles(around)).query(_middles(rows), k=np.arange(1, count + 1))
     own = around["id"][places] == rows["id"][:, None]

@@ -106,7 +106,7 @@ def read_mirrored(image: MosaicImage, box: Box, level: int) -> NDArray[np.uint8]
     pixels = image.read(inside, level)
     if inside == box:
         return pixels
-    return np.ascontiguousarray(pixels[(rows - inside.y0)[:, None], columns - inside.x0])
+    return pixels.take(columns - inside.x0, axis=1).take(rows - inside.y0, axis=0)
 
 
 def mirror(places: NDArray[np.int64], length: int) -> NDArray[np.int64]:

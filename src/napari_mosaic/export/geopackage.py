@@ -17,7 +17,8 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from napari_mosaic.errors import DependencyError, WriteError
+from napari_mosaic.dependencies import needed_for
+from napari_mosaic.errors import WriteError
 from napari_mosaic.export.areas import placed_areas
 from napari_mosaic.export.figures import figures_of
 from napari_mosaic.export.notes import notes_of
@@ -65,12 +66,8 @@ def polygonal(shape: BaseGeometry) -> shapely.MultiPolygon:
 def _append(
     path: Path, record: Record, outlines: list[Any], figures: dict[str, NDArray[Any]], *, layer: str = _LAYER
 ) -> None:
-    try:
+    with needed_for("A GeoPackage", instead="or export as csv"):
         import pyogrio
-    except ImportError as error:
-        raise DependencyError(
-            "A GeoPackage needs the package pyogrio, which is not installed; install it, or export as csv."
-        ) from error
     many = [g if g.geom_type == "MultiPolygon" else shapely.MultiPolygon([g]) for g in outlines]
     try:
         with warnings.catch_warnings():

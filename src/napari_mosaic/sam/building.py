@@ -16,7 +16,8 @@ from typing import Any
 
 from torch import nn
 
-from napari_mosaic.errors import DependencyError, InputError, ModelError
+from napari_mosaic.dependencies import needed_for
+from napari_mosaic.errors import InputError, ModelError
 from napari_mosaic.sam.registry import config_names
 
 _TARGETS = "sam2.modeling."
@@ -32,18 +33,12 @@ def import_sam2() -> Any:
     """The sam2 package, imported without leaving hydra initialised; `DependencyError` where it is missing."""
     if "sam2" in sys.modules:
         return sys.modules["sam2"]
-    try:
+    with needed_for("SAM 2"), warnings.catch_warnings():
         from hydra.core.global_hydra import GlobalHydra
 
         initialised = GlobalHydra.instance().is_initialized()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            package = importlib.import_module("sam2")
-    except ImportError as error:
-        raise DependencyError(
-            "SAM 2 is not installed; run `SAM2_BUILD_CUDA=0 pip install --no-build-isolation "
-            '"napari-mosaic[sam2]"`, which compiles nothing.'
-        ) from error
+        warnings.simplefilter("ignore")
+        package = importlib.import_module("sam2")
     if not initialised:
         GlobalHydra.instance().clear()
     return package

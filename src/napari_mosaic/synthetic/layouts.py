@@ -8,14 +8,15 @@ joint is where two norms are nearly equal.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import cv2
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from skimage.measure import find_contours
 
+from napari_mosaic.compiled import compiled
 from napari_mosaic.synthetic.noise import Field, chance, fractal_noise, smooth_noise
 
 REACH = 1.9
@@ -274,7 +275,7 @@ def lay_out(rng: np.random.Generator, stones: Stones, shape: tuple[int, int], ro
     norm, second, unit = np.full(shape, 9.0, np.float32), np.full(shape, 9.0, np.float32), np.ones(shape, np.float32)
     owner = np.full(shape, -1, np.int32)
     seeds = (stones.centre, stones.angle, stones.half, stones.power, stones.skew)
-    _assign(*seeds, warp[0], warp[1], norm, second, unit, owner)
+    _assign(*seeds, warp[0], warp[1], norm, second, unit, owner)  # type: ignore[no-untyped-call]
     return Layout(stones, owner, norm, np.minimum(second, 3.0) - norm, unit)
 
 
@@ -310,7 +311,7 @@ def _inside(stones: Stones, where: NDArray[np.bool_]) -> Stones:
     return stones.keep(ok)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@partial(compiled, fastmath=True)
 def _assign(centre, angle, half, power, skew, wy, wx, norm, second, unit, owner):  # type: ignore[no-untyped-def]
     height, width = norm.shape
     for i in range(len(centre)):

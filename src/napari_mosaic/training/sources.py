@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +24,15 @@ from napari_mosaic.record.finished import require_finished
 from napari_mosaic.tiling import Box
 from napari_mosaic.training.data import Crop, Mixture, Picture
 from napari_mosaic.training.params import TrainParams
-from napari_mosaic.training.pool import FIRST_TRAINING_SEED, Endless, Pool, check_room, draw_pool, open_pool
+from napari_mosaic.training.pool import (
+    FIRST_TRAINING_SEED,
+    Endless,
+    Pool,
+    check_room,
+    draw_pool,
+    open_pool,
+    write_json,
+)
 from napari_mosaic.training.truth import Kind, find_pairs, number, read_known, read_truth, usual_factor
 from napari_mosaic.training.validation import draw_validation, middle_crops
 
@@ -231,13 +238,3 @@ def save_picture(
             np.save(out / f"{name}.known.npy", known)
     except OSError as error:
         raise write_error(out, error) from error
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write a small file whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        raise write_error(path, error) from error

@@ -23,8 +23,7 @@ from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import write_error
 from napari_mosaic.training.data import core_target, grout_target
 from napari_mosaic.training.params import SynthesisParams
-from napari_mosaic.training.pool import check_room, draw_one, in_parallel
-from napari_mosaic.training.sources import write_json
+from napari_mosaic.training.pool import check_room, draw_one, in_parallel, write_json
 
 NOTE, SHEET = "set.json", "contact-sheet.png"
 FOLDERS = ("images", "masks", "labels", "cores", "known")

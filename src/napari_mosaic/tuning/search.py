@@ -21,8 +21,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from napari_mosaic.areas import read_json
+from napari_mosaic.dependencies import needed_for
 from napari_mosaic.engine.planning import USUAL_PX, sized
-from napari_mosaic.errors import DependencyError, InputError, MissingError
+from napari_mosaic.errors import InputError, MissingError
 from napari_mosaic.folder_lock import working_in
 from napari_mosaic.metrics import Metrics
 from napari_mosaic.plots import new_figure, save_figure
@@ -173,13 +174,8 @@ def _try_one(study: Any, record: Record, windows: list[Window], maps: list[str],
 
 def load_optuna() -> Any:
     """The package optuna, told to be quiet; `DependencyError` where it is not installed."""
-    try:
+    with needed_for("Tuning"):
         import optuna
-    except ImportError as error:
-        raise DependencyError(
-            "Tuning needs the package optuna, which is not installed; install it with: pip install "
-            '"napari-mosaic[train]".'
-        ) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 

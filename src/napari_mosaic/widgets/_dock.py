@@ -12,9 +12,10 @@ from typing import Any
 
 from napari import Viewer
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QAbstractButton, QWidget
+from qtpy.QtWidgets import QAbstractButton, QVBoxLayout, QWidget
 
-from napari_mosaic.widgets._face import fill_dock
+from napari_mosaic.dependencies import missing_of
+from napari_mosaic.widgets._face import MissingNote, fill_dock
 from napari_mosaic.widgets._jobs import JobFailure, Latest
 from napari_mosaic.widgets._style import style_sheet
 from napari_mosaic.widgets._viewer import real
@@ -25,6 +26,8 @@ class Dock(QWidget):
 
     state: Any
     face: Any
+    needs: tuple[str, ...] = ()
+    """Packages of an extra without which nothing in the dock works."""
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -80,8 +83,18 @@ class Dock(QWidget):
     def _fill(self) -> None:
         """Put the face into the dock, in the colours of the viewer."""
         fill_dock(self, self.face)
+        package = missing_of(*self.needs)
+        if package is not None:
+            self._offer(package)
+            self.face.setEnabled(False)
         self._hear(self.viewer.events.theme, self._restyle)
         self._restyle()
+
+    def _offer(self, package: str) -> None:
+        """Show above the face what installs a package: napari's own list of plugins offers no extras."""
+        column = self.layout()
+        assert isinstance(column, QVBoxLayout)
+        column.insertWidget(0, MissingNote(package))
 
     def _worker(self, answered: Callable[[Any], Any]) -> Latest:
         """A worker whose answers go to `answered`; its failures are told."""

@@ -10,15 +10,18 @@ from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
+    QApplication,
     QHBoxLayout,
     QLabel,
     QProgressBar,
+    QPushButton,
     QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_mosaic.dependencies import extra_of, install_command
 from napari_mosaic.widgets._forms import (
     StepBox,
     note,
@@ -58,6 +61,26 @@ class StepsFace(QWidget):
 
     def _arrange(self) -> None:
         arrange_steps(self, self.message, self.steps)
+
+
+class MissingNote(QWidget):
+    """What installs a package that a dock needs, to be copied; `command` is that line."""
+
+    def __init__(self, package: str) -> None:
+        super().__init__()
+        self.command = install_command(extra_of(package))
+        self.words, self.copy = note(), QPushButton("Copy the command")
+        self.words.setObjectName("message")
+        self.words.setText(
+            f"This needs the package {package}, which is not installed. Run this in a terminal, then start "
+            f"napari again:\n{self.command}"
+        )
+        self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.copy.clicked.connect(lambda _=False: QApplication.clipboard().setText(self.command))
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.words)
+        column.addWidget(self.copy)
 
 
 def arrange_steps(face: QWidget, message: QWidget, steps: Sequence[QWidget]) -> None:

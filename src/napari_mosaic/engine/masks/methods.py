@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from napari_mosaic.dependencies import needed_for
 from napari_mosaic.engine.masks.plan import AUTOMATIC, GUIDED
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.prompts import MaskNetwork
@@ -26,7 +27,8 @@ class MaskRequest:
 
 
 def _load_sam2(params: SamParams) -> MaskNetwork:
-    from napari_mosaic.sam.network import load_sam
+    with needed_for("SAM 2"):
+        from napari_mosaic.sam.network import load_sam
 
     return load_sam(params.model, config=params.config, device=params.device, precision=params.precision)
 

@@ -18,9 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from napari_mosaic.record import write_error
-from napari_mosaic.training.pool import check_room
+from napari_mosaic.training.pool import check_room, write_json
 from napari_mosaic.training.sam.network import Levels
-from napari_mosaic.training.sources import write_json
 
 NOTE = "embeddings.json"
 

@@ -17,13 +17,14 @@ from napari_mosaic.folder_lock import working_in
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.sam.checkpoints import write_weights
 from napari_mosaic.training.history import read_history
+from napari_mosaic.training.pool import write_json
 from napari_mosaic.training.run import check_folder
 from napari_mosaic.training.sam.network import merge_low_rank, start_model
 from napari_mosaic.training.sam.params import CHANCE, SamTrainParams
 from napari_mosaic.training.sam.run import judge_delivered, train_material
 from napari_mosaic.training.sam.sources import SamMaterial, sam_material
 from napari_mosaic.training.sam.state import put, read_state
-from napari_mosaic.training.sources import Masks, write_json
+from napari_mosaic.training.sources import Masks
 
 GRID_RATES = (1e-5, 2e-5, 3e-5)
 GRID_DECAYS = (1e-4, 1e-5)

@@ -19,6 +19,7 @@ from napari_mosaic.grout import DTYPE_NAMES, choose_device
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.sam.network import SamNetwork, load_sam
 from napari_mosaic.training.history import History
+from napari_mosaic.training.pool import write_json
 from napari_mosaic.training.run import DELIVERED, NOTE, TEST, check_folder, check_same
 from napari_mosaic.training.sam.cache import EmbeddingCache
 from napari_mosaic.training.sam.crops import Sample, fixed_places, take_place
@@ -38,7 +39,6 @@ from napari_mosaic.training.sam.state import (
 )
 from napari_mosaic.training.sam.steps import Crops, add_gradients, memory_told
 from napari_mosaic.training.sam.validation import judge
-from napari_mosaic.training.sources import write_json
 from napari_mosaic.training.state import BEST, LAST
 from napari_mosaic.weights import read_header
 

@@ -16,6 +16,7 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QSignalBlocker
 
 from napari_mosaic.errors import MosaicError
+from napari_mosaic.inference import unused_gpu
 from napari_mosaic.progress import Progress
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.tesserae import TesseraParams
@@ -327,7 +328,8 @@ class MosaicPanel(RunningDock):
         warm_canvas(self.viewer, layer, self._ready)
 
     def _ready(self) -> None:
-        self.tell(busy="")
+        offer = unused_gpu() if self.params.device == "auto" else None
+        self.tell(busy="", message=self.state.message or offer or "")
         self._estimate()
 
     def _estimate(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from napari_mosaic.dependencies import needed_for
 from napari_mosaic.engine.masks.clicks import open_clicks
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Plan, Record
@@ -36,7 +37,8 @@ def open_ground(record: Record) -> Ground:
 
 def load_model(name: str) -> Any:
     """The network of a model, by name or file."""
-    from napari_mosaic.sam.network import load_sam
+    with needed_for("SAM 2"):
+        from napari_mosaic.sam.network import load_sam
 
     return load_sam(name)
 

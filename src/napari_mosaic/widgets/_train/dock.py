@@ -39,6 +39,7 @@ class TrainDock(ProcessDock):
         That panel; the dock looks for it, or opens one, where it is None.
     """
 
+    needs = ("torch", "timm")
     stopped_words = "Stopped. What was learned is kept; go on whenever you like."
     state: TrainState
     face: TrainFace

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.progress import Progress
 from napari_mosaic.widgets._process import Stopped, Tell, serve, tell_progress
@@ -51,7 +52,8 @@ def run(request: TrainRequest, tell: Tell, stopped: Stopped) -> None:
 
 
 def _steps(request: TrainRequest) -> Generator[Progress, None, Path]:
-    from napari_mosaic.training import finetune_steps, train_steps
+    with needed_for("Training"):
+        from napari_mosaic.training import finetune_steps, train_steps
 
     out, resume = Path(request.out), request.resume
     if request.task == "finetune":
@@ -66,8 +68,9 @@ def _steps(request: TrainRequest) -> Generator[Progress, None, Path]:
 
 def export(request: TrainRequest) -> Path | None:
     """Write what the last checkpoint knows as a model; None where there is no checkpoint yet."""
-    from napari_mosaic.training import export_weights
-    from napari_mosaic.training.run import chosen_checkpoint
+    with needed_for("Training"):
+        from napari_mosaic.training import export_weights
+        from napari_mosaic.training.run import chosen_checkpoint
 
     out = Path(request.out)
     checkpoint = newest_checkpoint(request)
@@ -86,8 +89,10 @@ def _about(request: TrainRequest) -> dict[str, Any]:
     on = f"pictures of {Path(request.source).name}" if request.source else "drawn mosaics alone"
     if request.task == "train":
         return {"licence": "as its owner says", "summary": f"Trained here on {on}."}
-    from napari_mosaic.grout import read_model
     from napari_mosaic.weights import find_weights
+
+    with needed_for("Training"):
+        from napari_mosaic.grout import read_model
 
     _, card = read_model(find_weights(request.parameters().model))
     return {"licence": card.licence, "summary": f"{card.name}, fine-tuned on {on}.", "halo": card.halo}
@@ -139,8 +144,10 @@ class _Watch:
 def sample_picture(request: TrainRequest) -> NDArray[np.uint8]:
     """A picture to look at while the model learns: of one's own data, or a drawing that it never learns from."""
     from napari_mosaic.training.pool import draw_one
-    from napari_mosaic.training.sources import open_stored
-    from napari_mosaic.training.validation import FIRST_VALIDATION_SEED, middle_crops
+
+    with needed_for("Training"):
+        from napari_mosaic.training.sources import open_stored
+        from napari_mosaic.training.validation import FIRST_VALIDATION_SEED, middle_crops
 
     stored = open_stored(Path(request.out) / "data")
     if stored is not None and len(stored):

@@ -13,6 +13,7 @@ from typing import Any
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent
 
+from napari_mosaic.dependencies import missing_of
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tuning import TuneResult
@@ -51,11 +52,14 @@ class TuneDock(ProcessDock):
 
     def __init__(self, napari_viewer: Viewer, panel: MosaicPanel | None = None) -> None:
         super().__init__(napari_viewer, panel)
-        self.state = TuneState()
+        lacks = missing_of("optuna")
+        self.state = TuneState(lacks=lacks or "")
         self.face = TuneFace(self)
         self._looker, self._measurer = self._worker(self._looked), self._worker(self._measured)
         self._marker = self._worker(lambda count: self.tell(finished=count, calibration=None, message=""))
         self._fill()
+        if lacks is not None:  # confidence is measured without it, so the dock stays usable
+            self._offer(lacks)
         self._connect()
         self.look()
 

@@ -44,6 +44,8 @@ class TuneState:
     best: TuneResult | None = None
     calibration: Calibration | None = None
     measuring: bool = False
+    lacks: str = ""
+    """The package that a search needs, where it is not installed."""
     message: str = ""
 
 
@@ -75,6 +77,7 @@ def resolve_tuning(state: TuneState) -> TuneView:
     """The view of a state."""
     idle, reason = state.run is None, _why_not(state)
     stopping = state.run is not None and state.run.stopping
+    unable = reason or (f"Searching needs the package {state.lacks}." if state.lacks else "")
     same = "" if state.best is None or _changes(state) else "The record is cut by these settings already."
     nothing = "Search first." if state.best is None else same
     found = state.calibration
@@ -82,8 +85,8 @@ def resolve_tuning(state: TuneState) -> TuneView:
     return TuneView(
         steps=_steps(state),
         mark=ButtonView(idle and bool(state.record), "What I see is finished", "" if state.record else _NO_RECORD),
-        start=ButtonView(idle and not reason, "Start" if not state.scores else "Anew", reason),
-        resume=ButtonView(idle and not reason and bool(state.scores), "Go on", reason),
+        start=ButtonView(idle and not unable, "Start" if not state.scores else "Anew", unable),
+        resume=ButtonView(idle and not unable and bool(state.scores), "Go on", unable),
         stop=ButtonView(not idle and not stopping, "Stopping …" if stopping else "Stop"),
         use=ButtonView(idle and not nothing, "Use these settings", nothing),
         measure=ButtonView(idle and not reason and not state.measuring, _measure(state), reason),
