@@ -341,6 +341,7 @@ def test_the_areas_of_a_record_come_back_with_their_holes(
 
     from napari_mosaic.request import SegmentParams
     from napari_mosaic.segmentation import segment
+    from napari_mosaic.widgets._edit.areas import AreaLayer
 
     with segment(floor, params=SegmentParams(method="brightness", scale=1.0)) as record:
         place = record.path
@@ -357,5 +358,12 @@ def test_the_areas_of_a_record_come_back_with_their_holes(
     measures = dict(resolve(panel.state).measures)
     assert measures["Tesserae"] == f"{wanted.count:,}"
     assert measures["Lacuna"] == "0.05 MP"
+    assert viewer.layers.selection.active is panel.shown.tesserae
+    lent = AreaLayer(viewer, panel.shown.tesserae, 1.0)
+    assert lent.layer is shapes[0]
+    assert lent.layer.editable
+    lent.close()
+    assert not shapes[0].editable
+    assert shapes[0] in viewer.layers
     panel.choose(None)
     assert not any(isinstance(layer, Shapes) for layer in viewer.layers)

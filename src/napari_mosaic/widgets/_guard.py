@@ -7,8 +7,10 @@ no compiled kernels, so in that one case triton is declared absent before torch 
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 _MAPS = Path("/proc/self/maps")
 
@@ -29,6 +31,5 @@ def read_units() -> None:
     It reads them at the first layer that has any, and a layer that another thread makes at that moment finds none
     ("'pixel' is not defined in the unit registry").
     """
-    import pint
-
-    _ = pint.get_application_registry().pixel  # type: ignore[no-untyped-call]
+    registry: Any = importlib.import_module("pint").get_application_registry()
+    _ = registry.pixel
