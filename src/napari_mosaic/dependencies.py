@@ -55,7 +55,7 @@ def install_command(extra: str | None = None) -> str:
     torch comes first and the build uses it; nothing is compiled.
     """
     if extra == "sam2":
-        first = _pip("setuptools>=70.1", f"{NAME}[torch]")
+        first = _pip(f"{NAME}[torch]", "setuptools>=70.1")
         second = _pip("--no-build-isolation", f"{NAME}[sam2]")
         if _WINDOWS:
             return f'{first} && set "SAM2_BUILD_CUDA=0" && {second}'
@@ -63,7 +63,7 @@ def install_command(extra: str | None = None) -> str:
     return _pip(f"{NAME}[{extra}]" if extra else NAME)
 
 
-def missing(what: str, package: str, *, instead: str = "") -> DependencyError:
+def missing(what: str, package: str, *, instead: str = "", extra: str | None = None) -> DependencyError:
     """The error of whatever needs a package that is not installed.
 
     Parameters
@@ -74,14 +74,16 @@ def missing(what: str, package: str, *, instead: str = "") -> DependencyError:
         The package by the name that is imported.
     instead
         What else can be done, with its conjunction: "or export as csv".
+    extra
+        The extra to install, where it takes more than the one that brings the package.
     """
-    command = install_command(extra_of(package))
+    command = install_command(extra or extra_of(package))
     other = f", {instead}" if instead else ""
     return DependencyError(f"{what} needs the package {package}, which is not installed; run: {command}{other}")
 
 
 @contextmanager
-def needed_for(what: str, *, instead: str = "") -> Iterator[None]:
+def needed_for(what: str, *, instead: str = "", extra: str | None = None) -> Iterator[None]:
     """Whatever fails to be imported inside ends in the sentence of `missing`; our own modules do not count.
 
     Raises
@@ -96,11 +98,11 @@ def needed_for(what: str, *, instead: str = "") -> Iterator[None]:
         if isinstance(error, DependencyError) or package == __package__:
             raise
         if isinstance(error, ModuleNotFoundError) and package:
-            raise missing(what, package, instead=instead) from error
+            raise missing(what, package, instead=instead, extra=extra) from error
         named = f"the package {package}" if package else "a package"
         raise DependencyError(
             f"{what} needs {named}, which is installed but cannot be imported ({error}); "
-            f"install it again, with: {install_command(extra_of(package))}"
+            f"install it again, with: {install_command(extra or extra_of(package))}"
         ) from error
 
 

@@ -81,7 +81,7 @@ def sam2_finetune(
     if bool(data) == synthetic:
         raise UsageError("There must be one thing to learn from; give folders, files or records, or --synthetic.")
     settings = over_preset(params, PRESETS[preset])
-    with needed_for("Fine-tuning SAM 2"):
+    with needed_for("Fine-tuning SAM 2", extra="sam2"):
         from napari_mosaic.training.sam.finetuning import finetune_sam_steps, grid_steps
 
     words = " ".join(["napari-mosaic", *sys.argv[1:]])
@@ -97,7 +97,7 @@ def _tell(path: Path, folder: Path, *, grid: bool, as_json: bool) -> None:
     """Say where the model is, how it does, and how the one did that it began with."""
     from napari_mosaic.training.history import read_history
 
-    with needed_for("Fine-tuning SAM 2"):
+    with needed_for("Fine-tuning SAM 2", extra="sam2"):
         from napari_mosaic.training.run import DELIVERED
         from napari_mosaic.training.sam.finetuning import GRID
         from napari_mosaic.training.sam.run import BEFORE
@@ -164,7 +164,7 @@ def sam2_tune(
     """
     if not data:
         raise UsageError("Tuning needs a truth to compare with; name at least one folder, file or record.")
-    with needed_for("Tuning SAM 2"):
+    with needed_for("Tuning SAM 2", extra="sam2"):
         from napari_mosaic.training.sam.tuning import tune_sam_steps
 
     settings = over_preset(sam2, SAM_PRESETS[sam2_preset])

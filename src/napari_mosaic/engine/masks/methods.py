@@ -27,7 +27,7 @@ class MaskRequest:
 
 
 def _load_sam2(params: SamParams) -> MaskNetwork:
-    with needed_for("SAM 2"):
+    with needed_for("SAM 2", extra="sam2"):
         from napari_mosaic.sam.network import load_sam
 
     return load_sam(params.model, config=params.config, device=params.device, precision=params.precision)

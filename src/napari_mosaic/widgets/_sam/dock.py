@@ -37,7 +37,7 @@ from napari_mosaic.widgets._viewer import CAMERA_MS, real
 class SamDock(RecordDock):
     """The dock *SAM 2* of a viewer; it works on the record of one tesserae layer at a time."""
 
-    needs = ("torch", "sam2")
+    needs = ("sam2", "torch")
     state: SamState
     face: SamFace
 

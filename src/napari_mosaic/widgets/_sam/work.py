@@ -37,7 +37,7 @@ def open_ground(record: Record) -> Ground:
 
 def load_model(name: str) -> Any:
     """The network of a model, by name or file."""
-    with needed_for("SAM 2"):
+    with needed_for("SAM 2", extra="sam2"):
         from napari_mosaic.sam.network import load_sam
 
     return load_sam(name)
