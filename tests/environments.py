@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 NEEDS_TORCH = (
+    "test_folder_lock.py",
     "test_grout.py",
     "test_sam_models.py",
     "test_sam_small.py",

@@ -45,14 +45,21 @@ sys.exit(code or bool(loaded))
 """
 
 
+class NotInstalled:
+    """Finds none of torch's modules. A None in `sys.modules` is no way: scipy looks for its classes there."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name.partition(".")[0] in TORCH:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
 @pytest.fixture
 def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(sys.modules):
         own = name.startswith("napari_mosaic.") and _needs_torch().get(name, False)
         if own or name.partition(".")[0] in TORCH:
             monkeypatch.delitem(sys.modules, name)
-    for name in TORCH:
-        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr(sys, "meta_path", [NotInstalled(), *sys.meta_path])
     import napari_mosaic
 
     monkeypatch.delattr(napari_mosaic, "grout", raising=False)

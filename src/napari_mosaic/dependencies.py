@@ -35,7 +35,10 @@ def has_package(package: str) -> bool:
     """Whether a package is installed, found without importing it."""
     if package in sys.modules:
         return sys.modules[package] is not None
-    return importlib.util.find_spec(package) is not None
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # a program that is packed for others may answer so
+        return False
 
 
 def missing_of(*packages: str) -> str | None:

@@ -159,7 +159,9 @@ def finetune(
 def _tell(path: Path, folder: Path, *, as_json: bool) -> int:
     """Say where the model is and how good it is: that file, not the state in which the run ended."""
     from napari_mosaic.training.history import read_history
-    from napari_mosaic.training.run import DELIVERED
+
+    with needed_for("Training"):
+        from napari_mosaic.training.run import DELIVERED
 
     rows, delivered = read_history(folder), read_json(folder / DELIVERED)
     if as_json:
