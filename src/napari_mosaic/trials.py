@@ -30,6 +30,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 from napari_mosaic.errors import ModelError
+from napari_mosaic.files import write_json
 from napari_mosaic.framing import SHAPES, SIDES
 from napari_mosaic.runtimes import OpenVinoRun, load_openvino, processor, usable_cores
 from napari_mosaic.weights import DATA, DEFAULT, INT8, cache_folder
@@ -152,10 +153,8 @@ def _remembered(path: Path, key: dict[str, Any]) -> Verdict | None:
 
 
 def _remember(path: Path, key: dict[str, Any], verdict: Verdict) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with suppress(OSError):
-        part.write_text(json.dumps({"key": key, "verdict": asdict(verdict)}, indent=1), encoding="utf-8")
-        os.replace(part, path)
+        write_json(path, {"key": key, "verdict": asdict(verdict)}, sync=False)
 
 
 def _tried(case: Case, provide: Callable[[Path], Path]) -> Verdict:

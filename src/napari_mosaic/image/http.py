@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import httpx
 
 from napari_mosaic.errors import MissingError, ReadError
+from napari_mosaic.files import write_whole
 
 Check = Callable[[bytes], Any]
 
@@ -267,10 +269,6 @@ def _read_kept(path: Path, check: Check | None) -> bytes | None:
 
 def _write_kept(path: Path, data: bytes) -> None:
     """Keep an answer; a cache that cannot be written is no reason to fail."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+        write_whole(path, data, sync=False)

@@ -6,7 +6,6 @@ One decision: a record appears whole or not at all: it is made under another nam
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from napari_mosaic import files
 from napari_mosaic.areas import AreaSet, write_areas
 from napari_mosaic.errors import RecordError
 from napari_mosaic.image import MosaicImage, PixelSize, open_image
@@ -79,7 +79,8 @@ def new_record(
         write_file_mask(temporary, read_valid_level(image))
         yield temporary
         lock.release()
-        os.replace(temporary, path)
+        files.replace(temporary, path)
+        files.sync_folder(path.parent)
     except BaseException:
         lock.release()
         shutil.rmtree(temporary, ignore_errors=True)

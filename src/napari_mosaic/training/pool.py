@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -21,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic import synthetic
+from napari_mosaic import files, synthetic
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.errors import MissingError, WriteError
 from napari_mosaic.record import write_error
@@ -197,9 +196,7 @@ def _draw_chunk(job: tuple[str, int, int, int, int, str]) -> tuple[int, int]:
 
 def write_json(path: Path, values: Any) -> None:
     """Write a small file whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, path)
+        files.write_json(path, values, sync=True)
     except OSError as error:
         raise write_error(path, error) from error

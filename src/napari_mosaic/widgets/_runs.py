@@ -312,6 +312,8 @@ def _photograph(layer: Any, place: Path) -> Generator[Any, None, MosaicImage]:
 def _save(image: MosaicImage, place: Path) -> Path:
     import tifffile
 
+    from napari_mosaic.export.atomic import replacing
+
     place.parent.mkdir(parents=True, exist_ok=True)
     stem = place.name.removesuffix(".mosaic.zarr")
     path, number = place.with_name(f"{stem}.tif"), 1
@@ -319,7 +321,8 @@ def _save(image: MosaicImage, place: Path) -> Path:
         number += 1
         path = place.with_name(f"{stem} {number}.tif")
     pixels = image.read(Box(0, 0, *image.shape))
-    tifffile.imwrite(path, pixels, photometric="rgb", tile=(512, 512), compression="zlib", metadata=None)
+    with replacing(path, overwrite=False) as temporary:
+        tifffile.imwrite(temporary, pixels, photometric="rgb", tile=(512, 512), compression="zlib", metadata=None)
     return path
 
 
