@@ -24,11 +24,11 @@ from napari_mosaic.engine.windows import to_working
 from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export.atomic import replacing
 from napari_mosaic.export.stones import read_stones, stone_windows
+from napari_mosaic.limits import Limits, check_limits
 from napari_mosaic.probability.maps import ProbabilityGrid, write_map_steps
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Plan, Record
 from napari_mosaic.record.ledger import Ledger
-from napari_mosaic.tesserae import Limits, check_limits
 from napari_mosaic.tiling import Box
 
 MAPS, VARIANCE = "maps.npy", "variance.npy"

@@ -216,6 +216,6 @@ class MaskStore:
             lattice = Lattice(shape=array.shape, core=shard)
             for index in sorted(dirty):
                 core = lattice.tile(index).core
-                source = Box(*(2 * edge for edge in core)).clip(below.shape)
+                source = core.scale(2).clip(below.shape)
                 array[core.slices] = read_array(below, source.slices)[::2, ::2]
         ledger.add(f"{NAME}-pyramid", sorted(finished))

@@ -21,7 +21,6 @@ from napari_mosaic.image import MosaicImage, open_image, open_image_steps
 from napari_mosaic.image.georeference import crs_name, in_degrees
 from napari_mosaic.image.layers import layer_size
 from napari_mosaic.progress import Progress
-from napari_mosaic.readying import to_working
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.finished import finished_boxes, mark_finished
 from napari_mosaic.record.replacing import settle_replacement
@@ -129,7 +128,7 @@ def estimate(layer: Any, params: SegmentParams, place: Path, region: Any = None,
 
 def cost_of(facts: EstimateFacts, box: Box) -> tuple[float, int]:
     """Seconds and bytes of a run kept to a box in pixels of the photograph."""
-    seconds, size = facts.costs.of(to_working(box, facts.factor))
+    seconds, size = facts.costs.of(box.scale(facts.factor))
     return float(seconds), int(size)
 
 
