@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_mosaic.files import write_whole
-from napari_mosaic.weights import cache_folder
+from napari_mosaic.folders import cache_folder
 
 FOLDER, ENDING = "compiled", ".blob"
 MOST = 12

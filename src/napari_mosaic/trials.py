@@ -31,9 +31,10 @@ from safetensors.numpy import load_file
 
 from napari_mosaic.errors import ModelError
 from napari_mosaic.files import write_json
+from napari_mosaic.folders import cache_folder
 from napari_mosaic.framing import SHAPES, SIDES
 from napari_mosaic.runtimes import OpenVinoRun, load_openvino, processor, usable_cores
-from napari_mosaic.weights import DATA, DEFAULT, INT8, cache_folder
+from napari_mosaic.weights import DATA, DEFAULT, INT8
 
 WINDOW, JOINTS = "trial_window", "trial_joints"
 """Names in a quantised file of the window that it is tried with, and of its joints in single precision, as bits."""
