@@ -20,7 +20,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,14 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a crash left half-written in a folder or one below; nobody may be writing there now."""
+    for pattern in ("*.tmp", "*/*.tmp"):
+        for left in folder.glob(pattern):
+            with suppress(OSError):
+                left.unlink()
 
 
 def check_length(path: Path, inside: int = 0) -> None:

@@ -1,6 +1,6 @@
-"""Folders of the user's that are ours to fill.
+"""Where things are on this machine: what a person names, and the folder that is ours to fill.
 
-One decision: there is one, for what can be fetched or computed again, and NAPARI_MOSAIC_CACHE moves it.
+One decision: there is one such folder, for what can be fetched or computed again, and NAPARI_MOSAIC_CACHE moves it.
 """
 
 from __future__ import annotations
@@ -8,10 +8,20 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from urllib.request import url2pathname
 
 import platformdirs
 
 _NAME = "napari-mosaic"
+
+
+def local_path(text: str) -> Path:
+    """The absolute path that a person gives: a path, or an address that begins with `file://`, coded or plain."""
+    path = Path(text.removeprefix("file://")).expanduser().absolute()
+    if not text.startswith("file://") or path.exists():
+        return path
+    server, _, place = text.removeprefix("file://").partition("/")
+    return Path(url2pathname(f"/{place}" if server in ("", "localhost") else f"//{server}/{place}")).absolute()
 
 
 def cache_folder() -> Path:

@@ -265,7 +265,7 @@ def run_trial(content: Path, report: Path, case: Case) -> None:
         limit=case.limit,
     )
     streams = run.streams if isinstance(run, OpenVinoRun) else 1
-    with report.open("a", encoding="utf-8", buffering=1) as lines, ThreadPoolExecutor(streams) as pool:
+    with report.open("a", encoding="utf-8", newline="\n", buffering=1) as lines, ThreadPoolExecutor(streams) as pool:
 
         def look(shape: tuple[int, int]) -> None:
             lines.write(json.dumps({"begun": shape}) + "\n")

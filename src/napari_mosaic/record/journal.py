@@ -161,7 +161,7 @@ class Journal:
 
     def _read_settled(self) -> int:
         try:
-            return min(int(self.path.with_name(SETTLED).read_text()), len(self))
+            return min(int(self.path.with_name(SETTLED).read_text(encoding="utf-8")), len(self))
         except (FileNotFoundError, ValueError):
             return 0
 

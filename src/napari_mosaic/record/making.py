@@ -32,6 +32,10 @@ from napari_mosaic.record.store import Record, check_source, open_record, write_
 
 _PACKAGES = ("napari-mosaic", "numpy", "zarr", "numba", "torch", "segmentation-models-pytorch")
 
+_DEEPEST = 90
+"""Characters of a path inside of a record: 69 for `/labels/tesserae/0/c/1234/1234` with the 41 that zarr adds while it
+writes, and some for what is added later. `tests/test_windows.py` measures it."""
+
 
 def create_record(
     path: str | Path, image: MosaicImage, plan: Plan, *, areas: AreaSet, pixel_size: PixelSize | None = None
@@ -59,6 +63,7 @@ def new_record(
     Its lock is held meanwhile, so that `remove_leftovers` knows it from one that a crash has left.
     """
     temporary = passing_name(path, MAKING)
+    files.check_length(temporary, inside=_DEEPEST)
     size = pixel_size or image.pixel_size
     lock = FileLock(str(temporary / LOCK), thread_local=False)
     try:

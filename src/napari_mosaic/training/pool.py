@@ -112,7 +112,7 @@ def draw_pool(
         drawn = count - sum(stop - start for _, start, stop, *_ in jobs)
         yield drawn
         for start, n in in_parallel(_draw_chunk, jobs, processes):
-            with (folder / "drawn").open("a") as stream:
+            with (folder / "drawn").open("a", encoding="utf-8", newline="\n") as stream:
                 stream.write(f"{start}\n")
             drawn += n
             yield drawn
@@ -169,8 +169,8 @@ def _prepare(folder: Path, ask: dict[str, Any]) -> set[int]:
     """Make the arrays where they are not there yet; the chunks that are drawn."""
     note, ledger = folder / "pool.json", folder / "drawn"
     folder.mkdir(parents=True, exist_ok=True)
-    if note.exists() and json.loads(note.read_text()) == ask and (folder / "known.npy").exists():
-        lines = ledger.read_text().splitlines() if ledger.exists() else []
+    if note.exists() and json.loads(note.read_text(encoding="utf-8")) == ask and (folder / "known.npy").exists():
+        lines = ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else []
         return {int(line) for line in lines if line.isdigit()}
     note.unlink(missing_ok=True)
     ledger.unlink(missing_ok=True)
@@ -179,7 +179,7 @@ def _prepare(folder: Path, ask: dict[str, Any]) -> set[int]:
     for name, dtype in _ARRAYS.items():
         shape = (count, size, size, 3) if name == "images" else (count, size, size)
         np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape).flush()
-    note.write_text(json.dumps(ask))
+    files.write_json(note, ask, sync=False)
     return set()
 
 

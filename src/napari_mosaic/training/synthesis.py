@@ -91,7 +91,10 @@ def contact_sheet(out: Path, count: int) -> NDArray[np.uint8]:
     for index in range(min(count, _ROWS * _COLUMNS // 2)):
         y, x = index // (_COLUMNS // 2) * _CELL, index % (_COLUMNS // 2) * 2 * _CELL
         for shift, folder in ((0, "images"), (_CELL, "masks")):
-            picture = cv2.imread(str(out / folder / _name(index)), cv2.IMREAD_COLOR)
+            path = out / folder / _name(index)
+            if not path.exists():
+                continue
+            picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)  # imread takes no Greek on Windows
             if picture is None:
                 continue
             small = cv2.resize(picture, (_CELL - 4, _CELL - 4), interpolation=cv2.INTER_AREA)
