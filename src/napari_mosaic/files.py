@@ -14,12 +14,13 @@ libraries that read and write beside us would each need it too. `check_length` s
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,12 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], *, sync: bool) 
     """Write arrays by name as an uncompressed `.npz`, whole or not at all."""
     with whole_file(path, sync=sync) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows as CSV to a place that somebody else renames; the first one names the columns."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def append_synced(path: Path, content: bytes, *, end: int | None = None) -> None:
