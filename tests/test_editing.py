@@ -39,12 +39,13 @@ from napari_mosaic import editing
 from napari_mosaic.cli import main
 from napari_mosaic.editing.names import cell_count, new_name
 from napari_mosaic.errors import InputError, MosaicError, RecordError
+from napari_mosaic.ids import id_at
 from napari_mosaic.progress import drain
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.tables import read_attributes
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import apply_steps, segment
-from napari_mosaic.tesserae import Flag, TesseraParams, id_at
+from napari_mosaic.tesserae import Flag, TesseraParams
 from napari_mosaic.tiling import Box
 
 

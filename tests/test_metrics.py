@@ -249,6 +249,14 @@ def test_centre_line_of_a_bar_is_one_pixel_wide_and_whole() -> None:
     assert not (line & ~mask).any()
 
 
+def test_of_two_middle_rows_the_upper_one_stays_as_in_figures_of_before() -> None:
+    mask = np.zeros((8, 12), bool)
+    mask[2:6, 1:11] = mask[:, 4:6] = True
+    line = np.zeros((8, 12), bool)
+    line[3, 3:10] = line[:3, 5] = True
+    assert np.array_equal(thin(mask), line)
+
+
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_thinning_keeps_the_number_of_pieces(seed: int) -> None:

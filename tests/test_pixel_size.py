@@ -234,7 +234,7 @@ def test_a_crash_between_the_files_is_mended_when_the_record_is_opened(
 
     real = os.replace
     record = open_record(path, writable=True)
-    monkeypatch.setattr(rescaling.os, "replace", die)
+    monkeypatch.setattr(os, "replace", die)
     with pytest.raises(KeyboardInterrupt):
         record.set_pixel_size(0.5)
     monkeypatch.undo()

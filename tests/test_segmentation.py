@@ -22,6 +22,7 @@ from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.segmenters import FunctionSegmenter, load_segmenter
 from napari_mosaic.engine.tasks import Context
 from napari_mosaic.errors import InputError, LockedError, ReadError, RecordError, WriteError
+from napari_mosaic.ids import place_of
 from napari_mosaic.image import open_image
 from napari_mosaic.progress import drain
 from napari_mosaic.readying import initial_areas
@@ -35,7 +36,7 @@ from napari_mosaic.segmentation import (
     segment,
     segment_steps,
 )
-from napari_mosaic.tesserae import TesseraParams, find_tesserae, place_of
+from napari_mosaic.tesserae import TesseraParams, find_tesserae
 from napari_mosaic.tiling import Box
 
 Photograph = Callable[..., NDArray[np.uint8]]

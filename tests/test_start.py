@@ -125,7 +125,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(model_cache.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     assert start() == start()
     assert kept(tmp_path) == [], "no part is left behind"
 

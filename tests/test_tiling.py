@@ -45,3 +45,10 @@ def test_box_within_another() -> None:
 def test_empty_lattice_is_refused() -> None:
     with pytest.raises(InputError, match="empty"):
         Lattice(shape=(10, 10), core=0)
+
+
+def test_a_box_on_another_grid_is_rounded_outwards() -> None:
+    assert Box(3, 5, 9, 10).scale(0.75) == (2, 3, 7, 8)
+    assert Box(-3, 5, 9, 10).scale(0.75) == (-3, 3, 7, 8)
+    assert Box(3, 5, 9, 10).scale(2) == (6, 10, 18, 20)
+    assert all(type(edge) is int for edge in Box(3, 5, 9, 10).scale(np.float64(0.3)))

@@ -222,7 +222,7 @@ def test_a_run_trains_goes_on_and_exports(whole: Path, tmp_path: Path) -> None:
         network = load_network(source, device="cpu", precision="fp32", runtime="torch")
         assert network.predict(np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 2, 64, 64)
     assert load_network(path, device="cpu", runtime="torch").card.name == "mine"
-    assert not list(out.glob("*.part"))
+    assert not list(out.glob("*.tmp"))
 
 
 def test_a_run_that_is_stopped_anywhere_ends_like_an_undisturbed_one(whole: Path, tmp_path: Path) -> None:
@@ -361,7 +361,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(whole: Path, tmp_path: Path, monk
     with pytest.raises(WriteError, match="disk is full"):
         train(out, SMALL, resume=True)
     assert read_checkpoint(out / LAST)["step"] == 2
-    assert not list(out.glob("*.part"))
+    assert not list(out.glob("*.tmp"))
 
 
 def test_a_run_is_not_lost_by_starting_another(whole: Path) -> None:

@@ -15,10 +15,11 @@ from threading import Thread
 
 import pytest
 
+from napari_mosaic import folders
 from napari_mosaic.errors import MissingError, ModelError, ReadError
+from napari_mosaic.folders import cache_folder
 from napari_mosaic.weights import (
     WeightsEntry,
-    cache_folder,
     find_weights,
     is_safetensors,
     read_header,
@@ -129,6 +130,37 @@ def test_neither_name_nor_file_names_the_choices() -> None:
 def test_the_cache_can_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NAPARI_MOSAIC_CACHE", str(tmp_path))
     assert cache_folder() == tmp_path
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+def test_a_cache_of_before_goes_on_being_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, platform: str) -> None:
+    monkeypatch.delenv("NAPARI_MOSAIC_CACHE", raising=False)
+    monkeypatch.setattr(folders.sys, "platform", platform)
+    monkeypatch.setattr(folders.Path, "home", lambda: tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "AppData" / "Local"))
+    new = tmp_path / "new" / "napari-mosaic"
+    monkeypatch.setattr(folders.platformdirs, "user_cache_path", lambda *_, **__: new)
+    places = {"linux": ".cache", "darwin": "Library/Caches", "win32": "AppData/Local"}
+    old = tmp_path / places[platform] / "napari-mosaic"
+    assert cache_folder() == new
+    old.mkdir(parents=True)
+    assert cache_folder() == new, "an empty one is none"
+    (old / "weights").write_text("gigabytes")
+    assert cache_folder() == old
+    new.mkdir(parents=True)
+    (new / "weights").write_text("more")
+    assert cache_folder() == new
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the place is the system's")
+def test_nothing_moves_by_asking_platformdirs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("NAPARI_MOSAIC_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "napari-mosaic"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache_folder() == tmp_path / "home" / ".cache" / "napari-mosaic"
 
 
 def test_headers_are_read_without_the_weights(tmp_path: Path) -> None:

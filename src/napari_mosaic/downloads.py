@@ -6,11 +6,11 @@ One decision: what arrives is kept as a part until its checksum is right; only t
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from napari_mosaic.errors import MissingError, ModelError, ReadError, WriteError
+from napari_mosaic.files import replace, sync_file, sync_folder
 
 
 def hash_file(path: str | Path) -> str:
@@ -42,7 +42,9 @@ def download(url: str, sha256: str, path: Path) -> Iterator[tuple[int, int]]:
                 f"What {url} sent is not {path.name}: its SHA-256 differs; nothing was kept. "
                 f"Try again, or fetch the file by hand and give its path."
             )
-        os.replace(part, path)
+        sync_file(part)
+        replace(part, path)
+        sync_folder(path.parent)
     except httpx.HTTPError as error:
         raise ReadError(
             f"{url} could not be fetched ({error}); check the connection and try again, what came is kept."

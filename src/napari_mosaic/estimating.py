@@ -13,7 +13,7 @@ from napari_mosaic.areas import AreaSet
 from napari_mosaic.engine.costs import Costs, Site, clocked, count_blocks, measure_rates, pick_trials
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.image import MosaicImage
-from napari_mosaic.readying import initial_areas, output_path, plan_segmentation, to_working
+from napari_mosaic.readying import initial_areas, output_path, plan_segmentation
 from napari_mosaic.record import Plan, open_record
 from napari_mosaic.record.file_mask import FileMask, read_valid_level
 from napari_mosaic.request import Job, RunEstimate, SegmentParams
@@ -29,7 +29,7 @@ def estimate(
     else:
         site, start, preparing = _new(image, segmenter, params, job)
     plan = site.plan
-    only = None if job.only is None else to_working(job.only, plan.factor)
+    only = None if job.only is None else job.only.scale(plan.factor)
     rates = measure_rates(image, segmenter, site, pick_trials(site, only))
     costs = Costs(site, rates, start, workers)
     seconds, size = costs.of(only)

@@ -1,25 +1,40 @@
-"""Files that appear whole or not at all.
+"""Files and folders that appear whole or not at all.
 
-One decision: everybody writes through here. A file is written beside its place under a name of its own and renamed when
-it is finished, so that a crash, a cancel or a full disk neither leaves half a file nor loses the old one.
+One decision: everybody writes through here, and nobody else renames or syncs (`tests/test_files.py` reads the sources
+for it). A file is written beside its place under a name of its own and renamed when it is finished, so that a crash, a
+cancel or a full disk neither leaves half a file nor loses the old one.
 
 What a person made or what says what is finished is synced before it is renamed, with its folder: metadata, areas,
-edits, weights, histories. What can be computed again is not (shards, tables, caches): after a power failure it is found
-damaged and made again, and a sync for each would cost more than the computing.
+edits, weights, histories. What can be computed again is not (shards, tables, caches, exports): after a power failure it
+is found damaged and made again, and a sync for each would cost more than the computing.
+
+Windows refuses paths over 260 characters unless its owner has lifted that. There is no prefix for it here: the
+libraries that read and write beside us would each need it too. `check_length` says it before anything is begun.
 """
 
 from __future__ import annotations
 
+import csv
+import json
 import os
+import shutil
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.errors import WriteError
 
 _WINDOWS = os.name == "nt"
 _TRIES = 8
 """On Windows, with 10 ms before the second and twice as long before each further one: 1.3 s in all. *Not varied.*"""
+_LONGEST = 259
+"""Characters of a path on Windows: its MAX_PATH of 260 less the character that ends it."""
 
 
 @contextmanager
@@ -38,7 +53,7 @@ def whole_file(path: Path, *, sync: bool) -> Iterator[Path]:
     OSError
         As writing and renaming raise it; the old file is untouched then.
     """
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}.tmp")
+    temporary = _passing(path)
     try:
         yield temporary
         if sync:
@@ -50,10 +65,70 @@ def whole_file(path: Path, *, sync: bool) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def whole_named(path: Path) -> Iterator[Path]:
+    """As `whole_file`, unsynced, for a file or folder whose writer looks at its name or leaves others beside it.
+
+    What is given has the name of `path`, in a hidden folder beside it that goes with all that is left in it.
+    """
+    folder = _passing(path)
+    old = _passing(folder / path.name)
+    try:
+        folder.mkdir()
+        yield folder / path.name
+        if path.is_dir():
+            replace(path, old)  # a folder cannot be renamed over another
+        replace(folder / path.name, path)
+    finally:
+        if old.exists() and not path.exists():
+            replace(old, path)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def write_whole(path: Path, content: str | bytes, *, sync: bool) -> None:
-    """Write a file, whole or not at all; text as UTF-8."""
+    """Write a file, whole or not at all; text as UTF-8, its line ends as they are."""
     with whole_file(path, sync=sync) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_json(path: Path, values: Any, *, sync: bool, indent: int = 1) -> None:
+    """Write values as JSON, whole or not at all."""
+    write_whole(path, json.dumps(values, indent=indent) + "\n", sync=sync)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], *, sync: bool) -> None:
+    """Write arrays by name as an uncompressed `.npz`, whole or not at all."""
+    with whole_file(path, sync=sync) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows as CSV to a place that somebody else renames; the first one names the columns."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def append_synced(path: Path, content: bytes, *, end: int | None = None) -> None:
+    """Add to the end of a file; it is on the disk when this returns.
+
+    Parameters
+    ----------
+    path
+        The file, made where it is not there. Its folder must be.
+    content
+        What is added.
+    end
+        Where the file ends, bytes: what lies beyond was cut off by a crash and goes. None where nothing can.
+    """
+    created = not path.exists()
+    with path.open("ab") as file:
+        if end is not None and file.tell() != end:
+            file.truncate(end)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    if created:
+        sync_folder(path.parent)
 
 
 def replace(temporary: Path, path: Path) -> None:
@@ -87,3 +162,36 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a crash left half-written in a folder or one below; nobody may be writing there now."""
+    for pattern in ("*.tmp", "*/*.tmp"):
+        for left in folder.glob(pattern):
+            with suppress(OSError):
+                left.unlink()
+
+
+def check_length(path: Path, inside: int = 0) -> None:
+    """Raise `WriteError` where Windows would refuse a path, or names of `inside` more characters in that folder."""
+    length = len(str(path.absolute())) + inside
+    if _WINDOWS and length > _LONGEST and not _long_paths():
+        raise WriteError(
+            f"{path} needs paths of {length} characters, and this Windows allows {_LONGEST}; give a place with a "
+            "shorter name, or let its administrator allow long paths."
+        )
+
+
+def _long_paths() -> bool:
+    """Whether the owner of this Windows has allowed long paths, and this Python asks for them."""
+    import ctypes
+
+    try:
+        return bool(ctypes.windll.ntdll.RtlAreLongPathsEnabled())  # type: ignore[attr-defined, unused-ignore]
+    except (AttributeError, OSError):
+        return False  # before Windows 10.1607
+
+
+def _passing(path: Path) -> Path:
+    """A hidden name beside a path, no longer for a longer name: a file system has 255 bytes for each."""
+    return path.with_name(f".{uuid.uuid4().hex[:12]}.tmp")

@@ -35,7 +35,7 @@ def acquire_lock(path: Path) -> FileLock:
     lock = FileLock(str(path), thread_local=False)
     lock.acquire(timeout=0)
     with suppress(OSError):
-        holder_file(path).write_text(_describe_self(), encoding="utf-8")
+        holder_file(path).write_text(_describe_self(), encoding="utf-8", newline="\n")
     return lock
 
 

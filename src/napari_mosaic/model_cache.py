@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from napari_mosaic.weights import cache_folder
+from napari_mosaic.files import write_whole
+from napari_mosaic.folders import cache_folder
 
 FOLDER, ENDING = "compiled", ".blob"
 MOST = 12
@@ -93,15 +93,7 @@ def _read(path: Path) -> bytes | None:
 def _write(path: Path, blob: bytes) -> None:
     """Keep a compiled network, whole or not at all, and drop those that were not used for longest."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(hashlib.sha256(blob).digest() + blob)
-        os.replace(part, path)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(part)
-        raise
+    write_whole(path, hashlib.sha256(blob).digest() + blob, sync=False)
     kept = sorted(path.parent.glob(f"*{ENDING}"), key=lambda other: other.stat().st_mtime, reverse=True)
     for old in kept[MOST:]:
         with suppress(OSError):

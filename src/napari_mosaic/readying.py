@@ -32,7 +32,6 @@ from napari_mosaic.record.metadata import is_source
 from napari_mosaic.record.replacing import edited_record, replace_record
 from napari_mosaic.record_names import record_place
 from napari_mosaic.request import Job, SegmentParams
-from napari_mosaic.tiling import Box
 
 
 def output_path(image: MosaicImage, output: str | Path | None) -> Path:
@@ -140,17 +139,10 @@ def _check_disk(path: Path, site: Site, job: Job) -> None:
         folder = folder.parent
     if not os.access(folder, os.W_OK):
         raise WriteError(f"{folder} cannot be written; give a folder with -o that you may write to.")
-    only = None if job.only is None else to_working(job.only, site.plan.factor)
+    only = None if job.only is None else job.only.scale(site.plan.factor)
     free, need = shutil.disk_usage(folder).free, disk_bytes(site, count_blocks(site, only), USUAL)
     if need > free:
         raise WriteError(
             f"The record needs about {data_size(need)} and {folder} has {data_size(free)} free; "
             "free some space or give another place with -o."
         )
-
-
-def to_working(box: Box, factor: float) -> Box:
-    """The box of the working grid that holds a box in pixels of the photograph."""
-    y0, x0 = (int(np.floor(edge * factor)) for edge in box[:2])
-    y1, x1 = (int(np.ceil(edge * factor)) for edge in box[2:])
-    return Box(y0, x0, y1, x1)

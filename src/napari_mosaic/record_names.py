@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urldefrag, urlsplit
 
 from napari_mosaic.errors import MosaicError, RecordError
+from napari_mosaic.folders import local_path
 from napari_mosaic.image import MosaicImage, open_image
 from napari_mosaic.image.raster import fingerprint_bytes, fingerprint_file
 from napari_mosaic.record import Record
@@ -72,7 +73,7 @@ def tell(source: str) -> Telling:
         return _tell_address(source)
     if source.startswith("sample:"):
         return Telling(location=source, parts=(source.removeprefix("sample:"),))
-    path = Path(source.removeprefix("file://")).expanduser().absolute()
+    path = local_path(source)
     parts = [path.name, *(parent.name for parent in path.parents if parent.name)]
     if path.suffix.lower() == ".json" and len(parts) > 1 and _UNTELLING.fullmatch(path.name):
         return Telling(location=str(path), parts=tuple(parts[1:]), ending="json")

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from napari_mosaic.limits import Limits, check_limits
 from napari_mosaic.sam.params import SamParams
-from napari_mosaic.tesserae import Limits, TesseraParams, check_limits
+from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 
 
@@ -104,3 +105,7 @@ class Job:
     only: Box | None = None
     focus: tuple[float, float] | None = None
     sam: SamParams | None = None
+
+    def __post_init__(self) -> None:
+        if self.only is not None:  # people give four numbers
+            object.__setattr__(self, "only", Box(*self.only))

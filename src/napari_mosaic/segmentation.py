@@ -28,7 +28,7 @@ from napari_mosaic.errors import ReadError, RecordError, UnfitError
 from napari_mosaic.estimating import estimate
 from napari_mosaic.image import MosaicImage, open_image_steps
 from napari_mosaic.progress import Progress, Steps, drain
-from napari_mosaic.readying import initial_areas, output_path, plan_segmentation, ready_record, to_working
+from napari_mosaic.readying import initial_areas, output_path, plan_segmentation, ready_record
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.edits import set_edits_aside
 from napari_mosaic.record.replacing import finish_replacement, is_whole, settle_replacement
@@ -165,7 +165,7 @@ def _compute(
     context: Context, record: Record, params: SegmentParams, job: Job, client: Any, masks: MaskRequest | None
 ) -> Iterator[Progress]:
     factor = record.plan.factor
-    only = None if job.only is None else to_working(job.only, factor)
+    only = None if job.only is None else job.only.scale(factor)
     focus = None if job.focus is None else (job.focus[0] * factor, job.focus[1] * factor)
     plan = None if masks is None else settle_plan(record, masks, begin=not job.resume)
     around = only if plan is None or only is None else only.grow(plan.needed)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass, field
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,11 @@ from scipy import ndimage
 from napari_mosaic import _flood
 from napari_mosaic.confidence import soften_bytes
 from napari_mosaic.errors import InputError
+from napari_mosaic.ids import CELL, id_at, id_dtype
+from napari_mosaic.limits import Limits, check_limits
 from napari_mosaic.tiling import Box
 
 GROUT, CORE = 0, 1
-CELL = 3
-"""Side of the cell that names a tessera, in pixels of the working grid."""
 
 _COUNT_RADIUS = 24
 _DISTANCE_CAP = 24
@@ -42,27 +42,6 @@ class Flag(enum.IntFlag):
     """A person made it or changed it."""
     FALLBACK = 8
     """SAM 2 was asked, its mask was not believed, and the joints' tessera stands for it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Bounds of a number, and what it means, for forms and command lines."""
-
-    low: float
-    high: float
-    help: str
-
-
-def check_limits(params: Any) -> None:
-    """Raise `InputError` where a field of a dataclass lies outside of the `Limits` in its annotation."""
-    for name, hint in get_type_hints(type(params), include_extras=True).items():
-        value = getattr(params, name)
-        for limits in getattr(hint, "__metadata__", ()):
-            if isinstance(limits, Limits) and isinstance(value, int | float) and not limits.low <= value <= limits.high:
-                raise InputError(
-                    f"{name} is {value}, outside of {limits.low:g} to {limits.high:g} ({limits.help}); "
-                    "choose a value within."
-                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,23 +96,6 @@ class Tesserae:
 
     labels: NDArray[Any]
     columns: dict[str, NDArray[Any]] = field(default_factory=dict)
-
-
-def id_dtype(shape: tuple[int, int]) -> np.dtype[Any]:
-    """The unsigned type that holds every id of a working grid of `shape`: uint32 up to 38 gigapixels."""
-    largest = -(-shape[0] // CELL) * -(-shape[1] // CELL) + 1
-    return np.dtype(np.uint32 if largest < 2**32 else np.uint64)
-
-
-def id_at(y: Any, x: Any, width: int) -> Any:
-    """The id of a seed at `(y, x)` on a working grid `width` pixels wide."""
-    return (y // CELL) * -(-width // CELL) + x // CELL + 1
-
-
-def place_of(id_: Any, width: int) -> tuple[Any, Any]:
-    """The middle pixel of the cell that an id names: the inverse of `id_at` up to one pixel."""
-    row, column = divmod(id_ - 1, -(-width // CELL))
-    return row * CELL + 1, column * CELL + 1
 
 
 def find_tesserae(map_: NDArray[np.uint8], params: TesseraParams | None = None) -> NDArray[Any]:

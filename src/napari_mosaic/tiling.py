@@ -6,6 +6,7 @@ lattice partition the image, so no two tiles ever write the same pixel and none 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -51,6 +52,12 @@ class Box(NamedTuple):
     def shift(self, dy: int, dx: int) -> Box:
         """The box moved by `(dy, dx)`."""
         return Box(self.y0 + dy, self.x0 + dx, self.y1 + dy, self.x1 + dx)
+
+    def scale(self, factor: float) -> Box:
+        """The smallest box that holds this one on a grid of `factor` times the pixels: rounded outwards."""
+        y0, x0 = (math.floor(edge * factor) for edge in self[:2])
+        y1, x1 = (math.ceil(edge * factor) for edge in self[2:])
+        return Box(y0, x0, y1, x1)
 
     def within(self, outer: Box) -> tuple[slice, slice]:
         """Index of this box in an array that covers `outer`."""

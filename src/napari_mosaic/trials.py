@@ -30,9 +30,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 from napari_mosaic.errors import ModelError
+from napari_mosaic.files import write_json
+from napari_mosaic.folders import cache_folder
 from napari_mosaic.framing import SHAPES, SIDES
 from napari_mosaic.runtimes import OpenVinoRun, load_openvino, processor, usable_cores
-from napari_mosaic.weights import DATA, DEFAULT, INT8, cache_folder
+from napari_mosaic.weights import DATA, DEFAULT, INT8
 
 WINDOW, JOINTS = "trial_window", "trial_joints"
 """Names in a quantised file of the window that it is tried with, and of its joints in single precision, as bits."""
@@ -152,10 +154,8 @@ def _remembered(path: Path, key: dict[str, Any]) -> Verdict | None:
 
 
 def _remember(path: Path, key: dict[str, Any], verdict: Verdict) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with suppress(OSError):
-        part.write_text(json.dumps({"key": key, "verdict": asdict(verdict)}, indent=1), encoding="utf-8")
-        os.replace(part, path)
+        write_json(path, {"key": key, "verdict": asdict(verdict)}, sync=False)
 
 
 def _tried(case: Case, provide: Callable[[Path], Path]) -> Verdict:
@@ -265,7 +265,7 @@ def run_trial(content: Path, report: Path, case: Case) -> None:
         limit=case.limit,
     )
     streams = run.streams if isinstance(run, OpenVinoRun) else 1
-    with report.open("a", encoding="utf-8", buffering=1) as lines, ThreadPoolExecutor(streams) as pool:
+    with report.open("a", encoding="utf-8", newline="\n", buffering=1) as lines, ThreadPoolExecutor(streams) as pool:
 
         def look(shape: tuple[int, int]) -> None:
             lines.write(json.dumps({"begun": shape}) + "\n")

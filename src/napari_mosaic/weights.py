@@ -8,18 +8,19 @@ downloaded but by `find_weights`, never in the middle of a prediction.
 from __future__ import annotations
 
 import json
-import os
 import re
 import struct
-import sys
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from safetensors import SafetensorError, safe_open
+
 from napari_mosaic.downloads import download, hash_file
 from napari_mosaic.errors import InputError, MissingError, ModelError, ReadError
+from napari_mosaic.folders import cache_folder
 from napari_mosaic.progress import Progress, Steps
 
 DATA = Path(__file__).parent / "models_data"
@@ -260,20 +261,6 @@ def download_steps(model: str | WeightsEntry) -> Steps[WeightsEntry]:
     return replace(entry, path=path)
 
 
-def cache_folder() -> Path:
-    """Where downloaded weights are kept: `NAPARI_MOSAIC_CACHE`, or the user's cache folder."""
-    chosen = os.environ.get("NAPARI_MOSAIC_CACHE")
-    if chosen:
-        return Path(chosen)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return base / "napari-mosaic"
-
-
 def quantised_sibling(entry: WeightsEntry) -> Path | None:
     """The eight-bit file beside weights, `NAME.int8.safetensors`; None where there is none made from them."""
     if entry.path is None:
@@ -305,13 +292,11 @@ def is_safetensors(path: str | Path) -> bool:
 
 
 def read_header(path: str | Path) -> dict[str, str]:
-    """What a safetensors file says of itself; raises `ModelError` where its header is damaged."""
+    """What a safetensors file says of itself; raises `ModelError` where it is damaged or not whole."""
     try:
-        with Path(path).open("rb") as stream:
-            length = struct.unpack("<Q", stream.read(8))[0]
-            header = json.loads(stream.read(min(length, LONGEST_HEADER)))
-        return dict(header.get("__metadata__", {}))
-    except (OSError, ValueError, struct.error, AttributeError) as error:
+        with safe_open(path, "numpy") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError) as error:
         raise ModelError(f"{path} has no readable safetensors header; it is damaged or something else.") from error
 
 

@@ -6,6 +6,7 @@ run, so that `--help` answers at once and loads neither torch nor Qt.
 
 from __future__ import annotations
 
+import io
 import sys
 import traceback
 import warnings
@@ -107,6 +108,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done, 1 could not, 2 wrong usage, 130 stopped by the user.
 
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # a pipe on Windows may have no Greek: names are no reason to fail
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]

@@ -8,7 +8,6 @@ it was made from, whatever it is called.
 from __future__ import annotations
 
 import csv
-import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +18,7 @@ from napari_mosaic.cli.options import Flag, Json, plain
 from napari_mosaic.cli.output import answer, answer_json, say
 from napari_mosaic.cli.segmenting import Outcome, SegmentOptions, attempt, describe
 from napari_mosaic.errors import InputError, MissingError, MosaicError, ReadError, WriteError
+from napari_mosaic.files import whole_file, write_csv
 from napari_mosaic.image.pixel_size import given_size
 from napari_mosaic.record import open_record
 from napari_mosaic.record_names import Wanted, holds, record_places
@@ -190,15 +190,9 @@ def _parse(values: dict[str, str], path: Path, number: int) -> Row:
 def write_summary(path: Path, outcomes: list[Outcome]) -> None:
     """Write one line a photograph, whole or not at all."""
     names = [field.name for field in fields(Outcome) if field.name != "preview"]
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(names)
-            for outcome in outcomes:
-                values = [getattr(outcome, name) for name in names]
-                writer.writerow(["" if value is None else value for value in values])
-        os.replace(temporary, path)
+        with whole_file(path, sync=False) as temporary:
+            write_csv(temporary, (names, *([getattr(outcome, name) for name in names] for outcome in outcomes)))
     except OSError as error:
         raise WriteError(
             f"The summary {path} cannot be written ({error.strerror}); give another place with --summary."

@@ -5,7 +5,6 @@ One decision: a list is done whole or not at all, unless --keep says that what w
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +17,7 @@ from napari_mosaic.cli.options import Flag, Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run, say
 from napari_mosaic.editing import Conflict, Edit, Replayed
 from napari_mosaic.export.atomic import replacing
+from napari_mosaic.files import write_csv
 from napari_mosaic.record import open_record
 from napari_mosaic.tiling import Box
 
@@ -206,12 +206,9 @@ def suspects(
 
 
 def _write_suspects(path: Path, found: Sequence[editing.Suspect]) -> None:
-    with replacing(path, overwrite=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("id", "y", "x", "y0", "x0", "y1", "x1", "severity", "reasons"))
-        for suspect in found:
-            row = (suspect.id, suspect.y, suspect.x, *suspect.box, f"{suspect.severity:.4f}")
-            writer.writerow((*row, "; ".join(suspect.reasons)))
+    rows = ((s.id, s.y, s.x, *s.box, f"{s.severity:.4f}", "; ".join(s.reasons)) for s in found)
+    with replacing(path, overwrite=True) as temporary:
+        write_csv(temporary, (("id", "y", "x", "y0", "x0", "y1", "x1", "severity", "reasons"), *rows))
 
 
 def report(record: Path, /, *, as_json: Json = False) -> int:

@@ -14,14 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError
-from napari_mosaic.tesserae import CELL, id_at, id_dtype, place_of
+from napari_mosaic.ids import cell_count, id_at, id_dtype, place_of
 
 Place = tuple[int, int]
-
-
-def cell_count(shape: tuple[int, int]) -> int:
-    """How many cells a working grid has: the largest id that a run can give."""
-    return -(-shape[0] // CELL) * -(-shape[1] // CELL)
 
 
 def place_of_id(id_: int, shape: tuple[int, int]) -> Place:

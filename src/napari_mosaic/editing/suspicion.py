@@ -14,8 +14,9 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from napari_mosaic.limits import Limits, check_limits
 from napari_mosaic.record.tables import Columns
-from napari_mosaic.tesserae import Flag, Limits, check_limits
+from napari_mosaic.tesserae import Flag
 
 REASONS = (
     "low confidence",

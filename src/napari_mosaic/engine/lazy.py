@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.engine.tasks import Context, Index, predict_maps, read_for_network
+from napari_mosaic.ids import id_dtype
 from napari_mosaic.record import Plan
 from napari_mosaic.record.layout import level_shapes
-from napari_mosaic.tesserae import id_dtype
 from napari_mosaic.tiling import Box
 
 _BLOCK = 512

@@ -19,8 +19,8 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.export.source_grid import read_source_labels
 from napari_mosaic.export.stones import millimetres
 from napari_mosaic.image import MosaicImage
+from napari_mosaic.limits import Limits, check_limits
 from napari_mosaic.record import Record
-from napari_mosaic.tesserae import Limits, check_limits
 from napari_mosaic.tiling import Box
 
 RULE = "a tessera belongs to the square that holds its centre"
@@ -155,18 +155,11 @@ class _Inside:
         self._done = record.ledger.done("tesserae")
 
     def holds(self, box: Box) -> bool:
-        work = _on_working(self._record, box)
+        work = box.scale(self._record.plan.factor).clip(self._record.shape)
         if not self._done.issuperset(self._record.plan.shards.overlapping(work)):
             return False
         mask = self._outside.mask(work)
         return mask is None or float(mask.mean()) <= _LEFT_OUT
-
-
-def _on_working(record: Record, box: Box) -> Box:
-    factor = record.plan.factor
-    y0, x0 = (int(np.floor(edge * factor)) for edge in box[:2])
-    y1, x1 = (int(np.ceil(edge * factor)) for edge in box[2:])
-    return Box(y0, x0, y1, x1).clip(record.shape)
 
 
 def count_found(record: Record, squares: Iterable[Square]) -> list[Square]:
@@ -176,7 +169,7 @@ def count_found(record: Record, squares: Iterable[Square]) -> list[Square]:
 
 def centres_in(record: Record, box: Box) -> NDArray[np.float64]:
     """Centres `(n, 2)`, `(y, x)` in source pixels, of the record's tesserae that a box in source pixels holds."""
-    work = _on_working(record, box)
+    work = box.scale(record.plan.factor).clip(record.shape)
     columns = {name: record.table([name]).column(name).to_numpy() for name in ("id", "y0", "x0", "y1", "x1")}
     meets = (
         (columns["y1"] > work.y0) & (columns["y0"] < work.y1) & (columns["x1"] > work.x0) & (columns["x0"] < work.x1)

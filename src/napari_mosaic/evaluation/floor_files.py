@@ -20,6 +20,7 @@ from napari_mosaic.evaluation.floor import COUNTED, MISSED, WRONG, Square, centr
 from napari_mosaic.export.atomic import replacing
 from napari_mosaic.export.marks import png_marks
 from napari_mosaic.export.source_grid import read_source_labels
+from napari_mosaic.files import write_csv
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
@@ -53,13 +54,9 @@ def write_counts(squares: Sequence[Square], folder: str | Path) -> Path:
     """Write the table `squares.csv` into a folder, with what is counted so far; returns it."""
     path = Path(folder) / TABLE
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path, overwrite=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows(
-            [s.name, *s.box, s.seed, s.found, *("" if n is None else n for n in (s.counted, s.missed, s.wrong))]
-            for s in squares
-        )
+    rows = ([s.name, *s.box, s.seed, s.found, s.counted, s.missed, s.wrong] for s in squares)
+    with replacing(path, overwrite=True) as temporary:
+        write_csv(temporary, (_COLUMNS, *rows))
     return path
 
 

@@ -205,5 +205,7 @@ def write_report(path: Path, values: Mapping[str, Any], text_csv: str, *, overwr
     if suffix not in {".csv", ".json"}:
         raise InputError(f"The name {path.name} does not tell how to write the table; let it end in .csv or .json.")
     with replacing(path, overwrite=overwrite) as temporary:
-        temporary.write_text(text_csv if suffix == ".csv" else json.dumps(values, indent=2), encoding="utf-8")
+        temporary.write_text(
+            text_csv if suffix == ".csv" else json.dumps(values, indent=2), encoding="utf-8", newline="\n"
+        )
     return path

@@ -28,7 +28,7 @@ def write_steps(record: Record, path: Path) -> Iterator[Progress]:
     """Write the areas to `path` as GeoJSON, in their order."""
     total = max(1, len(record.areas))
     yield Progress(phase="export", done=0, total=total, unit="areas")
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(opening(record))
         for k, (area, geometry) in enumerate(placed_areas(record)):
             shape = mapping(geometry)

@@ -1,38 +1,31 @@
-"""Files that appear whole or not at all.
+"""Where an export may be written, and one sentence where it may not.
 
-One decision: everything is written beside its place under another name and renamed when it is
-finished, so that neither a crash, a cancel nor a full disk leaves half a file or loses the old one.
+One decision: whatever a user gives a name for appears whole or not at all (`files.whole_named`), and never in the place
+of a record or of a folder with other things in it.
 """
 
 from __future__ import annotations
 
 import errno
-import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from napari_mosaic.errors import MosaicError, WriteError
+from napari_mosaic.files import whole_named
 
 
 @contextmanager
 def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a temporary sibling to write to, and put it in the place of `path` when all went well."""
+    """Give a place to write to, of the same name, and put it in the place of `path` when all went well."""
     _check_place(path, overwrite)
-    mark = uuid.uuid4().hex[:8]
-    temporary = path.with_name(f".{path.stem}.{mark}{path.suffix}")
     try:
-        yield temporary
-        _put(temporary, path)
+        with whole_named(path) as temporary:
+            yield temporary
     except MosaicError:
         raise
     except OSError as error:
         raise _write_error(path, error) from error
-    finally:
-        for left in path.parent.glob(f".{path.stem}.{mark}*"):
-            _remove(left)
 
 
 def _check_place(path: Path, overwrite: bool) -> None:
@@ -48,22 +41,6 @@ def _check_place(path: Path, overwrite: bool) -> None:
 
 def _is_zarr(path: Path) -> bool:
     return any((path / name).exists() for name in (".zgroup", ".zattrs", "zarr.json"))
-
-
-def _put(temporary: Path, path: Path) -> None:
-    if not path.is_dir():
-        os.replace(temporary, path)
-        return
-    aside = temporary.with_name(f"{temporary.name}.old")  # a folder cannot be renamed over another
-    os.replace(path, aside)
-    os.replace(temporary, path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _write_error(path: Path, error: OSError) -> WriteError:

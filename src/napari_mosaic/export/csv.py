@@ -6,14 +6,16 @@ their boxes.
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_mosaic.export.figures import figures_of
-from napari_mosaic.export.stones import centres, read_stones, stone_windows
+from napari_mosaic.export.stones import Stones, centres, read_stones, stone_windows
+from napari_mosaic.files import write_csv
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 
@@ -29,11 +31,13 @@ def write_steps(record: Record, path: Path) -> Iterator[Progress]:
         centre[window.rows] = centres(window)
         done += len(window.rows)
         yield Progress(phase="export", done=done, total=len(stones), unit="tesserae", region=window.tile)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        for start in range(0, max(len(stones), 1), _LINES):
-            rows = np.arange(start, min(start + _LINES, len(stones)))
-            figures = figures_of(record, stones, rows, centre[rows])
-            if start == 0:
-                writer.writerow(figures)
-            writer.writerows(zip(*(values.tolist() for values in figures.values()), strict=True))
+    write_csv(path, _lines(record, stones, centre))
+
+
+def _lines(record: Record, stones: Stones, centre: NDArray[np.float64]) -> Iterator[Sequence[Any]]:
+    for start in range(0, max(len(stones), 1), _LINES):
+        rows = np.arange(start, min(start + _LINES, len(stones)))
+        figures = figures_of(record, stones, rows, centre[rows])
+        if start == 0:
+            yield list(figures)
+        yield from zip(*(values.tolist() for values in figures.values()), strict=True)

@@ -27,7 +27,7 @@ def write_steps(record: Record, path: Path) -> Iterator[Progress]:
         done += len(rows)
         yield Progress(phase="export", done=done, total=len(stones), unit="tesserae", region=tile)
     lines = estimate_guidelines(corners)
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(opening(record))
         for k, line in enumerate(lines):
             properties = {"row": k + 1, "tesserae": len(line), "numbers": [int(stone) + 1 for stone in line]}

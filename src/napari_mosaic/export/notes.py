@@ -7,12 +7,11 @@ the W3C's "CSV on the Web" names them.
 from __future__ import annotations
 
 import importlib.metadata
-import json
-import os
 from pathlib import Path
 from typing import Any
 
 from napari_mosaic.editing import describe_report, report
+from napari_mosaic.files import write_json
 from napari_mosaic.record import Record
 
 SUFFIX = "-metadata.json"
@@ -45,7 +44,5 @@ _COUNTS = ("tesserae", "machine", "merged", "split", "drawn", "reshaped", "delet
 def write_beside(record: Record, path: Path) -> None:
     """Write the notes of the table at `path` beside it, whole or not at all."""
     place = path.with_name(path.name + SUFFIX)
-    temporary = place.with_name(f".{place.name}.tmp")
     values = {"@context": _CSVW, "url": path.name, "notes": [notes_of(record)]}
-    temporary.write_text(json.dumps(values, indent=1), encoding="utf-8")
-    os.replace(temporary, place)
+    write_json(place, values, sync=False)

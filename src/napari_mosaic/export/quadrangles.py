@@ -39,7 +39,7 @@ def write_steps(record: Record, path: Path) -> Iterator[Progress]:
     """Write the quadrangles to `path`, tile by tile."""
     stones = read_stones(record)
     done = 0
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(opening(record))
         for rows, corners, tile in fit_record(record, stones):
             for row, ring in zip(rows, corners, strict=True):

@@ -217,7 +217,7 @@ def open_blocks(folder: Path, context: Context) -> Steps[Raster]:
             "open one of them, or export the blocks with world files."
         )
     path = context.scratch.path() / "blocks.vrt"
-    path.write_text(build_vrt(blocks), encoding="utf-8")
+    path.write_text(build_vrt(blocks), encoding="utf-8", newline="\n")
     raster = dataset_raster(path, folder, "blocks")
     sizes = [fingerprint_file(block.path) for block in blocks]
     marks = [f"{block.path.name} {mark}" for block, (_, mark) in zip(blocks, sizes, strict=True)]

@@ -102,7 +102,7 @@ def _world_file(path: Path) -> Affine | None:
     names = [path.with_suffix(end) for end in (short, f"{path.suffix}w", ".wld", short.upper(), ".WLD")]
     for name in [*names, path.with_name(path.name + "w")]:
         try:
-            numbers = [float(word.replace(",", ".")) for word in name.read_text("ascii").split()]
+            numbers = [float(word.replace(",", ".")) for word in name.read_text(encoding="ascii").split()]
         except (OSError, ValueError):
             continue
         if len(numbers) >= 6:
@@ -116,6 +116,6 @@ def _read_prj(path: Path) -> Any:
     import pyproj
 
     try:
-        return pyproj.CRS.from_user_input(path.read_text("utf-8", errors="replace").strip())
+        return pyproj.CRS.from_user_input(path.read_text(encoding="utf-8", errors="replace").strip())
     except (OSError, pyproj.exceptions.CRSError):
         return None

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import email.utils
 import hashlib
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ from typing import Any
 import httpx
 
 from napari_mosaic.errors import MissingError, ReadError
+from napari_mosaic.files import write_whole
+from napari_mosaic.folders import cache_folder
 
 Check = Callable[[bytes], Any]
 
@@ -42,19 +43,6 @@ _RETRY_STATUS = (500, 502, 504)
 _GONE_STATUS = (404, 410)
 
 
-def default_cache_dir() -> Path:
-    """The user's cache folder of this programme; NAPARI_MOSAIC_CACHE overrides it."""
-    if chosen := os.environ.get("NAPARI_MOSAIC_CACHE"):
-        return Path(chosen)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home()))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return base / "napari-mosaic"
-
-
 def is_url(location: str) -> bool:
     """Whether a location is an http address rather than a local path."""
     return location.lower().startswith(("http://", "https://"))
@@ -73,7 +61,7 @@ class Fetcher:
 
     def __init__(self, cache_dir: Path | None = None, patience: Patience | None = None) -> None:
         self.patience = patience or PATIENCE
-        self._cache = (cache_dir or default_cache_dir()) / "http"
+        self._cache = (cache_dir or cache_folder()) / "http"
         self._client = httpx.Client(
             timeout=self.patience.timeout,
             follow_redirects=True,
@@ -267,10 +255,6 @@ def _read_kept(path: Path, check: Check | None) -> bytes | None:
 
 def _write_kept(path: Path, data: bytes) -> None:
     """Keep an answer; a cache that cannot be written is no reason to fail."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+        write_whole(path, data, sync=False)

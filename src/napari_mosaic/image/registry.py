@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_mosaic.errors import InputError, MissingError, ReadError
+from napari_mosaic.folders import local_path
 from napari_mosaic.image.arrays import is_array, is_layer, is_levels
 from napari_mosaic.image.raster import Context, Opener, Raster
 from napari_mosaic.progress import Steps
@@ -128,7 +129,7 @@ def _local_path(source: Any) -> Path:
         raise InputError(
             f"{text} is an address of a kind that cannot be read; give an http or https address, or download it."
         )
-    path = Path(text.removeprefix("file://")).expanduser().absolute()
+    path = local_path(text)
     if not path.exists():
         raise MissingError(f"{path} does not exist, so there is nothing to open; check the path.")
     if path.is_file() and path.stat().st_size == 0:

@@ -162,8 +162,8 @@ def _open_picture(fetcher: Fetcher, url: str, context: Context) -> Steps[Raster]
 
     data = fetcher.get(url)
     yield Progress(phase="download", done=len(data) / 1e6, total=len(data) / 1e6, unit="MB")
-    name = PurePosixPath(unquote(urlsplit(url).path)).name or "picture"
-    target = context.scratch.path() / re.sub(r"[^\w.\- ]", "_", name)
+    suffix = PurePosixPath(unquote(urlsplit(url).path)).suffix
+    target = context.scratch.path() / ("picture" + (suffix if re.fullmatch(r"\.\w{1,8}", suffix) else ""))
     target.write_bytes(data)
     raster = yield from open_raster_steps(str(target), context)
     mark = SourceInfo(kind=raster.source.kind, location=url, size_bytes=len(data), fingerprint=fingerprint_bytes(data))

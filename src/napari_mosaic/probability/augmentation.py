@@ -6,9 +6,9 @@ nothing in the record; a stopped run goes on where it stopped.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,11 +24,12 @@ from napari_mosaic.engine.windows import to_working
 from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export.atomic import replacing
 from napari_mosaic.export.stones import read_stones, stone_windows
+from napari_mosaic.files import write_csv
+from napari_mosaic.limits import Limits, check_limits
 from napari_mosaic.probability.maps import ProbabilityGrid, write_map_steps
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Plan, Record
 from napari_mosaic.record.ledger import Ledger
-from napari_mosaic.tesserae import Limits, check_limits
 from napari_mosaic.tiling import Box
 
 MAPS, VARIANCE = "maps.npy", "variance.npy"
@@ -182,11 +183,8 @@ def write_confidences(record: Record, joints: Any, variance: Any, path: Path) ->
         spread = np.sqrt(np.asarray(variance[window.box.slices], np.float64)).ravel()
         mean[window.rows] = np.bincount(flat, stone, count)[1:] / area
         deviation[window.rows] = np.bincount(flat, spread, count)[1:] / area
-    columns = stones.columns
-    with replacing(path, overwrite=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["number", "id", "score", "mean", "deviation"])
-        for k in range(len(stones)):
-            figures = (columns["score"][k], mean[k], deviation[k])
-            writer.writerow([k + 1, int(columns["id"][k]), *(f"{value:.4f}" for value in figures)])
+    columns = zip(stones.columns["id"], stones.columns["score"], mean, deviation, strict=True)
+    rows = ([k, int(id_), *(f"{value:.4f}" for value in figures)] for k, (id_, *figures) in enumerate(columns, 1))
+    with replacing(path, overwrite=True) as temporary:
+        write_csv(temporary, chain([("number", "id", "score", "mean", "deviation")], rows))
     return path

@@ -235,7 +235,9 @@ def write_calibration(calibration: Calibration, path: str | Path, *, diagram: bo
     if diagram:
         written.append(draw_reliability(calibration, path.with_suffix(".png")))
     with replacing(path, overwrite=True) as temporary:
-        temporary.write_text(json.dumps({"kind": KIND, **asdict(calibration)}, indent=1), encoding="utf-8")
+        temporary.write_text(
+            json.dumps({"kind": KIND, **asdict(calibration)}, indent=1), encoding="utf-8", newline="\n"
+        )
     return written
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -218,13 +218,15 @@ def _check_names(path: Path, mask: Path | None, threshold: float) -> None:
 def _rows_writer(path: Path, shape: tuple[int, int], stack: ExitStack) -> Callable[[Box, Floats], Floats]:
     """Writes bands in order and gives back what a reader of the file will see."""
     if path.suffix.lower() == ".npy":
-        array: Any = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)  # type: ignore[no-untyped-call]
+        file = stack.enter_context(path.open("wb"))  # no mapped file: Windows renames none that is open
+        header = np.lib.format.header_data_from_array_1_0(np.empty((0, 0), np.float32)) | {"shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
 
         def write_numbers(box: Box, values: Floats) -> Floats:
-            array[box.slices] = values
+            del box
+            file.write(np.ascontiguousarray(values, np.float32).data)
             return values
 
-        stack.callback(array.flush)
         return write_numbers
     rows = stack.enter_context(PngRows(path, shape, depth=8))
 

@@ -136,7 +136,7 @@ def _parents(record: Record, level: int, boxes: list[Box]) -> list[Box]:
 def _halve(record: Record, level: int, box: Box) -> None:
     shard = record.plan.shard
     below = record.tessera_levels[level - 1]
-    source = Box(*(2 * edge for edge in box)).clip(below.shape)
+    source = box.scale(2).clip(below.shape)
     with record.shard_lock(level, (box.y0 // shard, box.x0 // shard)):
         record.write_labels(level, box, read_array(below, source.slices)[::2, ::2])
 

@@ -6,7 +6,6 @@ at a level of bounded size, and lies in the record as a small picture; one white
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +20,7 @@ from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.areas import rasterise
 from napari_mosaic.errors import MosaicError, RecordError
+from napari_mosaic.files import whole_file
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.tiling import Lattice
 
@@ -82,10 +82,8 @@ def read_valid_level(image: MosaicImage) -> NDArray[np.bool_]:
 
 def write_file_mask(folder: Path, inside: NDArray[np.bool_]) -> None:
     """Write what a file calls inside into the folder of a record, whole or not at all."""
-    path = folder / NAME
-    temporary = path.with_name(f".{NAME}.tmp")
-    Image.fromarray(inside).save(temporary, format="PNG")
-    os.replace(temporary, path)
+    with whole_file(folder / NAME, sync=True) as temporary:
+        Image.fromarray(inside).save(temporary, format="PNG")
 
 
 def read_file_mask(record: Record) -> FileMask:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from napari_mosaic.errors import RecordError, WriteError
-from napari_mosaic.files import sync_folder, write_whole
+from napari_mosaic.files import append_synced, write_whole
 from napari_mosaic.record.patches import Patch, decode_patch, encode_patch
 from napari_mosaic.tiling import Box
 
@@ -124,16 +124,8 @@ class Journal:
         head = json.dumps({"of": number, **header, "n": number}).encode()
         body = _FRAME.pack(_MAGIC, len(head), len(payload), zlib.crc32(payload, zlib.crc32(head))) + head + payload
         try:
-            created = not self.path.exists()
             self.path.parent.mkdir(exist_ok=True)
-            with self.path.open("ab") as file:
-                if file.tell() != self._end:
-                    file.truncate(self._end)
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
-            if created:
-                sync_folder(self.path.parent)
+            append_synced(self.path, body, end=self._end)
         except OSError as error:
             raise WriteError(
                 f"The edit could not be written to {self.path} ({error.strerror or error}), so it was not made; "
@@ -169,7 +161,7 @@ class Journal:
 
     def _read_settled(self) -> int:
         try:
-            return min(int(self.path.with_name(SETTLED).read_text()), len(self))
+            return min(int(self.path.with_name(SETTLED).read_text(encoding="utf-8")), len(self))
         except (FileNotFoundError, ValueError):
             return 0
 

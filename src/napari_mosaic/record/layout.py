@@ -13,8 +13,8 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec
 
+from napari_mosaic.ids import id_dtype
 from napari_mosaic.record.plan import Plan
-from napari_mosaic.tesserae import id_dtype
 
 LABELS = "labels/tesserae"
 _SMALLEST_LEVEL = 512

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from napari_mosaic.files import write_whole
+from napari_mosaic.files import append_synced, write_whole
 
 Index = tuple[int, int]
 
@@ -37,10 +37,7 @@ class Ledger:
             if not new:
                 return
             self._folder.mkdir(exist_ok=True)
-            with self._path(phase).open("ab") as file:
-                file.write("".join(f"{i} {j}\n" for i, j in new).encode())
-                file.flush()
-                os.fsync(file.fileno())
+            append_synced(self._path(phase), "".join(f"{i} {j}\n" for i, j in new).encode())
             known.update(new)
 
     def forget(self, phase: str, indices: Iterable[Index] | None = None) -> None:

@@ -6,7 +6,6 @@ One decision: a record appears whole or not at all: it is made under another nam
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from napari_mosaic import files
 from napari_mosaic.areas import AreaSet, write_areas
 from napari_mosaic.errors import RecordError
 from napari_mosaic.image import MosaicImage, PixelSize, open_image
@@ -31,6 +31,10 @@ from napari_mosaic.record.plan import Plan
 from napari_mosaic.record.store import Record, check_source, open_record, write_error
 
 _PACKAGES = ("napari-mosaic", "numpy", "zarr", "numba", "torch", "segmentation-models-pytorch")
+
+_DEEPEST = 90
+"""Characters of a path inside of a record: 69 for `/labels/tesserae/0/c/1234/1234` with the 41 that zarr adds while it
+writes, and some for what is added later. `tests/test_windows.py` measures it."""
 
 
 def create_record(
@@ -59,6 +63,7 @@ def new_record(
     Its lock is held meanwhile, so that `remove_leftovers` knows it from one that a crash has left.
     """
     temporary = passing_name(path, MAKING)
+    files.check_length(temporary, inside=_DEEPEST)
     size = pixel_size or image.pixel_size
     lock = FileLock(str(temporary / LOCK), thread_local=False)
     try:
@@ -79,7 +84,8 @@ def new_record(
         write_file_mask(temporary, read_valid_level(image))
         yield temporary
         lock.release()
-        os.replace(temporary, path)
+        files.replace(temporary, path)
+        files.sync_folder(path.parent)
     except BaseException:
         lock.release()
         shutil.rmtree(temporary, ignore_errors=True)

@@ -7,9 +7,7 @@ needed for what is thrown away at the end.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import uuid
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import RecordError
+from napari_mosaic.files import write_arrays, write_json
 from napari_mosaic.record import layout, tables
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.store import Record, read_array, write_error
@@ -72,14 +71,8 @@ class MaskStore:
         self._write_json(PLAN, values)
 
     def _write_json(self, name: str, values: dict[str, Any]) -> None:
-        path = self._record.path / name
-        temporary = path.with_name(f"{name}.tmp")
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                json.dump(values, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
+            write_json(self._record.path / name, values, sync=True)
         except OSError as error:
             raise write_error(self._record.path, error) from error
 
@@ -137,12 +130,9 @@ class MaskStore:
     def write_proposals(self, layer: int, index: Index, arrays: Arrays) -> None:
         """Store the proposals of a window, whole or not at all."""
         path = self._file(layer, index)
-        temporary = path.with_name(f"{path.stem}.{uuid.uuid4().hex[:8]}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-            os.replace(temporary, path)
+            write_arrays(path, arrays, sync=False)
         except OSError as error:
             raise write_error(self._record.path, error) from error
 
@@ -193,10 +183,7 @@ class MaskStore:
         """Write the rows of the masks whose canonical pixels lie in a shard, whole or not at all."""
         self.tables.mkdir(parents=True, exist_ok=True)
         table = pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA)
-        path = self.tables / tables.part_name(index)
-        temporary = path.with_suffix(".tmp")
-        pq.write_table(table, temporary, compression="zstd")
-        os.replace(temporary, path)
+        tables.write_table(self.tables / tables.part_name(index), table)
 
     def table(self) -> pa.Table:
         """All rows, in order of shards."""
@@ -229,6 +216,6 @@ class MaskStore:
             lattice = Lattice(shape=array.shape, core=shard)
             for index in sorted(dirty):
                 core = lattice.tile(index).core
-                source = Box(*(2 * edge for edge in core)).clip(below.shape)
+                source = core.scale(2).clip(below.shape)
                 array[core.slices] = read_array(below, source.slices)[::2, ::2]
         ledger.add(f"{NAME}-pyramid", sorted(finished))

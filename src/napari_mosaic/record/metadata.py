@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_mosaic.errors import MissingError, RecordError
+from napari_mosaic.files import write_json
 from napari_mosaic.image import MosaicImage, PixelSize
 from napari_mosaic.record.plan import Plan
 
@@ -91,12 +92,7 @@ def write_metadata(path: Path, metadata: Metadata) -> None:
         "versions": metadata.versions,
         "phases": metadata.phases,
     }
-    temporary = path / f"{NAME}.tmp"
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(values, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path / NAME)
+    write_json(path / NAME, values, sync=True)
 
 
 def read_metadata(path: Path) -> Metadata:

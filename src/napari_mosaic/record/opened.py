@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from napari_mosaic.errors import LockedError, MosaicError, WriteError
+from napari_mosaic.files import remove_leftovers
 from napari_mosaic.folder_lock import acquire_lock, holder_of
 from napari_mosaic.record.journal import Journal
 from napari_mosaic.record.ledger import Index, Ledger
@@ -97,6 +98,7 @@ def open_for_writing(path: Path, *, exclusive: bool) -> Opened:
         if opened is None:
             state = open_for_reading(path)
             state.lock, state.file = _acquire(path), _identity(path)
+            remove_leftovers(path)
             opened = _registry[key] = state
         opened.users += 1
         return opened

@@ -7,11 +7,11 @@ all; what a crash, or an older version, left behind is derived from it again whe
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from napari_mosaic.files import write_json
 from napari_mosaic.record import layout
 from napari_mosaic.record.plan import Plan
 
@@ -49,7 +49,7 @@ def rescale_arrays(path: Path, plan: Plan, pixel_mm: float | None) -> list[str]:
         renewed = [_renewed(multiscale, group, plan, pixel_mm) for multiscale in ome["multiscales"]]
         if renewed != ome["multiscales"]:
             ome["multiscales"] = renewed
-            _replace(group / _FILE, document)
+            write_json(group / _FILE, document, sync=True, indent=2)
             changed.append(group.relative_to(path).as_posix().removeprefix("."))
     return changed
 
@@ -93,12 +93,3 @@ def _placed(dataset: dict[str, Any], group: Path, plan: Plan, pixel_mm: float | 
     else:
         steps = (plan.shape[0] / height, plan.shape[1] / width)
     return {**dataset, "coordinateTransformations": layout.placed(plan, steps, pixel_mm, lead=len(shape) - 2)}
-
-
-def _replace(path: Path, document: dict[str, Any]) -> None:
-    temporary = path.with_name(f"{_FILE}.tmp")  # one name: who writes holds the lock, and what a crash left goes
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(document, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

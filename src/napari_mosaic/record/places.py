@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import shutil
 import uuid
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from napari_mosaic.files import replace
 from napari_mosaic.record.opened import LOCK
 
 ASIDE, REPLACES = "set-aside.json", "replaces.json"
@@ -84,7 +84,7 @@ def put_back(path: Path) -> bool:
     replaced = {name.with_name(older) for name in found for older in _older(name)}
     for backup in sorted(found - replaced):
         with suppress(OSError):
-            os.rename(backup, path)
+            replace(backup, path)
             (path / ASIDE).unlink(missing_ok=True)
             return True
     return False

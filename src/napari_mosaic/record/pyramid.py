@@ -34,7 +34,7 @@ def update_pyramid(record: Record, shards: Iterable[Index]) -> Iterator[int]:
 
 
 def _update_shard(record: Record, level: int, core: Box) -> None:
-    below = Box(*(2 * edge for edge in core)).clip(record.map_levels[level - 1].shape[1:])
+    below = core.scale(2).clip(record.map_levels[level - 1].shape[1:])
     map_ = read_array(record.map_levels[level - 1], (slice(None), *below.slices))
     record.map_levels[level][(slice(None), *core.slices)] = halve_map(map_)
     shard = record.plan.shard

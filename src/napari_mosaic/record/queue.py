@@ -6,16 +6,15 @@ crash cut off counts as not written. The list is replaced whole and knows how ma
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from napari_mosaic.errors import RecordError, WriteError
+from napari_mosaic.files import append_synced
 from napari_mosaic.record.store import Record
 from napari_mosaic.record.tables import write_table
 from napari_mosaic.tiling import Box
@@ -66,11 +65,7 @@ def add_decision(record: Record, id_: int, word: str | None, box: Box) -> None:
     line = " ".join(str(value) for value in (id_, word or _OPEN, *box)) + "\n"
     try:
         path.parent.mkdir(exist_ok=True)
-        with path.open("ab+") as file:
-            _cut_tail(file)
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        append_synced(path, line.encode(), end=_whole_end(path))
     except OSError as error:
         raise WriteError(
             f"The decision could not be written to {path} ({error.strerror or error}), so it does not count; "
@@ -117,10 +112,11 @@ def _whole_lines(path: Path) -> list[str]:
     return text[: text.rfind("\n") + 1].splitlines()
 
 
-def _cut_tail(file: IO[bytes]) -> None:
-    """Remove a line that a crash cut off, so that the next one does not join it."""
-    end = file.seek(0, os.SEEK_END)
-    file.seek(max(0, end - _LONGEST))
-    tail = file.read()
-    if tail and not tail.endswith(b"\n"):
-        file.truncate(end - len(tail) + tail.rfind(b"\n") + 1)
+def _whole_end(path: Path) -> int:
+    """Where the last whole line ends: one that a crash cut off goes, so that the next one does not join it."""
+    try:
+        with path.open("rb") as file:
+            start = file.seek(max(0, path.stat().st_size - _LONGEST))
+            return start + file.read().rfind(b"\n") + 1
+    except FileNotFoundError:
+        return 0

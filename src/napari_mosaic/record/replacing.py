@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from napari_mosaic import files
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.errors import MosaicError, MosaicWarning
 from napari_mosaic.image import MosaicImage, PixelSize
@@ -112,10 +112,10 @@ def replace_record(
         with new_record(path, image, plan, areas=areas, pixel_size=pixel_size) as temporary:
             if edits is not None:
                 adopt_edits(temporary, edits)
-            _write_json(temporary / REPLACES, {"backups": backups})
+            files.write_json(temporary / REPLACES, {"backups": backups}, sync=True)
             if not draft:
-                _write_json(old / ASIDE, {"name": path.name})
-            os.replace(old, aside)
+                files.write_json(old / ASIDE, {"name": path.name}, sync=True)
+            files.replace(old, aside)
     except BaseException as error:
         _bring_back(aside, path)
         if isinstance(error, OSError):
@@ -130,7 +130,7 @@ def _bring_back(aside: Path, path: Path) -> None:
     """Undo the setting aside of a record whose successor could not be made."""
     with suppress(OSError):
         if aside.exists() and not path.exists():
-            os.rename(aside, path)
+            files.replace(aside, path)
         (path / ASIDE).unlink(missing_ok=True)
 
 
@@ -155,7 +155,7 @@ def _remove(record: Path) -> None:
     """Take a record's name away first, so that a half-removed one is not taken for a record."""
     doomed = passing_name(record, REMOVING)
     with suppress(OSError):
-        os.replace(record, doomed)
+        files.replace(record, doomed)
         shutil.rmtree(doomed, ignore_errors=True)
 
 
@@ -180,9 +180,3 @@ def _edits_state(path: Path) -> str:
         with suppress(FileNotFoundError):
             state.update(name.encode() + (path / FOLDER / name).read_bytes())
     return state.hexdigest()
-
-
-def _write_json(path: Path, content: object) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    os.replace(part, path)

@@ -13,11 +13,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosaic.ids import CELL, id_at
 from napari_mosaic.sam.masks import NOTHING, Frame, Piece, cut_mask, hull, touches_window_edge, without_small_regions
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.prompts import Answers, MaskNetwork, Prompts
 from napari_mosaic.sam.proposals import Found, Proposals, pack
-from napari_mosaic.tesserae import CELL, id_at
 from napari_mosaic.tiling import Box
 
 _EDGE = 20

@@ -6,7 +6,6 @@ segment single images must be there; those that follow objects through a video m
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from napari_mosaic.errors import InputError, MissingError, ModelError, WriteError
+from napari_mosaic.files import whole_file
 from napari_mosaic.sam.building import Signature, build_model, config_signature
 from napari_mosaic.sam.registry import config_names
 from napari_mosaic.torch_files import BAD_FILE, read_torch_file
@@ -157,13 +157,11 @@ def write_weights(model: nn.Module, path: str | Path, header: Mapping[str, str],
         raise InputError("Weights of SAM 2 are not written without the name of their configuration; add config.")
     weights = image_weights(model)
     path = Path(path)
-    part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.half() if half else v for k, v in weights.items()}, str(part), metadata=dict(header))
-        os.replace(part, path)
+        with whole_file(path, sync=True) as part:
+            save_file({k: v.half() if half else v for k, v in weights.items()}, str(part), metadata=dict(header))
     except (OSError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
         raise WriteError(f"{path} cannot be written ({error}); give a place that you may write to.") from error
 
 

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosaic.ids import id_dtype
 from napari_mosaic.sam.cleaning import erode_labels, largest_parts, open_labels
 from napari_mosaic.sam.masks import hull
 from napari_mosaic.sam.merging import GAP, merge_fragments
 from napari_mosaic.sam.overlaps import paint, suppressed, visible_areas
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.proposals import Proposals
-from napari_mosaic.tesserae import Flag, id_dtype
+from napari_mosaic.tesserae import Flag
 from napari_mosaic.tiling import Box
 
 Ids = NDArray[Any]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from napari_mosaic.errors import InputError
+from napari_mosaic.limits import Limits, check_limits
 from napari_mosaic.sam.registry import DEFAULT
-from napari_mosaic.tesserae import Limits, check_limits
 
 
 @dataclass(frozen=True, kw_only=True)

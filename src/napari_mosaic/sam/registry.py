@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_mosaic.weights import WeightsEntry, cache_folder, imported_entries, models_folder
+from napari_mosaic.folders import cache_folder
+from napari_mosaic.weights import WeightsEntry, imported_entries, models_folder
 
 CONFIGS = Path(__file__).parent / "configs"
 SMALLEST = "sam2.1-hiera-mosaic"

@@ -7,7 +7,6 @@ its own header, how it was made in a recipe beside it.
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from napari_mosaic.downloads import hash_file
 from napari_mosaic.errors import ModelError
+from napari_mosaic.files import whole_file, write_whole
 from napari_mosaic.grout import CHANNELS
 from napari_mosaic.record import write_error
 from napari_mosaic.torch_files import BAD_FILE
@@ -121,23 +121,18 @@ def describe(name: str, recipe: Recipe, *, licence: str, summary: str, halo: int
 def write_weights(path: Path, state: dict[str, Any], card: dict[str, Any]) -> None:
     """Write a safetensors file with its header, whole or not at all; raises `WriteError`."""
     header = {key: value if isinstance(value, str) else json.dumps(value) for key, value in card.items()}
-    part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(state, part, metadata=header)
-        part.chmod(0o644)
-        os.replace(part, path)
+        with whole_file(path, sync=True) as part:
+            save_file(state, part, metadata=header)
+            part.chmod(0o644)
     except OSError as error:
         raise write_error(path, error) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
+        write_whole(path, text, sync=True)
     except OSError as error:
         raise write_error(path, error) from error
 

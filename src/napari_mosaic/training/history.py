@@ -7,11 +7,11 @@ that a run goes on from are dropped, so an interrupted run ends with the history
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
 from napari_mosaic.dependencies import has_package, needed_for
+from napari_mosaic.files import whole_file, write_csv
 from napari_mosaic.plots import new_figure, save_figure
 from napari_mosaic.record import write_error
 
@@ -63,18 +63,11 @@ class History:
 
     def _write(self) -> None:
         path = self.folder / TABLE
-        part = path.with_suffix(".part")
         names = list(dict.fromkeys(name for row in self.rows for name in row))
         try:
-            with part.open("w", newline="", encoding="utf-8") as stream:
-                writer = csv.DictWriter(stream, names, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows({name: f"{value:.8g}" for name, value in row.items()} for row in self.rows)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(part, path)
+            with whole_file(path, sync=True) as part:
+                write_csv(part, (names, *([f"{row[n]:.8g}" if n in row else "" for n in names] for row in self.rows)))
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise write_error(path, error) from error
 
 

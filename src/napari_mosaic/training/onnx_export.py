@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import ModelError, WriteError
+from napari_mosaic.files import whole_file
 from napari_mosaic.grout import read_model
 from napari_mosaic.image import open_image
 from napari_mosaic.progress import Progress, Steps, drain
@@ -99,23 +99,20 @@ def export_onnx_steps(
     network, card = read_model(find_weights(model))
     whole = PixelsToProbability(network.eval(), card).eval()
     yield Progress(phase="export", done=0, total=2, unit="", message="writing")
-    part = path.with_name(f".{path.name}.part")
     try:
-        _write(whole, card, part)
-        yield Progress(phase="export", done=1, total=2, unit="", message="comparing")
-        worst = compare_onnx(part, whole, list(_cut_windows(windows)))
-        if not worst <= TOLERANCE:
-            raise ModelError(
-                f"As ONNX the model differs by {worst:.1e} from what it says in torch, more than {TOLERANCE:.0e}; "
-                "nothing was kept. Report it with the versions of torch and onnx."
-            )
-        os.replace(part, path)
+        with whole_file(path, sync=False) as part:
+            _write(whole, card, part)
+            yield Progress(phase="export", done=1, total=2, unit="", message="comparing")
+            worst = compare_onnx(part, whole, list(_cut_windows(windows)))
+            if not worst <= TOLERANCE:
+                raise ModelError(
+                    f"As ONNX the model differs by {worst:.1e} from what it says in torch, more than {TOLERANCE:.0e}; "
+                    "nothing was kept. Report it with the versions of torch and onnx."
+                )
     except OSError as error:
         if isinstance(error, WriteError):
             raise
         raise write_error(path, error) from error
-    finally:
-        part.unlink(missing_ok=True)
     return worst
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from napari_mosaic.errors import InputError
+from napari_mosaic.limits import Limits, check_limits
 from napari_mosaic.synthetic import GEOMETRIES
-from napari_mosaic.tesserae import Limits, check_limits
 
 LITE_ENCODER = "lite"
 CORES = os.cpu_count() or 2

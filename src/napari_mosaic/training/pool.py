@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -21,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic import synthetic
+from napari_mosaic import files, synthetic
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.errors import MissingError, WriteError
 from napari_mosaic.record import write_error
@@ -113,7 +112,7 @@ def draw_pool(
         drawn = count - sum(stop - start for _, start, stop, *_ in jobs)
         yield drawn
         for start, n in in_parallel(_draw_chunk, jobs, processes):
-            with (folder / "drawn").open("a") as stream:
+            with (folder / "drawn").open("a", encoding="utf-8", newline="\n") as stream:
                 stream.write(f"{start}\n")
             drawn += n
             yield drawn
@@ -170,8 +169,8 @@ def _prepare(folder: Path, ask: dict[str, Any]) -> set[int]:
     """Make the arrays where they are not there yet; the chunks that are drawn."""
     note, ledger = folder / "pool.json", folder / "drawn"
     folder.mkdir(parents=True, exist_ok=True)
-    if note.exists() and json.loads(note.read_text()) == ask and (folder / "known.npy").exists():
-        lines = ledger.read_text().splitlines() if ledger.exists() else []
+    if note.exists() and json.loads(note.read_text(encoding="utf-8")) == ask and (folder / "known.npy").exists():
+        lines = ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else []
         return {int(line) for line in lines if line.isdigit()}
     note.unlink(missing_ok=True)
     ledger.unlink(missing_ok=True)
@@ -180,7 +179,7 @@ def _prepare(folder: Path, ask: dict[str, Any]) -> set[int]:
     for name, dtype in _ARRAYS.items():
         shape = (count, size, size, 3) if name == "images" else (count, size, size)
         np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape).flush()
-    note.write_text(json.dumps(ask))
+    files.write_json(note, ask, sync=False)
     return set()
 
 
@@ -197,9 +196,7 @@ def _draw_chunk(job: tuple[str, int, int, int, int, str]) -> tuple[int, int]:
 
 def write_json(path: Path, values: Any) -> None:
     """Write a small file whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, path)
+        files.write_json(path, values, sync=True)
     except OSError as error:
         raise write_error(path, error) from error

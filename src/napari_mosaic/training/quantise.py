@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import tempfile
 import warnings
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from napari_mosaic.dependencies import needed_for
+from napari_mosaic.files import whole_file
 from napari_mosaic.framing import frame
 from napari_mosaic.grout import read_model, to_openvino, trial_answers
 from napari_mosaic.trials import bundled_window
@@ -79,8 +79,7 @@ def quantise_weights(weights: str | Path, images: NDArray[np.uint8], *, path: st
     header = {key: value if isinstance(value, str) else json.dumps(value) for key, value in asdict(card).items()}
     header |= read_header(source) if source.suffix == ".safetensors" else {}
     header |= {"precision": INT8, "parent_sha256": card.sha256}
-    part = path.with_suffix(".part")
-    save_file(content, part, metadata=header)
-    part.chmod(0o644)
-    os.replace(part, path)
+    with whole_file(path, sync=True) as part:
+        save_file(content, part, metadata=header)
+        part.chmod(0o644)
     return path

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import errno
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_mosaic.errors import ModelError, WriteError
+from napari_mosaic.files import whole_file
 from napari_mosaic.torch_files import BAD_FILE, read_torch_file
 from napari_mosaic.training.losses import map_loss
 from napari_mosaic.training.network import Recipe, encoder_of, freeze, make_network, normalise
@@ -165,15 +165,10 @@ def save_checkpoint(path: Path, state: State, params: TrainParams) -> None:
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Save beside the place and rename."""
-    part = path.with_suffix(".part")
     try:
-        with part.open("wb") as stream:
+        with whole_file(path, sync=True) as part, part.open("wb") as stream:
             torch.save(dict(content), stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, path)
     except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
         full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "write" in str(error).lower()
         why = "the disk is full" if full else str(error)
         raise WriteError(

@@ -7,7 +7,6 @@ picture last; so any number of processes draw the same set, and a set that was b
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError
+from napari_mosaic.files import write_whole
 from napari_mosaic.folder_lock import LOCK, working_in
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import write_error
@@ -91,7 +91,10 @@ def contact_sheet(out: Path, count: int) -> NDArray[np.uint8]:
     for index in range(min(count, _ROWS * _COLUMNS // 2)):
         y, x = index // (_COLUMNS // 2) * _CELL, index % (_COLUMNS // 2) * 2 * _CELL
         for shift, folder in ((0, "images"), (_CELL, "masks")):
-            picture = cv2.imread(str(out / folder / _name(index)), cv2.IMREAD_COLOR)
+            path = out / folder / _name(index)
+            if not path.exists():
+                continue
+            picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)  # imread takes no Greek on Windows
             if picture is None:
                 continue
             small = cv2.resize(picture, (_CELL - 4, _CELL - 4), interpolation=cv2.INTER_AREA)
@@ -151,11 +154,6 @@ def _name(number: int) -> str:
 
 
 def _write_png(path: Path, picture: NDArray[Any]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     turned = picture[..., ::-1] if picture.ndim == 3 else picture
     _, code = cv2.imencode(".png", np.ascontiguousarray(turned))
-    try:
-        part.write_bytes(code.tobytes())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, code.tobytes(), sync=False)

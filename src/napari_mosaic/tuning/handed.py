@@ -42,7 +42,7 @@ class Handed:
 def write_best(path: Path, kind: str, values: Mapping[str, Any]) -> Path:
     """Write a result, whole or not at all."""
     with replacing(path, overwrite=True) as temporary:
-        temporary.write_text(json.dumps({"kind": kind, **values}, indent=1), encoding="utf-8")
+        temporary.write_text(json.dumps({"kind": kind, **values}, indent=1), encoding="utf-8", newline="\n")
     return path
 
 

@@ -25,12 +25,13 @@ from napari_mosaic.dependencies import needed_for
 from napari_mosaic.engine.planning import USUAL_PX, sized
 from napari_mosaic.errors import InputError, MissingError
 from napari_mosaic.folder_lock import working_in
+from napari_mosaic.limits import Limits, check_limits
 from napari_mosaic.metrics import Metrics
 from napari_mosaic.plots import new_figure, save_figure
 from napari_mosaic.probability.augmentation import MAPS
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Plan, Record
-from napari_mosaic.tesserae import Limits, TesseraParams, check_limits
+from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tuning.handed import BEST, KIND, TUNED, write_best
 from napari_mosaic.tuning.windows import Maps, Window, judge, load_windows
 

@@ -17,7 +17,7 @@ from magicgui.widgets.bases import ValueWidget
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QToolButton, QVBoxLayout, QWidget
 
-from napari_mosaic.tesserae import Limits
+from napari_mosaic.limits import Limits
 from napari_mosaic.widgets._forms import form_layout
 
 ANY = "–"

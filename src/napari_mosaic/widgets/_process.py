@@ -73,7 +73,7 @@ def progress_of(event: Event) -> Progress:
 
 def serve(run: Callable[[str, Tell, Stopped], None]) -> int:
     """Serve the one request on standard input, telling events on standard output; returns the exit status."""
-    stream = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n", buffering=1)
     os.dup2(2, 1)  # what libraries print does not mix with the events
     request = sys.stdin.readline()
     stop = threading.Event()

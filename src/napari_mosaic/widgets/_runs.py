@@ -21,7 +21,6 @@ from napari_mosaic.image import MosaicImage, open_image, open_image_steps
 from napari_mosaic.image.georeference import crs_name, in_degrees
 from napari_mosaic.image.layers import layer_size
 from napari_mosaic.progress import Progress
-from napari_mosaic.readying import to_working
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.finished import finished_boxes, mark_finished
 from napari_mosaic.record.replacing import settle_replacement
@@ -129,7 +128,7 @@ def estimate(layer: Any, params: SegmentParams, place: Path, region: Any = None,
 
 def cost_of(facts: EstimateFacts, box: Box) -> tuple[float, int]:
     """Seconds and bytes of a run kept to a box in pixels of the photograph."""
-    seconds, size = facts.costs.of(to_working(box, facts.factor))
+    seconds, size = facts.costs.of(box.scale(facts.factor))
     return float(seconds), int(size)
 
 
@@ -312,6 +311,8 @@ def _photograph(layer: Any, place: Path) -> Generator[Any, None, MosaicImage]:
 def _save(image: MosaicImage, place: Path) -> Path:
     import tifffile
 
+    from napari_mosaic.export.atomic import replacing
+
     place.parent.mkdir(parents=True, exist_ok=True)
     stem = place.name.removesuffix(".mosaic.zarr")
     path, number = place.with_name(f"{stem}.tif"), 1
@@ -319,7 +320,8 @@ def _save(image: MosaicImage, place: Path) -> Path:
         number += 1
         path = place.with_name(f"{stem} {number}.tif")
     pixels = image.read(Box(0, 0, *image.shape))
-    tifffile.imwrite(path, pixels, photometric="rgb", tile=(512, 512), compression="zlib", metadata=None)
+    with replacing(path, overwrite=False) as temporary:
+        tifffile.imwrite(temporary, pixels, photometric="rgb", tile=(512, 512), compression="zlib", metadata=None)
     return path
 
 

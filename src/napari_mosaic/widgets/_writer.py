@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export import FORMATS, export_record, find_format
-from napari_mosaic.files import replace
+from napari_mosaic.files import whole_named
 from napari_mosaic.record import open_record
 from napari_mosaic.widgets import _places, _runs
 from napari_mosaic.widgets._jobs import Job
@@ -64,17 +64,13 @@ def copy_record(record: Path, target: Path) -> Path:
     """Copy a record, whole or not at all; a record that is there already is never replaced."""
     if target.exists():
         raise WriteError(f"{target} is there already, and a record is never replaced by a copy; give another name.")
-    temporary = target.with_name(f".{target.name}.new")
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.copytree(record, temporary, ignore=_NOT_COPIED)
-        replace(temporary, target)
+        with whole_named(target) as temporary:
+            shutil.copytree(record, temporary, ignore=_NOT_COPIED)
     except OSError as error:
         raise WriteError(
             f"{target} cannot be written ({error.strerror or error}); give a place that you may write to."
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 
@@ -87,7 +83,10 @@ def _write_plain(target: Path, data: Any) -> Path:
         )
     import tifffile
 
-    tifffile.imwrite(target, np.asarray(data), compression="zlib")
+    from napari_mosaic.export.atomic import replacing
+
+    with replacing(target, overwrite=True) as temporary:
+        tifffile.imwrite(temporary, np.asarray(data), compression="zlib")
     return target
 
 

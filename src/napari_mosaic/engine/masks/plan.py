@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from napari_mosaic.errors import InputError, RecordError
+from napari_mosaic.ids import CELL
 from napari_mosaic.record import Plan
 from napari_mosaic.sam.masks import Frame
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.prompts import MaskNetwork, tessera_size
-from napari_mosaic.tesserae import CELL, TesseraParams
+from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box, Lattice
 
 GUIDED, AUTOMATIC = "guided", "automatic"

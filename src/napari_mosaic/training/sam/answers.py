@@ -6,7 +6,6 @@ the same two calls as a network, it gives the same masks for any threshold above
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosaic.files import write_arrays
 from napari_mosaic.record import write_error
 from napari_mosaic.sam.prompts import Answers, MaskNetwork, Prompts
 
@@ -120,12 +120,8 @@ def read_answers(path: Path, image_size: int, floor: float) -> KeptAnswers | Non
 
 def write_answers(path: Path, answers: KeptAnswers) -> None:
     """Write answers whole or not at all."""
-    part = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as stream:
-            np.savez(stream, **answers.arrays)  # type: ignore[arg-type]
-        os.replace(part, path)
+        write_arrays(path, answers.arrays, sync=False)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise write_error(path, error) from error

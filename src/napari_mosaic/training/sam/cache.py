@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from napari_mosaic.files import whole_file
 from napari_mosaic.record import write_error
 from napari_mosaic.training.pool import check_room, write_json
 from napari_mosaic.training.sam.network import Levels
@@ -63,10 +63,8 @@ class EmbeddingCache:
 
     def _keep(self, path: Path, parts: dict[str, torch.Tensor]) -> None:
         check_room(self.folder, sum(part.nbytes for part in parts.values()))
-        beside = path.with_suffix(".part")
         try:
-            save_file(parts, beside)
-            os.replace(beside, path)
+            with whole_file(path, sync=False) as beside:
+                save_file(parts, beside)
         except (OSError, SafetensorError) as error:
-            beside.unlink(missing_ok=True)
             raise write_error(path, error if isinstance(error, OSError) else OSError(str(error))) from error

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from napari_mosaic.errors import InputError
+from napari_mosaic.limits import Limits, check_limits
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.registry import SMALLEST
 from napari_mosaic.synthetic import GEOMETRIES
-from napari_mosaic.tesserae import Limits, check_limits
 from napari_mosaic.training.params import CORES, check_geometry
 
 CHANCE = "chance"

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from napari_mosaic.files import write_whole
 from napari_mosaic.training import FinetuneParams, TrainParams
 
 NOTE, SAMPLE = "request.json", "sample.npz"
@@ -51,9 +51,7 @@ def keep_request(request: TrainRequest) -> None:
     """Write the request into its folder."""
     path = Path(request.out) / NOTE
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(request.to_json() + "\n", encoding="utf-8")
-    os.replace(part, path)
+    write_whole(path, request.to_json() + "\n", sync=True)
 
 
 def kept_request(out: str | Path) -> TrainRequest | None:

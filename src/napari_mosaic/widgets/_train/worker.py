@@ -9,7 +9,6 @@ more.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import MosaicError
+from napari_mosaic.files import write_arrays
 from napari_mosaic.progress import Progress
 from napari_mosaic.widgets._process import Stopped, Tell, serve, tell_progress
 from napari_mosaic.widgets._train.request import SAMPLE, TrainRequest, history_files, loss_of, read_rows
@@ -135,9 +135,7 @@ class _Watch:
         method = load_method(SegmentParams(model=str(checkpoint), device="cpu", runtime="torch", precision="fp32"))
         maps = method.predict(self._picture[None])[0]
         path = Path(self._request.out) / SAMPLE
-        part = path.with_name("sample.part.npz")
-        np.savez(part, image=self._picture, joints=maps[0])
-        os.replace(part, path)
+        write_arrays(path, {"image": self._picture, "joints": maps[0]}, sync=False)
         self._tell("sample", path=str(path))
 
 
