@@ -69,7 +69,7 @@ def check_own(found: list[dict[str, Any]]) -> list[int]:
     for result in found:
         with open_record(result["record"]) as record, open_image(result["source"]) as image:
             assert record.source.fingerprint == image.source.fingerprint
-            assert record.count == result["tesserae"]
+            assert record.figures().count == result["tesserae"]
             assert record.complete
     return [result["tesserae"] for result in found]
 
