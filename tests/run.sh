@@ -22,4 +22,4 @@ SAM2_BUILD_CUDA=0 .venv/bin/python -m pip install -q --no-build-isolation "sam2>
 .venv/bin/mypy
 .venv/bin/npe2 validate napari-mosaic
 NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build -q --strict
-exec xvfb-run -a -s "-screen 0 1600x1000x24" .venv/bin/python -m pytest "$@"
+exec xvfb-run -a -s "-screen 0 1600x1000x24" .venv/bin/python -m pytest -n auto --dist loadfile "$@"

@@ -243,6 +243,8 @@ def test_a_run_that_is_killed_twice_ends_like_an_undisturbed_one(whole: Path, tm
     words = ["train", "--synthetic", "-o", str(out), *WORDS, "--resume"]
     script = f"""
 import os, signal, sys
+import torch
+torch.set_num_threads({torch.get_num_threads()})  # sums come out alike only over as many threads
 from napari_mosaic.training import history, run, state
 from napari_mosaic.cli import main
 take = run.take_step
