@@ -270,8 +270,10 @@ def holds(record: Record, source: str) -> bool:
         If there is no photograph, or none that can be read.
     """
     path = Path(tell(source).location)
-    if path.is_file() and fingerprint_file(path) == (record.source.size_bytes, record.source.fingerprint):
-        return True
+    if path.is_file():
+        mark, entry = fingerprint_file(path), record.source
+        if (mark.size, mark.fingerprint) == (entry.size_bytes, entry.fingerprint):
+            return True
     with open_image(source) as image:
         return is_source(image, record.source)
 
