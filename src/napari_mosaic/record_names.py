@@ -73,6 +73,8 @@ def tell(source: str) -> Telling:
     if source.startswith("sample:"):
         return Telling(location=source, parts=(source.removeprefix("sample:"),))
     path = Path(source.removeprefix("file://")).expanduser().absolute()
+    if ".." in path.parts:  # what that leads to is the system's to say, where there are links
+        path = path.parent.resolve() / path.name if path.name != ".." else path.resolve()
     parts = [path.name, *(parent.name for parent in path.parents if parent.name)]
     if path.suffix.lower() == ".json" and len(parts) > 1 and _UNTELLING.fullmatch(path.name):
         return Telling(location=str(path), parts=tuple(parts[1:]), ending="json")
