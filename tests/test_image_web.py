@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from PIL import Image
 
@@ -34,6 +35,7 @@ class Site:
     def __init__(self) -> None:
         self.answer: Callable[[str], Answer] = lambda path: (404, {}, b"")
         self.asked: list[str] = []
+        self.sent = 0
         self.busiest = 0
         self._busy = 0
         self._lock = threading.Lock()
@@ -48,6 +50,10 @@ class Site:
                     site._busy += 1
                     site.busiest = max(site.busiest, site._busy)
                 status, headers, body = site.answer(unquote(self.path))
+                if self.headers.get("If-None-Match", "") == headers.get("ETag", "-"):
+                    status, body = 304, b""
+                with site._lock:
+                    site.sent += len(body)
                 part = self.headers.get("Range")
                 if part and status == 200:
                     headers = {**headers, "Content-Range": f"bytes 0-0/{len(body)}"}
@@ -134,7 +140,7 @@ def test_deepzoom_over_http_is_read_by_tile_and_kept(site: Site) -> None:
     site.asked.clear()
     with open_image(f"{site.url}/floor.dzi") as image:
         np.testing.assert_array_equal(image.read(box), PICTURE[box.slices])
-    assert site.asked == ["/floor.dzi"]
+    assert site.asked == ["/floor.dzi", "/floor_files/10/1_1.png"]  # asked again: it may be another picture now
 
 
 def test_what_was_seen_can_be_read_without_the_server(site: Site) -> None:
@@ -322,9 +328,64 @@ def test_picture_over_http(site: Site, name: str) -> None:
         np.testing.assert_array_equal(image.read(Box(0, 0, 100, 200)), PICTURE[:100, :200])
 
 
-def test_tiff_over_http_is_read_by_range(site: Site, tmp_path: Path) -> None:
-    import tifffile
+def with_version(data: bytes) -> Callable[[str], Answer]:
+    return lambda _: (200, {"ETag": f'"{hash(data)}"'}, data)
 
+
+@pytest.mark.parametrize("versions", [True, False])
+def test_a_picture_that_was_exchanged_at_its_address_is_fetched_anew(site: Site, versions: bool) -> None:
+    marks = []
+    for picture in (PICTURE, PICTURE[::-1]):
+        content = png(picture)
+        site.answer = with_version(content) if versions else lambda _, content=content: (200, {}, content)
+        with open_image(f"{site.url}/a.png") as image:
+            np.testing.assert_array_equal(image.read(Box(0, 0, 90, 90)), picture[:90, :90])
+            marks.append(image.source.fingerprint)
+    assert marks[0] != marks[1]
+    site.answer = lambda _: (503, {}, b"")
+    with open_image(f"{site.url}/a.png") as image:
+        assert image.source.fingerprint == marks[1]
+
+
+def test_a_picture_that_is_still_the_same_is_not_sent_again(site: Site) -> None:
+    site.answer = with_version(png(PICTURE))
+    for _ in range(2):
+        site.sent = 0
+        with open_image(f"{site.url}/a.png") as image:
+            np.testing.assert_array_equal(image.read(Box(0, 0, 90, 90)), PICTURE[:90, :90])
+    assert site.sent == 0
+
+
+def test_a_kept_version_counts_for_the_content_that_it_came_with_only(site: Site, tmp_path: Path) -> None:
+    site.answer = with_version(png(PICTURE))
+    open_image(f"{site.url}/a.png").close()
+    other = png(PICTURE[::-1])
+    for kept in (tmp_path / "cache" / "http").glob("*/*"):
+        if not kept.suffix and kept.stat().st_size > 2000:
+            kept.write_bytes(other)
+    with open_image(f"{site.url}/a.png") as image:
+        np.testing.assert_array_equal(image.read(Box(0, 0, 90, 90)), PICTURE[:90, :90])
+
+
+def test_a_tiff_that_was_painted_over_at_its_address_is_read_anew(site: Site, tmp_path: Path) -> None:
+    for value in (40, 200):
+        pixels = PICTURE[:600, :700].copy()
+        pixels[100:140, 100:140] = value
+        tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb")
+        site.answer = with_version((tmp_path / "a.tif").read_bytes())
+        with open_image(f"{site.url}/a.tif") as image:
+            assert (image.read(Box(100, 100, 140, 140)) == value).all()
+
+
+def test_deepzoom_tiles_that_were_exchanged_are_fetched_anew(site: Site) -> None:
+    box = Box(200, 500, 300, 530)
+    for picture in (PICTURE, np.ascontiguousarray(PICTURE[:, :, ::-1])):
+        site.answer = serve(deepzoom(picture))
+        with open_image(f"{site.url}/floor.dzi") as image:
+            np.testing.assert_array_equal(image.read(box), picture[box.slices])
+
+
+def test_tiff_over_http_is_read_by_range(site: Site, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (2048, 2304, 3), dtype=np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", noise, photometric="rgb", tile=(256, 256), compression="zstd")
     content = (tmp_path / "a.tif").read_bytes()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tifffile
 from hypothesis import given
@@ -20,6 +22,7 @@ from napari_mosaic.cli import main
 from napari_mosaic.errors import RecordError
 from napari_mosaic.export.marks import is_ours
 from napari_mosaic.image import open_image
+from napari_mosaic.image.raster import fingerprint_file
 from napari_mosaic.record import open_record
 from napari_mosaic.record.metadata import describe_source, is_source
 from napari_mosaic.record_names import Wanted, clean_name, free_place, record_places, unique_names
@@ -367,6 +370,57 @@ def test_a_record_of_an_earlier_fingerprint_keeps_its_photograph_where_that_was(
         assert is_source(image, entry)
         assert not is_source(image, replace(entry, location="elsewhere"))
         assert not is_source(image, replace(entry, fingerprint=""))
+
+
+def painted_over(path: Path) -> None:
+    """A retouch that leaves size, head, middle and tail of an uncompressed TIFF as they were, and its time too."""
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4 : len(content) // 4 + 300] = bytes(300)
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_retouch_anywhere_in_a_file_makes_it_another_photograph(
+    tmp_path: Path, photograph: Draw, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, table = tmp_path / "a.tif", tmp_path / "jobs.csv"
+    tifffile.imwrite(path, photograph((700, 800)), photometric="rgb")
+    table.write_text("source\na.tif\n")
+    words = ["batch", str(table), *METHOD]
+    assert main(words) == 0
+    before = fingerprint_file(path)
+    painted_over(path)
+    after = fingerprint_file(path)
+    assert before.earlier == after.earlier
+    assert before.fingerprint != after.fingerprint
+    capsys.readouterr()
+    assert main(words) == 1
+    found = capsys.readouterr()
+    assert "was done" not in found.out
+    assert "was changed since" in found.err
+
+
+def test_of_a_large_file_parts_all_over_it_count(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    content = bytearray(np.random.default_rng(1).bytes(1 << 20))
+    path.write_bytes(content)
+    before = fingerprint_file(path, whole=1 << 19)
+    content[1 << 18] ^= 1
+    path.write_bytes(content)
+    assert fingerprint_file(path, whole=1 << 19).fingerprint != before.fingerprint
+    assert fingerprint_file(path).fingerprint != before.fingerprint
+
+
+def test_a_record_of_before_files_were_hashed_whole_keeps_its_photograph_anywhere(
+    tmp_path: Path, photograph: Draw
+) -> None:
+    for name in ("a.tif", "a.png"):
+        save(tmp_path / name, photograph((120, 130)))
+        with open_image(tmp_path / name) as image:
+            entry = replace(describe_source(image, tmp_path), fingerprint=image.source.earlier, location="elsewhere")
+            assert is_source(image, entry)
+            assert not is_source(image, replace(entry, fingerprint="0"))
 
 
 def test_a_vrt_is_known_by_the_files_that_it_names(tmp_path: Path, photograph: Draw) -> None:

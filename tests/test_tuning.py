@@ -178,7 +178,7 @@ def test_all_settings_of_sam2_are_handed_over(tmp_path: Path) -> None:
     assert with_tuned(SegmentParams(method="grout+sam2"), path, SamParams())[0].method == "grout+sam2"
     with pytest.raises(UsageError, match="leave it out"):
         with_tuned(SegmentParams(), path, PRESETS["mosaic-sam2"])
-    with pytest.raises(InputError, match="older version"):
+    with pytest.raises(InputError, match=r"older version.*new folder \(-o\)"):
         read_handed(write_best(tmp_path / "old.json", SAM_KIND, {"best": {}}))
 
 

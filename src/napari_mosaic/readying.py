@@ -69,6 +69,8 @@ def ready_record(
     path: Path, image: MosaicImage, segmenter: Segmenter, params: SegmentParams, job: Job
 ) -> Steps[Record]:
     """Open the record to go on with, or make a new one."""
+    if path.exists() and not path.is_dir():
+        raise RecordError(f"{path} is a file and no mosaic record, so it is not replaced; give another place with -o.")
     if path.exists() and job.resume:
         return _resume(path, image, segmenter, params, job)
     if path.exists() and not job.overwrite:

@@ -74,6 +74,8 @@ def tell(source: str) -> Telling:
     if source.startswith("sample:"):
         return Telling(location=source, parts=(source.removeprefix("sample:"),))
     path = local_path(source)
+    if ".." in path.parts:  # what that leads to is the system's to say, where there are links
+        path = path.parent.resolve() / path.name if path.name != ".." else path.resolve()
     parts = [path.name, *(parent.name for parent in path.parents if parent.name)]
     if path.suffix.lower() == ".json" and len(parts) > 1 and _UNTELLING.fullmatch(path.name):
         return Telling(location=str(path), parts=tuple(parts[1:]), ending="json")
@@ -271,8 +273,10 @@ def holds(record: Record, source: str) -> bool:
         If there is no photograph, or none that can be read.
     """
     path = Path(tell(source).location)
-    if path.is_file() and fingerprint_file(path) == (record.source.size_bytes, record.source.fingerprint):
-        return True
+    if path.is_file():
+        mark, entry = fingerprint_file(path), record.source
+        if (mark.size, mark.fingerprint) == (entry.size_bytes, entry.fingerprint):
+            return True
     with open_image(source) as image:
         return is_source(image, record.source)
 

@@ -14,6 +14,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from napari_mosaic.cli.asked import check_asked
 from napari_mosaic.cli.options import Flag, Json, plain
 from napari_mosaic.cli.output import answer, answer_json, say
 from napari_mosaic.cli.segmenting import Outcome, SegmentOptions, attempt, describe
@@ -77,7 +78,7 @@ def batch(
     settings = plain(params, SegmentParams)
     outcomes = []
     for row in rows:
-        done = None if overwrite else finished(row)
+        done = None if overwrite else finished(row, settings)
         outcomes.append(done or _segment_row(row, settings, overwrite=overwrite))
         if not as_json and outcomes[-1].error is None:
             answer(outcomes[-1].line + (" (was done)" if done else ""))
@@ -102,8 +103,8 @@ def _segment_row(row: Row, params: SegmentParams, *, overwrite: bool) -> Outcome
     return attempt(row.source, params, job, None)
 
 
-def finished(row: Row) -> Outcome | None:
-    """The outcome of a row whose record is complete already; a record of another photograph is none.
+def finished(row: Row, params: SegmentParams) -> Outcome | None:
+    """The outcome of a row whose record is complete already; one of another photograph or other settings is none.
 
     A pixel size that the table gives reaches it.
     """
@@ -113,6 +114,7 @@ def finished(row: Row) -> Outcome | None:
         with open_record(row.output) as record:
             if not (record.complete and holds(record, row.source)):
                 return None
+            check_asked(record, params, region=row.region, exclude=row.exclude)
             if row.pixel_mm is not None and record.pixel_size != given_size(row.pixel_mm):
                 with open_record(row.output, writable=True) as mine:
                     mine.set_pixel_size(row.pixel_mm)

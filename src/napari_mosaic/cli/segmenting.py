@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from cyclopts import Parameter
 
+from napari_mosaic.cli.asked import check_asked
 from napari_mosaic.cli.options import Flag, Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
 from napari_mosaic.cli.presets import choices_of, over_preset
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.errors import InputError, MissingError, MosaicError, WriteError
 from napari_mosaic.export.marks import PREVIEW, check_place, is_ours, own_place
-from napari_mosaic.record import Record
+from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.masks import MaskStore
-from napari_mosaic.record_names import Wanted, record_places, tell, unique_names
+from napari_mosaic.record_names import Wanted, entry_of, record_places, tell, unique_names
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.params import PRESETS as SAM_PRESETS
 from napari_mosaic.sam.params import SamParams
@@ -282,6 +283,9 @@ def attempt(source: str, params: SegmentParams, job: dict[str, Any], preview: Pa
 def perform(source: str, params: SegmentParams, job: dict[str, Any], preview: Path | None) -> Outcome:
     """Segment one photograph under a bar."""
     start = time.monotonic()
+    if job["resume"] and entry_of(job["output"]) is not None:
+        with open_record(job["output"]) as record:
+            check_asked(record, params, region=job["region"], exclude=job["exclude"])
     with run(segment_steps(source, params=params, **job), Path(source).name) as record:
         if preview is not None:
             preview = own_place(preview, record.source.fingerprint) if preview.name.endswith(PREVIEW) else preview

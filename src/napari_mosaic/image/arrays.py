@@ -103,7 +103,7 @@ def in_memory(data: Any) -> bool:
     return isinstance(data, np.ndarray) and not isinstance(data, np.memmap)
 
 
-def _fingerprints(data: Any, level: Level, dtype: np.dtype[Any]) -> dict[str, str]:
+def _fingerprints(data: Any, level: Level, dtype: np.dtype[Any]) -> dict[str, Any]:
     """The fingerprint of an array: of every pixel where it is in memory, because anybody may change one in place."""
     windows = fingerprint_level(level, dtype)
     if not in_memory(data):

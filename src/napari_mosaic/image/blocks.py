@@ -35,6 +35,7 @@ from napari_mosaic.image.raster import (
     close_all,
     fingerprint_bytes,
     fingerprint_file,
+    fingerprint_files,
 )
 from napari_mosaic.progress import Steps
 from napari_mosaic.tiling import Box
@@ -98,11 +99,12 @@ def _of_parts(path: Path, source: SourceInfo) -> SourceInfo:
     """The source of a .vrt, known by the files that it names as well: its text may be the same in two folders."""
     with open_quietly(path) as dataset:
         files = sorted(Path(name) for name in dataset.files)
-    marks = [fingerprint_file(file)[1] for file in files if file.is_file() and file.resolve() != path.resolve()]
+    marks = fingerprint_files([file for file in files if file.is_file() and file.resolve() != path.resolve()])
     if not marks:
         return source
-    fingerprint = fingerprint_bytes(source.fingerprint, *marks)
-    return replace(source, fingerprint=fingerprint, earlier=source.fingerprint)
+    fingerprint = fingerprint_bytes(source.fingerprint, *(mark.fingerprint for mark in marks))
+    earlier = fingerprint_bytes(source.earlier, *(mark.earlier for mark in marks))
+    return replace(source, fingerprint=fingerprint, earlier=earlier)
 
 
 def dataset_raster(path: Path, origin: Path, kind: str) -> Raster:
@@ -123,12 +125,11 @@ def dataset_raster(path: Path, origin: Path, kind: str) -> Raster:
     if palette is not None:
         known |= {"model": "palette", "palette": palette}
     channels = len(bands) - bool(alpha)
-    size, fingerprint = fingerprint_file(path)
     return Raster(
         name=origin.stem,
         levels=levels,
         colour=measure_colour(levels, dtype, channels, **{"alpha": None, **known}),
-        source=SourceInfo(kind=kind, location=str(origin), size_bytes=size, fingerprint=fingerprint),
+        source=SourceInfo(kind=kind, location=str(origin), **fingerprint_file(path).as_source()),
         georeference=place,
         close=close_all([pool.close for pool in pools]),
     )
@@ -219,13 +220,15 @@ def open_blocks(folder: Path, context: Context) -> Steps[Raster]:
     path = context.scratch.path() / "blocks.vrt"
     path.write_text(build_vrt(blocks), encoding="utf-8", newline="\n")
     raster = dataset_raster(path, folder, "blocks")
-    sizes = [fingerprint_file(block.path) for block in blocks]
-    marks = [f"{block.path.name} {mark}" for block, (_, mark) in zip(blocks, sizes, strict=True)]
+    marks = fingerprint_files([block.path for block in blocks])
+    named = list(zip((block.path.name for block in blocks), marks, strict=True))
     source = SourceInfo(
         kind="blocks",
         location=str(folder),
-        size_bytes=sum(size for size, _ in sizes),
-        fingerprint=fingerprint_bytes(*marks),
+        size_bytes=sum(mark.size for mark in marks),
+        fingerprint=fingerprint_bytes(*(f"{name} {mark.fingerprint}" for name, mark in named)),
+        earlier=fingerprint_bytes(*(f"{name} {mark.earlier}" for name, mark in named)),
+        of_content=True,
     )
     return replace(raster, source=source, name=folder.name)
 

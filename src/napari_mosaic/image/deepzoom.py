@@ -5,7 +5,9 @@ One decision: the description is read once, tiles when looked at; the levels are
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -48,14 +50,10 @@ def open_deepzoom(source: str | Path, context: Context) -> Steps[Raster]:
     plain = location.split("?")[0]
     stem = plain.rsplit(".", 1)[0]
     tag = fingerprint_bytes(text)
-    levels = _levels(description, f"{stem}_files", tag, fetcher)
-    info = SourceInfo(
-        kind="Deep Zoom",
-        location=location,
-        size_bytes=len(text),
-        fingerprint=fingerprint_bytes(text, _middle_tile(levels[-1], description.tile)),
-        earlier=tag,
-    )
+    asked = _levels(description, f"{stem}_files", tag, fetcher, fresh=True)
+    mark = fingerprint_bytes(text, _middle_tile(asked[-1], description.tile))
+    levels = _levels(description, f"{stem}_files", mark, fetcher)
+    info = SourceInfo(kind="Deep Zoom", location=location, size_bytes=len(text), fingerprint=mark, earlier=tag)
     return Raster(
         name=stem.replace("\\", "/").rsplit("/", 1)[-1],
         levels=levels,
@@ -96,21 +94,25 @@ def parse_description(text: bytes, location: str) -> Description:
     return found
 
 
-def _levels(description: Description, folder: str, tag: str, fetcher: Fetcher) -> tuple[Level, ...]:
+def _levels(
+    description: Description, folder: str, tag: str, fetcher: Fetcher, *, fresh: bool = False
+) -> tuple[Level, ...]:
+    """All levels; `fresh` asks for tiles that are kept, so that a picture that was exchanged is seen."""
     cache = BlockCache()
     top = (max(description.height, description.width) - 1).bit_length()
     levels: list[Level] = []
     for level in range(top, -1, -1):
         step = 1 << (top - level)
         shape = -(-description.height // step), -(-description.width // step)
-        load = _loader(description, f"{folder}/{level}", shape, tag, fetcher)
+        fetch = partial(fetch_tile, fetcher, tag=tag, fresh=fresh)
+        load = _loader(description, f"{folder}/{level}", shape, fetch)
         levels.append(tiled_level(shape, (description.tile, description.tile), load, fetcher, cache))
         if max(shape) <= COARSEST:
             break
     return tuple(levels)
 
 
-def _loader(description: Description, folder: str, shape: tuple[int, int], tag: str, fetcher: Fetcher) -> Any:
+def _loader(description: Description, folder: str, shape: tuple[int, int], fetch: Callable[[str], NDArray[Any]]) -> Any:
     size, overlap = description.tile, description.overlap
 
     def span(index: int, length: int) -> tuple[int, int]:
@@ -122,7 +124,7 @@ def _loader(description: Description, folder: str, shape: tuple[int, int], tag: 
     def load(row: int, column: int) -> NDArray[Any]:
         (top, height), (left, width) = span(row, shape[0]), span(column, shape[1])
         location = f"{folder}/{column}_{row}.{description.suffix}"
-        raw = fetch_tile(fetcher, location, tag)
+        raw = fetch(location)
         tile = fit_tile(raw, (height, width))
         if tile is None:
             raise wrong_size(location, raw.shape, (height, width))

@@ -1,16 +1,18 @@
 """Fetching over HTTP with manners: few connections, a persistent cache, patience when asked to wait.
 
 One decision: what was fetched once and could be decoded is never asked for again, so a mosaic that was
-looked at can be worked on without a network; only the small descriptions are asked for afresh.
+looked at can be worked on without a network. Asked for afresh are the small descriptions, and what is one piece only,
+such as a picture: the server then says that nothing has changed, or sends what is there now.
 """
 
 from __future__ import annotations
 
 import email.utils
 import hashlib
+import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,7 +39,18 @@ class Patience:
     connections: int = 4
 
 
+@dataclass(frozen=True)
+class Remote:
+    """What a server says of a file that it sends in parts: bytes in all, and its version ("" where it names none)."""
+
+    size: int
+    version: str
+
+
 PATIENCE = Patience()
+_VALIDATORS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
+"""What names a version in an answer, and how it is asked whether that is still the present one."""
+_UNCHANGED = 304
 _WAIT_STATUS = (429, 503)
 _RETRY_STATUS = (500, 502, 504)
 _GONE_STATUS = (404, 410)
@@ -111,7 +124,7 @@ class Fetcher:
         byte_range
             Value of the Range header after "bytes=", such as "0-1023" or "-512".
         fresh
-            Ask first, and take the kept copy only where the server does not answer.
+            Ask first, and take the kept copy only where the server says that it is the present one, or does not answer.
 
         Raises
         ------
@@ -123,25 +136,30 @@ class Fetcher:
         if not is_url(location):
             return _read_local(location)
         path = self._cache_path(location, tag, byte_range)
-        if not fresh and (kept := _read_kept(path, check)) is not None:
+        kept = _read_kept(path, check)
+        if kept is not None and not fresh:
             return kept
         try:
-            data = self._ask(location, byte_range)
+            response = self._ask(location, byte_range, {} if kept is None else _conditions(path, kept))
+            if response.status_code == _UNCHANGED and kept is not None:
+                return kept
+            data = _content(response, location, byte_range)
             if check is not None:
                 check(data)
         except ReadError:
-            if fresh and (kept := _read_kept(path, check)) is not None:
+            if kept is not None:
                 return kept
             raise
-        _write_kept(path, data)
+        _write_kept(path, data, response.headers)
         return data
 
-    def size(self, url: str) -> int | None:
-        """Size of what lies at an address; None where the server sends no parts, or does not say."""
+    def look(self, url: str) -> Remote | None:
+        """What lies at an address; None where the server sends no parts, or does not say how much there is."""
         try:
             with self._slots, self._client.stream("GET", url, headers={"Range": "bytes=0-0"}) as response:
                 total = response.headers.get("Content-Range", "").rpartition("/")[2]
-                return int(total) if response.status_code == 206 and total.isdigit() else None
+                version = " ".join(response.headers.get(name, "") for name in _VALIDATORS).strip()
+                return Remote(int(total), version) if response.status_code == 206 and total.isdigit() else None
         except httpx.HTTPError:
             return None
 
@@ -149,9 +167,9 @@ class Fetcher:
         name = hashlib.sha256(f"{location}\n{tag}\n{byte_range}".encode()).hexdigest()
         return self._cache / name[:2] / name
 
-    def _ask(self, url: str, byte_range: str) -> bytes:
+    def _ask(self, url: str, byte_range: str, conditions: Mapping[str, str]) -> httpx.Response:
         """Ask until there is an answer or patience ends."""
-        headers = {"Range": f"bytes={byte_range}"} if byte_range else {}
+        headers = {**({"Range": f"bytes={byte_range}"} if byte_range else {}), **conditions}
         waited, failures = 0.0, 0
         while True:
             self._pause(max(0.0, self._not_before - time.monotonic()))
@@ -177,7 +195,7 @@ class Fetcher:
                 failures += 1
                 self._pause(min(2.0**failures, self.patience.longest_wait) / 4)
                 continue
-            return _content(response, url, byte_range)
+            return response
 
     def _pause(self, seconds: float) -> None:
         if self._stop.wait(seconds) if seconds > 0 else self._stop.is_set():
@@ -253,8 +271,34 @@ def _read_kept(path: Path, check: Check | None) -> bytes | None:
     return data
 
 
-def _write_kept(path: Path, data: bytes) -> None:
-    """Keep an answer; a cache that cannot be written is no reason to fail."""
+def _write_kept(path: Path, data: bytes, headers: Mapping[str, str]) -> None:
+    """Keep an answer, and its version where the server names one; a cache that cannot be written is no failure."""
+    version = {name: headers[name] for name in _VALIDATORS if headers.get(name)}
+    _put(path, data)
+    if version:
+        _put(_version_file(path), json.dumps({"of": _hash(data), **version}).encode())
+
+
+def _put(path: Path, data: bytes) -> None:
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, data, sync=False)
+
+
+def _version_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.version")
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _conditions(path: Path, kept: bytes) -> dict[str, str]:
+    """The headers that ask for content only where it is another version than what is kept."""
+    try:
+        version = json.loads(_version_file(path).read_text(encoding="utf-8"))
+        if version["of"] != _hash(kept):
+            return {}
+        return {condition: str(version[name]) for name, condition in _VALIDATORS.items() if name in version}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

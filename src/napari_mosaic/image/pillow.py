@@ -56,12 +56,11 @@ def open_picture(path: Path, context: Context) -> Steps[Raster]:
         known["model"] = "cmyk"
     colour = measure_colour([level], dtype, channels, **known)
     place = read_georeference(path, level.shape)
-    size, fingerprint = fingerprint_file(path)
     return Raster(
         name=path.stem,
         levels=(level,),
         colour=_with_profile(colour, profile),
-        source=SourceInfo(kind=kind, location=str(path), size_bytes=size, fingerprint=fingerprint),
+        source=SourceInfo(kind=kind, location=str(path), **fingerprint_file(path).as_source()),
         georeference=place if place.affine is not None else Georeference(pixel_size=dpi_size(dpi)),
         orientation=orientation,
     )

@@ -29,6 +29,13 @@ Affine = tuple[float, float, float, float, float, float]
 HASHED = 4 << 30
 """Bytes of an array in memory that are hashed: some seconds of one core."""
 
+WHOLE = 512 << 20
+"""Bytes of a file that are all hashed: half a second of one core, and a run reads them in any case."""
+
+SAMPLES, SAMPLE = 256, 1 << 18
+"""Of a larger file, or of many files together, so many evenly spread parts of so many bytes: 64 MB, and few enough
+seeks for a hard disk. *Not varied.*"""
+
 STRIP = 256
 """Rows that are looked at at once where all of an image is."""
 
@@ -55,6 +62,7 @@ class SourceInfo:
     """Where an image came from, and a cheap fingerprint that does not depend on file times.
 
     `earlier` is what the fingerprint of the same source was before it looked at more; empty where it looks at the same.
+    It counts where the source lies where it was; `of_content` says that it is of enough to count anywhere.
     """
 
     kind: str
@@ -63,6 +71,22 @@ class SourceInfo:
     fingerprint: str
     rights: str = ""
     earlier: str = ""
+    of_content: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileMark:
+    """Size of a file in bytes, its fingerprint, and what that was when it looked at head, middle and tail alone."""
+
+    size: int
+    fingerprint: str
+    earlier: str
+
+    def as_source(self) -> dict[str, Any]:
+        """The fields of a `SourceInfo` that it gives."""
+        return {
+            "size_bytes": self.size, "fingerprint": self.fingerprint, "earlier": self.earlier, "of_content": True,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,15 +225,34 @@ def fingerprint_bytes(*parts: bytes | str) -> str:
     return digest.hexdigest()[:32]
 
 
-def fingerprint_file(path: Path, block: int = 1 << 16) -> tuple[int, str]:
-    """Size of a file, and a hash of its size, head, middle and tail."""
+def fingerprint_file(path: Path, *, whole: int = WHOLE, block: int = 1 << 16) -> FileMark:
+    """What a file is known by: a hash of all of it; beyond `whole` bytes of its size and of parts all over it.
+
+    A part that was painted over leaves the size of an uncompressed file as it was, and head, middle and tail too.
+    """
     size = path.stat().st_size
-    parts: list[bytes] = [str(size).encode()]
     with path.open("rb") as file:
-        for start in sorted({0, max(0, size // 2 - block // 2), max(0, size - block)}):
+
+        def part(start: int, length: int) -> bytes:
             file.seek(start)
-            parts.append(file.read(block))
-    return size, fingerprint_bytes(*parts)
+            return file.read(length)
+
+        places = sorted({0, max(0, size // 2 - block // 2), max(0, size - block)})
+        earlier = fingerprint_bytes(str(size), *(part(start, block) for start in places))
+        file.seek(0)
+        if size <= whole:
+            return FileMark(
+                size=size, fingerprint=hashlib.file_digest(file, "sha256").hexdigest()[:32], earlier=earlier
+            )
+        digest = hashlib.sha256(str(size).encode())
+        for k in range(SAMPLES):
+            digest.update(part((size - SAMPLE) * k // (SAMPLES - 1), SAMPLE))
+    return FileMark(size=size, fingerprint=digest.hexdigest()[:32], earlier=earlier)
+
+
+def fingerprint_files(paths: Sequence[Path]) -> list[FileMark]:
+    """The marks of files that make one picture: all of them share what of one file is hashed whole."""
+    return [fingerprint_file(path, whole=WHOLE // max(1, len(paths))) for path in paths]
 
 
 def fingerprint_level(level: Level, dtype: np.dtype[Any], window: int = 64) -> str:

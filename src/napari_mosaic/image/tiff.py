@@ -139,16 +139,16 @@ class TiffSource:
 
     name: str
     location: str
-    size: int
+    size_bytes: int
     fingerprint: str
     path: Path | None = None
     earlier: str = ""
+    of_content: bool = False
 
 
 def open_tiff(path: Path, context: Context) -> Steps[Raster]:
     """Open a TIFF file of any common layout."""
-    size, fingerprint = fingerprint_file(path)
-    source = TiffSource(name=path.name, location=str(path), size=size, fingerprint=fingerprint, path=path)
+    source = TiffSource(name=path.name, location=str(path), path=path, **fingerprint_file(path).as_source())
     return (yield from open_tiff_source(path, source, context))
 
 
@@ -185,9 +185,10 @@ def _open(tif: tifffile.TiffFile, source: TiffSource, context: Context) -> Steps
         source=SourceInfo(
             kind="OME-TIFF" if tif.is_ome else "TIFF",
             location=source.location,
-            size_bytes=source.size,
+            size_bytes=source.size_bytes,
             fingerprint=source.fingerprint,
             earlier=source.earlier,
+            of_content=source.of_content,
         ),
         georeference=_georeference(tif, key, source.path, found[0].shape),
         orientation=int(key.tags.valueof(274, 1)),
@@ -263,7 +264,7 @@ def _refuse_planes(name: str, count: int) -> None:
 
 
 def _check_complete(pages: Sequence[Any], source: TiffSource) -> None:
-    size = source.size
+    size = source.size_bytes
     for page in pages:
         ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
         if not ends or max(ends) > size:

@@ -53,9 +53,10 @@ def tiled_level(
     return Level(shape, read)
 
 
-def fetch_tile(fetcher: Fetcher, location: str, tag: str) -> NDArray[Any]:
-    """Fetch and decode one tile; what cannot be decoded is not kept in the cache."""
-    return decode_tile(fetcher.get(location, tag=tag, check=lambda data: decode_tile(data, location)), location)
+def fetch_tile(fetcher: Fetcher, location: str, tag: str, *, fresh: bool = False) -> NDArray[Any]:
+    """Fetch and decode one tile; what cannot be decoded is not kept in the cache. `fresh` as for `Fetcher.get`."""
+    data = fetcher.get(location, tag=tag, fresh=fresh, check=lambda data: decode_tile(data, location))
+    return decode_tile(data, location)
 
 
 def fit_tile(tile: NDArray[Any], size: tuple[int, int]) -> NDArray[Any] | None:

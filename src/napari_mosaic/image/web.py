@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote, urldefrag, urlsplit
 
 from napari_mosaic.errors import MissingError, ReadError
-from napari_mosaic.image.http import Fetcher
+from napari_mosaic.image.http import Fetcher, Remote
 from napari_mosaic.image.raster import Context, Raster, SourceInfo, close_all, fingerprint_bytes
 from napari_mosaic.progress import Progress, Steps
 
@@ -44,8 +44,8 @@ def open_url(url: str, context: Context) -> Steps[Raster]:
         fetcher = Fetcher(context.cache_dir)
         own.callback(fetcher.close)
         kind = _sniff(fetcher, plain)
-        if kind == "TIFF" and (size := fetcher.size(plain)) is not None:
-            raster = yield from _open_tiff(RangeFile(fetcher, plain, size), context)
+        if kind == "TIFF" and (remote := fetcher.look(plain)) is not None:
+            raster = yield from _open_tiff(RangeFile(fetcher, plain, remote), context)
             own.pop_all()
             return replace(raster, close=close_all([fetcher.close, raster.close]))
         if kind in ("TIFF", "picture"):
@@ -94,10 +94,10 @@ def _sniff(fetcher: Fetcher, url: str) -> str:
 class RangeFile(io.RawIOBase):
     """A seekable file at an address, fetched in blocks as they are read."""
 
-    def __init__(self, fetcher: Fetcher, url: str, size: int, block: int = 1 << 18) -> None:
+    def __init__(self, fetcher: Fetcher, url: str, remote: Remote, block: int = 1 << 18) -> None:
         super().__init__()
         self.url = url
-        self.size = size
+        self.size = size = remote.size
         self._fetcher = fetcher
         self._block = block
         self._place = 0
@@ -106,6 +106,7 @@ class RangeFile(io.RawIOBase):
         parts = [self._fetch(start, min(size, start + 1024)) for start in sorted(places)]
         self.earlier = fingerprint_bytes(str(size), head)
         self.fingerprint = fingerprint_bytes(str(size), head, *parts)
+        self._tag = fingerprint_bytes(self.fingerprint, remote.version)
 
     def readable(self) -> bool:
         """Whether it can be read: yes."""
@@ -142,7 +143,7 @@ class RangeFile(io.RawIOBase):
         return self._fetch(index * self._block, min(self.size, (index + 1) * self._block))
 
     def _fetch(self, start: int, end: int) -> bytes:
-        tag = getattr(self, "fingerprint", "")
+        tag = getattr(self, "_tag", "")
         return self._fetcher.get(self.url, byte_range=f"{start}-{end - 1}", tag=tag, fresh=not tag)
 
 
@@ -151,7 +152,7 @@ def _open_tiff(file: RangeFile, context: Context) -> Steps[Raster]:
 
     name = PurePosixPath(unquote(urlsplit(file.url).path)).name or "picture.tif"
     source = TiffSource(
-        name=name, location=file.url, size=file.size, fingerprint=file.fingerprint, earlier=file.earlier
+        name=name, location=file.url, size_bytes=file.size, fingerprint=file.fingerprint, earlier=file.earlier
     )
     return (yield from open_tiff_source(file, source, context))
 
@@ -160,7 +161,7 @@ def _open_picture(fetcher: Fetcher, url: str, context: Context) -> Steps[Raster]
     """Download a picture into the scratch folder and open it there."""
     from napari_mosaic.image.registry import open_raster_steps
 
-    data = fetcher.get(url)
+    data = fetcher.get(url, fresh=True)
     yield Progress(phase="download", done=len(data) / 1e6, total=len(data) / 1e6, unit="MB")
     suffix = PurePosixPath(unquote(urlsplit(url).path)).suffix
     target = context.scratch.path() / ("picture" + (suffix if re.fullmatch(r"\.\w{1,8}", suffix) else ""))

@@ -70,14 +70,14 @@ def describe_source(image: MosaicImage, record: Path) -> SourceEntry:
 def is_source(image: MosaicImage, entry: SourceEntry) -> bool:
     """Whether an image is the photograph of an entry: same shape, same fingerprint.
 
-    A record of a version whose fingerprint looked at less keeps its photograph as long as that lies where it was.
+    A record of a version whose fingerprint looked at less keeps its photograph as long as that lies where it was, or
+    what was looked at is enough to know it anywhere.
     """
     info = image.source
     if tuple(image.shape) != tuple(entry.shape):
         return False
-    return info.fingerprint == entry.fingerprint or (
-        bool(info.earlier) and info.earlier == entry.fingerprint and info.location == entry.location
-    )
+    earlier = bool(info.earlier) and info.earlier == entry.fingerprint
+    return info.fingerprint == entry.fingerprint or (earlier and (info.of_content or info.location == entry.location))
 
 
 def write_metadata(path: Path, metadata: Metadata) -> None:

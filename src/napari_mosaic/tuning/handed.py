@@ -68,8 +68,8 @@ def read_handed(path: str | Path) -> Handed:
         if values["kind"] == SAM_KIND:
             if "sam" not in values:
                 raise InputError(
-                    f"{path} was written by an older version and does not say which preset was tuned; give the same "
-                    "sam2-tune command again to have it written anew."
+                    f"{path} was written by an older version and does not say which preset was tuned, nor can that "
+                    f"search be gone on with; give sam2-tune again with a new folder (-o) and take the {BEST} in it."
                 )
             return Handed(segment={"method": "sam2"}, sam=SamParams(**values["sam"]))
         if values["kind"] != KIND:

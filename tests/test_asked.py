@@ -1,0 +1,95 @@
+"""What is asked of a record that is there reaches it, or is refused; it is never left aside."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import shapely
+from PIL import Image
+from shapely.geometry import mapping
+
+from napari_mosaic import editing
+from napari_mosaic.cli import main
+from napari_mosaic.record import open_record
+
+WORDS = ["--method", "brightness", "--scale", "1", "--tile-size", "128"]
+
+
+def write_area(path: Path, side: float) -> Path:
+    path.write_text(json.dumps(mapping(shapely.box(10, 10, side, side))))
+    return path
+
+
+@pytest.fixture
+def floor(tmp_path: Path, photograph: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a photograph, a table of it, and its record, made in the region a.json."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photograph((140, 180))).save(tmp_path / "a.png")
+    write_area(tmp_path / "a.json", 100.3)
+    write_area(tmp_path / "b.json", 90)
+    assert main(["segment", "a.png", *WORDS, "--region", "a.json", "--threshold", "0.6"]) == 0
+    (tmp_path / "jobs.csv").write_text("source\na.png\n")
+    return tmp_path
+
+
+OTHERS = {
+    "method": ("--method", "gradient-watershed"),
+    "scale": ("--scale", "0.5"),
+    "threshold": ("--threshold", "0.7"),
+    "reach": ("--reach", "20"),
+    "min-area": ("--min-area", "90"),
+    "temperature": ("--temperature", "2"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("command", [["segment", "a.png", "--resume"], ["batch", "jobs.csv"]])
+def test_other_settings_are_refused(
+    floor: Path, command: list[str], other: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    given = {**dict(zip(WORDS[::2], WORDS[1::2], strict=True)), **dict([OTHERS[other]])}
+    assert main([*command, *(word for pair in given.items() for word in pair)]) == 1
+    found = capsys.readouterr()
+    assert found.out == ""
+    assert other in found.err
+    assert "--overwrite" in found.err
+
+
+def test_the_settings_that_it_was_made_with_may_be_given_or_left_out(floor: Path) -> None:
+    for more in ([], ["--region", "a.json"], ["--threshold", "0.6"]):
+        assert main(["segment", "a.png", "--resume", *WORDS, *more]) == 0
+    assert main(["batch", "jobs.csv", *WORDS]) == 0
+
+
+@pytest.mark.parametrize(("column", "area"), [("region", "b.json"), ("exclude", "a.json")])
+def test_another_region_is_refused(floor: Path, column: str, area: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (floor / "jobs.csv").write_text(f"source,{column}\na.png,{area}\n")
+    assert main(["batch", "jobs.csv", *WORDS]) == 1
+    assert f"another {column}" in capsys.readouterr().err
+    assert main(["segment", "a.png", "--resume", *WORDS, f"--{column}", area]) == 1
+
+
+def test_areas_that_were_edited_since_are_believed(floor: Path) -> None:
+    with open_record("a.mosaic.zarr", writable=True) as record:
+        editing.add_outline(record, [[20, 20], [20, 50], [60, 50]], over=True)
+    assert main(["segment", "a.png", "--resume", *WORDS, "--region", "b.json"]) == 0
+
+
+def test_a_file_is_no_record_and_is_not_replaced(floor: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (floor / "x.mosaic.zarr").write_text("mine")
+    for how in (["--overwrite"], ["--resume"]):
+        assert main(["segment", "a.png", *WORDS, "-o", "x.mosaic.zarr", *how]) == 1
+        assert "no mosaic record" in capsys.readouterr().err
+    assert (floor / "x.mosaic.zarr").read_text() == "mine"
+
+
+def test_one_file_by_two_paths_is_one_photograph(floor: Path) -> None:
+    os.mkdir("sub")
+    assert main(["segment", "a.png", "./a.png", "sub/../a.png", *WORDS, "-o", "out"]) == 0
+    assert [path.name for path in (floor / "out").iterdir()] == ["a.mosaic.zarr"]
