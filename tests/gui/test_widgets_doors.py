@@ -238,3 +238,37 @@ def test_the_command_in_the_menu_works_on_the_layer_itself(
     assert [type(each).__name__ for each in viewer.layers] == ["Image", "Image", "Labels"]
     with open_record(floor.with_name("floor.mosaic.zarr")) as record:
         assert record.complete
+
+
+@pytest.mark.parametrize(("first", "second"), [(from_plugins_menu, by_call), (by_call, from_layers_menu)])
+def test_a_dock_that_is_open_is_brought_to_the_front_and_not_made_twice(
+    viewer: Any, qtbot: Any, floor: Path, first: Any, second: Any
+) -> None:
+    viewer.open(str(floor))
+    first(viewer, "Mosaic")
+    desk = Desk(viewer, qtbot)
+    desk.rest()
+    desk.panel.parent().hide()
+    second(viewer, "Mosaic")
+    qtbot.waitUntil(lambda: len(viewer.window.dock_widgets) == 1)
+    assert dock_in(viewer, "Mosaic") is desk.panel
+    qtbot.waitUntil(desk.panel.isVisible)
+    assert desk.find_view_then_whole().complete
+    desk.panel.close()
+
+
+def test_what_a_script_gets_for_a_second_dock_does_what_it_asks_of_the_first(
+    viewer: Any, qtbot: Any, floor: Path
+) -> None:
+    from_plugins_menu(viewer, "Mosaic")
+    desk = Desk(viewer, qtbot)
+    _, other = viewer.window.add_plugin_dock_widget("napari-mosaic", "Mosaic")
+    other.open_photograph(floor)
+    desk.rest()
+    assert desk.panel.photograph is viewer.layers[0]
+    assert other.state is desk.panel.state
+    qtbot.waitUntil(lambda: len(viewer.window.dock_widgets) == 1)
+    desk.panel.close()
+    qtbot.waitUntil(lambda: desk.panel.closed)
+    by_call(viewer, "Mosaic")
+    assert any(isinstance(dock, type(desk.panel)) for dock in viewer.window.dock_widgets.values())

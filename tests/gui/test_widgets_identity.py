@@ -201,3 +201,44 @@ def test_pixels_that_are_not_square_are_told(
 def _shown(path: Path) -> dict[str, Any]:
     data, meta, _ = _sources.photograph_data(open_image(path))
     return {"data": data, **meta}
+
+
+@pytest.mark.parametrize("opened", ["by the panel", "as an array"])
+def test_a_size_that_a_person_gave_stays_that_persons_word(
+    viewer: Any, qtbot: Any, small: Path, open_panel: Callable[..., Any], settled: Any, opened: str
+) -> None:
+    panel = open_panel()
+    if opened == "by the panel":
+        panel.open_photograph(small)
+    else:
+        viewer.add_image(bright_stones(OTHER, seed=1), name="floor")
+    settled(panel)
+    layer = viewer.layers[0]
+    panel.face.size_form._pixel.setValue(0.5)
+    other = viewer.add_image(bright_stones((200, 200)), name="other")
+    for chosen in (other, layer):
+        panel.choose(chosen)
+        settled(panel)
+        qtbot.waitUntil(lambda: not panel._looker.busy)
+    assert (panel.state.size.pixel_mm, panel.state.size.origin) == (pytest.approx(0.5), "user")
+    found = segment_layer(viewer, layer, params=PARAMS).wait(120)
+    with open_record(found.path) as record:
+        assert record.pixel_size is not None
+        assert (record.pixel_size.mm, record.pixel_size.origin) == (pytest.approx(0.5), "user")
+    layer.scale = (0.4, 0.4)  # and what somebody gives the layer later is theirs
+    with _sources.open_layer(layer) as image:
+        assert image.pixel_size is not None
+        assert (image.pixel_size.mm, image.pixel_size.origin) == (pytest.approx(0.4), "layer")
+
+
+def test_a_photograph_that_comes_with_its_record_keeps_whose_word_its_size_is(
+    viewer: Any, small: Path, open_panel: Callable[..., Any], settled: Any
+) -> None:
+    segment(small, params=PARAMS, pixel_mm=0.7, pixel_origin="drawn line").close()
+    panel = open_panel()
+    panel.open_record(small.with_name("floor.mosaic.zarr"))
+    settled(panel)
+    shutil.rmtree(small.with_name("floor.mosaic.zarr"))
+    with _sources.open_layer(viewer.layers[0]) as image:
+        assert image.pixel_size is not None
+        assert (image.pixel_size.mm, image.pixel_size.origin) == (pytest.approx(0.7), "drawn line")

@@ -16,10 +16,12 @@ from qtpy.QtCore import QTimer
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import open_record
 from napari_mosaic.widgets import _jobs, _runs
-from napari_mosaic.widgets._forms import LookValue
+from napari_mosaic.widgets._face import WIDTH
+from napari_mosaic.widgets._figures import FigureGrid
+from napari_mosaic.widgets._forms import LookValue, ShortLabel
 from napari_mosaic.widgets._jobs import Job, JobFailure, Latest
 from napari_mosaic.widgets._panel import warming
-from napari_mosaic.widgets._state import FIND, Tuning, resolve
+from napari_mosaic.widgets._state import AREA, FIND, SizeFacts, SourceFacts, Tuning, resolve
 
 
 def test_a_failure_of_any_kind_arrives_as_one_sentence(qtbot: Any) -> None:
@@ -367,3 +369,154 @@ def test_the_areas_of_a_record_come_back_with_their_holes(
     assert shapes[0] in viewer.layers
     panel.choose(None)
     assert not any(isinstance(layer, Shapes) for layer in viewer.layers)
+
+
+# what a person does at an awkward moment ----------------------------------------------------------
+
+
+def during_the_run(panel: Any, qtbot: Any, action: Callable[[], Any]) -> None:
+    """Find everywhere, and do something at the first sign of it that is shown, while the run goes on."""
+    done: list[Any] = []
+
+    def listen(event: Any) -> None:
+        if isinstance(event, Progress) and panel.shown is not None and not done:
+            assert panel.job is not None
+            done.append(event)
+            action()
+
+    panel.find_all()
+    panel.job.stepped.connect(listen)
+    qtbot.waitUntil(lambda: bool(done))
+
+
+def test_what_cannot_be_done_during_a_run_is_told_and_changes_nothing(
+    open_panel: Callable[..., Any], viewer: Any, qtbot: Any, settled: Callable[[Any], None], floor: Path
+) -> None:
+    panel = open_panel()
+    panel.open_photograph(floor)
+    settled(panel)
+    place = panel.state.place
+    said: list[str] = []
+
+    def ask_for_all_of_it() -> None:
+        for ask in (
+            lambda: panel.set_place(floor.with_name("elsewhere")),
+            lambda: panel.open_photograph(floor),
+            lambda: panel.open_record(place),
+            lambda: panel.choose(None),
+            panel.apply_to_all,
+            lambda: panel.save_as(floor.with_name("floor.csv"), "csv"),
+        ):
+            panel.tell(message="")
+            ask()
+            said.append(panel.state.message)
+
+    during_the_run(panel, qtbot, ask_for_all_of_it)
+    settled(panel)
+    assert len(said) == 6
+    assert all("“Finding everywhere” is still going on" in message for message in said), said
+    assert panel.state.place == panel.state.record.path == place
+    assert panel.state.record.complete
+    assert [layer.name for layer in viewer.layers] == ["floor", "floor joints", "floor tesserae"]
+
+
+def test_a_photograph_that_takes_the_place_of_one_that_is_segmented_is_worked_on_next(
+    open_panel: Callable[..., Any], viewer: Any, qtbot: Any, settled: Callable[[Any], None], floor: Path
+) -> None:
+    panel = open_panel()
+    panel.open_photograph(floor)
+    settled(panel)
+
+    def exchange() -> None:
+        viewer.layers.remove(panel.photograph)
+        viewer.add_image(np.zeros((40, 50, 3), np.uint8), name="other")
+
+    during_the_run(panel, qtbot, exchange)
+    settled(panel)
+    assert [layer.name for layer in viewer.layers] == ["other"]
+    assert panel.photograph is viewer.layers["other"]
+    qtbot.waitUntil(lambda: panel.state.source is not None and panel.state.source.shape == (40, 50))
+    assert panel.state.record is None
+
+
+def test_what_a_run_still_tells_of_a_photograph_that_is_gone_is_not_shown(
+    open_panel: Callable[..., Any], viewer: Any, settled: Callable[[Any], None], floor: Path
+) -> None:
+    panel = open_panel()
+    panel.open_photograph(floor)
+    settled(panel)
+    panel.find_all()
+    settled(panel)
+    opened = next(_runs.open_steps(panel.state.place))
+    facts = panel.state.record
+    panel._start(lambda: (step for step in ()), "Finding everywhere", writes=True)
+    viewer.layers.remove(panel.photograph)
+    panel._step(opened)  # both were under way when the photograph went
+    panel._returned(facts)
+    settled(panel)
+    assert not viewer.layers
+    assert panel.shown is None
+    assert panel.state.record is None
+
+
+def test_an_area_keeps_its_layer_under_a_new_name_and_ends_with_it(
+    open_panel: Callable[..., Any], viewer: Any, settled: Callable[[Any], None], floor: Path
+) -> None:
+    panel = open_panel()
+    panel.open_photograph(floor)
+    settled(panel)
+    panel.draw_area()
+    layer = viewer.layers["area"]
+    layer.add([[10, 10], [10, 60], [60, 60], [60, 10]], shape_type="polygon")
+    layer.name = "nave"
+    assert panel.state.include == panel.face.area_form.value().include == "nave"
+    assert panel._polygons(panel.state.include).area == pytest.approx(2500)
+    viewer.layers.remove(layer)
+    assert panel.state.include == panel.face.area_form.value().include == ""
+    assert resolve(panel.state).steps[AREA].summary == "whole photograph"
+
+
+# what is seen -------------------------------------------------------------------------------------
+
+
+def test_figures_that_are_replaced_are_not_seen_below_the_new_ones(qtbot: Any) -> None:
+    grid = FigureGrid()
+    qtbot.addWidget(grid)
+    grid.show()
+    grid.set_value((("Density", "2,072 per megapixel"),))
+    old = list(grid._cells)
+    qtbot.waitUntil(lambda: all(cell.isVisible() for cell in old))
+    grid.set_value((("Density", "82.86 per dm²"),))
+    assert not any(cell.isVisible() for cell in old)  # Qt deletes them when it has time
+    qtbot.waitUntil(lambda: all(cell.isVisible() for cell in grid._cells))
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_the_pixel_size_is_seen_whole_in_the_narrowest_panel(
+    open_panel: Callable[..., Any], qtbot: Any, confirmed: bool
+) -> None:
+    panel = open_panel()
+    panel.setFixedSize(WIDTH, 300)  # so low that a scroll bar takes some of the width
+    panel.show()
+    panel.tell(
+        source=SourceFacts(name="floor", shape=(500, 800)),
+        size=SizeFacts(pixel_mm=0.3528, confirmed=confirmed, origin="user"),
+    )
+    form = panel.face.size_form
+    qtbot.waitUntil(lambda: form.isVisible() and form.confirm.isVisible() is not confirmed)
+    qtbot.wait(50)
+    line = form._pixel.lineEdit()
+    assert line.text() == "0.3528"
+    assert line.width() - 2 >= line.fontMetrics().horizontalAdvance("0.3528")
+    assert form.width() <= form.parentWidget().width()
+
+
+def test_a_summary_without_room_says_that_it_goes_on(qtbot: Any) -> None:
+    label = ShortLabel()
+    qtbot.addWidget(label)
+    label.setText("the first trial is what is used now")
+    label.resize(100, 20)
+    assert label.shown_text().startswith("the first")
+    assert label.shown_text().endswith("…")
+    label.resize(1000, 20)
+    assert label.shown_text() == label.text()

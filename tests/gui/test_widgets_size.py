@@ -417,3 +417,18 @@ def test_places_are_told_as_finely_as_pixels() -> None:
     assert describe_place((0.0005, 0, 5e5, 0, -0.0005, 5e6), 100, 200) == "E 500000.1000  N 4999999.9500"
     assert describe_place((1e-8, 0, 12, 0, -1e-8, 42), 0, 0, degrees=True) == "lon 12.00000000  lat 42.00000000"
     assert PixelSize(mm=1, confirmed=True, origin="user").mm == 1
+
+
+def test_an_area_is_drawn_in_the_pixels_of_a_photograph_that_was_turned_and_moved(
+    open_panel: Callable[..., Any], viewer: Any, written: Callable[[Any], None], photograph: Any
+) -> None:
+    panel = open_panel()
+    layer = viewer.add_image(photograph((200, 300)), scale=(2, 2), translate=(30, 40), rotate=30,
+                             affine=[[1, 0, 5], [0, 1, 6], [0, 0, 1]])  # fmt: skip
+    written(panel)
+    panel.draw_area()
+    area = viewer.layers["area"]
+    np.testing.assert_allclose(area.data_to_world((7, 9)), layer.data_to_world((7, 9)))
+    panel.face.size_form._pixel.setValue(0.5)
+    written(panel)
+    np.testing.assert_allclose(area.data_to_world((7, 9)), layer.data_to_world((7, 9)))

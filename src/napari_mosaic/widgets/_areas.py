@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.areas import AREA_CLASSES, AreaSet
-from napari_mosaic.widgets._sources import RECORD
+from napari_mosaic.widgets._sources import RECORD, lying_like
 
 COLOURS = {
     "preserved": "#66bb6a", "lacuna": "#ef5350", "repair": "#42a5f5", "not legible": "#ab47bc", "outside": "#90a4ae",
@@ -164,11 +164,6 @@ def standing_areas(viewer: Any, record: Any) -> list[Shapes]:
 def place_of(tesserae: Labels) -> dict[str, Any]:
     """Where shapes lie that are drawn over a layer of tesserae."""
     return {
-        "scale": tesserae.scale[-2:],
-        "translate": tesserae.translate[-2:],
-        "rotate": tesserae.rotate,
-        "shear": tesserae.shear,
-        "affine": tesserae.affine,
-        "units": tesserae.units[-2:],
+        **lying_like(tesserae),
         "metadata": {RECORD: tesserae.metadata.get(RECORD)},
     }

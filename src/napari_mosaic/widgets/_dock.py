@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QAbstractButton, QVBoxLayout, QWidget
 from napari_mosaic.dependencies import missing_of
 from napari_mosaic.widgets._face import MissingNote, fill_dock
 from napari_mosaic.widgets._jobs import JobFailure, Latest
+from napari_mosaic.widgets._once import StandIn, standing_dock
 from napari_mosaic.widgets._style import style_sheet
 from napari_mosaic.widgets._viewer import real
 
@@ -28,6 +29,11 @@ class Dock(QWidget):
     face: Any
     needs: tuple[str, ...] = ()
     """Packages of an extra without which nothing in the dock works."""
+
+    def __new__(cls, napari_viewer: Any = None, *_: Any, **__: Any) -> Any:
+        """A dock; where one of its kind is open in the viewer, what stands for that."""
+        standing = None if napari_viewer is None else standing_dock(real(napari_viewer), cls)
+        return super().__new__(cls) if standing is None else StandIn(standing)
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()

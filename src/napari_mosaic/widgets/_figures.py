@@ -35,6 +35,7 @@ class FigureGrid(QWidget):
         self._rows = rows
         for cell in self._cells:
             self._grid.removeWidget(cell)
+            cell.hide()  # it is deleted later, and would be seen below the new ones until then
             cell.deleteLater()
         self._cells = []
         for row, (name, figure) in enumerate(rows or (((self._empty, ""),) if self._empty else ())):

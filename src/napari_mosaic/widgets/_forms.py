@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
-from qtpy.QtGui import QResizeEvent
+from qtpy.QtGui import QPainter, QPaintEvent, QResizeEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -34,8 +34,30 @@ from napari_mosaic.widgets._state import SizeFacts, StepView, Tuning
 SETTLE_MS = 150
 """How long a slider rests before it is said to have changed."""
 
+SPIN_BUTTONS = 58
+"""Pixels that napari's two buttons and margins take of a spin box: a figure that is cut reads as another one."""
+
 MARGIN = 6
 """Pixels of a label that its text must leave free."""
+
+
+class ShortLabel(QLabel):
+    """A text in one line; where there is no room its end is left out, which three dots say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def shown_text(self) -> str:
+        """What of the text is seen."""
+        room = self.contentsRect().width()
+        return str(self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, room))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint what there is room for."""
+        painter = QPainter(self)
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        painter.drawText(self.contentsRect(), int(self.alignment()), self.shown_text())
 
 
 class StepBox(QFrame):
@@ -51,9 +73,8 @@ class StepBox(QFrame):
         self._badge.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._title = QLabel(title)
         self._title.setObjectName("stepTitle")
-        self._summary = QLabel()
+        self._summary = ShortLabel()
         self._summary.setObjectName("stepSummary")
-        self._summary.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._summary.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.body = QWidget()
         self.rows = QVBoxLayout(self.body)
@@ -99,6 +120,7 @@ class SizeForm(QWidget):
         self._value = SizeFacts()
         self._pixel = _spin(0.0, 1000.0, 4, "unknown", "")
         self._pixel.setToolTip("Edge of one pixel of the photograph on the floor.")
+        self._pixel.setMinimumWidth(self._pixel.fontMetrics().horizontalAdvance("0.0000") + SPIN_BUTTONS)
         self.confirm = QPushButton("Confirm")
         self.confirm.setToolTip("Say that this size is right; files often carry figures that mean nothing.")
         self._analysis = _spin(0.0, 64.0, 0, "measured", " px per tessera")

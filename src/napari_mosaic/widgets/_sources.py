@@ -15,7 +15,7 @@ from napari.layers import Image, Layer, Shapes
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError, MosaicError
-from napari_mosaic.image import MosaicImage, open_image
+from napari_mosaic.image import MosaicImage, PixelSize, open_image
 from napari_mosaic.image.layers import layer_size, same_pixels
 from napari_mosaic.image.pixel_size import confirmed_mm
 from napari_mosaic.record import Record, open_record
@@ -31,6 +31,9 @@ RECORD = "mosaic_record"
 
 GIVEN = "mosaic_pixel_mm"
 """Key of a photograph's metadata: the pixel size that we scaled it by; another one is somebody's word."""
+
+ORIGIN = "mosaic_pixel_origin"
+"""Key of a photograph's metadata: whose word that size was; missing where it is the file's own."""
 
 PLACE = "mosaic_place"
 """Key of a photograph's metadata: the record that it was opened with."""
@@ -51,13 +54,16 @@ def photograph_data(image: MosaicImage, record: Record | None = None) -> LayerDa
         CachedLevel(_reader(image, k), (*shape, 3), np.uint8, origin=location)
         for k, shape in enumerate(image.level_shapes)
     ]
+    known: dict[str, Any] = {SOURCE: location, GIVEN: mm}
+    if record is not None and record.pixel_size is not None:
+        known[ORIGIN] = record.pixel_size.origin
     meta = {
         "name": image.name,
         "rgb": True,
         "multiscale": len(levels) > 1,
         "scale": (pixel, pixel),
         "units": (unit, unit),
-        "metadata": {SOURCE: location, GIVEN: mm},
+        "metadata": known,
     }
     return (levels if len(levels) > 1 else image.read(Box(0, 0, *image.shape))), meta, "image"
 
@@ -89,11 +95,30 @@ def location_of(layer: Layer) -> str:
 def open_layer(layer: Layer) -> MosaicImage:
     """The photograph of a layer: what it shows now; for a worker's thread, because opening may decode."""
     known = layer.metadata.get(SOURCE)
-    if known:
-        image = _open_known(layer, str(known))
-        if image is not None:
-            return image
-    return open_image(layer)
+    image = _open_known(layer, str(known)) if known else None
+    if image is None:
+        image = open_image(layer)
+    size = _size_given(layer)
+    if size is not None:
+        image.pixel_size = size
+    return image
+
+
+def note_size(layer: Layer, mm: float | None, origin: str) -> None:
+    """Keep with a photograph's layer by what size it was scaled, and whose word that was."""
+    layer.metadata[GIVEN] = mm
+    layer.metadata.pop(ORIGIN, None)
+    if mm is not None and origin:
+        layer.metadata[ORIGIN] = origin
+
+
+def _size_given(layer: Layer) -> PixelSize | None:
+    """The size that somebody gave to a photograph, while its layer still has it."""
+    given, origin = layer.metadata.get(GIVEN), layer.metadata.get(ORIGIN)
+    size, _ = layer_size(layer)
+    if given is None or not origin or size is None or not np.isclose(size.mm, given, rtol=1e-6):
+        return None
+    return PixelSize(mm=float(given), confirmed=True, origin=str(origin))
 
 
 def _open_known(layer: Layer, location: str) -> MosaicImage | None:
@@ -185,6 +210,18 @@ def placement(layer: Layer, factor: float) -> dict[str, Any]:
         "shear": layer.shear,
         "affine": layer.affine,
         "units": tuple(layer.units)[-2:],
+    }
+
+
+def lying_like(layer: Layer) -> dict[str, Any]:
+    """Keywords of a flat layer whose pixels are those of `layer`, wherever it was moved or turned to."""
+    return {
+        "scale": layer.scale[-2:],
+        "translate": layer.translate[-2:],
+        "rotate": layer.rotate,
+        "shear": layer.shear,
+        "affine": layer.affine,
+        "units": layer.units[-2:],
     }
 
 

@@ -174,6 +174,7 @@ class PanelView:
     cancel: ButtonView
     apply: ButtonView
     confirm: ButtonView
+    size_confirmable: bool
     use_line: ButtonView
     deliver: ButtonView
     cost: str
@@ -248,7 +249,7 @@ def _reason(state: PanelState, step: int) -> str:
     return ""
 
 
-def _buttons(state: PanelState) -> dict[str, ButtonView]:
+def _buttons(state: PanelState) -> dict[str, Any]:
     find = _reason(state, FIND) or ("A run is going on." if state.run is not None else "")
     if not find and state.place is None:
         find = "Choose a place for the record."
@@ -265,6 +266,7 @@ def _buttons(state: PanelState) -> dict[str, ButtonView]:
         "cancel": ButtonView(running and not stopping, "Stopping …" if stopping else "Cancel"),
         "apply": ButtonView(not apply, _apply_text(state), apply),
         "confirm": _confirm(state.size),
+        "size_confirmable": not state.size.confirmed,
         "use_line": _use_line(state.line_px),
         "deliver": ButtonView(not _reason(state, DELIVER), "Save …", _reason(state, DELIVER)),
     }

@@ -68,7 +68,8 @@ class MosaicPanel(RunningDock):
         self.shown: RecordLayers | None = None
         self._layer: Layer | None = None
         self._adding = False
-        self._writes = self._resumes = False
+        self._writes = self._resumes = self._deserted = False
+        self._waiting: Layer | None = None
         self._link, self._limits = ViewerLink(self.viewer, self), LimitWatch(self)
         self._limits.changed.connect(self._estimate)
         self.sizes = PanelSize(self)
@@ -91,17 +92,20 @@ class MosaicPanel(RunningDock):
 
     def open_photograph(self, source: str | Path) -> None:
         """Open a photograph in the background and add it to the viewer."""
-        self._start(lambda: _runs.photograph_steps(str(source)), "Opening the photograph")
+        if not self._occupied():
+            self._start(lambda: _runs.photograph_steps(str(source)), "Opening the photograph")
 
     def open_record(self, path: str | Path) -> None:
         """Open a record with its photograph in the background."""
+        if self._occupied():
+            return
         self.choose(None)
         self._start(lambda: _runs.restore_steps(Path(path)), "Opening the record")
 
     def choose(self, layer: Layer | None) -> None:
         """Work on a layer; None for no photograph."""
         layer = real(layer)
-        if layer is self._layer or self.job is not None:
+        if layer is self._layer or self._occupied():
             self._list_layers()
             return
         self._leave_record()
@@ -116,6 +120,8 @@ class MosaicPanel(RunningDock):
 
     def set_place(self, path: str | Path) -> None:
         """Keep the record there, or go on with the one that is there."""
+        if self._occupied():
+            return
         path = Path(path)
         if not path.name.endswith(".mosaic.zarr"):
             path = path.with_name(f"{path.name}.mosaic.zarr")
@@ -150,29 +156,27 @@ class MosaicPanel(RunningDock):
     def apply_to_all(self) -> None:
         """Redo all tesserae of the record as the sliders say."""
         record, tuning = self.state.record, self.state.tuning
-        if record is not None:
+        if record is not None and not self._occupied():
             self._start(lambda: _runs.apply_tuning_steps(record.path, tuning), "Applying to all", writes=True)
 
     def save_as(self, path: str | Path, name: str | None = None) -> None:
         """Export the record to a file."""
         record = self.state.record
-        if record is not None:
+        if record is not None and not self._occupied():
             self._start(lambda: _runs.export_steps(record.path, name, Path(path)), "Saving a copy")
 
     def draw_area(self) -> None:
         """Add a layer to draw an area in, and stay within it."""
-        like = self._layer
-        place = {} if like is None else {"scale": like.scale[-2:], "units": like.units[-2:]}
+        place = {} if self._layer is None else _sources.lying_like(self._layer)
         layer = self.viewer.add_shapes(name="area", ndim=2, face_color="transparent", edge_color="#ffd54f", **place)
         layer.mode = "add_polygon"
         self.limit(replace(self.face.area_form.value(), include=layer.name))
 
     def limit(self, areas: AreaValue) -> None:
         """Work within one drawn layer and leave out another."""
-        self._list_layers()
         self.face.area_form.set_value(areas)
         self.tell(include=areas.include, exclude=areas.exclude)
-        self._limits.follow(self.viewer.layers[name] for name in {areas.include, areas.exclude} - {""})
+        self._limits.follow(*(self._named(name) for name in (areas.include, areas.exclude)))
         self._estimate()
 
     def set_size(self, size: SizeFacts) -> None:
@@ -194,7 +198,7 @@ class MosaicPanel(RunningDock):
         """Redo the record that is shown by rules of a search; `later` are the fields of `params` for the next ones."""
         self.params = replace(self.params, **later)
         record = self.state.record
-        if record is not None:
+        if record is not None and not self._occupied():
             self._start(lambda: _runs.apply_rules_steps(record.path, rules), "Applying to all", writes=True)
 
     def use_model(self, model: str | Path) -> None:
@@ -241,6 +245,14 @@ class MosaicPanel(RunningDock):
 
     # jobs -----------------------------------------------------------------------------------------
 
+    def _occupied(self) -> bool:
+        """Whether something runs, which is then told: nothing that a person asks for is left out in silence."""
+        if self.job is None:
+            return False
+        title = self.state.run.title if self.state.run is not None else "Something"
+        self.tell(message=f"“{title}” is still going on: wait for its end or cancel it, then ask again.")
+        return True
+
     def _start(self, make: Callable[[], Any], title: str, *, writes: bool = False) -> None:
         """Run steps as the panel's one long job; what `writes` changes the record that is shown."""
         if self.job is not None:
@@ -269,6 +281,8 @@ class MosaicPanel(RunningDock):
         self._start(lambda: _runs.find_steps(request), title, writes=True)
 
     def _step(self, event: Any) -> None:
+        if self._deserted:
+            return  # its photograph is gone: what it still tells concerns nothing that is shown
         if isinstance(event, Progress):
             self._progress(event)
         elif isinstance(event, _runs.Opened):
@@ -286,6 +300,8 @@ class MosaicPanel(RunningDock):
         self.tell(run=self._gone_on(progress))
 
     def _returned(self, value: Any) -> None:
+        if self._deserted:
+            return
         if isinstance(value, RecordFacts):
             self._take(value)
         elif isinstance(value, _runs.Elsewhere):
@@ -308,6 +324,10 @@ class MosaicPanel(RunningDock):
         if self.shown is not None and self._writes:
             self.shown.settle()
         super()._ended()
+        self._deserted = False
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and waiting in self.viewer.layers and self._layer is None:
+            self.choose(waiting)
         if self._resumes:
             self._resumes = False
             self._resume()
@@ -451,13 +471,18 @@ class MosaicPanel(RunningDock):
             self.choose((selected or photographs)[0])
 
     def _added(self, layer: Layer) -> None:
-        if not self._adding and self._layer is None and _sources.is_photograph(layer):
+        if self._adding or self._layer is not None or not _sources.is_photograph(layer):
+            return
+        if self.job is None:
             self.choose(layer)
+        elif self._deserted:
+            self._waiting = layer
 
     def _removed(self, layer: Layer) -> None:
         self.sizes.forget_line(layer)
         if layer is self._layer:
             self.cancel()
+            self._deserted = self.job is not None
             self._layer = None
             self.sizes.begin()
             self._leave_record()
@@ -472,7 +497,20 @@ class MosaicPanel(RunningDock):
             index = next((i for i in range(box.count()) if box.itemData(i) is self._layer), -1)
             box.setCurrentIndex(index)
             box.setPlaceholderText("choose a layer" if box.count() else "no photograph yet")
-        self.face.area_form.set_choices(self._link.drawings())
+        self._list_limits()
+
+    def _list_limits(self) -> None:
+        """Offer what can be worked in; what is chosen keeps its layer under a new name, and ends with it."""
+        names = self._link.drawings()
+        self.face.area_form.set_choices(names)
+        chosen = AreaValue(*(self._limits.name(place, names) for place in (0, 1)))
+        if chosen != AreaValue(self.state.include, self.state.exclude):
+            self.limit(chosen)
+        elif chosen != self.face.area_form.value():
+            self.face.area_form.set_value(chosen)
+
+    def _named(self, name: str) -> Layer | None:
+        return self.viewer.layers[name] if name and name in self.viewer.layers else None
 
     def _moved(self) -> None:
         if self._layer is None or self._layer not in self.viewer.layers:

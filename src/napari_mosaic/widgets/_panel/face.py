@@ -62,6 +62,7 @@ class PanelFace(StepsFace):
             (self.save, view.deliver),
         ):
             apply_button(button, shown)
+        self.size_form.confirm.setVisible(view.size_confirmable)
         self.reset.setEnabled(view.apply.enabled)
         self.cost.setText(view.cost)
         self.place.show_path(view.place)

@@ -14,6 +14,8 @@ from napari.layers import Layer, Shapes
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QPushButton, QWidget
 
+from napari_mosaic.widgets._sources import lying_like
+
 NAME = "known length"
 _COLOUR = "#ffd54f"
 _WIDTH = 400
@@ -65,12 +67,7 @@ class KnownLine:
             ndim=2,
             edge_color=_COLOUR,
             edge_width=max(1.0, max(shape) / _WIDTH),
-            scale=photograph.scale[-2:],
-            translate=photograph.translate[-2:],
-            rotate=photograph.rotate,
-            shear=photograph.shear,
-            affine=photograph.affine,
-            units=photograph.units[-2:],
+            **lying_like(photograph),
         )
         self.layer = viewer.add_layer(layer)
         layer.events.data.connect(self._touched)

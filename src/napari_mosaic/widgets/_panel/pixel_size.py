@@ -180,6 +180,8 @@ class PanelSize:
             return  # somebody scaled this layer, and nobody has taken that back
         record = panel.state.record
         rescale_world(panel.viewer, layer, size.mm, "" if record is None else str(record.path))
+        if size.mm is None or size.origin != LAYER:
+            _sources.note_size(layer, size.mm, size.origin)
         if panel.shown is not None:
             panel.shown.lie_on(layer)
 

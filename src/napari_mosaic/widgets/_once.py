@@ -1,0 +1,61 @@
+"""One dock of a kind in a viewer, whichever ways it was opened.
+
+One decision: napari knows the entry of its menus and `add_plugin_dock_widget` by two names, so it makes a second dock
+where one is open; two would fight over one record. What it gets for the second brings the first to the front and goes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QDockWidget, QVBoxLayout, QWidget
+
+from napari_mosaic.widgets._forms import note
+
+
+def standing_dock(viewer: Any, kind: type[QWidget]) -> Any:
+    """The dock of just this kind that is open in a viewer; None where there is none."""
+    window = getattr(viewer, "window", None)
+    docks = getattr(window, "dock_widgets", None) or {}
+    return next((dock for dock in docks.values() if type(dock) is kind and not dock.closed), None)
+
+
+class StandIn(QWidget):
+    """What stands for a dock that is open already: whoever asks it for something asks that dock."""
+
+    def __init__(self, standing: Any) -> None:
+        super().__init__()
+        self._standing = standing
+        column = QVBoxLayout(self)
+        column.addWidget(note("This is open in the viewer already."))
+        column.addStretch(1)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._standing, name)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Give way, once napari has done with adding this."""
+        super().showEvent(event)
+        QTimer.singleShot(0, self._give_way)
+
+    def _give_way(self) -> None:
+        own = _frame(self)
+        if own is not None:
+            self._standing.viewer.window.remove_dock_widget(own)
+            self.deleteLater()
+        frame = _frame(self._standing)
+        if frame is not None:
+            frame.show()
+            frame.raise_()
+
+
+def _frame(widget: QWidget) -> QDockWidget | None:
+    """The frame of napari's window that a widget is in."""
+    parent = widget.parent()
+    while parent is not None and not isinstance(parent, QDockWidget):
+        parent = parent.parent()
+    return parent
