@@ -22,7 +22,7 @@ from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._areas import area_data, standing_areas
 from napari_mosaic.widgets._jobs import Latest
 from napari_mosaic.widgets._levels import LivePyramid
-from napari_mosaic.widgets._sources import RECORD, LayerData, placement, view_box
+from napari_mosaic.widgets._sources import RECORD, LayerData, corner_of, placement, view_box
 from napari_mosaic.widgets._state import RecordFacts, Tuning
 from napari_mosaic.widgets._tuning import preview
 
@@ -226,8 +226,7 @@ class RecordLayers(QObject):
         base = self.tesserae
         if tuning != self._wanted or base is None:
             return
-        linear = base._transforms["data2physical"].linear_matrix[-2:, -2:]
-        place = np.asarray(base.translate[-2:]) + linear @ np.array([box.y0, box.x0])
+        place = corner_of(base, box)
         layer = self._present(PREVIEW)
         if layer is None:
             layer = Labels(levels, multiscale=True, name=f"{base.name} (preview)", translate=place, **_like(base))
