@@ -20,6 +20,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._areas import area_data, standing_areas
+from napari_mosaic.widgets._features import follow_features
 from napari_mosaic.widgets._jobs import Latest
 from napari_mosaic.widgets._levels import LivePyramid
 from napari_mosaic.widgets._sources import RECORD, LayerData, corner_of, placement, view_box
@@ -202,6 +203,8 @@ class RecordLayers(QObject):
             if type(other) is type(layer) and other.metadata.get(RECORD) == layer.metadata.get(RECORD):
                 if not isinstance(layer, Shapes):  # what a person draws there is not ours to replace
                     other.data = layer.data_raw if hasattr(layer, "data_raw") else layer.data
+                if isinstance(other, Labels):
+                    follow_features(self._viewer, other)
                 return other
         return None
 
@@ -210,6 +213,8 @@ class RecordLayers(QObject):
         if self._closed or not self._adding:
             return
         layer = self._viewer.add_layer(self._adding.pop(0))
+        if isinstance(layer, Labels):
+            follow_features(self._viewer, layer)
         if isinstance(layer, Shapes):
             layer.editable = False  # the dock Edit tesserae lends it to whoever draws
             self._viewer.layers.selection.active = self.tesserae

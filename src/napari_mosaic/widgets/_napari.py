@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
+from qtpy.QtWidgets import QWidget
 
 from napari_mosaic.tiling import Box
 
@@ -48,9 +49,14 @@ def canvas_size(viewer: Any) -> tuple[int, int]:
     return int(height), int(width)
 
 
+def canvas_widget(viewer: Any) -> QWidget:
+    """The widget of Qt that the canvas is: parent of what shall go when the window goes. napari hands none out."""
+    return viewer.window._qt_viewer.canvas.native  # type: ignore[no-any-return]
+
+
 def focus_canvas(viewer: Any) -> None:
     """Let the canvas hear the keys that are pressed next; napari does so only when it is clicked."""
-    viewer.window._qt_viewer.canvas.native.setFocus()
+    canvas_widget(viewer).setFocus()
 
 
 def canvas_scene(viewer: Any) -> Any:
