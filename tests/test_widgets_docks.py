@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("napari")
+
+from npe2 import PluginManifest
 
 from napari_mosaic.errors import LockedError
 from napari_mosaic.evaluation import Square
@@ -18,6 +22,7 @@ from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.tuning import TuneResult
 from napari_mosaic.widgets._check.state import CheckState, next_open, resolve_check, with_count, with_marks
+from napari_mosaic.widgets._docks import TITLES
 from napari_mosaic.widgets._state import RunFacts, Tuning
 from napari_mosaic.widgets._train import runs as train_runs
 from napari_mosaic.widgets._train.request import TrainRequest, keep_request, kept_request
@@ -29,7 +34,35 @@ FOUND = TuneResult(
     segment={"threshold": 0.4}, tesserae=TesseraParams(threshold=0.4, reach=30), map="stored", goal="pq", before=0.7,
     score=0.8, trials=3, windows=2, history=(0.7, 0.6, 0.8), importance={"reach": 0.2, "threshold": 0.8},
 )  # fmt: skip
+WIDGETS = Path(__file__).parents[1] / "src" / "napari_mosaic" / "widgets"
 READY = TuneState(record="/floor.mosaic.zarr", finished=2)
+
+
+def test_every_dock_is_found_by_what_the_manifest_calls_it() -> None:
+    """The ids, the names in the menus and the classes agree; a dock without a manifest id could not be found."""
+    contributions = PluginManifest.from_file(WIDGETS.parent / "napari.yaml").contributions
+    widgets = contributions.widgets or []
+    assert {widget.command: widget.display_name for widget in widgets} == TITLES
+    functions = {command.id: str(command.python_name) for command in contributions.commands or []}
+    for manifest_id in TITLES:
+        module, name = functions[manifest_id].split(":")
+        assert getattr(importlib.import_module(module), name).manifest_id == manifest_id
+
+
+def test_no_dock_imports_another() -> None:
+    """The panel knows the docks beside it by their ids, and they it."""
+    for path in WIDGETS.glob("_*/dock.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found = [node.module for node in _imports_at_run_time(tree) if str(node.module).endswith(".dock")]
+        assert found == [], path
+
+
+def _imports_at_run_time(node: ast.AST) -> Iterator[ast.ImportFrom]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ImportFrom):
+            yield child
+        elif not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from _imports_at_run_time(child)
 
 
 def test_a_search_begins_when_there_is_something_to_compare_with() -> None:

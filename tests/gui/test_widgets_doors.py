@@ -22,8 +22,8 @@ from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _commands as commands
 from napari_mosaic.widgets import _sources, segment_layer, segment_selected_layer
 from napari_mosaic.widgets._edited import tessera_layers
+from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._panel import dock as panel_module
-from napari_mosaic.widgets._viewer import real
 
 QUICK = SegmentParams(method="brightness", scale=1.0, tile_size=1024)
 WAIT_MS = 60_000

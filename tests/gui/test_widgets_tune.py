@@ -20,6 +20,7 @@ from napari_mosaic.tiling import Box
 from napari_mosaic.tuning import TuneParams
 from napari_mosaic.widgets._check.dock import CheckDock
 from napari_mosaic.widgets._check.layers import MISSED, WRONG
+from napari_mosaic.widgets._docks import CHECK, find_dock
 from napari_mosaic.widgets._tune import runs
 from napari_mosaic.widgets._tune.bars import BarPlot
 from napari_mosaic.widgets._tune.dock import TuneDock
@@ -189,13 +190,13 @@ def test_squares_are_proposed_marked_and_told_in_one_sentence(
     assert dock.state.sentence.startswith("In 3 random squares of 60 x 60 mm")
 
 
-def test_the_panel_opens_the_check(shown: Any, viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from napari_mosaic.widgets import _places
-
-    asked: list[tuple[Any, str]] = []
-    monkeypatch.setattr(_places, "panel_of", lambda _, kind, *, make, name: asked.append((kind, name)))
+def test_the_panel_opens_the_check(shown: Any, viewer: Any) -> None:
     shown.face.how_good.click()
-    assert asked == [(CheckDock, "How good is it?")]
+    dock = find_dock(viewer, CHECK)
+    assert isinstance(dock, CheckDock)
+    shown.face.how_good.click()
+    assert find_dock(viewer, CHECK) is dock
+    dock.close()
 
 
 def test_bars_are_drawn(qtbot: Any) -> None:

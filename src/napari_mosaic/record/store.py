@@ -450,7 +450,13 @@ class Record:
         return [*relative, *([source.location] if source.location else [])]
 
     def layers(self) -> list[tuple[Any, dict[str, Any], str]]:
-        """The joints and the tesserae as layer-data tuples for napari, lazily, in place and scale."""
+        """The joints and the tesserae as layer-data tuples for napari, lazily, in place and scale.
+
+        `features` are there for all tesserae up to `record.features.MOST_FEATURES`, else for none: a viewer fills them
+        for what it shows.
+        """
+        from napari_mosaic.record.features import read_features  # it builds on this module
+
         mm = self.pixel_mm
         pixel = 1.0 if mm is None else mm
         scale = pixel / self.plan.factor
@@ -472,6 +478,7 @@ class Record:
             "multiscale": True,
         }
         labels = {"name": f"{self.source.name} tesserae", "opacity": 0.5, "multiscale": True}
+        labels |= {"features": read_features(self).columns}
         return [
             (joints, {**images, **shared}, "image"),
             (list(self.tessera_levels), {**labels, **shared}, "labels"),

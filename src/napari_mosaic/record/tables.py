@@ -61,6 +61,14 @@ def read_parts(folder: Path, columns: list[str] | None = None) -> pa.Table:
     return pa.concat_tables(parts)
 
 
+def read_part(path: Path) -> pa.Table:
+    """The rows of one part; none where there is no such file."""
+    try:
+        return pq.read_table(path, partitioning=None, use_threads=False)
+    except FileNotFoundError:
+        return SCHEMA.empty_table()
+
+
 def count_rows(folder: Path) -> int:
     """Number of rows, from the footers alone."""
     return sum(pq.read_metadata(path).num_rows for path in folder.glob("*.parquet"))
@@ -88,7 +96,7 @@ def read_rows(folder: Path, index: tuple[int, int]) -> Columns:
         return empty_columns()
     columns: Columns = {name: table.column(name).to_numpy() for name in SCHEMA.names}
     said = {name: np.zeros(len(table), np.uint8) for name in ("material", "state")}
-    path = _attribute_folder(folder) / part_name(index)
+    path = attribute_folder(folder) / part_name(index)
     if path.exists():
         given = pq.read_table(path, partitioning=None)
         order = np.argsort(columns["id"])
@@ -101,7 +109,7 @@ def read_rows(folder: Path, index: tuple[int, int]) -> Columns:
 def write_rows(folder: Path, index: tuple[int, int], columns: Columns) -> None:
     """Write the rows of shard `index`, and what is said of their stones, each whole or not at all."""
     write_part(folder, index, columns)
-    path = _attribute_folder(folder) / part_name(index)
+    path = attribute_folder(folder) / part_name(index)
     said = np.flatnonzero((columns["material"] > 0) | (columns["state"] > 0))
     if len(said) == 0:
         path.unlink(missing_ok=True)
@@ -114,7 +122,7 @@ def write_rows(folder: Path, index: tuple[int, int], columns: Columns) -> None:
 
 def read_attributes(folder: Path) -> pa.Table:
     """Material and state of all stones of which something was said: `id`, `material`, `state`."""
-    parts = [pq.read_table(path, partitioning=None) for path in sorted(_attribute_folder(folder).glob("*.parquet"))]
+    parts = [pq.read_table(path, partitioning=None) for path in sorted(attribute_folder(folder).glob("*.parquet"))]
     return pa.concat_tables(parts) if parts else ATTRIBUTES.empty_table()
 
 
@@ -135,11 +143,12 @@ def said_of(folder: Path, ids: NDArray[Any]) -> Columns:
 
 def clear_attributes(folder: Path) -> None:
     """Forget what was said of all stones."""
-    for path in _attribute_folder(folder).glob("*.parquet"):
+    for path in attribute_folder(folder).glob("*.parquet"):
         path.unlink()
 
 
-def _attribute_folder(folder: Path) -> Path:
+def attribute_folder(folder: Path) -> Path:
+    """Where material and state of the tesserae of a table stand."""
     return folder.parent / "attributes"
 
 

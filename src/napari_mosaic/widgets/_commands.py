@@ -23,7 +23,7 @@ from napari_mosaic.widgets import _runs, _sources
 from napari_mosaic.widgets._guard import keep_out_triton
 from napari_mosaic.widgets._jobs import Job, JobFailure
 from napari_mosaic.widgets._layers import RecordLayers
-from napari_mosaic.widgets._viewer import real
+from napari_mosaic.widgets._napari import real
 
 _running: set[Job] = set()
 

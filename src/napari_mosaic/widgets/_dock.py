@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from napari import Viewer
 from qtpy.QtCore import QEvent
@@ -17,9 +17,9 @@ from qtpy.QtWidgets import QAbstractButton, QVBoxLayout, QWidget
 from napari_mosaic.dependencies import missing_of
 from napari_mosaic.widgets._face import MissingNote, fill_dock
 from napari_mosaic.widgets._jobs import JobFailure, Latest
+from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._once import StandIn, standing_dock
 from napari_mosaic.widgets._style import style_sheet
-from napari_mosaic.widgets._viewer import real
 
 
 class Dock(QWidget):
@@ -27,6 +27,8 @@ class Dock(QWidget):
 
     state: Any
     face: Any
+    manifest_id: ClassVar[str] = ""
+    """What the manifest calls it: other docks find it by that."""
     needs: tuple[str, ...] = ()
     """Packages of an extra without which nothing in the dock works."""
 

@@ -16,6 +16,7 @@ from napari_mosaic.record import Record
 from napari_mosaic.record.patches import Patch
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._levels import CachedLevel, coarser, put_level, put_pixels, thinned
+from napari_mosaic.widgets._napari import patch_shown
 from napari_mosaic.widgets._sources import RECORD
 
 
@@ -63,32 +64,5 @@ def take_over(layer: Labels, record: Record, box: Box) -> bool:
 
 def refresh_part(layer: Labels, box: Box) -> None:
     """Bring a box of level 0, already put into the layer's levels, to the screen; on the main thread."""
-    if layer.visible and not _patch(layer, box):
+    if layer.visible and not patch_shown(layer, coarser(box, 2**layer.data_level)):
         layer.refresh(extent=False, thumbnail=False)
-
-
-def tile_box(layer: Labels) -> Box:
-    """The part of the current level that the layer holds ready for the screen, in pixels of that level."""
-    tile = layer._transforms["tile2data"]
-    y, x = (round(float(place / step)) for place, step in zip(tile.translate[-2:], tile.scale[-2:], strict=True))
-    height, width = layer._slice.image.raw.shape
-    return Box(y, x, y + height, x + width)
-
-
-def _patch(layer: Labels, box: Box) -> bool:
-    """Replace the changed part of the picture; False where napari does not let us."""
-    try:
-        if not layer.loaded or layer._slice.empty:
-            return False
-        tile = tile_box(layer)
-        part = coarser(box, 2**layer.data_level).intersect(tile)
-        if part.area == 0:
-            return True
-        raw, view = layer._slice.image.raw, layer._slice.image.view
-        raw[part.within(tile)] = layer.data[layer.data_level][part.slices]
-        wide = part.grow(max(0, int(layer.contour)) + 1).intersect(tile).within(tile)
-        view[wide] = shown = layer._raw_to_displayed(raw, wide)
-        layer.events.labels_update(data=np.ascontiguousarray(shown), offset=[wide[0].start, wide[1].start])
-    except (AttributeError, KeyError, TypeError, ValueError):  # a napari that keeps its picture otherwise
-        return False
-    return True

@@ -20,9 +20,10 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._areas import area_data, standing_areas
+from napari_mosaic.widgets._features import follow_features
 from napari_mosaic.widgets._jobs import Latest
 from napari_mosaic.widgets._levels import LivePyramid
-from napari_mosaic.widgets._sources import RECORD, LayerData, placement, view_box
+from napari_mosaic.widgets._sources import RECORD, LayerData, corner_of, placement, view_box
 from napari_mosaic.widgets._state import RecordFacts, Tuning
 from napari_mosaic.widgets._tuning import preview
 
@@ -202,6 +203,8 @@ class RecordLayers(QObject):
             if type(other) is type(layer) and other.metadata.get(RECORD) == layer.metadata.get(RECORD):
                 if not isinstance(layer, Shapes):  # what a person draws there is not ours to replace
                     other.data = layer.data_raw if hasattr(layer, "data_raw") else layer.data
+                if isinstance(other, Labels):
+                    follow_features(self._viewer, other)
                 return other
         return None
 
@@ -210,6 +213,8 @@ class RecordLayers(QObject):
         if self._closed or not self._adding:
             return
         layer = self._viewer.add_layer(self._adding.pop(0))
+        if isinstance(layer, Labels):
+            follow_features(self._viewer, layer)
         if isinstance(layer, Shapes):
             layer.editable = False  # the dock Edit tesserae lends it to whoever draws
             self._viewer.layers.selection.active = self.tesserae
@@ -226,8 +231,7 @@ class RecordLayers(QObject):
         base = self.tesserae
         if tuning != self._wanted or base is None:
             return
-        linear = base._transforms["data2physical"].linear_matrix[-2:, -2:]
-        place = np.asarray(base.translate[-2:]) + linear @ np.array([box.y0, box.x0])
+        place = corner_of(base, box)
         layer = self._present(PREVIEW)
         if layer is None:
             layer = Labels(levels, multiscale=True, name=f"{base.name} (preview)", translate=place, **_like(base))

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 from qtpy.QtWidgets import QComboBox, QFileDialog, QMenu, QMessageBox, QWidget
 
 from napari_mosaic.export import FORMATS
 from napari_mosaic.image.samples import SAMPLES
+from napari_mosaic.widgets._docks import PLUGIN
 
-T = TypeVar("T")
-PLUGIN = "napari-mosaic"
 PATTERN = "*.mosaic.zarr/"
 _KINDS = "Images (*.tif *.tiff *.btf *.png *.jpg *.jpeg *.webp *.bmp *.jp2 *.vrt *.dzi *.json);;All files (*)"
 
@@ -90,17 +88,6 @@ def default_run(source: str) -> str:
     while (home / f"{name} {number}").exists():
         number += 1
     return str(home / f"{name} {number}")
-
-
-def panel_of(viewer: Any, kind: type[T], *, make: bool = False, name: str = "Mosaic") -> T | None:
-    """The open panel, or another dock, of a viewer; `make` opens one by its display name where there is none."""
-    window = viewer.window
-    docks = getattr(window, "dock_widgets", None) or window._dock_widgets
-    for widget in docks.values():
-        inner = widget.inner_widget() if hasattr(widget, "inner_widget") else widget
-        if isinstance(inner, kind):
-            return inner
-    return window.add_plugin_dock_widget(PLUGIN, name)[1] if make else None
 
 
 def ask_place(parent: QWidget, place: Path | None) -> str:

@@ -33,12 +33,18 @@ def get_image_reader(path: str | list[str]) -> Reader | None:
 
 def read_record(path: str | list[str]) -> list[LayerData]:
     """The photograph of a record, where it is found, its joints and its tesserae."""
+    from napari import current_viewer
+
     from napari_mosaic.record import open_record
+    from napari_mosaic.widgets._features import follow_when_added
     from napari_mosaic.widgets._layers import record_areas, record_data
     from napari_mosaic.widgets._runs import restore
 
     place = Path(path[0] if isinstance(path, list) else path)
     found = restore(place)
+    viewer = current_viewer()
+    if viewer is not None:
+        follow_when_added(viewer, place)
     with open_record(place) as record:
         data, _ = record_data(record)
         areas = record_areas(record, data[-1][1])

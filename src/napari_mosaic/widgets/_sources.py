@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Layer, Shapes
+from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError, MosaicError
@@ -201,11 +202,9 @@ def placement(layer: Layer, factor: float) -> dict[str, Any]:
     """Where a working grid of `factor` px per source px lies, for a layer over the same picture."""
     scale = np.asarray(layer.scale, dtype=float)[-2:]
     half = 0.5 / factor - 0.5
-    linear = layer._transforms["data2physical"].linear_matrix[-2:, -2:]
-    translate = np.asarray(layer.translate, dtype=float)[-2:] + linear @ np.array([half, half])
     return {
         "scale": tuple(scale / factor),
-        "translate": tuple(translate),
+        "translate": tuple(_shifted(layer, half, half)),
         "rotate": layer.rotate,
         "shear": layer.shear,
         "affine": layer.affine,
@@ -223,6 +222,17 @@ def lying_like(layer: Layer) -> dict[str, Any]:
         "affine": layer.affine,
         "units": layer.units[-2:],
     }
+
+
+def corner_of(layer: Layer, box: Box) -> NDArray[np.float64]:
+    """The `translate` of a layer that lies like the largest level of another, but begins at a box of it."""
+    return _shifted(layer, box.y0, box.x0)
+
+
+def _shifted(layer: Layer, y: float, x: float) -> NDArray[np.float64]:
+    """Where a place of a layer's pixels lies before its affine is applied."""
+    linear = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim).linear_matrix
+    return np.asarray(np.asarray(layer.translate, dtype=float)[-2:] + linear[-2:, -2:] @ np.array([y, x]))
 
 
 def polygons(shapes: Shapes, photograph: Layer) -> Any:

@@ -1,35 +1,20 @@
 """The viewer itself, and what the panel hears from it.
 
-Two decisions: all connections to the viewer are made here and undone by `close`, so a panel that goes leaves nothing
-behind; and the proxies that napari hands to plugins end at the door, because a layer seen through one is never the
-same object as the layer itself.
+One decision: all connections to the viewer are made here and undone by `close`, so a panel that goes leaves nothing
+behind.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 from napari.layers import Layer, Shapes
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_mosaic.widgets._sources import RECORD, is_photograph
 
-T = TypeVar("T")
-
 CAMERA_MS = 250
 """How long the camera rests before the view counts as changed."""
-
-
-def real(thing: T) -> T:
-    """A viewer or layer without the proxy that napari puts around it.
-
-    Docks from the menus get the viewer itself; those that `add_plugin_dock_widget`, `napari -w` or a command opens get
-    a proxy, through which `layer in viewer.layers` and `layer is other` are False for the same layer, and whose events
-    bring layers without one. Every dock and command calls this first, and nothing behind it knows of proxies.
-    """
-    while hasattr(type(thing), "__wrapped__"):
-        thing = thing.__wrapped__  # type: ignore[attr-defined]
-    return thing
 
 
 class ViewerLink(QObject):

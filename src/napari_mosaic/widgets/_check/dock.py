@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent
@@ -22,10 +22,13 @@ from napari_mosaic.widgets._check.layers import MISSED, WRONG, CheckLayers
 from napari_mosaic.widgets._check.runs import Proposal, held_check, keep_counts, propose
 from napari_mosaic.widgets._check.state import CheckState, next_open, resolve_check, with_count, with_marks
 from napari_mosaic.widgets._dock import press
+from napari_mosaic.widgets._docks import CHECK
 from napari_mosaic.widgets._forms import LookValue
 from napari_mosaic.widgets._jobs import JobFailure
 from napari_mosaic.widgets._panel.beside import PanelDock
-from napari_mosaic.widgets._panel.dock import MosaicPanel
+
+if TYPE_CHECKING:
+    from napari_mosaic.widgets._panel.dock import MosaicPanel
 
 
 class CheckDock(PanelDock):
@@ -39,6 +42,7 @@ class CheckDock(PanelDock):
         That panel; the dock looks for it where it is None.
     """
 
+    manifest_id = CHECK
     state: CheckState
     face: CheckFace
 

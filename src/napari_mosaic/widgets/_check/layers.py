@@ -14,6 +14,7 @@ from napari.layers import Layer, Points, Shapes
 
 from napari_mosaic.evaluation.floor import Square
 from napari_mosaic.tiling import Box
+from napari_mosaic.widgets._napari import canvas_size
 from napari_mosaic.widgets._sources import RECORD, placement
 
 SQUARES, MISSED, WRONG = "squares", "missed", "wrong"
@@ -61,7 +62,7 @@ class CheckLayers:
         box = self._boxes[at]
         middle = self.squares.data_to_world(((box.y0 + box.y1 - 1) / 2, (box.x0 + box.x1 - 1) / 2))
         ends = [np.asarray(self.squares.data_to_world(corner)) for corner in _corners(box)[[0, 2]]]
-        canvas = min(self._viewer.window._qt_viewer.canvas.size)
+        canvas = min(canvas_size(self._viewer))
         self._viewer.camera.center = tuple(middle)
         self._viewer.camera.zoom = 0.8 * canvas / max(float(np.abs(ends[1] - ends[0]).max()), 1e-9)
 

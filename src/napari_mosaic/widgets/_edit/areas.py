@@ -29,6 +29,7 @@ from napari_mosaic.widgets._areas import (
     shape_of,
     standing_areas,
 )
+from napari_mosaic.widgets._napari import is_being_drawn, is_being_moved
 from napari_mosaic.widgets._sources import RECORD, shape_outline
 
 REST_MS = 250
@@ -128,7 +129,7 @@ class AreaLayer(QObject):
     @property
     def _at_hand(self) -> bool:
         """Whether a shape is being drawn or moved at this moment."""
-        return any(getattr(self.layer, name, False) for name in ("_is_creating", "_is_moving"))
+        return is_being_drawn(self.layer) or is_being_moved(self.layer)
 
     def _compare(self) -> None:
         """Ask for what differs from the record: what is gone, what moved, what is new."""

@@ -13,6 +13,7 @@ from napari.viewer import Viewer
 
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._dock import press
+from napari_mosaic.widgets._docks import EDIT, PANEL, find_dock
 from napari_mosaic.widgets._edit.areas import AreaLayer
 from napari_mosaic.widgets._edit.check import Check
 from napari_mosaic.widgets._edit.face import EditFace
@@ -25,15 +26,14 @@ from napari_mosaic.widgets._edit.shared import borrow_session, give_back
 from napari_mosaic.widgets._edit.state import EditState, resolve_edit
 from napari_mosaic.widgets._edit.tools import BY_NAME, CHOOSE, Drawn, Tool, describe, request
 from napari_mosaic.widgets._edited import record_of
-from napari_mosaic.widgets._panel.dock import MosaicPanel
-from napari_mosaic.widgets._places import panel_of
+from napari_mosaic.widgets._napari import focus_canvas, real
 from napari_mosaic.widgets._style import ink_of
-from napari_mosaic.widgets._viewer import real
 
 
 class EditDock(RecordDock):
     """The dock *Edit tesserae* of a viewer; it edits the record of one tesserae layer at a time."""
 
+    manifest_id = EDIT
     state: EditState
     face: EditFace
 
@@ -79,7 +79,7 @@ class EditDock(RecordDock):
             return
         chosen = gestures.half.ids if gestures.tool is CHOOSE else ()
         self.viewer.layers.selection.active = self.layer
-        self.viewer.window._qt_viewer.canvas.native.setFocus()
+        focus_canvas(self.viewer)
         if tool.gesture in ("touch", "gather") and len(chosen) >= tool.least:
             gestures.choose(())
             self._drawn(tool, Drawn(ids=chosen))
@@ -166,7 +166,7 @@ class EditDock(RecordDock):
             self.session.ask(lambda record: record.areas, self.areas.fill)
 
     def _rested(self) -> None:
-        panel = panel_of(self.viewer, MosaicPanel)
+        panel = find_dock(self.viewer, PANEL)
         if panel is not None and self.session is not None:
             panel.recount(self.session.path)
 

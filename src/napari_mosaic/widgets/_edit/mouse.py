@@ -18,13 +18,12 @@ from qtpy.QtCore import QObject, Signal
 from napari_mosaic.widgets._edit.keys import LayerKeys
 from napari_mosaic.widgets._edit.overlay import EditOverlay
 from napari_mosaic.widgets._edit.tools import CHOOSE, KEYS, TOOLS, Drawn, Gesture, Place, Tool, stones
-from napari_mosaic.widgets._edited import tile_box
+from napari_mosaic.widgets._napari import shown_box, shown_labels, without_zoom
 
 CLICK_PX = 4
 """How far the mouse may move on the canvas between press and release of a click."""
 
 _DRAGS: tuple[Gesture, ...] = ("touch", "gather", "stroke", "outline")
-_ZOOM = "double_click_to_zoom"
 Track = tuple[tuple[float, ...], ...]
 
 
@@ -216,7 +215,7 @@ class Gestures(LayerKeys):
 
     def _ids_at(self, data: NDArray[np.float64]) -> NDArray[Any]:
         """What the picture shows at places `(n, 2)` of level 0, whole at centres of pixels; outside of it nothing."""
-        tile, raw = tile_box(self.layer), self.layer._slice.image.raw
+        tile, raw = shown_box(self.layer), shown_labels(self.layer)
         step = np.asarray(self.layer.downsample_factors[self.layer.data_level][-2:])
         pixels = np.floor(data / step + 0.5).astype(np.int64) - np.array([tile.y0, tile.x0])
         inside = ((pixels >= 0) & (pixels < np.array(raw.shape))).all(axis=1)
@@ -253,9 +252,7 @@ class Gestures(LayerKeys):
     def _activated(self, _: Any = None) -> None:
         """Quick clicks with a tool are clicks: napari's zoom by double click waits meanwhile."""
         if self._shown and self.tool is not CHOOSE:
-            for callback in [c for c in self.viewer.mouse_double_click_callbacks if c.__name__ == _ZOOM]:
-                self.viewer.mouse_double_click_callbacks.remove(callback)
-                self._zooms.append(callback)
+            self._zooms += without_zoom(self.viewer)
         else:
             self._restore_zoom()
         self._redraw()

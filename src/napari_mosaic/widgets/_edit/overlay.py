@@ -13,7 +13,7 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-from napari_mosaic.widgets._edited import tile_box
+from napari_mosaic.widgets._napari import canvas_scene, shown_box, shown_labels
 
 Segments = NDArray[np.float64]
 _ORDER = 10_000
@@ -28,7 +28,7 @@ class EditOverlay:
         from vispy.scene.visuals import Line, Markers
 
         self._layer = layer
-        self._scene = viewer.window._qt_viewer.canvas.view.scene
+        self._scene = canvas_scene(viewer)
         self._lines = {
             name: Line(color=colour, width=_WIDTHS[name], method="gl", connect="segments", parent=self._scene)
             for name, colour in _COLOURS.items()
@@ -42,7 +42,7 @@ class EditOverlay:
 
     def show_stones(self, hover: int, chosen: Sequence[int]) -> None:
         """Outline the tessera under the mouse (0 for none) and those that are chosen."""
-        raw = self._layer._slice.image.raw
+        raw = shown_labels(self._layer)
         marked = self._placed(outlines(raw, chosen))
         self._draw("under", marked)
         self._draw("chosen", marked)
@@ -83,7 +83,7 @@ class EditOverlay:
         """Corners `(n, 2)` of pixels of the picture as places `(x, y)` of the canvas' scene."""
         if len(corners) == 0:
             return corners
-        layer, tile = self._layer, tile_box(self._layer)
+        layer, tile = self._layer, shown_box(self._layer)
         step = np.asarray(layer.downsample_factors[layer.data_level][-2:])
         data = (corners + np.array([tile.y0, tile.x0]) - 0.5) * step
         origin, down, right = (np.asarray(layer.data_to_world(place)) for place in ((0, 0), (1, 0), (0, 1)))

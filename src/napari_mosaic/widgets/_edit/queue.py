@@ -16,6 +16,7 @@ from napari_mosaic.editing import progress_of_queue, suspects_steps
 from napari_mosaic.editing.queue import Suspect, read_suspects
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.tiling import Box
+from napari_mosaic.widgets._napari import canvas_size
 
 AROUND = 6.0
 """How many times its own size one sees around a tessera that one flies to."""
@@ -83,6 +84,6 @@ def fly_to(viewer: Any, layer: Labels, box: Box) -> None:
     middle = ((box.y0 + box.y1) / 2 - 0.5, (box.x0 + box.x1) / 2 - 0.5)
     side = max(*box.shape, _LEAST_PX) * AROUND
     ends = [np.asarray(layer.data_to_world(place)) for place in (middle, (middle[0] + side, middle[1]))]
-    canvas = min(viewer.window._qt_viewer.canvas.size)
+    canvas = min(canvas_size(viewer))
     viewer.camera.center = tuple(ends[0])
     viewer.camera.zoom = canvas / max(float(np.linalg.norm(ends[1] - ends[0])), 1e-9)

@@ -22,6 +22,7 @@ from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.patches import Patch
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._edited import foresee, refresh_part, take_over, tessera_layers
+from napari_mosaic.widgets._features import renew_features
 from napari_mosaic.widgets._jobs import Job, failure_of
 
 SETTLE_MS = 1500
@@ -211,6 +212,7 @@ class EditSession(QObject):
     def _show(self, outcome: Outcome) -> None:
         if outcome.edit is not None:
             self._boxes.append(outcome.edit.box)
+            renew_features(self._viewer, self.path)
             self._refresh([outcome.edit.box] if outcome.news else [])
             self._rest.start()
         self.edited.emit(outcome)

@@ -17,6 +17,7 @@ from napari_mosaic.editing import Edit, replace_window
 from napari_mosaic.errors import InputError
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
+from napari_mosaic.widgets._sources import corner_of
 
 MOST_PX = 16_000_000
 """Most pixels of a window that is painted on."""
@@ -86,10 +87,9 @@ class PaintWindow:
 
 def _place(tesserae: Labels, box: Box) -> dict[str, Any]:
     """Keywords of a layer that lies and looks like a box of the tesserae."""
-    linear = tesserae._transforms["data2physical"].linear_matrix[-2:, -2:]
     return {
         "scale": tesserae.scale[-2:],
-        "translate": np.asarray(tesserae.translate[-2:]) + linear @ np.array([box.y0, box.x0]),
+        "translate": corner_of(tesserae, box),
         "rotate": tesserae.rotate,
         "shear": tesserae.shear,
         "affine": tesserae.affine,

@@ -7,15 +7,18 @@ was closed.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari import Viewer
 
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets import _places
 from napari_mosaic.widgets._dock import Dock
+from napari_mosaic.widgets._docks import PANEL, find_dock
 from napari_mosaic.widgets._guard import keep_out_triton
-from napari_mosaic.widgets._panel.dock import MosaicPanel
 from napari_mosaic.widgets._running import RunningDock
+
+if TYPE_CHECKING:
+    from napari_mosaic.widgets._panel.dock import MosaicPanel
 
 
 class PanelDock(Dock):
@@ -36,7 +39,7 @@ class PanelDock(Dock):
     def _find_panel(self, *, make: bool = False) -> MosaicPanel | None:
         """The panel of the viewer; `make` opens one where there is none."""
         if self._panel is None or self._panel.closed:
-            self._panel = _places.panel_of(self.viewer, MosaicPanel, make=make)
+            self._panel = find_dock(self.viewer, PANEL, make=make)
         return self._panel
 
     def _seen(self, record: str) -> tuple[Path, Box] | None:

@@ -22,9 +22,11 @@ from napari_mosaic.request import SegmentParams
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _places, _runs, _sources
+from napari_mosaic.widgets._docks import CHECK, PANEL, find_dock
 from napari_mosaic.widgets._forms import AreaValue, LookValue
 from napari_mosaic.widgets._guard import keep_out_triton, read_units
 from napari_mosaic.widgets._layers import RecordLayers
+from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._panel.face import PanelFace
 from napari_mosaic.widgets._panel.limits import LimitWatch
 from napari_mosaic.widgets._panel.pixel_size import PanelSize
@@ -41,7 +43,7 @@ from napari_mosaic.widgets._state import (
     resolve,
 )
 from napari_mosaic.widgets._tuning import thresholds, tuning_like
-from napari_mosaic.widgets._viewer import ViewerLink, real
+from napari_mosaic.widgets._viewer import ViewerLink
 
 
 class MosaicPanel(RunningDock):
@@ -56,6 +58,7 @@ class MosaicPanel(RunningDock):
     """
 
     stopped_words = "Cancelled. What is finished is kept; the next run goes on from there."
+    manifest_id = PANEL
     state: PanelState
     face: PanelFace
 
@@ -214,9 +217,7 @@ class MosaicPanel(RunningDock):
 
     def open_check(self) -> None:
         """Open the dock that asks how good the record is."""
-        from napari_mosaic.widgets._check.dock import CheckDock
-
-        _places.panel_of(self.viewer, CheckDock, make=True, name="How good is it?")
+        find_dock(self.viewer, CHECK, make=True)
 
     def recount(self, path: Path) -> None:
         """Tesserae of a record were edited: show what it holds now, unless a run will say so anyway."""

@@ -14,6 +14,7 @@ from napari.layers import Layer, Shapes
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QPushButton, QWidget
 
+from napari_mosaic.widgets._napari import is_being_drawn
 from napari_mosaic.widgets._sources import lying_like
 
 NAME = "known length"
@@ -106,7 +107,7 @@ class KnownLine:
 
     def _settle(self) -> None:
         """One line at a time: the one drawn last; napari is left alone while a person still draws."""
-        if not self.present or getattr(self.layer, "_is_creating", False):
+        if not self.present or is_being_drawn(self.layer):
             return
         if self.layer.nshapes > 1:
             self.layer.data, self.layer.mode = [self.layer.data[-1]], "add_line"

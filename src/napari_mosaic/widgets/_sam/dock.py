@@ -16,6 +16,7 @@ from qtpy.QtCore import QTimer
 from napari_mosaic.sam.clicks import Clicks, ClickSession
 from napari_mosaic.widgets import _places
 from napari_mosaic.widgets._dock import press
+from napari_mosaic.widgets._docks import SAM2
 from napari_mosaic.widgets._edit.records import RecordDock
 from napari_mosaic.widgets._edit.session import EditSession, Outcome
 from napari_mosaic.widgets._edit.shared import borrow_session, give_back
@@ -23,6 +24,7 @@ from napari_mosaic.widgets._edit.tools import describe
 from napari_mosaic.widgets._edited import record_of
 from napari_mosaic.widgets._guard import keep_out_triton
 from napari_mosaic.widgets._jobs import JobFailure
+from napari_mosaic.widgets._napari import focus_canvas, real
 from napari_mosaic.widgets._sam import work
 from napari_mosaic.widgets._sam.face import SamFace
 from napari_mosaic.widgets._sam.mouse import Prompting
@@ -31,13 +33,14 @@ from napari_mosaic.widgets._sam.state import SamState, SeenFacts, resolve_sam
 from napari_mosaic.widgets._sam.tools import Gesture, Step, drawn_around, with_point
 from napari_mosaic.widgets._sam.work import Answered, Ground
 from napari_mosaic.widgets._sources import middle, view_box
-from napari_mosaic.widgets._viewer import CAMERA_MS, real
+from napari_mosaic.widgets._viewer import CAMERA_MS
 
 
 class SamDock(RecordDock):
     """The dock *SAM 2* of a viewer; it works on the record of one tesserae layer at a time."""
 
     needs = ("sam2", "torch")
+    manifest_id = SAM2
     state: SamState
     face: SamFace
 
@@ -98,7 +101,7 @@ class SamDock(RecordDock):
         assert self.preview is not None
         self.prompting.use(chosen)
         self.viewer.layers.selection.active = self.layer if chosen is None else self.preview.layer
-        self.viewer.window._qt_viewer.canvas.native.setFocus()
+        focus_canvas(self.viewer)
         if chosen is None:
             self._forget_stone()
         self.tell(tool=chosen, message="")

@@ -12,6 +12,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_mosaic.sam.clicks import Clicks, Point
+from napari_mosaic.widgets._napari import canvas_scene
 
 _ORDER = 10_100
 _INSIDE, _OUTSIDE, _EDGE, _TRACK = "#4cd07d", "#ff5c5c", "#101418", "#40c4ff"
@@ -25,7 +26,7 @@ class SamOverlay:
         from vispy.scene.visuals import Line, Markers
 
         self._layer = layer
-        scene = viewer.window._qt_viewer.canvas.view.scene
+        scene = canvas_scene(viewer)
         self._line = Line(color=_TRACK, width=_WIDTH, method="gl", connect="strip", parent=scene)
         self._marks = Markers(parent=scene)
         for place, node in enumerate((self._line, self._marks)):
@@ -33,17 +34,19 @@ class SamOverlay:
             node.set_gl_state("translucent", depth_test=False)
             node.visible = False
         self._clicks: Clicks | None = None
+        self._count = 0
         layer.events.scale.connect(self._rescaled)
 
     @property
     def drawn(self) -> tuple[int, bool]:
         """How many points are seen, and whether there is a line."""
-        return (len(self._marks._data) if self._marks.visible else 0), bool(self._line.visible)
+        return (self._count if self._marks.visible else 0), bool(self._line.visible)
 
     def show(self, clicks: Clicks) -> None:
         """Show what is known of a stone."""
         self._clicks = clicks
         places = [*clicks.inside, *clicks.outside]
+        self._count = len(places)
         self._marks.visible = bool(places)
         if places:
             colours = [_INSIDE] * len(clicks.inside) + [_OUTSIDE] * len(clicks.outside)

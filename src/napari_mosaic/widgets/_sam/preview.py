@@ -13,6 +13,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_mosaic.sam.masks import Piece
+from napari_mosaic.widgets._sources import corner_of
 
 NAME = "SAM 2"
 _COLOUR = "#40c4ff"
@@ -49,10 +50,8 @@ class PreviewLayer:
         if piece is None or piece.area == 0:
             layer.data = _NOTHING
             return
-        linear = base._transforms["data2physical"].linear_matrix[-2:, -2:]
-        place = np.asarray(base.translate[-2:]) + linear @ np.array([piece.box.y0, piece.box.x0])
         layer.data = piece.bits.astype(np.uint8)
-        layer.translate = place
+        layer.translate = corner_of(base, piece.box)
 
     def close(self) -> None:
         """Take the layer out of the viewer."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent
@@ -19,9 +19,9 @@ from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tuning import TuneResult
 from napari_mosaic.widgets import _places, _runs
 from napari_mosaic.widgets._dock import press
+from napari_mosaic.widgets._docks import TUNE
 from napari_mosaic.widgets._jobs import JobFailure
 from napari_mosaic.widgets._panel.beside import ProcessDock
-from napari_mosaic.widgets._panel.dock import MosaicPanel
 from napari_mosaic.widgets._tune.face import TuneFace
 from napari_mosaic.widgets._tune.runs import (
     RecordLook,
@@ -33,6 +33,9 @@ from napari_mosaic.widgets._tune.runs import (
     searching_steps,
 )
 from napari_mosaic.widgets._tune.state import TuneState, resolve_tuning
+
+if TYPE_CHECKING:
+    from napari_mosaic.widgets._panel.dock import MosaicPanel
 
 
 class TuneDock(ProcessDock):
@@ -47,6 +50,7 @@ class TuneDock(ProcessDock):
     """
 
     stopped_words = "Stopped. What was found is kept; go on whenever you like."
+    manifest_id = TUNE
     state: TuneState
     face: TuneFace
 

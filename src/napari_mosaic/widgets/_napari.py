@@ -1,0 +1,139 @@
+"""The one place that reaches into napari, where it offers no public way.
+
+One decision: each function here hides one private thing of napari, says why there is no other way, and has a test of
+its own (`tests/gui/test_widgets_napari.py`) that calls it on a real viewer. No other module touches a name of napari
+that begins with an underscore (`tests/test_widgets_private.py`); so when napari changes, one file and one test do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from napari.layers import Labels, Layer, Shapes
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QWidget
+
+from napari_mosaic.tiling import Box
+
+T = TypeVar("T")
+
+_ZOOM = "double_click_to_zoom"
+"""Name of napari's own answer to a double click on the canvas."""
+
+
+# the viewer ---------------------------------------------------------------------------------------
+
+
+def real(thing: T) -> T:
+    """A viewer or layer without the proxy that napari puts around it.
+
+    Docks from the menus get the viewer itself; those that `add_plugin_dock_widget`, `napari -w` or a command opens get
+    a proxy, through which `layer in viewer.layers` and `layer is other` are False for the same layer, and whose events
+    bring layers without one. Every dock and command calls this first, and nothing behind it knows of proxies. napari
+    offers no way out of its proxy; `__wrapped__` is that of wrapt, which it is made with.
+    """
+    while hasattr(type(thing), "__wrapped__"):
+        thing = thing.__wrapped__  # type: ignore[attr-defined]
+    return thing
+
+
+def canvas_size(viewer: Any) -> tuple[int, int]:
+    """Height and width of the canvas on the screen, in pixels of the screen.
+
+    `viewer.fit_to_view` fits whole layers, not a part of one, and nothing public tells the size without drawing a
+    screenshot.
+    """
+    height, width = viewer.window._qt_viewer.canvas.size
+    return int(height), int(width)
+
+
+def canvas_widget(viewer: Any) -> QWidget:
+    """The widget of Qt that the canvas is: parent of what shall go when the window goes. napari hands none out."""
+    return viewer.window._qt_viewer.canvas.native  # type: ignore[no-any-return]
+
+
+def focus_canvas(viewer: Any) -> None:
+    """Let the canvas hear the keys that are pressed next; napari does so only when it is clicked."""
+    canvas_widget(viewer).setFocus()
+
+
+def canvas_scene(viewer: Any) -> Any:
+    """The node of vispy that the layers are drawn in, in world coordinates `(x, y)`: parent of what we draw over them.
+
+    napari's public overlays are its own (scale bar, text, axes …); lines of a plugin need a layer, which would stand
+    in a person's list of layers.
+    """
+    return viewer.window._qt_viewer.canvas.view.scene
+
+
+def without_zoom(viewer: Any) -> list[Callable[..., Any]]:
+    """Take napari's zoom by double click away and return it: whoever puts it back into the list gives it back.
+
+    The list, `mouse_double_click_callbacks`, is public, but what stands in it has no public name.
+    """
+    callbacks = viewer.mouse_double_click_callbacks
+    zooms = [callback for callback in callbacks if getattr(callback, "__name__", "") == _ZOOM]
+    for callback in zooms:
+        callbacks.remove(callback)
+    return zooms
+
+
+# layers -------------------------------------------------------------------------------------------
+
+
+def is_being_drawn(layer: Shapes) -> bool:
+    """Whether a person draws a shape at this moment.
+
+    `events.data` comes for each corner, alike for one that is half drawn and one that is done; whoever replaces the
+    data in between takes the shape out of a person's hand.
+    """
+    return bool(getattr(layer, "_is_creating", False))
+
+
+def is_being_moved(layer: Shapes) -> bool:
+    """Whether a person moves a shape or its corner at this moment; as for `is_being_drawn`, no event tells the end."""
+    return bool(getattr(layer, "_is_moving", False))
+
+
+def shown_box(layer: Layer) -> Box:
+    """The part of the current level that the layer holds ready for the screen, in pixels of that level.
+
+    `corner_pixels` tell what the canvas shows now; the picture is cut from what it showed when it was read last.
+    """
+    tile = layer._transforms["tile2data"]
+    y, x = (round(float(place / step)) for place, step in zip(tile.translate[-2:], tile.scale[-2:], strict=True))
+    height, width = shown_labels(layer).shape
+    return Box(y, x, y + height, x + width)
+
+
+def shown_labels(layer: Layer) -> NDArray[Any]:
+    """The pixels of the current level that the layer holds ready for the screen, `(h, w)`, over `shown_box`.
+
+    `layer.data` would be read anew, from the disk where it is lazy, and at a size that is not the screen's.
+    """
+    return layer._slice.image.raw  # type: ignore[no-any-return]
+
+
+def patch_shown(layer: Labels, part: Box) -> bool:
+    """Bring a part of the current level, given in its pixels, from `layer.data` to the screen.
+
+    False where napari does not let us: then `layer.refresh` is due, the only public way, which reads, colours and
+    uploads the whole picture; on a gigapixel that is felt at every stroke.
+    """
+    try:
+        if not layer.loaded or layer._slice.empty:
+            return False
+        tile = shown_box(layer)
+        part = part.intersect(tile)
+        if part.area == 0:
+            return True
+        raw, view = layer._slice.image.raw, layer._slice.image.view
+        raw[part.within(tile)] = layer.data[layer.data_level][part.slices]
+        wide = part.grow(max(0, int(layer.contour)) + 1).intersect(tile).within(tile)
+        view[wide] = shown = layer._raw_to_displayed(raw, wide)
+        layer.events.labels_update(data=np.ascontiguousarray(shown), offset=[wide[0].start, wide[1].start])
+    except (AttributeError, KeyError, TypeError, ValueError):  # a napari that keeps its picture otherwise
+        return False
+    return True
