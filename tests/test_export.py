@@ -17,11 +17,11 @@ from PIL import Image
 
 from napari_mosaic import editing
 from napari_mosaic.errors import InputError, WriteError
-from napari_mosaic.export import FORMATS, export_record, export_record_steps, find_format, png, source_grid
+from napari_mosaic.export import FORMATS, export_record, export_record_steps, find_format, label_tiles, png
 from napari_mosaic.export.preview import draw_preview, render_preview
-from napari_mosaic.export.source_grid import read_source_labels
-from napari_mosaic.export.stones import centres, read_stones, stone_windows
 from napari_mosaic.image import PixelSize, open_image
+from napari_mosaic.measurement.source_grid import read_source_labels
+from napari_mosaic.measurement.stones import centres, read_stones, stone_windows
 from napari_mosaic.metrics import evaluate_labels
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.request import SegmentParams
@@ -48,9 +48,10 @@ def plain(tmp_path: Path, photograph: Callable[..., Any]) -> Iterator[Record]:
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exports in many pieces."""
-    from napari_mosaic.export import ome_zarr, stones
+    from napari_mosaic.export import ome_zarr
+    from napari_mosaic.measurement import stones
 
-    for module in (source_grid, stones):
+    for module in (label_tiles, stones):
         monkeypatch.setattr(module, "TILE", 64)
     monkeypatch.setattr(ome_zarr, "_CHUNK", 32)
     monkeypatch.setattr(ome_zarr, "_SMALLEST", 64)

@@ -16,7 +16,6 @@ from bright import make_brightness
 from napari_mosaic import editing
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.cli import main
-from napari_mosaic.editing.looks import colour_contrasts, shape_figures
 from napari_mosaic.editing.queue import Suspect
 from napari_mosaic.engine import local
 from napari_mosaic.engine.outside import Outside
@@ -24,6 +23,7 @@ from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.tasks import Context
 from napari_mosaic.errors import InputError, RecordError
 from napari_mosaic.image import open_image
+from napari_mosaic.measurement.looks import colour_contrasts, shape_figures
 from napari_mosaic.record import Record, create_record, open_record
 from napari_mosaic.record.queue import LOG, read_decisions
 from napari_mosaic.tesserae import TesseraParams

@@ -19,7 +19,7 @@ from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
 from napari_mosaic.cli.presets import choices_of, over_preset
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.errors import InputError, MissingError, MosaicError, WriteError
-from napari_mosaic.export.marks import PREVIEW, check_place, is_ours, own_place
+from napari_mosaic.picture_marks import PREVIEW, check_place, is_ours, own_place
 from napari_mosaic.record import Record
 from napari_mosaic.record.masks import MaskStore
 from napari_mosaic.record_names import Wanted, record_places, tell, unique_names

@@ -16,9 +16,9 @@ from scipy import ndimage, stats
 
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.errors import InputError
-from napari_mosaic.export.source_grid import read_source_labels
-from napari_mosaic.export.stones import millimetres
 from napari_mosaic.image import MosaicImage
+from napari_mosaic.measurement.source_grid import read_source_labels
+from napari_mosaic.measurement.stones import millimetres
 from napari_mosaic.record import Record
 from napari_mosaic.tesserae import Limits, check_limits
 from napari_mosaic.tiling import Box

@@ -104,8 +104,8 @@ def export_record_steps(
         The place is taken, read-only or full.
 
     """
-    from napari_mosaic.export.atomic import replacing
     from napari_mosaic.export.notes import write_beside
+    from napari_mosaic.output_files import replacing
 
     path = Path(path)
     chosen = find_format(format, path)

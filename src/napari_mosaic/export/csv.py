@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_mosaic.export.figures import figures_of
-from napari_mosaic.export.stones import centres, read_stones, stone_windows
+from napari_mosaic.measurement.figures import figures_of
+from napari_mosaic.measurement.stones import centres, read_stones, stone_windows
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 

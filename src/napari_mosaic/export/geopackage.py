@@ -20,10 +20,10 @@ from shapely.geometry.base import BaseGeometry
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import WriteError
 from napari_mosaic.export.areas import placed_areas
-from napari_mosaic.export.figures import figures_of
 from napari_mosaic.export.notes import notes_of
-from napari_mosaic.export.outlines import place_outlines, trace_outlines
-from napari_mosaic.export.stones import centres, read_stones, stone_windows
+from napari_mosaic.measurement.figures import figures_of
+from napari_mosaic.measurement.outlines import place_outlines, trace_outlines
+from napari_mosaic.measurement.stones import centres, read_stones, stone_windows
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 

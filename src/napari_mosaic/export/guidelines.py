@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_mosaic.classical.guidelines import estimate_guidelines
 from napari_mosaic.export.quadrangles import feature, fit_record, opening, placed
-from napari_mosaic.export.stones import read_stones
+from napari_mosaic.measurement.stones import read_stones
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 

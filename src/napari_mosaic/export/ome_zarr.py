@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from napari_mosaic.export.label_tiles import number_tiles
 from napari_mosaic.export.notes import notes_of
-from napari_mosaic.export.source_grid import number_tiles
-from napari_mosaic.export.stones import millimetres, read_stones
+from napari_mosaic.measurement.stones import millimetres, read_stones
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Lattice

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.export.atomic import replacing
-from napari_mosaic.export.marks import check_place, png_marks
 from napari_mosaic.image import MosaicImage
+from napari_mosaic.output_files import replacing
+from napari_mosaic.picture_marks import check_place, png_marks
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
 

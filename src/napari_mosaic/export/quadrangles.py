@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from napari_mosaic.classical.quadrangles import fit_quadrangles
 from napari_mosaic.export.notes import notes_of
-from napari_mosaic.export.outlines import to_map
-from napari_mosaic.export.stones import Stones, read_stones, stone_windows
+from napari_mosaic.measurement.outlines import to_map
+from napari_mosaic.measurement.stones import Stones, read_stones, stone_windows
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 from napari_mosaic.record.tables import MATERIALS, STATES

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from napari_mosaic.export.marks import SOFTWARE
+from napari_mosaic.export.label_tiles import number_tiles, progress_at
 from napari_mosaic.export.notes import notes_of
-from napari_mosaic.export.source_grid import number_tiles, progress_at
-from napari_mosaic.export.stones import millimetres, read_stones
+from napari_mosaic.measurement.stones import millimetres, read_stones
+from napari_mosaic.picture_marks import SOFTWARE
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 

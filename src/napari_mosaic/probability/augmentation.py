@@ -22,8 +22,8 @@ from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
 from napari_mosaic.engine.tasks import Context, Index, read_for_network
 from napari_mosaic.engine.windows import to_working
 from napari_mosaic.errors import InputError, WriteError
-from napari_mosaic.export.atomic import replacing
-from napari_mosaic.export.stones import read_stones, stone_windows
+from napari_mosaic.measurement.stones import read_stones, stone_windows
+from napari_mosaic.output_files import replacing
 from napari_mosaic.probability.maps import ProbabilityGrid, write_map_steps
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Plan, Record

@@ -13,8 +13,8 @@ import shapely
 from numpy.typing import NDArray
 
 from napari_mosaic.areas import AreaSet
-from napari_mosaic.export.outlines import to_map
-from napari_mosaic.export.stones import Stones, millimetres
+from napari_mosaic.measurement.outlines import to_map
+from napari_mosaic.measurement.stones import Stones, millimetres
 from napari_mosaic.record import Record
 from napari_mosaic.record.tables import MATERIALS, STATES
 

@@ -11,7 +11,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from napari_mosaic.export.stones import StoneWindow
+from napari_mosaic.measurement.stones import StoneWindow
 from napari_mosaic.record import Record
 
 _SLACK = 0.75
