@@ -23,7 +23,8 @@ from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.tasks import Context
 from napari_mosaic.errors import InputError, RecordError
 from napari_mosaic.image import open_image
-from napari_mosaic.measurement.looks import colour_contrasts, shape_figures
+from napari_mosaic.measurement.contrast import colour_contrasts
+from napari_mosaic.measurement.shape import shape_figures
 from napari_mosaic.record import Record, create_record, open_record
 from napari_mosaic.record.queue import LOG, read_decisions
 from napari_mosaic.tesserae import TesseraParams

@@ -20,7 +20,8 @@ from napari_mosaic.editing.suspicion import EMPTY_KINDS, REASONS, QueueParams, s
 from napari_mosaic.engine.windows import read_resampled
 from napari_mosaic.errors import InputError, MosaicError, ReadError, RecordError
 from napari_mosaic.image import MosaicImage
-from napari_mosaic.measurement.looks import colour_contrasts, shape_figures
+from napari_mosaic.measurement.contrast import colour_contrasts
+from napari_mosaic.measurement.shape import shape_figures
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Record, tables
 from napari_mosaic.record.queue import DECISIONS, Decision, add_decision, read_decisions, read_list, write_list

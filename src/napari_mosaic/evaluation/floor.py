@@ -18,7 +18,6 @@ from napari_mosaic.engine.outside import Outside
 from napari_mosaic.errors import InputError
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.measurement.source_grid import read_source_labels
-from napari_mosaic.measurement.stones import millimetres
 from napari_mosaic.record import Record
 from napari_mosaic.tesserae import Limits, check_limits
 from napari_mosaic.tiling import Box
@@ -129,7 +128,7 @@ def propose_squares(record: Record, image: MosaicImage, params: SquareParams | N
 
 def square_side(record: Record, params: SquareParams) -> int:
     """Edge of the squares in source pixels: millimetres where somebody vouches for them, else usual stones."""
-    mm = millimetres(record)
+    mm = record.pixel_mm
     if mm is not None:
         return max(1, round(params.size_mm / mm))
     area = record.table(["area"]).column("area").to_numpy()
@@ -339,5 +338,5 @@ def _share(value: float) -> str:
 
 def describe_size(record: Record, squares: Sequence[Square]) -> str:
     """Edge of the squares in mm where it is known, else in pixels."""
-    side, mm = squares[0].box.shape[0], millimetres(record)
+    side, mm = squares[0].box.shape[0], record.pixel_mm
     return f"{side} x {side} px" if mm is None else f"{side * mm:.0f} x {side * mm:.0f} mm"

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_mosaic.measurement.figures import figures_of
-from napari_mosaic.measurement.stones import centres, read_stones, stone_windows
+from napari_mosaic.measurement.table import read_tesserae
+from napari_mosaic.measurement.windows import centres, tessera_windows
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 
@@ -22,18 +23,18 @@ _LINES = 50_000
 
 def write_steps(record: Record, path: Path) -> Iterator[Progress]:
     """Write the table to `path`; see `figures_of` for its columns."""
-    stones = read_stones(record)
-    centre = np.zeros((len(stones), 2))
+    tesserae = read_tesserae(record)
+    centre = np.zeros((len(tesserae), 2))
     done = 0
-    for window in stone_windows(record, stones):
+    for window in tessera_windows(record, tesserae):
         centre[window.rows] = centres(window)
         done += len(window.rows)
-        yield Progress(phase="export", done=done, total=len(stones), unit="tesserae", region=window.tile)
+        yield Progress(phase="export", done=done, total=len(tesserae), unit="tesserae", region=window.tile)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        for start in range(0, max(len(stones), 1), _LINES):
-            rows = np.arange(start, min(start + _LINES, len(stones)))
-            figures = figures_of(record, stones, rows, centre[rows])
+        for start in range(0, max(len(tesserae), 1), _LINES):
+            rows = np.arange(start, min(start + _LINES, len(tesserae)))
+            figures = figures_of(record, tesserae, rows, centre[rows])
             if start == 0:
                 writer.writerow(figures)
             writer.writerows(zip(*(values.tolist() for values in figures.values()), strict=True))

@@ -23,7 +23,8 @@ from napari_mosaic.export.areas import placed_areas
 from napari_mosaic.export.notes import notes_of
 from napari_mosaic.measurement.figures import figures_of
 from napari_mosaic.measurement.outlines import place_outlines, trace_outlines
-from napari_mosaic.measurement.stones import centres, read_stones, stone_windows
+from napari_mosaic.measurement.table import read_tesserae
+from napari_mosaic.measurement.windows import centres, tessera_windows
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 
@@ -32,15 +33,15 @@ _LAYER, _AREAS = "tesserae", "areas"
 
 def write_steps(record: Record, path: Path) -> Iterator[Progress]:
     """Write one polygon a tessera, with number, id, area and centre, and the areas as a second layer, to `path`."""
-    stones = read_stones(record)
+    tesserae = read_tesserae(record)
     done = 0
-    for window in stone_windows(record, stones):
+    for window in tessera_windows(record, tesserae):
         outlines = place_outlines(record, trace_outlines(window, record.plan.factor))
-        _append(path, record, outlines, figures_of(record, stones, window.rows, centres(window)))
+        _append(path, record, outlines, figures_of(record, tesserae, window.rows, centres(window)))
         done += len(window.rows)
-        yield Progress(phase="export", done=done, total=len(stones), unit="tesserae", region=window.tile)
-    if not len(stones):
-        _append(path, record, [], figures_of(record, stones, np.zeros(0, np.int64), np.zeros((0, 2))))
+        yield Progress(phase="export", done=done, total=len(tesserae), unit="tesserae", region=window.tile)
+    if not len(tesserae):
+        _append(path, record, [], figures_of(record, tesserae, np.zeros(0, np.int64), np.zeros((0, 2))))
     _append_areas(path, record)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.measurement.source_grid import read_source_labels
-from napari_mosaic.measurement.stones import Stones
+from napari_mosaic.measurement.table import TesseraTable
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
@@ -20,7 +20,7 @@ TILE = 2048
 
 
 def number_tiles(
-    record: Record, stones: Stones, shape: tuple[int, int] | None = None
+    record: Record, tesserae: TesseraTable, shape: tuple[int, int] | None = None
 ) -> Iterator[tuple[Box, NDArray[np.uint32]]]:
     """Boxes of the photograph and the numbers of the tesserae in them, row by row.
 
@@ -31,7 +31,7 @@ def number_tiles(
     for y in range(0, height, tall):
         for x in range(0, width, wide):
             box = Box(y, x, min(y + tall, height), min(x + wide, width))
-            yield box, stones.numbers_of(read_source_labels(record, box))
+            yield box, tesserae.numbers_of(read_source_labels(record, box))
 
 
 def progress_at(record: Record, box: Box) -> Progress:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.measurement.outlines import to_map
-from napari_mosaic.measurement.stones import Stones, millimetres
+from napari_mosaic.measurement.table import TesseraTable
 from napari_mosaic.record import Record
 from napari_mosaic.record.tables import MATERIALS, STATES
 
@@ -23,11 +23,11 @@ _CLASSES = ("preserved", "not legible", "repair", "lacuna", "outside")
 
 
 def figures_of(
-    record: Record, stones: Stones, rows: NDArray[np.int64], centre: NDArray[np.float64]
+    record: Record, tesserae: TesseraTable, rows: NDArray[np.int64], centre: NDArray[np.float64]
 ) -> dict[str, NDArray[Any]]:
-    """Columns of some tesserae: `rows` of `stones` and their centres `(n, 2)` on the working grid."""
+    """Columns of some tesserae: `rows` of `tesserae` and their centres `(n, 2)` on the working grid."""
     factor = record.plan.factor
-    columns = {name: values[rows] for name, values in stones.columns.items()}
+    columns = {name: values[rows] for name, values in tesserae.columns.items()}
     y, x = centre.T / factor
     figures: dict[str, NDArray[Any]] = {
         "number": rows + 1,
@@ -40,9 +40,9 @@ def figures_of(
         "flags": columns["flags"].astype(np.int32),
         "material": np.array(MATERIALS, object)[columns["material"]],
         "state": np.array(STATES, object)[columns["state"]],
-        "area_class": class_at(stones.areas, x, y),
+        "area_class": class_at(tesserae.areas, x, y),
     }
-    mm = millimetres(record)
+    mm = record.pixel_mm
     if mm is not None:
         edge = mm / factor
         figures |= {

@@ -22,7 +22,8 @@ from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
 from napari_mosaic.engine.tasks import Context, Index, read_for_network
 from napari_mosaic.engine.windows import to_working
 from napari_mosaic.errors import InputError, WriteError
-from napari_mosaic.measurement.stones import read_stones, stone_windows
+from napari_mosaic.measurement.table import read_tesserae
+from napari_mosaic.measurement.windows import tessera_windows
 from napari_mosaic.output_files import replacing
 from napari_mosaic.probability.maps import ProbabilityGrid, write_map_steps
 from napari_mosaic.progress import Progress, Steps, drain
@@ -172,9 +173,9 @@ def write_confidences(record: Record, joints: Any, variance: Any, path: Path) ->
     `deviation` the mean standard deviation of its pixels: a tessera that is found or lost by turning the
     photograph has a large one.
     """
-    stones = read_stones(record)
-    mean, deviation = np.zeros((2, len(stones)))
-    for window in stone_windows(record, stones):
+    tesserae = read_tesserae(record)
+    mean, deviation = np.zeros((2, len(tesserae)))
+    for window in tessera_windows(record, tesserae):
         flat, count = window.local.ravel(), len(window.rows) + 1
         area = np.maximum(np.bincount(flat, minlength=count), 1)[1:]
         told = soften_bytes(np.asarray(joints[window.box.slices]), record.plan.tesserae.temperature)
@@ -182,11 +183,11 @@ def write_confidences(record: Record, joints: Any, variance: Any, path: Path) ->
         spread = np.sqrt(np.asarray(variance[window.box.slices], np.float64)).ravel()
         mean[window.rows] = np.bincount(flat, stone, count)[1:] / area
         deviation[window.rows] = np.bincount(flat, spread, count)[1:] / area
-    columns = stones.columns
+    columns = tesserae.columns
     with replacing(path, overwrite=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["number", "id", "score", "mean", "deviation"])
-        for k in range(len(stones)):
+        for k in range(len(tesserae)):
             figures = (columns["score"][k], mean[k], deviation[k])
             writer.writerow([k + 1, int(columns["id"][k]), *(f"{value:.4f}" for value in figures)])
     return path
