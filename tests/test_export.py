@@ -20,9 +20,10 @@ from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export import FORMATS, export_record, export_record_steps, find_format, label_tiles, png
 from napari_mosaic.export.preview import draw_preview, render_preview
 from napari_mosaic.image import PixelSize, open_image
+from napari_mosaic.measurement.moments import centres
 from napari_mosaic.measurement.source_grid import read_source_labels
 from napari_mosaic.measurement.table import read_tesserae
-from napari_mosaic.measurement.windows import centres, tessera_windows
+from napari_mosaic.measurement.windows import tessera_windows
 from napari_mosaic.metrics import evaluate_labels
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.request import SegmentParams

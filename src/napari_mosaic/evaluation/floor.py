@@ -17,7 +17,9 @@ from scipy import ndimage, stats
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.errors import InputError
 from napari_mosaic.image import MosaicImage
+from napari_mosaic.measurement.moments import centres
 from napari_mosaic.measurement.source_grid import read_source_labels
+from napari_mosaic.measurement.windows import window_of
 from napari_mosaic.record import Record
 from napari_mosaic.tesserae import Limits, check_limits
 from napari_mosaic.tiling import Box
@@ -182,20 +184,9 @@ def centres_in(record: Record, box: Box) -> NDArray[np.float64]:
     )
     if not meets.any():
         return np.zeros((0, 2))
-    ids = columns["id"][meets]
-    whole = Box(
-        *(int(columns[name][meets].min()) for name in ("y0", "x0")),
-        *(int(columns[name][meets].max()) for name in ("y1", "x1")),
-    )
-    centres = _centres(record.read_labels(whole), ids) + np.array(whole[:2])
-    return _held(centres / record.plan.factor, box)
-
-
-def _centres(labels: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.float64]:
-    """Centres of gravity of labels, counted from the corner of the first pixel."""
-    found = ndimage.center_of_mass(labels > 0, labels, ids)
-    centres = np.array(found, float).reshape(-1, 2) + 0.5
-    return np.asarray(centres[np.isfinite(centres).all(1)])
+    window = window_of(record.read_labels, columns, np.flatnonzero(meets), work)
+    there = np.isin(np.arange(1, len(window.rows) + 1), window.local)
+    return _held(centres(window)[there] / record.plan.factor, box)
 
 
 def _held(centres: NDArray[np.float64], box: Box) -> NDArray[np.float64]:

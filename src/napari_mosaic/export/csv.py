@@ -1,40 +1,40 @@
 """The table of tesserae as CSV: one line a tessera, in reading order.
 
-One decision: centres are centres of gravity of the stones, counted from their pixels, not middles of
-their boxes.
+One decision: what is measured from pixels is kept until the lines are written, all else is worked out some lines at a
+time.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from napari_mosaic.measurement.figures import figures_of
+from napari_mosaic.measurement.features import choose_fields, measure_pixels_steps, rows_of
 from napari_mosaic.measurement.table import read_tesserae
-from napari_mosaic.measurement.windows import centres, tessera_windows
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 
 _LINES = 50_000
 
 
-def write_steps(record: Record, path: Path) -> Iterator[Progress]:
-    """Write the table to `path`; see `figures_of` for its columns."""
-    tesserae = read_tesserae(record)
-    centre = np.zeros((len(tesserae), 2))
-    done = 0
-    for window in tessera_windows(record, tesserae):
-        centre[window.rows] = centres(window)
-        done += len(window.rows)
-        yield Progress(phase="export", done=done, total=len(tesserae), unit="tesserae", region=window.tile)
+def write_steps(record: Record, path: Path, columns: Sequence[str] | None = None) -> Iterator[Progress]:
+    """Write the table to `path`; see `measurement.columns` for its columns."""
+    fields, tesserae = choose_fields(record, columns), read_tesserae(record)
+    pixels = yield from measure_pixels_steps(record, tesserae, fields, phase="export")
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        for start in range(0, max(len(tesserae), 1), _LINES):
+        writer.writerow(field.name for field in fields)
+        for start in range(0, len(tesserae), _LINES):
             rows = np.arange(start, min(start + _LINES, len(tesserae)))
-            figures = figures_of(record, tesserae, rows, centre[rows])
-            if start == 0:
-                writer.writerow(figures)
-            writer.writerows(zip(*(values.tolist() for values in figures.values()), strict=True))
+            values = rows_of(record, tesserae, rows, fields, pixels).values()
+            writer.writerows(zip(*map(_cells, values), strict=True))
+
+
+def _cells(values: NDArray[Any]) -> list[Any]:
+    """Values as they are written; a cell without a value is empty."""
+    return ["" if value != value else value for value in values.tolist()]

@@ -1,4 +1,4 @@
-"""Tesserae of two colours: how much the halves of a tessera differ.
+"""Columns of colour.
 
 One decision: every figure is made from the pixels of one tessera alone, without its rim, where joints shine in.
 """
@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.compiled import compiled
+from napari_mosaic.measurement.registry import column
+from napari_mosaic.measurement.view import View
 
 Array = NDArray[Any]
 
@@ -25,6 +27,12 @@ _TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]]
 )
 _TO_XYZ = _TO_XYZ / np.array([[0.95047], [1.0], [1.08883]])
+
+
+@column(unit="1", source="photograph")
+def colour_contrast(view: View) -> Array:
+    """Difference of colour (CIELAB) of two halves, at the line that parts them best; 10 and more everybody sees."""
+    return colour_contrasts(view.labels, view.ids, view.boxes, view.photograph)
 
 
 @compiled
