@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from skimage.draw import line
+from skimage.measure import regionprops, regionprops_table
 
 from bright import bright_stones
 from napari_mosaic import editing
@@ -21,7 +23,9 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.export import FORMATS, export_record
 from napari_mosaic.image import PixelSize
 from napari_mosaic.measurement import windows
+from napari_mosaic.measurement.columns.shapes import orientations, perimeters
 from napari_mosaic.measurement.features import choose_fields, feature_table, measure_column
+from napari_mosaic.measurement.moments import moments
 from napari_mosaic.measurement.registry import COLUMNS, find_fields
 from napari_mosaic.measurement.table import read_tesserae
 from napari_mosaic.measurement.view import View
@@ -204,3 +208,64 @@ def test_the_command_line_takes_columns(record: Record, tmp_path: Path, capsys: 
     assert names.count("width_mm") == 1
     assert main([*words, "--columns", "girth", "--overwrite"]) != 0
     assert "solidity" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tile", [48, 64, 512])
+def test_shapes_over_tiles_are_those_of_scikit_image_over_the_whole_picture(
+    record: Record, monkeypatch: pytest.MonkeyPatch, tile: int
+) -> None:
+    monkeypatch.setattr(windows, "TILE", tile)
+    numbered = read_tesserae(record).numbers_of(whole(record)).astype(np.int32)
+    expected = regionprops_table(numbered, properties=("label", "area", "perimeter", "orientation"))
+    found = feature_table(record, ["perimeter", "orientation", "equivalent_side"])
+    np.testing.assert_array_equal(found["number"], expected["label"])
+    np.testing.assert_allclose(found["perimeter_px"], expected["perimeter"], atol=0.0051)
+    np.testing.assert_allclose(found["perimeter_mm"], expected["perimeter"] * MM, atol=0.0051)
+    np.testing.assert_allclose(found["equivalent_side_mm"], np.sqrt(expected["area"]) * MM, atol=0.0051)
+    apart = (found["orientation_deg"] - np.degrees(expected["orientation"]) - 90 + 90) % 180 - 90
+    known = ~np.isnan(found["orientation_deg"])
+    assert known.sum() > 90
+    np.testing.assert_allclose(apart[known], 0, atol=0.0051)
+
+
+def noise() -> NDArray[np.int32]:
+    """Ragged regions that touch each other, with holes and single pixels."""
+    rng = np.random.default_rng(1)
+    labels = np.repeat(np.repeat(np.arange(1, 31, dtype=np.int32).reshape(5, 6), 12, 0), 12, 1)
+    labels[rng.random(labels.shape) < 0.3] = 0
+    labels[:12, :12] = 0
+    labels[5, 5] = 1
+    return labels
+
+
+def test_ragged_shapes_are_measured_to_the_last_digit() -> None:
+    labels = noise()
+    found = regionprops(labels)
+    ids = np.array([region.label for region in found])
+    boxes = np.array([region.bbox for region in found])
+    np.testing.assert_allclose(perimeters(labels, ids, boxes), [region.perimeter for region in found], rtol=1e-12)
+    angles = orientations(moments(labels, ids, boxes))
+    assert np.isnan(angles[0])
+    wanted = np.degrees([region.orientation for region in found[1:]]) + 90
+    np.testing.assert_allclose((angles[1:] - wanted + 90) % 180 - 90, 0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("ends", "angle"),
+    [((10, 2, 10, 18), 0.0), ((2, 10, 18, 10), 90.0), ((18, 2, 2, 18), 45.0), ((2, 2, 18, 18), 135.0)],
+)
+def test_orientation_turns_anticlockwise_from_the_x_axis(ends: tuple[int, int, int, int], angle: float) -> None:
+    labels = np.zeros((21, 21), np.int32)
+    labels[line(*ends)] = 1
+    assert orientations(moments(labels, np.array([1]), np.array([[0, 0, 21, 21]]))) == pytest.approx(angle)
+
+
+def test_a_square_has_no_direction_and_an_empty_cell(record: Record, tmp_path: Path) -> None:
+    y0, x0 = (int(read_tesserae(record).columns[name][0]) for name in ("y0", "x0"))
+    with open_record(record.path, writable=True) as mine:
+        editing.delete(mine, read_tesserae(mine).columns["id"].tolist())
+        editing.add_mask(mine, (y0, x0, y0 + 12, x0 + 12), np.ones((12, 12)))
+    with open_record(record.path) as single:
+        path = export_record(single, "csv", tmp_path / "a.csv", columns=["orientation", "equivalent_side", "area"])
+    (row,) = read_rows(path)
+    assert (row["orientation_deg"], row["equivalent_side_px"], row["equivalent_side_mm"]) == ("", "12.0", "6.0")

@@ -57,6 +57,12 @@ def width(view: View) -> Values:
     return np.asarray(view.table("x1") - view.table("x0"))
 
 
+@column(unit="px", source="table")
+def equivalent_side(view: View) -> Values:
+    """Side of the square of the same area."""
+    return np.asarray(np.sqrt(view.table("area")))
+
+
 @column(unit="1", source="table", digits=3)
 def score(view: View) -> Values:
     """How sure the model is, 0 to 1."""
