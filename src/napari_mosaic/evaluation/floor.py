@@ -19,6 +19,7 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.measurement.moments import centres
 from napari_mosaic.measurement.source_grid import read_source_labels
+from napari_mosaic.measurement.table import typical_side
 from napari_mosaic.measurement.windows import window_of
 from napari_mosaic.record import Record
 from napari_mosaic.tesserae import Limits, check_limits
@@ -133,10 +134,10 @@ def square_side(record: Record, params: SquareParams) -> int:
     mm = record.pixel_mm
     if mm is not None:
         return max(1, round(params.size_mm / mm))
-    area = record.table(["area"]).column("area").to_numpy()
-    if len(area) == 0:
+    usual = typical_side(record)
+    if usual is None:
         raise InputError(f"{record.path.name} holds no tessera, so there is nothing to check; segment it first.")
-    return max(1, round(params.stones * float(np.sqrt(np.median(area))) / record.plan.factor))
+    return max(1, round(params.stones * usual))
 
 
 def _apart(box: Box, other: Box) -> bool:

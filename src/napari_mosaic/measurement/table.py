@@ -62,3 +62,9 @@ def read_tesserae(record: Record) -> TesseraTable:
     columns |= tables.said_of(record.tables, columns["id"])
     order = np.lexsort((columns["x"], columns["y"]))
     return TesseraTable({name: values[order] for name, values in columns.items()}, record.areas)
+
+
+def typical_side(record: Record) -> float | None:
+    """Side, in source pixels, of the square of the median tessera's area; None where there is none."""
+    area = record.table(["area"]).column("area").to_numpy()
+    return float(np.sqrt(np.median(area))) / record.plan.factor if len(area) else None
