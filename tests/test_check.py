@@ -17,7 +17,7 @@ from napari_mosaic.cli import main
 from napari_mosaic.errors import InputError
 from napari_mosaic.evaluation import Square, estimate_error, propose_squares
 from napari_mosaic.evaluation.floor import RULE, SquareParams, centres_in, describe_error
-from napari_mosaic.export.source_grid import read_source_labels
+from napari_mosaic.measurement.source_grid import read_source_labels
 from napari_mosaic.record import open_record
 from napari_mosaic.tiling import Box
 

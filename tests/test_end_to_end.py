@@ -13,7 +13,7 @@ from PIL import Image
 
 from napari_mosaic import SegmentParams, draw_mosaic, evaluate_labels, segment
 from napari_mosaic.evaluation import evaluate_files
-from napari_mosaic.export.source_grid import read_source_labels
+from napari_mosaic.measurement.source_grid import read_source_labels
 from napari_mosaic.tiling import Box
 
 

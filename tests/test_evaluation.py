@@ -16,7 +16,7 @@ from PIL import Image
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.evaluation import EvaluationParams, evaluate_files, label_mask
 from napari_mosaic.evaluation import files as evaluation_files
-from napari_mosaic.export.source_grid import read_source_labels
+from napari_mosaic.measurement.source_grid import read_source_labels
 from napari_mosaic.metrics import evaluate_labels
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment

@@ -17,11 +17,13 @@ from PIL import Image
 
 from napari_mosaic import editing
 from napari_mosaic.errors import InputError, WriteError
-from napari_mosaic.export import FORMATS, export_record, export_record_steps, find_format, png, source_grid
+from napari_mosaic.export import FORMATS, export_record, export_record_steps, find_format, label_tiles, png
 from napari_mosaic.export.preview import draw_preview, render_preview
-from napari_mosaic.export.source_grid import read_source_labels
-from napari_mosaic.export.stones import centres, read_stones, stone_windows
 from napari_mosaic.image import PixelSize, open_image
+from napari_mosaic.measurement.moments import centres
+from napari_mosaic.measurement.source_grid import read_source_labels
+from napari_mosaic.measurement.table import read_tesserae
+from napari_mosaic.measurement.windows import tessera_windows
 from napari_mosaic.metrics import evaluate_labels
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.request import SegmentParams
@@ -48,9 +50,10 @@ def plain(tmp_path: Path, photograph: Callable[..., Any]) -> Iterator[Record]:
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exports in many pieces."""
-    from napari_mosaic.export import ome_zarr, stones
+    from napari_mosaic.export import ome_zarr
+    from napari_mosaic.measurement import windows
 
-    for module in (source_grid, stones):
+    for module in (label_tiles, windows):
         monkeypatch.setattr(module, "TILE", 64)
     monkeypatch.setattr(ome_zarr, "_CHUNK", 32)
     monkeypatch.setattr(ome_zarr, "_SMALLEST", 64)
@@ -107,7 +110,7 @@ def test_progress_runs_to_the_end(plain: Record, tmp_path: Path) -> None:
 
 
 def test_ids_may_be_any_numbers(plain: Record) -> None:
-    stones = read_stones(plain)
+    stones = read_tesserae(plain)
     labels = plain.read_labels(Box(0, 0, *plain.shape))
     assert int(labels.max()) > 10 * len(stones)
     numbers = stones.numbers_of(labels)
@@ -227,9 +230,9 @@ def test_millimetres_only_where_the_pixel_size_is_confirmed(plain: Record, tmp_p
 
 @pytest.mark.usefixtures("small_tiles")
 def test_windows_visit_every_tessera_once_and_whole(plain: Record) -> None:
-    stones = read_stones(plain)
+    stones = read_tesserae(plain)
     seen: list[int] = []
-    for window in stone_windows(plain, stones):
+    for window in tessera_windows(plain, stones):
         counts = np.bincount(window.local.ravel(), minlength=len(window.rows) + 1)[1:]
         assert np.array_equal(counts, stones.columns["area"][window.rows])
         assert len(centres(window)) == len(window.rows)
@@ -278,7 +281,7 @@ def test_more_tesserae_than_a_png_can_number_are_refused(
         def __len__(self) -> int:
             return 2**16
 
-    monkeypatch.setattr(png, "read_stones", lambda _: Many())
+    monkeypatch.setattr(png, "read_tesserae", lambda _: Many())
     with pytest.raises(InputError, match="65536 tesserae"):
         export_record(plain, "png", tmp_path / "a.png")
 
@@ -332,7 +335,7 @@ def test_a_small_preview_tints_and_a_fine_one_enlarges(plain: Record, photograph
 
 def test_what_was_said_of_stones_and_areas_is_handed_on(plain: Record, tmp_path: Path) -> None:
     pyogrio = pytest.importorskip("pyogrio")
-    first, second, third = read_stones(plain).columns["id"][[3, 8, 20]].tolist()
+    first, second, third = read_tesserae(plain).columns["id"][[3, 8, 20]].tolist()
     with open_record(plain.path, writable=True) as mine:
         editing.assign(mine, [first], material="glass", state="fractured")
         editing.assign(mine, [second], material="stone")

@@ -16,7 +16,6 @@ from bright import make_brightness
 from napari_mosaic import editing
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.cli import main
-from napari_mosaic.editing.looks import colour_contrasts, shape_figures
 from napari_mosaic.editing.queue import Suspect
 from napari_mosaic.engine import local
 from napari_mosaic.engine.outside import Outside
@@ -24,6 +23,9 @@ from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.tasks import Context
 from napari_mosaic.errors import InputError, RecordError
 from napari_mosaic.image import open_image
+from napari_mosaic.measurement.columns.colours import colour_contrasts
+from napari_mosaic.measurement.columns.shapes import elongations, solidities
+from napari_mosaic.measurement.moments import moments
 from napari_mosaic.record import Record, create_record, open_record
 from napari_mosaic.record.queue import LOG, read_decisions
 from napari_mosaic.tesserae import TesseraParams
@@ -164,7 +166,9 @@ def test_figures_of_shapes_and_colours() -> None:
     y, x = np.mgrid[:60, :120]
     labels[(np.abs(y - 43) + np.abs(x - 60)) < 12] = 11
     boxes = np.array([[5, 5, 25, 25], [5, 40, 25, 90], [35, 5, 55, 25], [31, 48, 56, 73], [0, 0, 9, 9]])
-    found = shape_figures(labels, np.array([7, 8, 9, 11, 12], np.uint32), boxes)
+    ids = np.array([7, 8, 9, 11, 12], np.uint32)
+    sums = moments(labels, ids, boxes)
+    found = np.column_stack([solidities(labels, ids, boxes, sums[:, 0]), elongations(sums)])
     np.testing.assert_allclose(found[[0, 1, 3]], [[1, 1], [1, 2.5], [1, 1]], atol=0.02)
     assert 0.75 < found[2, 0] < 0.85
     assert np.isnan(found[4]).all()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from napari_mosaic.export import export_record
     from napari_mosaic.image import open_image
+    from napari_mosaic.measurement.features import feature_table
     from napari_mosaic.metrics import evaluate_labels
     from napari_mosaic.probability import augment_record, calibrate, export_probabilities, fuse_maps
     from napari_mosaic.record import Record, open_record, relink
@@ -47,6 +48,7 @@ _PUBLIC = {
     "evaluate_labels": "metrics",
     "export_probabilities": "probability",
     "export_record": "export",
+    "feature_table": "measurement.features",
     "find_tesserae": "tesserae",
     "fuse_maps": "probability",
     "lazy_tesserae": "segmentation",
@@ -77,6 +79,7 @@ __all__ = [
     "evaluate_labels",
     "export_probabilities",
     "export_record",
+    "feature_table",
     "find_tesserae",
     "fuse_maps",
     "lazy_tesserae",

@@ -21,7 +21,7 @@ def new_figure(width: float = 6.0, height: float = 4.5) -> Any:
 
 def save_figure(figure: Any, path: Path) -> Path:
     """Write a figure as PNG, whole or not at all."""
-    from napari_mosaic.export.atomic import replacing
+    from napari_mosaic.output_files import replacing
 
     with replacing(path, overwrite=True) as temporary:
         figure.savefig(temporary, dpi=150, format="png")

@@ -16,8 +16,8 @@ from napari_mosaic import editing
 from napari_mosaic.cli.options import Flag, Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run, say
 from napari_mosaic.editing import Conflict, Edit, Replayed
-from napari_mosaic.export.atomic import replacing
 from napari_mosaic.files import write_csv
+from napari_mosaic.output_files import replacing
 from napari_mosaic.record import open_record
 from napari_mosaic.tiling import Box
 

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     Format = str
 else:
     Format = Literal[tuple(FORMATS)]
+_COLUMNS_HELP = (
+    "Columns of a CSV or GeoPackage, parted by commas, such as perimeter (in every unit that can be told) or "
+    "perimeter_mm; default stands for the usual ones. A name that there is not lists all."
+)
 _HELP = "; ".join(f"{f.name}: {f.help}" for f in FORMATS.values()) + ". By the suffix by default."
 
 
@@ -130,6 +134,7 @@ def export(
     *,
     output: Annotated[Path, Parameter(name=("--output", "-o"))],
     format_: Annotated[Format | None, Parameter(name="--format", help=_HELP)] = None,
+    columns: Annotated[str | None, Parameter(help=_COLUMNS_HELP)] = None,
     overwrite: Flag = False,
 ) -> int:
     """Write the tesserae of a record for other programs, numbered in reading order.
@@ -142,13 +147,16 @@ def export(
         The file to write.
     format_
         The format.
+    columns
+        The columns.
     overwrite
         Replace a file that is there.
 
     """
     with open_record(record) as opened:
         warn_incomplete(opened)
-        path = run(export_record_steps(opened, format_, output, overwrite=overwrite), output.name)
+        chosen = None if columns is None else [name.strip() for name in columns.split(",")]
+        path = run(export_record_steps(opened, format_, output, columns=chosen, overwrite=overwrite), output.name)
         answer(f"{opened.count:,} tesserae in {path}")
     return 0
 

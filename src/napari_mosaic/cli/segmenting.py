@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 from cyclopts import Parameter
 
 from napari_mosaic.cli.asked import check_asked
@@ -20,7 +19,8 @@ from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
 from napari_mosaic.cli.presets import choices_of, over_preset
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.errors import InputError, MissingError, MosaicError, WriteError
-from napari_mosaic.export.marks import PREVIEW, check_place, is_ours, own_place
+from napari_mosaic.measurement.table import typical_side
+from napari_mosaic.picture_marks import PREVIEW, check_place, is_ours, own_place
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.masks import MaskStore
 from napari_mosaic.record_names import Wanted, entry_of, record_places, tell, unique_names
@@ -329,8 +329,8 @@ def cost_of(work: dict[str, Any] | None) -> str:
 
 def typical_size(record: Record) -> float | None:
     """Edge of a square of the median tessera's area, in pixels of the photograph."""
-    area = record.table(["area"]).column("area").to_numpy()
-    return round(float(np.sqrt(np.median(area))) / record.plan.factor, 1) if len(area) else None
+    side = typical_side(record)
+    return None if side is None else round(side, 1)
 
 
 def summarise(outcomes: list[Outcome], *, as_json: bool, several: bool) -> int:

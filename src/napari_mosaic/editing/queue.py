@@ -7,8 +7,9 @@ neighbours and ten million need no more memory than ten thousand. A decision hol
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,21 +17,23 @@ from numpy.typing import NDArray
 
 from napari_mosaic.editing.drafts import Draft
 from napari_mosaic.editing.extents import box_of
-from napari_mosaic.editing.looks import colour_contrasts, shape_figures
 from napari_mosaic.editing.suspicion import EMPTY_KINDS, REASONS, QueueParams, severity, strengths
-from napari_mosaic.engine.windows import read_resampled
 from napari_mosaic.errors import InputError, MosaicError, ReadError, RecordError
 from napari_mosaic.image import MosaicImage
+from napari_mosaic.measurement.features import measure_column
+from napari_mosaic.measurement.table import TesseraTable
+from napari_mosaic.measurement.view import View
+from napari_mosaic.measurement.windows import BOX, HALO, window_of
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Record, tables
 from napari_mosaic.record.queue import DECISIONS, Decision, add_decision, read_decisions, read_list, write_list
 from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box
 
-_WIDEST = 512
-_FIGURES = ("solidity", "elongation", "contrast")
-_BOX = ("y0", "x0", "y1", "x1")
-_KEPT = ("id", "y", "x", *_BOX, "severity", "reasons")
+_FIGURES = {"solidity": "solidity", "elongation": "elongation", "contrast": "colour_contrast"}
+"""What `suspicion` judges by, and the columns that tell it; the last one needs the photograph."""
+
+_KEPT = ("id", "y", "x", *BOX, "severity", "reasons")
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,7 @@ def _suspects(columns: Columns) -> list[Suspect]:
 def _decided(rows: Columns, decided: Mapping[int, Decision]) -> list[int]:
     """The rows of tesserae of which something was said while they were as they are."""
     said = np.flatnonzero(np.isin(rows["id"], np.fromiter(decided, np.uint64, len(decided))))
-    return [k for k in said.tolist() if decided[int(rows["id"][k])].box == tuple(int(rows[name][k]) for name in _BOX)]
+    return [k for k in said.tolist() if decided[int(rows["id"][k])].box == tuple(int(rows[name][k]) for name in BOX)]
 
 
 def _walk(record: Record, image: MosaicImage | None) -> Iterator[tuple[Box, tuple[Columns, Columns] | None]]:
@@ -211,27 +214,24 @@ def _measured(record: Record, image: MosaicImage | None, rows: Columns, core: Bo
     """The rows of a part with the figures of its stones; those of giants made by hand stay unknown."""
     count = len(rows["id"])
     rows = rows | {name: np.full(count, np.nan) for name in _FIGURES}
-    near = core.grow(_WIDEST)
+    near = core.grow(HALO)
     low, high = (np.array([[near[k], near[k + 1]]]) for k in (0, 2))
-    boxes = np.column_stack([rows[name] for name in _BOX]).astype(np.int64).reshape(-1, 4)
+    boxes = np.column_stack([rows[name] for name in BOX]).astype(np.int64).reshape(-1, 4)
     own = np.flatnonzero(((boxes[:, :2] >= low) & (boxes[:, 2:] <= high)).all(axis=1))
     if len(own) == 0:
         return rows
-    window = Box(*boxes[own, :2].min(axis=0).tolist(), *boxes[own, 2:].max(axis=0).tolist())
-    labels = _labels(record, window)
-    ids = rows["id"][own].astype(labels.dtype)
-    local = boxes[own] - np.array([window.y0, window.x0] * 2)
-    shape = shape_figures(labels, ids, local)
-    rows["solidity"][own], rows["elongation"][own] = shape.T
-    pixels = None if image is None else _pixels(record, image, window)
-    if pixels is not None:
-        rows["contrast"][own] = colour_contrasts(labels, ids, local, pixels)
+    window = window_of(partial(_labels, record), rows, own, core)
+    view = View(record, TesseraTable(rows), own, window, image)
+    for name, column in _FIGURES.items():
+        with suppress(ReadError):  # a photograph that cannot be read there says nothing
+            if name != "contrast" or image is not None:
+                rows[name][own] = measure_column(view, column)
     return rows
 
 
 def _labels(record: Record, window: Box) -> NDArray[Any]:
     try:
-        return np.ascontiguousarray(record.read_labels(window))
+        return record.read_labels(window)
     except (ValueError, RuntimeError, OSError) as error:
         raise RecordError(
             f"Tesserae of {record.path.name} at {tuple(window)} cannot be read ({error}); restore them with "
@@ -246,13 +246,4 @@ def _photograph(record: Record, stack: ExitStack) -> MosaicImage | None:
     try:
         return stack.enter_context(record.open_source())
     except (MosaicError, OSError):
-        return None
-
-
-def _pixels(record: Record, image: MosaicImage, window: Box) -> NDArray[np.uint8] | None:
-    factor = record.plan.factor
-    corner = (window.y0 / factor, window.x0 / factor)
-    try:
-        return np.ascontiguousarray(read_resampled(image, corner, factor, window.shape))
-    except ReadError:
         return None

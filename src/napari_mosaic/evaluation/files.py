@@ -19,8 +19,8 @@ from scipy import ndimage
 from napari_mosaic.area_files import UNREADABLE, Grid, read_geometry, read_pixels
 from napari_mosaic.areas import rasterise, read_json
 from napari_mosaic.errors import InputError, MissingError, ReadError
-from napari_mosaic.export.source_grid import read_source_labels
 from napari_mosaic.grout_metrics import GroutMetrics, evaluate_grout
+from napari_mosaic.measurement.source_grid import read_source_labels
 from napari_mosaic.metrics import Metrics, Overlaps, add_overlaps, count_overlaps, summarise
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.masks import NAME as MASKS

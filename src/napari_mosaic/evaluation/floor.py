@@ -16,10 +16,12 @@ from scipy import ndimage, stats
 
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.errors import InputError
-from napari_mosaic.export.source_grid import read_source_labels
-from napari_mosaic.export.stones import millimetres
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.limits import Limits, check_limits
+from napari_mosaic.measurement.moments import centres
+from napari_mosaic.measurement.source_grid import read_source_labels
+from napari_mosaic.measurement.table import typical_side
+from napari_mosaic.measurement.windows import window_of
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
 
@@ -129,13 +131,13 @@ def propose_squares(record: Record, image: MosaicImage, params: SquareParams | N
 
 def square_side(record: Record, params: SquareParams) -> int:
     """Edge of the squares in source pixels: millimetres where somebody vouches for them, else usual stones."""
-    mm = millimetres(record)
+    mm = record.pixel_mm
     if mm is not None:
         return max(1, round(params.size_mm / mm))
-    area = record.table(["area"]).column("area").to_numpy()
-    if len(area) == 0:
+    usual = typical_side(record)
+    if usual is None:
         raise InputError(f"{record.path.name} holds no tessera, so there is nothing to check; segment it first.")
-    return max(1, round(params.stones * float(np.sqrt(np.median(area))) / record.plan.factor))
+    return max(1, round(params.stones * usual))
 
 
 def _apart(box: Box, other: Box) -> bool:
@@ -176,20 +178,9 @@ def centres_in(record: Record, box: Box) -> NDArray[np.float64]:
     )
     if not meets.any():
         return np.zeros((0, 2))
-    ids = columns["id"][meets]
-    whole = Box(
-        *(int(columns[name][meets].min()) for name in ("y0", "x0")),
-        *(int(columns[name][meets].max()) for name in ("y1", "x1")),
-    )
-    centres = _centres(record.read_labels(whole), ids) + np.array(whole[:2])
-    return _held(centres / record.plan.factor, box)
-
-
-def _centres(labels: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.float64]:
-    """Centres of gravity of labels, counted from the corner of the first pixel."""
-    found = ndimage.center_of_mass(labels > 0, labels, ids)
-    centres = np.array(found, float).reshape(-1, 2) + 0.5
-    return np.asarray(centres[np.isfinite(centres).all(1)])
+    window = window_of(record.read_labels, columns, np.flatnonzero(meets), work)
+    there = np.isin(np.arange(1, len(window.rows) + 1), window.local)
+    return _held(centres(window)[there] / record.plan.factor, box)
 
 
 def _held(centres: NDArray[np.float64], box: Box) -> NDArray[np.float64]:
@@ -332,5 +323,5 @@ def _share(value: float) -> str:
 
 def describe_size(record: Record, squares: Sequence[Square]) -> str:
     """Edge of the squares in mm where it is known, else in pixels."""
-    side, mm = squares[0].box.shape[0], millimetres(record)
+    side, mm = squares[0].box.shape[0], record.pixel_mm
     return f"{side} x {side} px" if mm is None else f"{side * mm:.0f} x {side * mm:.0f} mm"

@@ -17,11 +17,11 @@ import shapely
 from napari_mosaic.areas import AreaSet, write_areas
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.evaluation.floor import COUNTED, MISSED, WRONG, Square, centres_in
-from napari_mosaic.export.atomic import replacing
-from napari_mosaic.export.marks import png_marks
-from napari_mosaic.export.source_grid import read_source_labels
 from napari_mosaic.files import write_csv
 from napari_mosaic.image import MosaicImage
+from napari_mosaic.measurement.source_grid import read_source_labels
+from napari_mosaic.output_files import replacing
+from napari_mosaic.picture_marks import png_marks
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
 

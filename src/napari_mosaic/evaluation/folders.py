@@ -18,8 +18,8 @@ from typing import Any
 from napari_mosaic.errors import InputError, MissingError
 from napari_mosaic.evaluation.files import Evaluation, EvaluationParams, compare_labels, open_labels, open_truth
 from napari_mosaic.evaluation.files import read_crop as read_place
-from napari_mosaic.export.atomic import replacing
 from napari_mosaic.metrics import ratio
+from napari_mosaic.output_files import replacing
 from napari_mosaic.progress import Progress, Steps, drain
 
 PICTURES = {".png", ".tif", ".tiff", ".npy", ".jpg", ".jpeg", ".bmp"}

@@ -32,9 +32,9 @@ from napari_mosaic.evaluation.files import (
     open_truth,
     require_same,
 )
-from napari_mosaic.export.atomic import replacing
-from napari_mosaic.export.marks import png_marks
 from napari_mosaic.metrics import count_overlaps, ratio, sort_stones
+from napari_mosaic.output_files import replacing
+from napari_mosaic.picture_marks import png_marks
 from napari_mosaic.tiling import Box
 
 COLOURS = {

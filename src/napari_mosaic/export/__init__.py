@@ -7,9 +7,11 @@ from 1 in reading order, appears whole or not at all, and never replaces anythin
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 from napari_mosaic.errors import InputError
 from napari_mosaic.progress import Progress, Steps, drain
@@ -20,18 +22,33 @@ Writer = Callable[[Record, Path], Iterator[Progress]]
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """One format: the name that users give, its suffixes, what it holds, and the module that writes it."""
+    """One format: the name that users give, its suffixes, what it holds, and the module that writes it.
+
+    `columns` says that it holds the feature table: its columns may be chosen.
+    """
 
     name: str
     suffixes: tuple[str, ...]
     help: str
     module: str
     notes_beside: bool = False
+    columns: bool = False
 
-    def load(self) -> Writer:
-        """The function `write_steps(record, path)` of the format's module."""
-        writer: Writer = importlib.import_module(f"napari_mosaic.export.{self.module}").write_steps
-        return writer
+    def load(self, columns: Sequence[str] | None = None) -> Writer:
+        """The function `write_steps(record, path)` of the format's module, for a choice of columns.
+
+        Raises
+        ------
+        InputError
+            The format has no columns to choose.
+        """
+        writer: Any = importlib.import_module(f"napari_mosaic.export.{self.module}").write_steps
+        if columns is None:
+            return cast(Writer, writer)
+        if not self.columns:
+            able = " or ".join(name for name, format_ in FORMATS.items() if format_.columns)
+            raise InputError(f"The format {self.name} has no columns to choose; export as {able}, or without columns.")
+        return partial(writer, columns=columns)
 
 
 FORMATS = {
@@ -40,8 +57,15 @@ FORMATS = {
         Format(name="tiff", suffixes=(".tif", ".tiff"), help="labels, GeoTIFF where placed", module="tiff"),
         Format(name="png", suffixes=(".png",), help="labels, 16 bit, up to 65535 tesserae", module="png"),
         Format(name="zarr", suffixes=(".zarr",), help="labels as OME-Zarr 0.4 with levels", module="ome_zarr"),
-        Format(name="geopackage", suffixes=(".gpkg",), help="outlines as polygons", module="geopackage"),
-        Format(name="csv", suffixes=(".csv",), help="table: place, box, area", module="csv", notes_beside=True),
+        Format(name="geopackage", suffixes=(".gpkg",), help="outlines as polygons", module="geopackage", columns=True),
+        Format(
+            name="csv",
+            suffixes=(".csv",),
+            help="table: place, box, area",
+            module="csv",
+            notes_beside=True,
+            columns=True,
+        ),
         Format(
             name="quadrangles",
             suffixes=(".quadrangles.geojson",),
@@ -64,11 +88,12 @@ def export_record(
     format: str | None,  # noqa: A002 - the word that users give
     path: str | Path,
     *,
+    columns: Sequence[str] | None = None,
     overwrite: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Path:
     """Write the tesserae of a record in a format of `FORMATS`; see `export_record_steps`."""
-    return drain(export_record_steps(record, format, path, overwrite=overwrite), on_progress)
+    return drain(export_record_steps(record, format, path, columns=columns, overwrite=overwrite), on_progress)
 
 
 def export_record_steps(
@@ -76,6 +101,7 @@ def export_record_steps(
     format: str | None,  # noqa: A002
     path: str | Path,
     *,
+    columns: Sequence[str] | None = None,
     overwrite: bool = False,
 ) -> Steps[Path]:
     """Write the tesserae of a record for other programs, tile by tile.
@@ -88,6 +114,9 @@ def export_record_steps(
         A name in `FORMATS`, or None to go by the suffix of `path`.
     path
         The file, or for "zarr" the folder, to write.
+    columns
+        Of a table (CSV, GeoPackage): which columns to write, as `measurement.feature_table` names them; the usual ones
+        by default.
     overwrite
         Whether to replace what is there. Only another export is ever replaced, never a record.
 
@@ -99,18 +128,20 @@ def export_record_steps(
     Raises
     ------
     InputError
-        Unknown format, or more tesserae than the format can number.
+        Unknown format or column, a column that cannot be told of this record, or more tesserae than the format can
+        number.
     WriteError
         The place is taken, read-only or full.
 
     """
-    from napari_mosaic.export.atomic import replacing
     from napari_mosaic.export.notes import write_beside
+    from napari_mosaic.output_files import replacing
 
     path = Path(path)
     chosen = find_format(format, path)
+    writer = chosen.load(columns)
     with replacing(path, overwrite=overwrite) as temporary:
-        yield from chosen.load()(record, temporary)
+        yield from writer(record, temporary)
     if chosen.notes_beside:
         write_beside(record, path)
     return path

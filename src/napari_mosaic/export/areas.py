@@ -12,8 +12,8 @@ from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.areas import Area
-from napari_mosaic.export.outlines import place_outlines
 from napari_mosaic.export.quadrangles import feature, opening
+from napari_mosaic.measurement.outlines import place_outlines
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 

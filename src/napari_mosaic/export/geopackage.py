@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +20,31 @@ from shapely.geometry.base import BaseGeometry
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import WriteError
 from napari_mosaic.export.areas import placed_areas
-from napari_mosaic.export.figures import figures_of
 from napari_mosaic.export.notes import notes_of
-from napari_mosaic.export.outlines import place_outlines, trace_outlines
-from napari_mosaic.export.stones import centres, read_stones, stone_windows
+from napari_mosaic.measurement.features import choose_fields, measure_fields, views
+from napari_mosaic.measurement.outlines import place_outlines, trace_outlines
+from napari_mosaic.measurement.table import read_tesserae
+from napari_mosaic.measurement.view import View
+from napari_mosaic.measurement.windows import no_window
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 
 _LAYER, _AREAS = "tesserae", "areas"
 
 
-def write_steps(record: Record, path: Path) -> Iterator[Progress]:
-    """Write one polygon a tessera, with number, id, area and centre, and the areas as a second layer, to `path`."""
-    stones = read_stones(record)
+def write_steps(record: Record, path: Path, columns: Sequence[str] | None = None) -> Iterator[Progress]:
+    """Write one polygon a tessera with its columns, and the areas as a second layer, to `path`."""
+    fields, tesserae = choose_fields(record, columns), read_tesserae(record)
     done = 0
-    for window in stone_windows(record, stones):
+    for view in views(record, tesserae, fields):
+        window = view.pixels_of
         outlines = place_outlines(record, trace_outlines(window, record.plan.factor))
-        _append(path, record, outlines, figures_of(record, stones, window.rows, centres(window)))
-        done += len(window.rows)
-        yield Progress(phase="export", done=done, total=len(stones), unit="tesserae", region=window.tile)
-    if not len(stones):
-        _append(path, record, [], figures_of(record, stones, np.zeros(0, np.int64), np.zeros((0, 2))))
+        _append(path, record, outlines, measure_fields(view, fields))
+        done += len(view.rows)
+        yield Progress(phase="export", done=done, total=len(tesserae), unit="tesserae", region=window.tile)
+    if not len(tesserae):
+        nothing = no_window()
+        _append(path, record, [], measure_fields(View(record, tesserae, nothing.rows, nothing), fields))
     _append_areas(path, record)
 
 

@@ -12,20 +12,20 @@ import numpy as np
 
 from napari_mosaic.classical.guidelines import estimate_guidelines
 from napari_mosaic.export.quadrangles import feature, fit_record, opening, placed
-from napari_mosaic.export.stones import read_stones
+from napari_mosaic.measurement.table import read_tesserae
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 
 
 def write_steps(record: Record, path: Path) -> Iterator[Progress]:
     """Write the rows to `path` as GeoJSON, the longest first."""
-    stones = read_stones(record)
-    corners = np.zeros((len(stones), 4, 2))
+    tesserae = read_tesserae(record)
+    corners = np.zeros((len(tesserae), 4, 2))
     done = 0
-    for rows, quadrangles, tile in fit_record(record, stones):
+    for rows, quadrangles, tile in fit_record(record, tesserae):
         corners[rows] = quadrangles[:, :, ::-1]
         done += len(rows)
-        yield Progress(phase="export", done=done, total=len(stones), unit="tesserae", region=tile)
+        yield Progress(phase="export", done=done, total=len(tesserae), unit="tesserae", region=tile)
     lines = estimate_guidelines(corners)
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(opening(record))

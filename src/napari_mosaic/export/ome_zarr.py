@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from napari_mosaic.export.label_tiles import number_tiles
 from napari_mosaic.export.notes import notes_of
-from napari_mosaic.export.source_grid import number_tiles
-from napari_mosaic.export.stones import millimetres, read_stones
+from napari_mosaic.measurement.table import read_tesserae
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Lattice
@@ -26,7 +26,7 @@ def write_steps(record: Record, path: Path) -> Iterator[Progress]:
     """Write numbered labels and their levels to the folder `path`, tile by tile."""
     import zarr
 
-    stones = read_stones(record)
+    tesserae = read_tesserae(record)
     shapes = _level_shapes(record.plan.source_shape)
     total = sum(height * width for height, width in shapes) / 1e6
     group = zarr.open_group(str(path), mode="w", zarr_format=2)
@@ -42,7 +42,7 @@ def write_steps(record: Record, path: Path) -> Iterator[Progress]:
             fill_value=0,
             chunk_key_encoding={"name": "v2", "separator": "/"},
         )
-        tiles = number_tiles(record, stones) if finer is None else _halved(finer, shape)
+        tiles = number_tiles(record, tesserae) if finer is None else _halved(finer, shape)
         for box, numbers in tiles:
             array[box.slices] = numbers
             done += box.area / 1e6
@@ -65,7 +65,7 @@ def _halved(finer: Any, shape: tuple[int, int]) -> Iterator[Any]:
 
 
 def _attributes(record: Record, levels: int) -> dict[str, Any]:
-    mm = millimetres(record)
+    mm = record.pixel_mm
     unit = {} if mm is None else {"unit": "millimeter"}
     pixel = 1.0 if mm is None else mm
     datasets = [

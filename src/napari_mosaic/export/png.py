@@ -1,86 +1,30 @@
-"""Labels as a 16-bit PNG, and any grey values as PNG.
+"""Labels as a 16-bit PNG.
 
-One decision: written row by row as they come, because every library for PNG wants the whole picture
-in memory; the format is simple enough.
-
-References
-----------
-W3C, Portable Network Graphics (PNG) Specification, third edition.
-
+One decision: a record that has more tesserae than the format can number is refused before anything is written.
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
-from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError
-from napari_mosaic.export.marks import SOFTWARE, png_text
-from napari_mosaic.export.source_grid import band_rows, number_tiles, progress_at
-from napari_mosaic.export.stones import read_stones
+from napari_mosaic.export.label_tiles import band_rows, number_tiles, progress_at
+from napari_mosaic.measurement.table import read_tesserae
+from napari_mosaic.png_rows import PngRows
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
-
-_UP = 2
-"""The filter that stores differences to the row above, which for labels are nearly all zero."""
 
 
 def write_steps(record: Record, path: Path) -> Iterator[Progress]:
     """Write numbered labels on the photograph's grid to `path`, band by band."""
-    stones = read_stones(record)
-    if len(stones) >= 2**16:
+    tesserae = read_tesserae(record)
+    if len(tesserae) >= 2**16:
         raise InputError(
-            f"The record has {len(stones)} tesserae and a PNG can number 65535; export as tiff or zarr instead."
+            f"The record has {len(tesserae)} tesserae and a PNG can number 65535; export as tiff or zarr instead."
         )
     height, width = record.plan.source_shape
     with PngRows(path, (height, width), depth=16) as rows:
-        for box, numbers in number_tiles(record, stones, (band_rows(width), width)):
+        for box, numbers in number_tiles(record, tesserae, (band_rows(width), width)):
             rows.write(numbers)
             yield progress_at(record, box)
-
-
-class PngRows:
-    """A grey PNG of 8 or 16 bits that is written from the top, some rows at a time; a context manager."""
-
-    def __init__(self, path: Path, shape: tuple[int, int], *, depth: int) -> None:
-        self._type = {8: "u1", 16: ">u2"}[depth]
-        self._above = np.zeros((1, depth // 8 * shape[1]), np.uint8)
-        self._packer = zlib.compressobj(6)
-        self._file = path.open("wb")
-        self._file.write(b"\x89PNG\r\n\x1a\n")
-        _chunk(self._file, b"IHDR", struct.pack(">IIBBBBB", shape[1], shape[0], depth, 0, 0, 0, 0))
-        _chunk(self._file, b"tEXt", png_text("Software", SOFTWARE))
-
-    def __enter__(self) -> PngRows:
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            _chunk(self._file, b"IDAT", self._packer.flush())
-            _chunk(self._file, b"IEND", b"")
-        self._file.close()
-
-    def write(self, values: NDArray[Any]) -> None:
-        """Add rows `(h, width)` of whole numbers."""
-        raw = np.ascontiguousarray(values.astype(self._type)).view(np.uint8)
-        _chunk(self._file, b"IDAT", self._packer.compress(_filtered(raw, self._above)))
-        self._above = raw[-1:]
-
-
-def _filtered(raw: NDArray[np.uint8], above: NDArray[np.uint8]) -> bytes:
-    """Rows as differences to the rows above, each led by the number of the filter."""
-    rows = np.empty((raw.shape[0], raw.shape[1] + 1), np.uint8)
-    rows[:, 0] = _UP
-    rows[:, 1:] = raw - np.concatenate([above, raw[:-1]])
-    return rows.tobytes()
-
-
-def _chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
-    if data or kind != b"IDAT":
-        file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.export.atomic import replacing
-from napari_mosaic.export.marks import check_place, png_marks
 from napari_mosaic.image import MosaicImage
+from napari_mosaic.measurement.table import typical_side
+from napari_mosaic.output_files import replacing
+from napari_mosaic.picture_marks import check_place, png_marks
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
 
@@ -64,7 +65,7 @@ def draw_preview(
 
 def render_preview(record: Record, image: MosaicImage, *, max_px: int = 3000) -> _Picture:
     """The picture of `draw_preview` as an array `(h, w, 3)` uint8."""
-    stone = _stone_size(record)
+    stone = typical_side(record) or float(_STONE_PX)
     scale = _scale(image.shape, stone, max_px)
     shape = tuple(max(1, round(side * scale)) for side in image.shape)
     picture = _photograph(image, (shape[0], shape[1]))
@@ -74,12 +75,6 @@ def render_preview(record: Record, image: MosaicImage, *, max_px: int = 3000) ->
     share = 1.0 if lines else _TINT
     picture[marked] = np.round(share * colour + (1 - share) * picture[marked]).astype(np.uint8)
     return picture
-
-
-def _stone_size(record: Record) -> float:
-    """Typical edge of a tessera in source pixels."""
-    area = record.table(["area"]).column("area").to_numpy()
-    return float(np.sqrt(np.median(area))) / record.plan.factor if len(area) else float(_STONE_PX)
 
 
 def _scale(shape: tuple[int, int], stone: float, max_px: int) -> float:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from napari_mosaic.classical.quadrangles import fit_quadrangles
 from napari_mosaic.export.notes import notes_of
-from napari_mosaic.export.outlines import to_map
-from napari_mosaic.export.stones import Stones, read_stones, stone_windows
+from napari_mosaic.measurement.outlines import to_map
+from napari_mosaic.measurement.table import TesseraTable, read_tesserae
+from napari_mosaic.measurement.windows import tessera_windows
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 from napari_mosaic.record.tables import MATERIALS, STATES
@@ -26,9 +27,9 @@ from napari_mosaic.tiling import Box
 Floats = NDArray[np.float64]
 
 
-def fit_record(record: Record, stones: Stones) -> Iterator[tuple[NDArray[np.int64], Floats, Box]]:
+def fit_record(record: Record, tesserae: TesseraTable) -> Iterator[tuple[NDArray[np.int64], Floats, Box]]:
     """Rows of the tesserae of a tile, their corners `(n, 4, 2)` `(x, y)` in source pixels, and the tile."""
-    for window in stone_windows(record, stones):
+    for window in tessera_windows(record, tesserae):
         numbers = np.arange(1, len(window.rows) + 1)
         corners = fit_quadrangles(window.local, numbers)
         places = (corners + np.array([window.box.y0, window.box.x0])) / record.plan.factor
@@ -37,24 +38,24 @@ def fit_record(record: Record, stones: Stones) -> Iterator[tuple[NDArray[np.int6
 
 def write_steps(record: Record, path: Path) -> Iterator[Progress]:
     """Write the quadrangles to `path`, tile by tile."""
-    stones = read_stones(record)
+    tesserae = read_tesserae(record)
     done = 0
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write(opening(record))
-        for rows, corners, tile in fit_record(record, stones):
+        for rows, corners, tile in fit_record(record, tesserae):
             for row, ring in zip(rows, corners, strict=True):
                 place = placed(record, np.vstack([ring, ring[:1]]))
-                properties = properties_of(stones, int(row))
+                properties = properties_of(tesserae, int(row))
                 file.write(",\n" if done else "\n")
                 file.write(feature("Polygon", [place], properties))
                 done += 1
-            yield Progress(phase="export", done=done, total=len(stones), unit="tesserae", region=tile)
+            yield Progress(phase="export", done=done, total=len(tesserae), unit="tesserae", region=tile)
         file.write("\n]}\n")
 
 
-def properties_of(stones: Stones, row: int) -> dict[str, Any]:
+def properties_of(tesserae: TesseraTable, row: int) -> dict[str, Any]:
     """Number, id, and what was said of a tessera."""
-    columns = stones.columns
+    columns = tesserae.columns
     said = {"material": MATERIALS[columns["material"][row]], "state": STATES[columns["state"][row]]}
     return {"number": row + 1, "id": int(columns["id"][row]), **{name: word for name, word in said.items() if word}}
 

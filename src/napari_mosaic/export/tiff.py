@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from napari_mosaic.export.marks import SOFTWARE
+from napari_mosaic.export.label_tiles import number_tiles, progress_at
 from napari_mosaic.export.notes import notes_of
-from napari_mosaic.export.source_grid import number_tiles, progress_at
-from napari_mosaic.export.stones import millimetres, read_stones
+from napari_mosaic.measurement.table import read_tesserae
+from napari_mosaic.picture_marks import SOFTWARE
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 
@@ -25,12 +25,12 @@ def write_steps(record: Record, path: Path) -> Iterator[Progress]:
     import rasterio
     from rasterio.windows import Window
 
-    stones = read_stones(record)
+    tesserae = read_tesserae(record)
     with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(path, "w", **_profile(record, len(stones))) as target:
+        with rasterio.open(path, "w", **_profile(record, len(tesserae))) as target:
             target.update_tags(**_tags(record))
-            for box, numbers in number_tiles(record, stones):
+            for box, numbers in number_tiles(record, tesserae):
                 window = Window(box.x0, box.y0, *box.shape[::-1])
                 target.write(numbers.astype(target.dtypes[0]), 1, window=window)
                 yield progress_at(record, box)
@@ -62,7 +62,7 @@ def _tags(record: Record) -> dict[str, str]:
     """Baseline tags: what the file shows and, where it is known, its scale in pixels per centimetre."""
     said = f"Tesserae of {record.source.name}, numbered in reading order. {notes_of(record)['edited']}"
     tags = {"TIFFTAG_IMAGEDESCRIPTION": said, "TIFFTAG_SOFTWARE": SOFTWARE}
-    mm = millimetres(record)
+    mm = record.pixel_mm
     if mm is not None:
         per_cm = f"{10 / mm:.6g}"
         tags |= {"TIFFTAG_XRESOLUTION": per_cm, "TIFFTAG_YRESOLUTION": per_cm, "TIFFTAG_RESOLUTIONUNIT": "3"}

@@ -22,10 +22,11 @@ from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
 from napari_mosaic.engine.tasks import Context, Index, read_for_network
 from napari_mosaic.engine.windows import to_working
 from napari_mosaic.errors import InputError, WriteError
-from napari_mosaic.export.atomic import replacing
-from napari_mosaic.export.stones import read_stones, stone_windows
 from napari_mosaic.files import write_csv
 from napari_mosaic.limits import Limits, check_limits
+from napari_mosaic.measurement.table import read_tesserae
+from napari_mosaic.measurement.windows import tessera_windows
+from napari_mosaic.output_files import replacing
 from napari_mosaic.probability.maps import ProbabilityGrid, write_map_steps
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Plan, Record
@@ -173,9 +174,9 @@ def write_confidences(record: Record, joints: Any, variance: Any, path: Path) ->
     `deviation` the mean standard deviation of its pixels: a tessera that is found or lost by turning the
     photograph has a large one.
     """
-    stones = read_stones(record)
-    mean, deviation = np.zeros((2, len(stones)))
-    for window in stone_windows(record, stones):
+    tesserae = read_tesserae(record)
+    mean, deviation = np.zeros((2, len(tesserae)))
+    for window in tessera_windows(record, tesserae):
         flat, count = window.local.ravel(), len(window.rows) + 1
         area = np.maximum(np.bincount(flat, minlength=count), 1)[1:]
         told = soften_bytes(np.asarray(joints[window.box.slices]), record.plan.tesserae.temperature)
@@ -183,7 +184,7 @@ def write_confidences(record: Record, joints: Any, variance: Any, path: Path) ->
         spread = np.sqrt(np.asarray(variance[window.box.slices], np.float64)).ravel()
         mean[window.rows] = np.bincount(flat, stone, count)[1:] / area
         deviation[window.rows] = np.bincount(flat, spread, count)[1:] / area
-    columns = zip(stones.columns["id"], stones.columns["score"], mean, deviation, strict=True)
+    columns = zip(tesserae.columns["id"], tesserae.columns["score"], mean, deviation, strict=True)
     rows = ([k, int(id_), *(f"{value:.4f}" for value in figures)] for k, (id_, *figures) in enumerate(columns, 1))
     with replacing(path, overwrite=True) as temporary:
         write_csv(temporary, chain([("number", "id", "score", "mean", "deviation")], rows))

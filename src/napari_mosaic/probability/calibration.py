@@ -28,8 +28,8 @@ from napari_mosaic.areas import read_json
 from napari_mosaic.confidence import soften
 from napari_mosaic.errors import InputError
 from napari_mosaic.evaluation.files import EvaluationParams, LabelGrid, Truth, open_truth, require_same
-from napari_mosaic.export.atomic import replacing
-from napari_mosaic.export.source_grid import read_source_labels
+from napari_mosaic.measurement.source_grid import read_source_labels
+from napari_mosaic.output_files import replacing
 from napari_mosaic.plots import new_figure, save_figure
 from napari_mosaic.probability.maps import open_map
 from napari_mosaic.progress import Progress, Steps, drain

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from napari_mosaic.area_files import UNREADABLE, read_pixels
 from napari_mosaic.confidence import soften
 from napari_mosaic.errors import InputError, MissingError, ReadError
-from napari_mosaic.export.atomic import replacing
-from napari_mosaic.export.png import PngRows
-from napari_mosaic.export.source_grid import places_under
+from napari_mosaic.measurement.source_grid import places_under
+from napari_mosaic.output_files import replacing
+from napari_mosaic.png_rows import PngRows
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.tiling import Box

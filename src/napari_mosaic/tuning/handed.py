@@ -14,7 +14,7 @@ from typing import Any
 
 from napari_mosaic.areas import read_json
 from napari_mosaic.errors import InputError
-from napari_mosaic.export.atomic import replacing
+from napari_mosaic.output_files import replacing
 from napari_mosaic.sam.params import SamParams
 
 KIND = "napari-mosaic parameters"

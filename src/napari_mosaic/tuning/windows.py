@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError
 from napari_mosaic.evaluation.files import EvaluationParams, Truth, enlarge, open_truth, require_same
-from napari_mosaic.export.source_grid import places_under, read_source_labels
+from napari_mosaic.measurement.source_grid import places_under, read_source_labels
 from napari_mosaic.metrics import Metrics, evaluate_labels
 from napari_mosaic.record import Record
 from napari_mosaic.record.finished import require_finished

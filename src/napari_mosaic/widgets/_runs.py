@@ -311,7 +311,7 @@ def _photograph(layer: Any, place: Path) -> Generator[Any, None, MosaicImage]:
 def _save(image: MosaicImage, place: Path) -> Path:
     import tifffile
 
-    from napari_mosaic.export.atomic import replacing
+    from napari_mosaic.output_files import replacing
 
     place.parent.mkdir(parents=True, exist_ok=True)
     stem = place.name.removesuffix(".mosaic.zarr")

@@ -83,7 +83,7 @@ def _write_plain(target: Path, data: Any) -> Path:
         )
     import tifffile
 
-    from napari_mosaic.export.atomic import replacing
+    from napari_mosaic.output_files import replacing
 
     with replacing(target, overwrite=True) as temporary:
         tifffile.imwrite(temporary, np.asarray(data), compression="zlib")

@@ -11,14 +11,14 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from napari_mosaic.export.stones import StoneWindow
+from napari_mosaic.measurement.windows import TesseraWindow
 from napari_mosaic.record import Record
 
 _SLACK = 0.75
 """Pixels of the working grid that an outline may leave the pixels by; a stair of one needs 0.71."""
 
 
-def trace_outlines(window: StoneWindow, factor: float) -> list[BaseGeometry]:
+def trace_outlines(window: TesseraWindow, factor: float) -> list[BaseGeometry]:
     """One valid `Polygon` or `MultiPolygon` for each row of a window, `(x, y)` in source pixels."""
     from rasterio.features import shapes
 

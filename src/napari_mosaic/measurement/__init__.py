@@ -1,0 +1,1 @@
+"""What is measured of tesserae, and where their pixels are."""

@@ -1,0 +1,163 @@
+"""The feature table: columns of all tesserae of a record, tile by tile.
+
+One decision: memory holds the pixels of one window at a time; only what is measured is kept, and only where it is asked
+for as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.measurement.columns import NAMES, USUAL
+from napari_mosaic.measurement.registry import COLUMNS, Field, find_fields
+from napari_mosaic.measurement.table import TesseraTable, read_tesserae
+from napari_mosaic.measurement.units import scale_to
+from napari_mosaic.measurement.view import View
+from napari_mosaic.measurement.windows import tessera_windows
+from napari_mosaic.progress import Progress, Steps, drain
+from napari_mosaic.record import Record
+
+Features = dict[str, NDArray[Any]]
+"""Values by name of the field, `(n,)` each."""
+
+DEFAULT = "default"
+"""The name that stands for the usual fields."""
+
+
+def choose_fields(record: Record, names: Sequence[str] | None = None) -> list[Field]:
+    """The fields to hand on: number and id, then those of `names`; the usual ones without names.
+
+    Parameters
+    ----------
+    record
+        The record that is to be measured.
+    names
+        As for `find_fields`; "default" stands for the usual ones.
+
+    Raises
+    ------
+    InputError
+        There is no such column, or its unit cannot be told of this record.
+    """
+    if names is None:
+        return find_fields(record, usual_names(record))
+    parts = [usual_names(record) if name == DEFAULT else [name] for name in names]
+    return find_fields(record, [*NAMES, *(name for part in parts for name in part)])
+
+
+def usual_names(record: Record) -> list[str]:
+    """Names of the usual fields whose units can be told of this record."""
+    units = {form: unit for column in COLUMNS.values() for form, unit in column.forms.items()}
+    return [name for name in USUAL if scale_to(units[name], record) is not None]
+
+
+def measure_fields(view: View, fields: Sequence[Field]) -> Features:
+    """Values of some tesserae; a column that stands in several fields is measured once."""
+    measured = {name: measure_column(view, name) for name in {field.column.name: None for field in fields}}
+    return {field.name: field.values(measured[field.column.name]) for field in fields}
+
+
+def measure_column(view: View, name: str) -> NDArray[Any]:
+    """Values of one column as its function gives them: in pixels of the working grid, with all decimals."""
+    return np.asarray(COLUMNS[name].measure(view), COLUMNS[name].dtype)
+
+
+def views(record: Record, tesserae: TesseraTable, fields: Sequence[Field]) -> Iterator[View]:
+    """All tesserae of a record window by window, with the photograph open where a field needs it.
+
+    Raises
+    ------
+    MosaicError
+        The photograph is needed and cannot be opened.
+    """
+    with ExitStack() as stack:
+        needs_photograph = any(field.column.source == "photograph" for field in fields)
+        image = stack.enter_context(record.open_source()) if needs_photograph else None
+        for window in tessera_windows(record, tesserae):
+            yield View(record, tesserae, window.rows, window, image)
+
+
+def measure_pixels_steps(
+    record: Record, tesserae: TesseraTable, fields: Sequence[Field], *, phase: str = "measure"
+) -> Steps[Features]:
+    """Measure, of all tesserae, those of the fields that need pixels.
+
+    The others come from the table, for any rows at any time, and need no memory until then.
+    """
+    fields = [field for field in fields if field.column.source != "table"]
+    found = {field.name: np.zeros(len(tesserae), field.column.dtype) for field in fields}
+    done = 0
+    for view in views(record, tesserae, fields) if fields else ():
+        for name, values in measure_fields(view, fields).items():
+            found[name][view.rows] = values
+        done += len(view.rows)
+        yield Progress(phase=phase, done=done, total=len(tesserae), unit="tesserae", region=view.pixels_of.tile)
+    return found
+
+
+def rows_of(
+    record: Record, tesserae: TesseraTable, rows: NDArray[np.int64], fields: Sequence[Field], pixels: Features
+) -> Features:
+    """All fields of some rows, in order: those that are measured from pixels are taken from `pixels`."""
+    rest = [field for field in fields if field.name not in pixels]
+    found = measure_fields(View(record, tesserae, rows), rest)
+    return {field.name: pixels[field.name][rows] if field.name in pixels else found[field.name] for field in fields}
+
+
+def feature_table_steps(record: Record, names: Sequence[str] | None = None) -> Steps[Features]:
+    """Measure all tesserae of a record; see `feature_table`."""
+    fields, tesserae = choose_fields(record, names), read_tesserae(record)
+    pixels = yield from measure_pixels_steps(record, tesserae, fields)
+    return rows_of(record, tesserae, np.arange(len(tesserae)), fields, pixels)
+
+
+def feature_table(record: Record, names: Sequence[str] | None = None) -> Features:
+    """Measure all tesserae of a record, in the manner of scikit-image's `regionprops_table`.
+
+    Parameters
+    ----------
+    record
+        Open for reading; of an incomplete one, what is there.
+    names
+        Columns ("perimeter", in every unit that can be told), or columns in a unit ("perimeter_mm"); "default" stands
+        for the usual ones, which come without names, too. Number and id always lead.
+
+    Returns
+    -------
+    dict of ndarray
+        `(n,)` values by name, in reading order; NaN where a tessera has no such value. Lengths are in pixels of the
+        photograph (`_px`) or in mm, areas in their squares, as the names say.
+
+    Raises
+    ------
+    InputError
+        There is no such column, or its unit cannot be told of this record.
+    MosaicError
+        Colours are asked for, and the photograph cannot be opened or read.
+
+    Examples
+    --------
+    >>> from napari_mosaic import open_record
+    >>> with open_record("floor.mosaic.zarr") as record:  # doctest: +SKIP
+    ...     table = feature_table(record, ["perimeter_mm", "orientation"])
+    """
+    return drain(feature_table_steps(record, names))
+
+
+__all__ = [
+    "DEFAULT",
+    "Features",
+    "choose_fields",
+    "feature_table",
+    "feature_table_steps",
+    "measure_column",
+    "measure_fields",
+    "measure_pixels_steps",
+    "rows_of",
+    "views",
+]
