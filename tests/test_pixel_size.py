@@ -26,6 +26,7 @@ from napari_mosaic.image.pixel_size import (
     describe_extent,
     describe_size,
     dpi_size,
+    given_size,
     size_of_affine,
     size_of_line,
 )
@@ -444,3 +445,9 @@ def test_batch_and_segment_bring_it_to_records_that_are_there(place: Path) -> No
     with open_record(place) as record:
         assert record.pixel_mm == 0.25
         assert isinstance(record, Record)
+
+
+@pytest.mark.parametrize("mm", [1e300, 1e6, 1e-5, 0.0, -1.0, float("nan"), float("inf")])
+def test_a_size_that_is_none_of_a_floor_is_refused(mm: float) -> None:
+    with pytest.raises(InputError, match=r"A pixel size of .* mm is no"):
+        given_size(mm)

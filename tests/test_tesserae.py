@@ -12,15 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_mosaic.errors import InputError
-from napari_mosaic.tesserae import (
-    Flag,
-    TesseraParams,
-    find_in_window,
-    find_tesserae,
-    id_at,
-    id_dtype,
-    place_of,
-)
+from napari_mosaic.ids import id_at, id_dtype, place_of
+from napari_mosaic.tesserae import Flag, TesseraParams, find_in_window, find_tesserae
 from napari_mosaic.tiling import Box, Lattice
 
 SMALL = TesseraParams(reach=10, blob_limit=24, blob_cell=11, max_hole=8, min_area=12, min_seed=2)

@@ -16,6 +16,9 @@ from napari_mosaic.image.raster import Affine, PixelSize
 
 USER, LINE, DPI, LAYER = "user", "drawn line", "dpi tag", "layer"
 
+SMALLEST, LARGEST = 1e-4, 1e5
+"""A tenth of a micrometre, below what light shows, and a hundred metres: what is beyond was mistyped. *Not varied.*"""
+
 SQUARE = 0.01
 """Sides that differ by less are one: rounding a floor to whole pixels does that, and the size, the root of the pixel's
 area, is then right within half of it along either side."""
@@ -32,9 +35,14 @@ def confirmed_mm(size: PixelSize | None) -> float | None:
 
 
 def given_size(mm: float, *, confirmed: bool = True, origin: str = USER) -> PixelSize:
-    """A pixel size that somebody gives; `InputError` where it is no size."""
+    """A pixel size that somebody gives; `InputError` where it is no size, or none of a floor."""
     if not (math.isfinite(mm) and mm > 0):
         raise InputError(f"A pixel size of {mm} mm is no size; give the edge of a pixel on the floor in mm.")
+    if not SMALLEST <= mm <= LARGEST:
+        raise InputError(
+            f"A pixel size of {mm:g} mm is none of a floor ({SMALLEST:g} to {LARGEST:g} mm); "
+            "give the edge of a pixel on the floor in mm."
+        )
     return PixelSize(mm=float(mm), confirmed=confirmed, origin=origin)
 
 
