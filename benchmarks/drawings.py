@@ -1,6 +1,7 @@
 """A model on drawn mosaics that no training uses, by size and layout: one line of JSON a group.
 
     python benchmarks/drawings.py [--model FILE] [--precision fp32] [--count 100] [--size 320] [--seed 500000]
+        [--geometry mix|floors] [--tessera PX]
 
 Maps are thresholded at 0.5 at the drawing's own scale, and stones that a drawing does not show count neither way. A
 stone is found if exactly one blob of the core map lies on it; `false` are blobs on no stone, or second ones, as a part
@@ -15,7 +16,7 @@ import json
 import numpy as np
 
 from napari_mosaic.inference import load_network
-from napari_mosaic.synthetic import Drawing, draw_mosaic
+from napari_mosaic.synthetic import Drawing, draw_floor, draw_mosaic
 from napari_mosaic.training.data import grout_target
 from napari_mosaic.training.validation import count_blobs
 
@@ -41,16 +42,19 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--seed", type=int, default=500_000)
+    parser.add_argument("--geometry", choices=("mix", "floors"), default="mix")
+    parser.add_argument("--tessera", type=float, default=None)
     arguments = parser.parse_args()
     network = load_network(arguments.model, device="cpu", precision=arguments.precision)
     single = load_network(arguments.model, device="cpu", precision="fp32")
+    draw = draw_floor if arguments.geometry == "floors" else draw_mosaic
     groups: dict[str, list[np.ndarray]] = {}
     for number in range(arguments.count):
-        drawing = draw_mosaic(arguments.size, arguments.seed + number)
+        drawing = draw(arguments.size, arguments.seed + number, tessera_px=arguments.tessera)
         side = arguments.size // 32 * 32
         image = np.ascontiguousarray(drawing.image[None, :side, :side])
         found = count(drawing, network.predict(image)[0], single.predict(image)[0])
-        size = next(f"{a}-{b} px" for a, b in SIZES if a <= drawing.tessera_px < b)
+        size = next(f"{a}-{b} px" for a, b in SIZES if a <= drawing.tessera_px < b or b == SIZES[-1][1])
         for name in ("all", size, drawing.geometry):
             groups.setdefault(name, []).append(found)
     for name, members in sorted(groups.items()):
@@ -61,7 +65,13 @@ def main() -> None:
             "false": false / max(stones, 1),
             "moved": moved / pixels,
         }
-        line = {"benchmark": "drawings", "group": name, "drawings": len(members), "stones": stones}
+        line = {
+            "benchmark": "drawings",
+            "set": arguments.geometry,
+            "group": name,
+            "drawings": len(members),
+            "stones": stones,
+        }
         print(json.dumps(line | {key: round(value, 4) for key, value in figures.items()}), flush=True)
 
 

@@ -113,10 +113,10 @@ def test_a_lost_stone_leaves_no_outline_of_its_own() -> None:
     depth[:, 19:22] = depth[:, 39:42] = -1.0
     lost = np.zeros(depth.shape, bool)
     lost[:, 20:41] = True
-    middle = drawing._empty(depth, lost)[20, 19:42]
+    middle = drawing.take_out(depth, lost)[20, 19:42]
     assert (middle <= -1).all()
     assert (np.diff(middle[1:11]) <= 0).all()
-    np.testing.assert_array_equal(drawing._empty(depth, np.zeros_like(lost)), depth)
+    np.testing.assert_array_equal(drawing.take_out(depth, np.zeros_like(lost)), depth)
 
 
 def test_a_figure_that_fills_the_canvas_has_a_finite_distance() -> None:

@@ -316,6 +316,15 @@ def test_grouts_recipe_trains_any_encoder_on_joints_alone(whole: Path, tmp_path:
         assert network.predict(np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 1, 64, 64)
 
 
+def test_bfloat16_trains_on_a_processor_and_the_weights_stay_single(whole: Path, tmp_path: Path) -> None:
+    run = pool_of(whole, tmp_path / "run")
+    content = read_checkpoint(train(run, replace(SMALL, amp="bfloat16")))
+    assert all(v.dtype in (torch.float32, torch.int64) for v in content["average"].values())
+    single = read_checkpoint(whole / LAST)["average"]
+    moved = [float((v - single[k]).abs().mean()) for k, v in content["average"].items() if k.endswith("weight")]
+    assert 0 < max(moved) < 0.05
+
+
 def test_grouts_recipe_is_its_own() -> None:
     grout = PRESETS["grout"]
     assert (grout.encoder, grout.epochs, grout.batch, grout.rate) == ("efficientnet-b3", 200, 32, 1e-4)

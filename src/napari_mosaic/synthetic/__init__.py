@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from napari_mosaic.synthetic.drawing import GEOMETRIES, Drawing, draw_mosaic
+from napari_mosaic.synthetic.floors import draw_floor
 
-__all__ = ["GEOMETRIES", "Drawing", "draw_mosaic"]
+__all__ = ["GEOMETRIES", "Drawing", "draw_floor", "draw_mosaic"]

@@ -15,12 +15,12 @@ from napari_mosaic.synthetic.noise import Field, chance, smooth_noise
 
 def photograph(rng: np.random.Generator, picture: Field, tessera: float) -> NDArray[np.uint8]:
     """Take a photograph (Y, X, 3) uint8 of a picture in 0..255; it keeps at least six pixels of a `tessera`."""
-    picture = _light(rng, picture)
-    picture = _develop(rng, picture)
+    picture = light_unevenly(rng, picture)
+    picture = develop(rng, picture)
     return _archive(rng, picture, most=max(1.0, tessera / 6))
 
 
-def _light(rng: np.random.Generator, picture: Field) -> Field:
+def light_unevenly(rng: np.random.Generator, picture: Field) -> Field:
     shape = picture.shape[:2]
     light = np.ones(shape, np.float32)
     if chance(rng, 0.6):
@@ -31,7 +31,7 @@ def _light(rng: np.random.Generator, picture: Field) -> Field:
     return np.asarray(picture * np.clip(light, 0.25, 1.8)[..., None], np.float32)
 
 
-def _develop(rng: np.random.Generator, picture: Field) -> Field:
+def develop(rng: np.random.Generator, picture: Field) -> Field:
     """Exposure, cast, contrast, saturation."""
     if chance(rng, 0.5):
         picture = picture * np.exp(rng.normal(0, 0.06, 3)).astype(np.float32)
@@ -67,5 +67,37 @@ def _archive(rng: np.random.Generator, picture: Field, most: float) -> NDArray[n
         image = cv2.imdecode(code, cv2.IMREAD_COLOR)
     if factor > 1:
         way = (cv2.INTER_CUBIC, cv2.INTER_LINEAR, cv2.INTER_LANCZOS4)[int(rng.integers(3))]
+        image = cv2.resize(image, (width, height), interpolation=way)
+    return np.asarray(image, np.uint8)
+
+
+def photograph_closely(rng: np.random.Generator, picture: Field, tessera: float) -> NDArray[np.uint8]:
+    """Take a photograph as archives publish them: sharp to the pixel, a stone of 8 to 24 px, enlarged to `tessera`.
+
+    A seventh are soft all the same, and stones that are smaller than the photograph's keep their own pixels.
+    """
+    picture = develop(rng, light_unevenly(rng, picture)) if chance(rng, 0.75) else light_unevenly(rng, picture)
+    height, width = picture.shape[:2]
+    factor = max(1.0, tessera / float(np.clip(rng.lognormal(np.log(13), 0.26), 8, 24)))
+    if factor > 1:
+        size = (max(16, round(width / factor)), max(16, round(height / factor)))
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
+    soft = chance(rng, 0.15)
+    if soft or chance(rng, 0.5):
+        picture = np.asarray(
+            cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.6, 1.1) if soft else rng.uniform(0.25, 0.5))
+        )
+    if chance(rng, 0.6):
+        blurred = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.6, 1.4))
+        picture = picture + (picture - blurred) * np.float32(rng.uniform(0.2, 1.3))
+    sigma = rng.uniform(0.3, 4.5) if chance(rng, 0.5) else 0.5
+    picture = picture + rng.standard_normal(picture.shape[:2], dtype=np.float32)[..., None] * np.float32(sigma)
+    picture = picture + rng.standard_normal(picture.shape, dtype=np.float32) * np.float32(0.5 * sigma)
+    image = np.clip(picture + 0.5, 0, 255).astype(np.uint8)
+    if chance(rng, 0.7):
+        _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(50, 97))])
+        image = cv2.imdecode(code, cv2.IMREAD_COLOR)
+    if factor > 1:
+        way = (cv2.INTER_CUBIC, cv2.INTER_CUBIC, cv2.INTER_LINEAR, cv2.INTER_LANCZOS4)[int(rng.integers(4))]
         image = cv2.resize(image, (width, height), interpolation=way)
     return np.asarray(image, np.uint8)

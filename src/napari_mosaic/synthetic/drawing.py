@@ -93,7 +93,7 @@ def draw_mosaic(
     margin = int(2 * tessera)
     canvas = (shape[0] + 2 * margin, shape[1] + 2 * margin)
     figure = layouts.figure_mask(rng, canvas, inner) if geometry in ("mixed", "figure") or chance(rng, 0.4) else None
-    stones = _lay(rng, canvas, tessera, inner, geometry, figure)
+    stones = lay_geometry(rng, canvas, tessera, inner, geometry, figure)
     if not plain and geometry in ("mixed", "figure") and chance(rng, 0.6):
         stones = layouts.fill_gaps(rng, stones, canvas)
     layout = layouts.lay_out(rng, stones, canvas, rough=tessera * rng.uniform(0.0, 0.18) ** 2)
@@ -108,7 +108,7 @@ def draw_mosaic(
     colour = materials.colour_stones(rng, stones.centre, canvas, palette, region)
     cut = np.s_[margin : margin + shape[0], margin : margin + shape[1]]
     owner, depth = np.ascontiguousarray(layout.owner[cut]), np.ascontiguousarray(depth[cut])
-    owner, depth = _settle(owner, depth)
+    owner, depth = settle(owner, depth)
     finish = materials.choose_finish(rng, colour, plain)
     picture = materials.render(rng, owner, depth, colour, finish, tessera)
     labels = np.where(depth > 0, owner + 1, 0).astype(np.int32)
@@ -116,7 +116,7 @@ def draw_mosaic(
     if damaged:
         picture, labels = _damage(rng, picture, labels, palette, tessera, plain)
     image = photograph(rng, picture, inner) if effects else np.clip(picture + 0.5, 0, 255).astype(np.uint8)
-    labels = _number(labels)
+    labels = number_labels(labels)
     return Drawing(image, labels, legible(image, labels), tessera, geometry)
 
 
@@ -129,7 +129,7 @@ def _check(shape: tuple[int, int], geometry: str, tessera: float | None) -> None
         raise InputError(f"Tesserae of {tessera} px cannot be drawn; choose 6 to 200 px.")
 
 
-def _lay(
+def lay_geometry(
     rng: np.random.Generator, canvas: tuple[int, int], tessera: float, inner: float, geometry: str,
     figure: NDArray[np.bool_] | None,
 ) -> layouts.Stones:  # fmt: skip
@@ -160,10 +160,10 @@ def _depth(rng: np.random.Generator, layout: layouts.Layout, tessera: float) -> 
         depth = np.minimum(depth, cv2.GaussianBlur(depth, (0, 0), corner) + np.float32(corner * 0.6))
     depth = damage.chip_edges(rng, depth, tessera)
     lost = damage.drop_stones(rng, len(stones), stones.centre, layout.owner.shape)[index]
-    return _empty(depth, np.asarray(lost & (layout.owner >= 0)))
+    return take_out(depth, np.asarray(lost & (layout.owner >= 0)))
 
 
-def _empty(depth: Field, lost: NDArray[np.bool_]) -> Field:
+def take_out(depth: Field, lost: NDArray[np.bool_]) -> Field:
     """Depth with the stones of `lost` gone: their sockets are one with the joints and keep no outline."""
     if not lost.any():
         return depth
@@ -171,14 +171,14 @@ def _empty(depth: Field, lost: NDArray[np.bool_]) -> Field:
     return np.asarray(np.where(lost, -outside, depth), np.float32)
 
 
-def _settle(owner: NDArray[np.int32], depth: Field) -> tuple[NDArray[np.int32], Field]:
+def settle(owner: NDArray[np.int32], depth: Field) -> tuple[NDArray[np.int32], Field]:
     """Leave one connected piece of every stone; smaller pieces and crumbs become joint."""
     whole = np.where(depth > 0, owner + 1, 0)
-    kept = _largest_pieces(whole) > 0
+    kept = largest_pieces(whole) > 0
     return owner, np.where(kept | (depth <= 0), depth, -1.0).astype(np.float32)
 
 
-def _largest_pieces(labels: NDArray[np.integer]) -> NDArray[np.int32]:
+def largest_pieces(labels: NDArray[np.integer]) -> NDArray[np.int32]:
     """Labels with only the largest 4-connected piece of each, and that only above the least area."""
     pieces, n = label(labels, connectivity=1, return_num=True)
     area = np.bincount(pieces.ravel(), minlength=n + 1)
@@ -200,22 +200,22 @@ def _damage(
     if chance(rng, 0.6):
         lost = damage.lacuna_mask(rng, shape)
         if chance(rng, 0.6):
-            lost = _whole_stones(lost, labels)
-        picture, labels = _cover(rng, picture, labels, lost, damage.plaster(rng, shape, palette, tessera))
+            lost = whole_stones(lost, labels)
+        picture, labels = cover_with(rng, picture, labels, lost, damage.plaster(rng, shape, palette, tessera))
     if not plain and chance(rng, 0.2):
-        lost = _whole_stones(damage.socket_mask(rng, shape, tessera), labels)
-        picture, labels = _cover(rng, picture, labels, lost, damage.plaster(rng, shape, palette, tessera))
+        lost = whole_stones(damage.socket_mask(rng, shape, tessera), labels)
+        picture, labels = cover_with(rng, picture, labels, lost, damage.plaster(rng, shape, palette, tessera))
     if not plain and chance(rng, 0.3):
         picture = damage.stain(rng, picture, tessera)
     if not labels.any() or chance(rng, 0.35):
         outside = damage.surround_mask(rng, shape)
-        picture, labels = _cover(rng, picture, labels, outside, damage.backdrop(rng, shape, palette, tessera))
+        picture, labels = cover_with(rng, picture, labels, outside, damage.backdrop(rng, shape, palette, tessera))
     if chance(rng, 0.15):
         picture = damage.crack(rng, picture)
-    return picture, _largest_pieces(labels)
+    return picture, largest_pieces(labels)
 
 
-def _whole_stones(lost: NDArray[np.bool_], labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+def whole_stones(lost: NDArray[np.bool_], labels: NDArray[np.int32]) -> NDArray[np.bool_]:
     """A loss that goes round stones: those mostly inside go whole, the others stay whole."""
     n = int(labels.max()) + 1
     area = np.bincount(labels.ravel(), minlength=n)
@@ -224,7 +224,7 @@ def _whole_stones(lost: NDArray[np.bool_], labels: NDArray[np.int32]) -> NDArray
     return np.asarray(np.where(labels > 0, gone[labels], lost))
 
 
-def _cover(
+def cover_with(
     rng: np.random.Generator, picture: Field, labels: NDArray[np.int32], where: NDArray[np.bool_], fill: Field
 ) -> tuple[Field, NDArray[np.int32]]:
     alpha = cv2.GaussianBlur(where.astype(np.float32), (0, 0), rng.uniform(0.5, 1.5))[..., None]
@@ -234,7 +234,7 @@ def _cover(
     return np.asarray(picture + (fill - picture) * alpha, np.float32), np.where(where, 0, labels).astype(np.int32)
 
 
-def _number(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+def number_labels(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     """Labels 1..N."""
     _, inverse = np.unique(np.append(labels.ravel(), 0), return_inverse=True)
     return inverse[:-1].reshape(labels.shape).astype(np.int32)

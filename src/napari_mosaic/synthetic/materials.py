@@ -158,7 +158,7 @@ def _stone_picture(
     shape = owner.shape
     index = np.maximum(owner, 0)
     picture: Field = colour[index] if len(colour) else np.zeros((*shape, 3), np.float32)
-    shade = _grain(rng, index, len(colour), finish.texture)
+    shade = grain_of_stones(rng, index, len(colour), finish.texture)
     if finish.mottle > 0 and len(colour):
         picture = _mottle(rng, picture, index, colour, finish.mottle, tessera)
     if finish.bevel > 0:
@@ -188,7 +188,7 @@ def _mottle(
     if chance(rng, 0.25):
         field = 1.0 - np.abs(field) * np.float32(rng.uniform(3, 8))
     soft = rng.uniform(0.1, 1.2)
-    alpha = smoothstep(_own_place(rng, field, index, n), rng.uniform(0.0, 0.6), soft + 0.6) * strength
+    alpha = smoothstep(own_place(rng, field, index, n), rng.uniform(0.0, 0.6), soft + 0.6) * strength
     amount = rng.uniform(0, 1, n).astype(np.float32) * (rng.random(n) < rng.uniform(0.2, 1.0))
     other = np.asarray(colour * np.exp(rng.normal(0, 0.35, (n, 1))), np.float32)
     foreign = rng.random(n) < rng.uniform(0, 0.5)
@@ -196,7 +196,7 @@ def _mottle(
     return np.asarray(picture + (other[index] - picture) * (alpha * amount[index])[..., None], np.float32)
 
 
-def _own_place(rng: np.random.Generator, field: Field, index: NDArray[np.int32], n: int) -> Field:
+def own_place(rng: np.random.Generator, field: Field, index: NDArray[np.int32], n: int) -> Field:
     """A field read at a place of each stone's own, so that it ends where the stone ends."""
     height, width = index.shape
     shift = rng.integers(0, 4096, (max(n, 1), 2))
@@ -205,7 +205,7 @@ def _own_place(rng: np.random.Generator, field: Field, index: NDArray[np.int32],
     return np.asarray(field[y, x], np.float32)
 
 
-def _grain(rng: np.random.Generator, index: NDArray[np.int32], n: int, strength: float) -> Field:
+def grain_of_stones(rng: np.random.Generator, index: NDArray[np.int32], n: int, strength: float) -> Field:
     """Texture that differs from stone to stone: clouds, grains, pits and veins, none on smooth ones."""
     field = fractal_noise(rng, index.shape, rng.uniform(4, 14), 4, gain=rng.uniform(0.5, 0.9)) * strength
     if strength > 0.012 and chance(rng, 0.45):
@@ -214,4 +214,4 @@ def _grain(rng: np.random.Generator, index: NDArray[np.int32], n: int, strength:
     if strength > 0.012 and chance(rng, 0.3):
         vein = np.abs(fractal_noise(rng, index.shape, rng.uniform(12, 40), 3))
         field += (1 - smoothstep(vein, 0.02, 0.12)) * rng.uniform(-0.3, 0.25)
-    return _own_place(rng, field, index, n)
+    return own_place(rng, field, index, n)

@@ -16,8 +16,8 @@ from napari_mosaic.synthetic import GEOMETRIES
 
 LITE_ENCODER = "lite"
 CORES = os.cpu_count() or 2
-MIXES = ("mix", "grout")
-"""Named sets of drawings: ours, and GROUT's with its own layouts, colours and joints."""
+MIXES = ("mix", "grout", "floors", "both")
+"""Named sets of drawings: ours, GROUT's with its own layouts, colours and joints, worn floors, and ours by halves."""
 
 
 def check_geometry(geometry: str) -> None:
@@ -36,8 +36,8 @@ class SynthesisParams:
     seed: Annotated[int, Limits(low=0, high=2**31, help="the same seed draws the same set")] = 42
     geometry: Annotated[
         str,
-        "layouts: mix (ours), grout (GROUT's set: 40 % running bond, 30 % circles, 30 % cells; 15 % of one colour, 10 "
-        "% without joints), or one of " + ", ".join(GEOMETRIES),
+        "layouts: mix (ours), floors (worn ones), both (half of each), grout (GROUT's set: 40 % running bond, 30 % "
+        "circles, 30 % cells; 15 % of one colour, 10 % without joints), or one of " + ", ".join(GEOMETRIES),
     ] = "mix"
     processes: Annotated[int, Limits(low=1, high=256, help="drawings at a time")] = CORES
 
@@ -79,13 +79,18 @@ class TrainParams:
     weight_decay: Annotated[float, Limits(low=0.0, high=1.0, help="decay of the weights")] = 1e-4
     clip: Annotated[float, Limits(low=0.0, high=1e6, help="longest gradient, 0 = any")] = 1.0
     ema: Annotated[float, Limits(low=0.0, high=0.99999, help="memory of the averaged weights, 0 = no average")] = 0.999
-    amp: Annotated[Literal["auto", "off"], "half precision while training, where a GPU has it"] = "auto"
+    amp: Annotated[
+        Literal["auto", "bfloat16", "off"],
+        "half precision while training: auto where a GPU has it; bfloat16 on processors with instructions for it too",
+    ] = "auto"
     freeze: Annotated[Literal["nothing", "norms", "encoder"], "what stays as it is"] = "nothing"
     drawings: Annotated[
         int, Limits(low=0, high=10_000_000, help="drawn mosaics to learn from, 0 = a new one for each crop")
     ] = 5000
     drawing_size: Annotated[int, Limits(low=64, high=2048, help="side of a drawn mosaic in pixels")] = 320
-    geometry: Annotated[str, "layouts of the drawn mosaics: mix, grout, or one of " + ", ".join(GEOMETRIES)] = "mix"
+    geometry: Annotated[
+        str, "layouts of the drawn mosaics: mix, floors, both, grout, or one of " + ", ".join(GEOMETRIES)
+    ] = "mix"
     validation: Annotated[int, Limits(low=0, high=10_000, help="drawn mosaics to validate on")] = 24
     validation_part: Annotated[float, Limits(low=0.0, high=0.5, help="part of a folder to validate on")] = 0.15
     test_part: Annotated[float, Limits(low=0.0, high=0.5, help="part of a folder to test on at the end")] = 0.0

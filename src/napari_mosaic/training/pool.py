@@ -25,6 +25,7 @@ from napari_mosaic.data_sizes import data_size
 from napari_mosaic.errors import MissingError, WriteError
 from napari_mosaic.record import write_error
 from napari_mosaic.synthetic import Drawing, draw_mosaic
+from napari_mosaic.synthetic.floors import draw_floor
 from napari_mosaic.synthetic.grout_recipe import draw_grout_like
 from napari_mosaic.training.data import Picture
 
@@ -74,9 +75,16 @@ class Endless:
 
 
 def draw_one(size: int, seed: int, geometry: str = "mix") -> Drawing:
-    """The drawing of a seed: of our mix, of GROUT's set, or of the one layout that `geometry` names."""
+    """The drawing of a seed: of a mix by its name, or of the one layout that `geometry` names.
+
+    Of `both`, even seeds are worn floors.
+    """
     if geometry == "grout":
         return draw_grout_like(size, seed)
+    if geometry == "floors" or (geometry == "both" and seed % 2 == 0):
+        return draw_floor(size, seed)
+    if geometry == "both":
+        return draw_mosaic(size, seed)
     return draw_mosaic(size, seed, None if geometry == "mix" else geometry)
 
 

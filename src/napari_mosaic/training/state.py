@@ -207,6 +207,8 @@ def load_checkpoint(path: Path, state: State) -> dict[str, Any]:
 
 def _half(params: TrainParams, device: torch.device) -> torch.dtype | None:
     """The half precision to train in, or None for single."""
+    if params.amp == "bfloat16":
+        return torch.bfloat16
     if params.amp == "off" or device.type != "cuda":
         return None
     return torch.float16
