@@ -22,8 +22,8 @@ SAM2_BUILD_CUDA=0 .venv/bin/python -m pip install -q --no-build-isolation "sam2>
 .venv/bin/mypy
 .venv/bin/npe2 validate napari-mosaic
 NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build -q --strict
-# The viewer's tests have a process of their own, because OpenGL in software and torch bring two LLVMs that do not bear each
-# other in every order; all others run on all cores. pytest ends with 5 where it is asked for none of its kind.
+# Tests that load Qt and napari have a process of their own: beside torch and OpenVINO a process of many tests died twice
+# when it came to them. All others run on all cores. pytest ends with 5 where it is asked for none of a kind.
 run() { xvfb-run -a -s "-screen 0 1600x1000x24" .venv/bin/python -m pytest "$@" || [ $? -eq 5 ]; }
-run -m gui "$@"
-run -m "not gui" -n auto --dist loadfile "$@"
+run tests/gui tests/test_widgets_*.py "$@"
+run -n auto --dist loadfile --ignore tests/gui --ignore-glob "*/test_widgets_*.py" "$@"
