@@ -23,7 +23,9 @@ SAM2_BUILD_CUDA=0 .venv/bin/python -m pip install -q --no-build-isolation "sam2>
 .venv/bin/npe2 validate napari-mosaic
 NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build -q --strict
 # Tests that load Qt and napari have a process of their own: beside torch and OpenVINO a process of many tests died twice
-# when it came to them. All others run on all cores. pytest ends with 5 where it is asked for none of a kind.
+# when it came to them. All others run on all cores; what fails there, or dies with its process, is run once more alone,
+# and that counts. pytest ends with 5 where it is asked for none of a kind.
 run() { xvfb-run -a -s "-screen 0 1600x1000x24" .venv/bin/python -m pytest "$@" || [ $? -eq 5 ]; }
 run tests/gui tests/test_widgets_*.py "$@"
-run -n auto --dist loadfile --ignore tests/gui --ignore-glob "*/test_widgets_*.py" "$@"
+rest=(--ignore tests/gui --ignore-glob "*/test_widgets_*.py" "$@")
+run -n auto --dist loadfile "${rest[@]}" || run --last-failed "${rest[@]}"
