@@ -171,6 +171,27 @@ def test_the_command_segment_is_there_before_what_it_may_not_need() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_run_with_its_preview_never_loads_pandas(tmp_path: Path) -> None:
+    words = ["segment", "sample:brick", "-o", str(tmp_path / "a.mosaic.zarr"), "--method", "gradient-watershed"]
+    words += ["--preview", str(tmp_path / "a.png")]
+    script = f"import sys; from napari_mosaic.cli import main; print(main({words!r}), 'pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 False"
+
+
+def test_columns_go_to_a_table_and_back(tmp_path: Path) -> None:
+    from napari_mosaic.record import tables
+
+    rows = {field.name: np.arange(5).astype(field.type.to_pandas_dtype()) for field in tables.SCHEMA}
+    tables.write_part(tmp_path, (0, 0), {name: values.astype(np.int64) for name, values in rows.items()})
+    table = tables.read_parts(tmp_path)
+    assert table.schema == tables.SCHEMA
+    for name, values in tables.to_columns(table.slice(2)).items():
+        np.testing.assert_array_equal(values, rows[name][2:])
+        assert values.dtype == rows[name].dtype
+    assert tables.to_columns(tables.SCHEMA.empty_table())["id"].dtype == np.uint64
+
+
 def test_mirrored_pixels_are_those_that_the_places_name() -> None:
     from napari_mosaic.engine.windows import mirror, read_mirrored
     from napari_mosaic.image import open_image

@@ -103,7 +103,7 @@ def _rows_meeting(record: Record, box: Box, most: int) -> list[Columns] | None:
 
 
 def _arrays(table: Any) -> Columns:
-    return {name: table.column(name).to_numpy() for name in tables.SCHEMA.names}
+    return tables.to_columns(table.select(tables.SCHEMA.names))
 
 
 def _columns(record: Record, parts: list[Columns]) -> Columns:

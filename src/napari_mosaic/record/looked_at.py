@@ -22,6 +22,7 @@ from shapely.geometry.base import BaseGeometry
 from napari_mosaic.area_files import Grid, read_geometry
 from napari_mosaic.areas import Area, AreaSet, merged, rasterise
 from napari_mosaic.errors import InputError
+from napari_mosaic.record import tables
 from napari_mosaic.record.file_mask import FileMask, read_file_mask
 from napari_mosaic.record.store import Record
 from napari_mosaic.tiling import Box, Lattice
@@ -230,7 +231,7 @@ class _Counted:
 def _count(record: Record, inside: BaseGeometry, cutting: BaseGeometry | None) -> _Counted:
     """The tesserae in `inside` (source pixels); see the module for the rule."""
     table = record.table(["id", "y0", "x0", "y1", "x1", "area"])
-    columns = {name: table.column(name).to_numpy() for name in table.column_names}
+    columns = tables.to_columns(table)
     area = columns["area"].astype(float)
     if len(area) == 0 or inside.is_empty:
         return _Counted(0, 0.0, None)

@@ -37,14 +37,45 @@ Columns = dict[str, NDArray[Any]]
 def write_part(folder: Path, index: tuple[int, int], columns: Columns) -> None:
     """Write, whole or not at all, the rows of the tesserae whose seeds lie in shard `index`."""
     folder.mkdir(parents=True, exist_ok=True)
-    table = pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA)
-    write_table(folder / part_name(index), table)
+    write_table(folder / part_name(index), as_table(columns))
+
+
+def as_table(columns: Columns) -> pa.Table:
+    """The columns of the table as one of `SCHEMA`.
+
+    Buffers are handed over as they are: `pyarrow.array` would import pandas (0.4 s of a start) to ask whether it got
+    one of its series.
+    """
+    return pa.Table.from_arrays([_as_array(columns[field.name], field) for field in SCHEMA], schema=SCHEMA)
+
+
+def _as_array(values: NDArray[Any], field: pa.Field) -> pa.Array:
+    values = np.ascontiguousarray(values, field.type.to_pandas_dtype())
+    return pa.Array.from_buffers(field.type, len(values), [None, pa.py_buffer(values)])
 
 
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a Parquet file, whole or not at all; not synced, because labels and journal give every row again."""
     with whole_file(path, sync=False) as temporary:
         pq.write_table(table, temporary, compression="zstd")
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read one Parquet file; `read_table` of pyarrow would load its datasets and with them pandas."""
+    with pq.ParquetFile(path) as file:
+        return file.read(columns=columns, use_threads=False)
+
+
+def to_columns(table: pa.Table) -> Columns:
+    """The columns of numbers of a table as arrays; they have no gaps. As in `as_table`, pandas is not asked."""
+    return {name: _to_values(table.column(name)) for name in table.column_names}
+
+
+def _to_values(column: pa.ChunkedArray) -> NDArray[Any]:
+    kind = np.dtype(column.type.to_pandas_dtype())
+    chunks = [chunk for chunk in column.chunks if len(chunk)]
+    parts = [np.frombuffer(part.buffers()[1], kind, len(part), part.offset * kind.itemsize) for part in chunks]
+    return np.concatenate([np.zeros(0, kind), *parts])
 
 
 def part_name(index: tuple[int, int]) -> str:
@@ -54,7 +85,7 @@ def part_name(index: tuple[int, int]) -> str:
 
 def read_parts(folder: Path, columns: list[str] | None = None) -> pa.Table:
     """All rows, in order of shards; an empty table where there are none."""
-    parts = [pq.read_table(path, columns=columns) for path in sorted(folder.glob("*.parquet"))]
+    parts = [read_table(path, columns) for path in sorted(folder.glob("*.parquet"))]
     if not parts:
         fields = SCHEMA if columns is None else pa.schema([SCHEMA.field(name) for name in columns])
         return fields.empty_table()
@@ -64,7 +95,7 @@ def read_parts(folder: Path, columns: list[str] | None = None) -> pa.Table:
 def read_part(path: Path) -> pa.Table:
     """The rows of one part; none where there is no such file."""
     try:
-        return pq.read_table(path, partitioning=None, use_threads=False)
+        return read_table(path)
     except FileNotFoundError:
         return SCHEMA.empty_table()
 
@@ -91,16 +122,16 @@ def empty_columns() -> Columns:
 def read_rows(folder: Path, index: tuple[int, int]) -> Columns:
     """The rows of shard `index`, with the codes of material and state; none where it has no part."""
     try:
-        table = pq.read_table(folder / part_name(index), partitioning=None, use_threads=False)
+        table = read_table(folder / part_name(index))
     except FileNotFoundError:
         return empty_columns()
-    columns: Columns = {name: table.column(name).to_numpy() for name in SCHEMA.names}
+    columns = to_columns(table.select(SCHEMA.names))
     said = {name: np.zeros(len(table), np.uint8) for name in ("material", "state")}
     path = attribute_folder(folder) / part_name(index)
     if path.exists():
-        given = pq.read_table(path, partitioning=None)
+        given = read_table(path)
         order = np.argsort(columns["id"])
-        place = order[np.searchsorted(columns["id"], given.column("id").to_numpy(), sorter=order)]
+        place = order[np.searchsorted(columns["id"], to_columns(given.select(["id"]))["id"], sorter=order)]
         for name, words in (("material", MATERIALS), ("state", STATES)):
             said[name][place] = [words.index(word) for word in given.column(name).to_pylist()]
     return columns | said
@@ -122,14 +153,14 @@ def write_rows(folder: Path, index: tuple[int, int], columns: Columns) -> None:
 
 def read_attributes(folder: Path) -> pa.Table:
     """Material and state of all stones of which something was said: `id`, `material`, `state`."""
-    parts = [pq.read_table(path, partitioning=None) for path in sorted(attribute_folder(folder).glob("*.parquet"))]
+    parts = [read_table(path) for path in sorted(attribute_folder(folder).glob("*.parquet"))]
     return pa.concat_tables(parts) if parts else ATTRIBUTES.empty_table()
 
 
 def said_of(folder: Path, ids: NDArray[Any]) -> Columns:
     """The codes of material and state of some tesserae, 0 where nothing was said."""
     given = read_attributes(folder)
-    known, order = given.column("id").to_numpy(), np.argsort(ids)
+    known, order = to_columns(given.select(["id"]))["id"], np.argsort(ids)
     place = np.searchsorted(ids, known, sorter=order).clip(max=max(len(ids) - 1, 0))
     rows = order[place] if len(ids) else place[:0]
     there = ids[rows] == known[: len(rows)]
