@@ -31,6 +31,7 @@ from napari_mosaic.trials import JOINTS, WINDOW, bundled_window, pack_joints, sp
 from napari_mosaic.weights import LITE, ModelCard, WeightsEntry, is_safetensors, read_header
 
 WIDTHS = (96, 48, 32, 32)
+"""Channels of the decoder's stages, from the coarsest, as the bundled weights have them."""
 CHANNELS = ("grout", "core")
 UNET = "smp-unet-"
 """How the architecture of an smp U-Net begins; the encoder's name follows."""

@@ -27,8 +27,11 @@ from napari_mosaic.tiling import Box
 GROUT, CORE = 0, 1
 
 _COUNT_RADIUS = 24
+"""A tessera's area is counted within this of its seed, px: it bounds the reach of the filter (docs/architecture.md)."""
 _DISTANCE_CAP = 24
+"""Depths of a map without a core channel are cut here, px: an operator of bounded reach. Not varied."""
 _DISTANCE_NEIGHBOURHOOD = 12
+"""A seed of such a map is deepest within this, px: half of a tessera of 24. Not varied."""
 
 
 class Flag(enum.IntFlag):

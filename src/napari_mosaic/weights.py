@@ -30,6 +30,7 @@ LITE = "lite0-half"
 INT8 = "int8"
 """Precision of a quantised file, and the ending of its name before `.safetensors`."""
 LONGEST_HEADER = 100_000_000
+"""Bytes that a safetensors header may have: the limit of the safetensors library."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 
 

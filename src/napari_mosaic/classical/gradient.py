@@ -29,16 +29,26 @@ TESSERA_PX = 24
 REACH = 64
 """Pixels around a pixel that its result may depend on, save for rare ties."""
 _CLOSING = 7
+"""Width, px, over which the two edges of a joint close into one crest; joints between tesserae of `TESSERA_PX` are
+narrower. Not varied."""
 _AROUND = 2 * TESSERA_PX + 1
+"""Side of the square, px, whose mean gradient says what is strong: a tessera on each side. Not varied."""
 _MARKER_SIGMA = 4.0
+"""Smoothing before markers are looked for, px; a sixth of a tessera. Not varied."""
 _MARKER_SIDE = 13
+"""Markers are lowest within half of this, px: half a tessera. Not varied."""
 _MARKER_LIMIT = 0.5
+"""The criterion at which a gradient equals that around it; markers lie below."""
 _MORTAR_DEPTH = 3.5
+"""How far from a basin's border mortar may reach, px. Not varied."""
 _MORTAR_MARGIN = 3.0
 """How many times nearer to the mortar's colour than to the stone's (squared) a pixel must be."""
 _LEAST_DIFFERENCE = 5.0
+"""Difference in CIE Lab (1976) of stone and mortar below which they are not parted. Not varied."""
 _ROUNDS = 3
+"""Rounds of two-means. Not varied."""
 _CORE = 0.55
+"""Part of a tessera's greatest depth from which a pixel is its inner part. Not varied."""
 
 
 def to_lab(image: Windows) -> Floats:

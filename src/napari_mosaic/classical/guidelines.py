@@ -20,9 +20,13 @@ from scipy.spatial import cKDTree
 
 Floats = NDArray[np.float64]
 _ALIGNED = np.cos(np.deg2rad(25))
+"""Cosine of the largest turn from one tessera to the next in a row. Not varied."""
 _FARTHEST = 1.7
+"""Longest step to the next tessera, in median distances of nearest neighbours. Not varied."""
 _NEIGHBOURS = 9
+"""Tesserae asked, the own one among them: the eight round it in a square grid."""
 _ROUNDS = 30
+"""Most rounds of k-means, which ends when nothing moves. Not varied."""
 
 
 def group_colours(colours: NDArray[Any], count: int, *, seed: int = 0) -> NDArray[np.int64]:

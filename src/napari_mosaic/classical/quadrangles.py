@@ -26,12 +26,17 @@ from napari_mosaic.errors import InputError
 Floats = NDArray[np.float64]
 _POPULATION, _ROUNDS = 8, 110
 _SPREAD = 0.3
+"""First quadrangles differ by this part of the tessera's size. Not varied."""
 _STEP, _CALMING = 0.1, 0.963
 """A corner's random step, as a part of the tessera's size, and how it shrinks from round to round."""
 _TOGETHER = 256
+"""Tesserae searched for at once: bounds memory, changes no result."""
 _SIDE = 9
+"""Samples along a side of the grid on which areas are compared. Not varied."""
 _IMPOSSIBLE = -1e9
+"""Worth of a quadrangle that crosses itself: below any other."""
 _LEAST_AREA = 20
+"""Smallest tessera that is fitted on a photograph, px. Not varied."""
 
 
 def fit_quadrangles(

@@ -29,7 +29,9 @@ from napari_mosaic.sam.registry import MEAN, STD, config_names, sam_registry
 from napari_mosaic.weights import WeightsEntry, find_weights, is_safetensors, read_header
 
 _PATCH = 16
+"""Pixels a step of the features that prompts meet: the architecture's stride."""
 _MOST = 64
+"""Prompts decoded at once at most. Not varied."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ MASK_STRIDE = 4
 USUAL_PX = 48.0
 """Size of a tessera, in pixels of the window, where a model does not say at which it was trained."""
 _LIMIT = 32.0
+"""SAM 2 itself clips the logits of a mask that it is prompted with to this."""
 
 
 @dataclass(frozen=True, kw_only=True)

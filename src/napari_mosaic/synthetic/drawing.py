@@ -22,6 +22,7 @@ from napari_mosaic.synthetic.noise import Field, chance
 GEOMETRIES = ("bond", "grid", "rows", "cells", "mixed", "figure", "none", "bricks")
 """Running bond, square grid, flowing rows (opus vermiculatum), cells, two fields, a figure, no mosaic at all, slabs."""
 WEIGHTS = (0.08, 0.05, 0.19, 0.08, 0.20, 0.28, 0.04, 0.08)
+"""How often each is drawn; as the mixture that `grout-lite` learned from (docs/model-card.md)."""
 PLAIN = 0.55
 """Part of the drawings without cut stones, fillers, sockets, stains and uneven mortar: mortar is mortar there."""
 LEAST_AREA, LEAST_SIDE = 12, 7.0

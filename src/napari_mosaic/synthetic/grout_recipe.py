@@ -27,6 +27,7 @@ MONOCHROME, NO_JOINT = 0.15, 0.1
 TILES = (400, 1500)
 """Tiles on 512 x 512 px, before the scale."""
 _SIDE = 512.0
+"""Side, px, for which the recipe gives its numbers."""
 
 Tiles = tuple[NDArray[np.int64], Field]
 

@@ -17,12 +17,17 @@ from napari_mosaic.measurement.view import View
 Array = NDArray[Any]
 
 _LEAST_PIXELS = 12
+"""Fewest pixels of a tessera; each half needs a third of them. Not varied."""
 _DIRECTIONS = 8
+"""Directions of the line that parts the halves. Not varied."""
 _SOURCE = np.arange(256) / 255.0
 _LINEAR = np.where(_SOURCE <= 0.04045, _SOURCE / 12.92, ((_SOURCE + 0.055) / 1.055) ** 2.4)
+"""sRGB to linear light, IEC 61966-2-1."""
 _STEPS = 4096
+"""Entries of the table of cube roots: their error is below what eight bits tell apart."""
 _RATIO = np.arange(_STEPS + 1) / _STEPS
 _CUBE = np.where(_RATIO > 216 / 24389, np.cbrt(_RATIO), (24389 / 27 * _RATIO + 16) / 116)
+"""The curve of CIELAB (CIE 15)."""
 _TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]]
 )
