@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Set up everything in .venv, and the light package alone in .venv-light; run the checks and the tests in both, the
-# light ones first, so that the last words are those of the whole. On a fresh Debian with Python 3.11.
+# Set up everything in .venv, and the light package alone in .venv-light; run the checks and the tests in both. The light
+# ones run while the rest is installed and checked, and are told first, so that the last words are those of the whole.
+# On a fresh Debian with Python 3.11.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! command -v xvfb-run >/dev/null; then
@@ -8,7 +9,10 @@ if ! command -v xvfb-run >/dev/null; then
   apt-get install -y -q xvfb libgl1 libegl1 libdbus-1-3 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 \
     libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0
 fi
-bash tests/light.sh
+light_log=$(mktemp)
+bash tests/light.sh >"$light_log" 2>&1 &
+light=$!
+trap 'kill $light 2>/dev/null || true; rm -f "$light_log"' EXIT
 [ -x .venv/bin/python ] || python3 -m venv .venv
 .venv/bin/python -m pip install -q --upgrade pip
 # torch and torchvision come together, from the registry: a torch of another make and its torchvision do not fit.
@@ -22,6 +26,10 @@ SAM2_BUILD_CUDA=0 .venv/bin/python -m pip install -q --no-build-isolation "sam2>
 .venv/bin/mypy
 .venv/bin/npe2 validate napari-mosaic
 NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build -q --strict
+light_failed=0
+wait $light || light_failed=$?
+cat "$light_log"
+[ $light_failed -eq 0 ] || exit $light_failed
 # Tests that load Qt and napari have a process of their own: beside torch and OpenVINO a process of many tests died twice
 # when it came to them. All others run on all cores; what fails there, or dies with its process, is run once more alone,
 # and that counts. pytest ends with 5 where it is asked for none of a kind.
