@@ -22,6 +22,8 @@ def trace_outlines(window: TesseraWindow, factor: float) -> list[BaseGeometry]:
     """One valid `Polygon` or `MultiPolygon` for each row of a window, `(x, y)` in source pixels."""
     from rasterio.features import shapes
 
+    if window.local.size == 0:
+        return []
     pieces: list[list[BaseGeometry]] = [[] for _ in window.rows]
     for geometry, value in shapes(window.local, mask=window.local > 0, connectivity=4):
         pieces[int(value) - 1].append(shapely.geometry.shape(geometry))

@@ -17,6 +17,11 @@ from napari_mosaic.engine.windows import read_resampled
 from napari_mosaic.errors import InputError
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.measurement import moments
+from napari_mosaic.measurement.colours import mean_colours
+from napari_mosaic.measurement.contours import longest_rings
+from napari_mosaic.measurement.joints import OFFSETS, WIDEST, joint_figures
+from napari_mosaic.measurement.outlines import trace_outlines
+from napari_mosaic.measurement.rectangles import least_rectangles
 from napari_mosaic.measurement.table import TesseraTable
 from napari_mosaic.measurement.windows import BOX, TesseraWindow
 from napari_mosaic.record import Record
@@ -87,6 +92,35 @@ class View:
     def moments(self) -> NDArray[np.float64]:
         """`(n, 6)`: see `measurement.moments`."""
         found: NDArray[np.float64] = moments.moments(self.labels, self.ids, self.boxes)
+        return found
+
+    @cached_property
+    def rectangles(self) -> NDArray[np.float64]:
+        """`(n, 3)`: see `measurement.rectangles`."""
+        found: NDArray[np.float64] = least_rectangles(self.labels, self.ids, self.boxes)
+        return found
+
+    @cached_property
+    def rings(self) -> NDArray[np.object_]:
+        """`(n,)`: the outer ring of each tessera's outline, `(x, y)` on the working grid."""
+        return longest_rings(trace_outlines(self.pixels_of, 1.0))
+
+    @cached_property
+    def colours(self) -> NDArray[np.float64]:
+        """`(n, 4)`: see `measurement.colours`."""
+        return mean_colours(self.labels, self.ids, self.boxes, self.photograph)
+
+    @cached_property
+    def joints(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Widths `(n, 2)` and neighbours `(n,)`: see `measurement.joints`."""
+        box = self.pixels_of.box
+        around = box.grow(WIDEST + 1).clip(self.record.shape)
+        ids = self.table("id").astype(np.uint64)
+        if len(ids) == 0:
+            return np.zeros((0, 2)), np.zeros(0, np.int64)
+        shift = np.array([box.y0 - around.y0, box.x0 - around.x0] * 2)
+        labels = self.record.read_labels(around).astype(np.uint64, copy=False)
+        found: tuple[NDArray[np.float64], NDArray[np.int64]] = joint_figures(labels, ids, self.boxes + shift, OFFSETS)
         return found
 
     @cached_property

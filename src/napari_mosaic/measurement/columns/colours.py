@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.compiled import compiled
+from napari_mosaic.measurement.colours import LINEAR, TO_XYZ
 from napari_mosaic.measurement.registry import column
 from napari_mosaic.measurement.view import View
 
@@ -20,24 +21,41 @@ _LEAST_PIXELS = 12
 """Fewest pixels of a tessera; each half needs a third of them. Not varied."""
 _DIRECTIONS = 8
 """Directions of the line that parts the halves. Not varied."""
-_SOURCE = np.arange(256) / 255.0
-_LINEAR = np.where(_SOURCE <= 0.04045, _SOURCE / 12.92, ((_SOURCE + 0.055) / 1.055) ** 2.4)
-"""sRGB to linear light, IEC 61966-2-1."""
 _STEPS = 4096
 """Entries of the table of cube roots: their error is below what eight bits tell apart."""
 _RATIO = np.arange(_STEPS + 1) / _STEPS
 _CUBE = np.where(_RATIO > 216 / 24389, np.cbrt(_RATIO), (24389 / 27 * _RATIO + 16) / 116)
 """The curve of CIELAB (CIE 15)."""
-_TO_XYZ = np.array(
-    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]]
-)
-_TO_XYZ = _TO_XYZ / np.array([[0.95047], [1.0], [1.08883]])
 
 
 @column(unit="1", source="photograph")
 def colour_contrast(view: View) -> Array:
     """Difference of colour (CIELAB) of two halves, at the line that parts them best; 10 and more everybody sees."""
     return colour_contrasts(view.labels, view.ids, view.boxes, view.photograph)
+
+
+@column(unit="1", source="photograph")
+def lightness(view: View) -> Array:
+    """Mean lightness L* (CIELAB, D65) without its rim, 0 to 100."""
+    return view.colours[:, 0]
+
+
+@column(unit="1", source="photograph")
+def colour_a(view: View) -> Array:
+    """Mean a* (CIELAB, D65) without its rim: green below 0, red above."""
+    return view.colours[:, 1]
+
+
+@column(unit="1", source="photograph")
+def colour_b(view: View) -> Array:
+    """Mean b* (CIELAB, D65) without its rim: blue below 0, yellow above."""
+    return view.colours[:, 2]
+
+
+@column(unit="1", source="photograph")
+def colour_spread(view: View) -> Array:
+    """How mottled it is: root mean square distance (CIELAB) of its pixels from its mean colour, without its rim."""
+    return view.colours[:, 3]
 
 
 @compiled
@@ -124,5 +142,5 @@ def colour_contrasts(labels: Array, ids: Array, boxes: Array, pixels: NDArray[np
     """
     angles = np.arange(_DIRECTIONS) * np.pi / _DIRECTIONS
     lines = np.column_stack([np.sin(angles), np.cos(angles)])
-    found: NDArray[np.float64] = _contrasts(labels, ids, boxes, pixels, lines, (_LINEAR, _CUBE, _TO_XYZ))
+    found: NDArray[np.float64] = _contrasts(labels, ids, boxes, pixels, lines, (LINEAR, _CUBE, TO_XYZ))
     return found

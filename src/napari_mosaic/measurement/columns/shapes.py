@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.compiled import compiled
+from napari_mosaic.measurement.rectangles import hull_perimeters
 from napari_mosaic.measurement.registry import column
 from napari_mosaic.measurement.view import View
 
@@ -46,6 +47,13 @@ def elongation(view: View) -> Array:
 def solidity(view: View) -> Array:
     """Area by that of the convex hull, 0 to 1."""
     return solidities(view.labels, view.ids, view.boxes, view.moments[:, 0])
+
+
+@column(unit="1", source="labels", digits=4)
+def convexity(view: View) -> Array:
+    """Length of the convex hull's outline by that of its own, 0 to 1: less where the outline is ragged."""
+    own = perimeters(view.labels, view.ids, view.boxes)
+    return np.asarray(np.minimum(hull_perimeters(view.labels, view.ids, view.boxes) / np.maximum(own, 1e-9), 1.0))
 
 
 def _covariances(sums: Array) -> tuple[Floats, Floats, Floats]:
