@@ -26,6 +26,7 @@ EXTRAS = {
         "tensorboard",
     ),
     "cluster": ("distributed",),
+    "export": ("ezdxf", "openpyxl"),
     "napari": ("napari",),
 }  # fmt: skip
 """Which extra of this package brings which package, by the names that are imported; all others come with it."""

@@ -67,6 +67,12 @@ FORMATS = {
             columns=True,
         ),
         Format(
+            name="parquet", suffixes=(".parquet",), help="the same table as Parquet", module="parquet", columns=True
+        ),
+        Format(name="xlsx", suffixes=(".xlsx",), help="that table as a workbook", module="xlsx", columns=True),
+        Format(name="dxf", suffixes=(".dxf",), help="outlines for CAD, in m, mm or px, with numbers", module="dxf"),
+        Format(name="svg", suffixes=(".svg",), help="outlines as a drawing, true to scale", module="svg"),
+        Format(
             name="quadrangles",
             suffixes=(".quadrangles.geojson",),
             help="each tessera as its best quadrangle",
@@ -79,6 +85,13 @@ FORMATS = {
             module="guidelines",
         ),
         Format(name="areas", suffixes=(".areas.geojson",), help="lacunae, repairs and other areas", module="areas"),
+        Format(
+            name="geojson",
+            suffixes=(".geojson", ".geojson.gz"),
+            help="outlines in pixels with measurements, as QuPath reads them",
+            module="geojson",
+            columns=True,
+        ),
     )
 }
 

@@ -25,6 +25,9 @@ from napari_mosaic.record import Record
 Features = dict[str, NDArray[Any]]
 """Values by name of the field, `(n,)` each."""
 
+_BLOCK = 50_000
+"""Rows that are handed on at once: bounds memory, changes nothing."""
+
 DEFAULT = "default"
 """The name that stands for the usual fields."""
 
@@ -109,6 +112,24 @@ def rows_of(
     return {field.name: pixels[field.name][rows] if field.name in pixels else found[field.name] for field in fields}
 
 
+def table_blocks_steps(
+    record: Record, names: Sequence[str] | None = None, *, phase: str = "export"
+) -> Steps[tuple[list[Field], Iterator[Features]]]:
+    """Measure all tesserae of a record and return their fields, and their values some rows at a time, in reading order.
+
+    What is measured from pixels is kept until it is handed on, all else is worked out block by block.
+    """
+    fields, tesserae = choose_fields(record, names), read_tesserae(record)
+    pixels = yield from measure_pixels_steps(record, tesserae, fields, phase=phase)
+
+    def blocks() -> Iterator[Features]:
+        for start in range(0, len(tesserae), _BLOCK):
+            rows = np.arange(start, min(start + _BLOCK, len(tesserae)))
+            yield rows_of(record, tesserae, rows, fields, pixels)
+
+    return fields, blocks()
+
+
 def feature_table_steps(record: Record, names: Sequence[str] | None = None) -> Steps[Features]:
     """Measure all tesserae of a record; see `feature_table`."""
     fields, tesserae = choose_fields(record, names), read_tesserae(record)
@@ -159,5 +180,6 @@ __all__ = [
     "measure_fields",
     "measure_pixels_steps",
     "rows_of",
+    "table_blocks_steps",
     "views",
 ]
