@@ -272,3 +272,13 @@ def test_a_square_has_no_direction_and_an_empty_cell(record: Record, tmp_path: P
         path = export_record(single, "csv", tmp_path / "a.csv", columns=["orientation", "equivalent_side", "area"])
     (row,) = read_rows(path)
     assert (row["orientation_deg"], row["equivalent_side_px"], row["equivalent_side_mm"]) == ("", "12.0", "6.0")
+
+
+def test_every_column_stands_in_the_documentation_with_its_help() -> None:
+    page = Path(__file__).resolve().parents[1] / "docs" / "measuring.md"
+    if not page.exists():
+        pytest.skip("not a checkout")
+    lines = page.read_text(encoding="utf-8").splitlines()
+    told = {line.split("`")[1]: line for line in lines if line.startswith("| `")}
+    assert told.keys() == COLUMNS.keys()
+    assert all(told[name].endswith(f"| {column.help} |") for name, column in COLUMNS.items())
