@@ -7,7 +7,7 @@ of a record or of a folder with other things in it.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,9 +16,12 @@ from napari_mosaic.files import whole_named
 
 
 @contextmanager
-def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a place to write to, of the same name, and put it in the place of `path` when all went well."""
-    _check_place(path, overwrite)
+def replacing(path: Path, *, overwrite: bool, ours: Callable[[Path], bool] | None = None) -> Iterator[Path]:
+    """Give a place to write to, of the same name, and put it in the place of `path` when all went well.
+
+    A folder is only replaced where `ours` says that an export made it; Zarr by default.
+    """
+    _check_place(path, overwrite, ours or _is_zarr)
     try:
         with whole_named(path) as temporary:
             yield temporary
@@ -28,12 +31,12 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
         raise _write_error(path, error) from error
 
 
-def _check_place(path: Path, overwrite: bool) -> None:
+def _check_place(path: Path, overwrite: bool, ours: Callable[[Path], bool]) -> None:
     if (path / "mosaic.json").exists():
         raise WriteError(f"{path} is a mosaic record and is never replaced by an export; give another name.")
     if path.exists() and not overwrite:
         raise WriteError(f"{path} exists already; add --overwrite to replace it, or give another name.")
-    if path.is_dir() and any(path.iterdir()) and not _is_zarr(path):
+    if path.is_dir() and any(path.iterdir()) and not ours(path):
         raise WriteError(f"{path} is a folder with other things in it; give the name of a new file.")
     if not path.parent.is_dir():
         raise WriteError(f"There is no folder {path.parent} to write {path.name} to; make it first.")

@@ -49,8 +49,15 @@ class Frame:
     place: Callable[[Floats], Floats]
 
 
-def frame_of(record: Record) -> Frame:
+def frame_of(record: Record, *, degrees_as_mm: bool = False) -> Frame:
     """Map coordinates where the photograph is placed, else millimetres from its lower left corner, else pixels.
+
+    Parameters
+    ----------
+    record
+        Its place and its pixel size.
+    degrees_as_mm
+        Use millimetres or pixels where the map is in degrees.
 
     Raises
     ------
@@ -61,21 +68,22 @@ def frame_of(record: Record) -> Frame:
     if record.affine is not None and record.crs is not None:
         axis = pyproj.CRS.from_user_input(record.crs).axis_info
         unit = axis[0].unit_name if axis else "metre"
-        if unit not in _UNITS:
+        if unit not in _UNITS and not degrees_as_mm:
             raise InputError(
                 f"The photograph is placed in {record.crs}, whose unit is the {unit}; CAD has none such: export a "
                 "GeoPackage, or place the photograph in a projected system."
             )
-        return Frame(unit, 4, lambda points: np.column_stack(to_map(record, *points.T)))
+        if unit in _UNITS:
+            return Frame(unit, 4, lambda points: np.column_stack(to_map(record, *points.T)))
     mm = record.pixel_mm
     scale = 1.0 if mm is None else mm
     flipped = np.array([1.0, -1.0])
     return Frame("px" if mm is None else "mm", 3, lambda points: (points * flipped + (0, height)) * scale)
 
 
-def write_steps(record: Record, path: Path) -> Iterator[Progress]:
+def write_steps(record: Record, path: Path, frame: Frame | None = None) -> Iterator[Progress]:
     """Write each ring as a closed polyline on the layer TESSERAE, and the areas on layers of their classes."""
-    frame = frame_of(record)
+    frame = frame or frame_of(record)
     head, tail, first, owner = _drawing(record, frame)
     handle = first
     with path.open("w", encoding="cp1252", errors="xmlcharrefreplace", newline="\n") as file:

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyproj
 import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.dependencies import needed_for
-from napari_mosaic.errors import WriteError
-from napari_mosaic.export.areas import placed_areas
+from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export.notes import notes_of
+from napari_mosaic.export.styles import add_styles, area_style, outline_style
 from napari_mosaic.measurement.features import choose_fields, measure_fields, views
 from napari_mosaic.measurement.outlines import place_outlines, trace_outlines
 from napari_mosaic.measurement.table import read_tesserae
@@ -32,33 +33,76 @@ from napari_mosaic.record import Record
 _LAYER, _AREAS = "tesserae", "areas"
 
 
-def write_steps(record: Record, path: Path, columns: Sequence[str] | None = None) -> Iterator[Progress]:
-    """Write one polygon a tessera with its columns, and the areas as a second layer, to `path`."""
+def write_steps(
+    record: Record, path: Path, columns: Sequence[str] | None = None, *, crs: str | None = None
+) -> Iterator[Progress]:
+    """Write one polygon a tessera with its columns, and the areas as a second layer, to `path`; styled for QGIS.
+
+    `crs` is another coordinate system than that of the photograph.
+    """
+    target = Target(record, crs)
     fields, tesserae = choose_fields(record, columns), read_tesserae(record)
     done = 0
     for view in views(record, tesserae, fields):
         window = view.pixels_of
-        outlines = place_outlines(record, trace_outlines(window, record.plan.factor))
-        _append(path, record, outlines, measure_fields(view, fields))
+        outlines = target.place(trace_outlines(window, record.plan.factor))
+        _append(path, target, outlines, measure_fields(view, fields))
         done += len(view.rows)
         yield Progress(phase="export", done=done, total=len(tesserae), unit="tesserae", region=window.tile)
     if not len(tesserae):
         nothing = no_window()
-        _append(path, record, [], measure_fields(View(record, tesserae, nothing.rows, nothing), fields))
-    _append_areas(path, record)
+        _append(path, target, [], measure_fields(View(record, tesserae, nothing.rows, nothing), fields))
+    areas = _append_areas(path, target)
+    add_styles(path, {_LAYER: outline_style()} | ({_AREAS: area_style()} if areas else {}))
 
 
-def _append_areas(path: Path, record: Record) -> None:
-    """The areas of the floor with their classes; marks, which need not cover anything, stay out."""
-    areas = [(area, shape) for area, shape in placed_areas(record) if area.kind != "mark"]
-    if not areas:
+def check_crs(record: Record, crs: str | None) -> None:
+    """Raise `InputError` where coordinates of a record cannot be told in a system."""
+    if crs is None:
         return
+    if record.affine is None or record.crs is None:
+        raise InputError(
+            f"The photograph of {record.path.name} is not placed on a map, so nothing of it can be told in {crs}; "
+            "give it a world file and a .prj, or leave the coordinate system out."
+        )
+    try:
+        pyproj.CRS.from_user_input(crs)
+    except pyproj.exceptions.CRSError as error:
+        raise InputError(f"There is no coordinate system {crs!r}; give a code such as EPSG:4326.") from error
+
+
+class Target:
+    """Where outlines go: the coordinate system of a file, and the way there from source pixels."""
+
+    def __init__(self, record: Record, crs: str | None) -> None:
+        check_crs(record, crs)
+        self.record = record
+        own = record.crs if record.affine is not None else None
+        self.crs = crs or own
+        self._way = None if crs is None else pyproj.Transformer.from_crs(own, crs, always_xy=True)
+
+    def place(self, outlines: list[BaseGeometry]) -> list[BaseGeometry]:
+        """Outlines in source pixels brought there."""
+        placed = place_outlines(self.record, outlines)
+        way = self._way
+        if way is None or not placed:
+            return placed
+        return list(shapely.transform(np.array(placed, object), lambda p: np.column_stack(way.transform(*p.T))))
+
+
+def _append_areas(path: Path, target: Target) -> bool:
+    """The areas of the floor with their classes, if any; marks, which need not cover anything, stay out."""
+    areas = [area for area in target.record.areas if area.kind != "mark"]
+    if not areas:
+        return False
     fields = {
         "number": np.arange(1, len(areas) + 1),
-        "class": np.array([area.kind for area, _ in areas], object),
-        "name": np.array([area.name for area, _ in areas], object),
+        "class": np.array([area.kind for area in areas], object),
+        "name": np.array([area.name for area in areas], object),
     }
-    _append(path, record, [polygonal(shape) for _, shape in areas], fields, layer=_AREAS)
+    shapes = target.place([area.geometry for area in areas])
+    _append(path, target, [polygonal(shape) for shape in shapes], fields, layer=_AREAS)
+    return True
 
 
 def polygonal(shape: BaseGeometry) -> shapely.MultiPolygon:
@@ -68,7 +112,7 @@ def polygonal(shape: BaseGeometry) -> shapely.MultiPolygon:
 
 
 def _append(
-    path: Path, record: Record, outlines: list[Any], figures: dict[str, NDArray[Any]], *, layer: str = _LAYER
+    path: Path, target: Target, outlines: list[Any], figures: dict[str, NDArray[Any]], *, layer: str = _LAYER
 ) -> None:
     with needed_for("A GeoPackage", instead="or export as csv"):
         import pyogrio
@@ -83,11 +127,11 @@ def _append(
                 field_data=list(figures.values()),
                 fields=list(figures),
                 geometry_type="MultiPolygon",
-                crs=record.crs if record.affine is not None else None,
+                crs=target.crs,
                 driver="GPKG",
                 layer=layer,
                 append=layer == _LAYER and path.exists(),
-                dataset_metadata=None if path.exists() else _metadata(record),
+                dataset_metadata=None if path.exists() else _metadata(target.record),
             )
     except (pyogrio.errors.DataSourceError, pyogrio.errors.GeometryError, pyogrio.errors.FieldError) as error:
         raise WriteError(f"The GeoPackage cannot be written ({error}); give another place.") from error

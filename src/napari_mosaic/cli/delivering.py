@@ -1,0 +1,57 @@
+"""`deliver`: a folder to hand in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from napari_mosaic.cli.options import Flag
+from napari_mosaic.cli.output import answer, run
+from napari_mosaic.cli.records import warn_incomplete
+from napari_mosaic.export.delivery import deliver_steps
+from napari_mosaic.record import open_record
+
+
+def deliver(
+    record: Path,
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    crs: str | None = None,
+    author: str = "",
+    sheet: Literal["A4", "A3", "A2", "A1", "A0"] = "A3",
+    in_pixels: Flag = False,
+    overwrite: Flag = False,
+) -> int:
+    """Write a folder to hand in: GeoPackage, DXF, table, drawing as PDF at scale, and a README of how it came to be.
+
+    Parameters
+    ----------
+    record
+        The record.
+    output
+        The folder to make.
+    crs
+        Coordinate system of the GeoPackage, such as EPSG:4326; that of the photograph by default.
+    author
+        Who hands it in.
+    sheet
+        Largest sheet of the drawing.
+    in_pixels
+        Hand on pixels where nobody vouches for the pixel size.
+    overwrite
+        Replace a folder of before.
+
+    """
+    with open_record(record) as opened:
+        warn_incomplete(opened)
+        steps = deliver_steps(
+            opened, output, crs=crs, author=author, sheet=sheet, in_pixels=in_pixels, overwrite=overwrite
+        )
+        place = run(steps, output.name)
+        answer(
+            f"{opened.count:,} tesserae in {place}: tesserae.gpkg, tesserae.dxf, tesserae.csv, drawing.pdf, README.txt"
+        )
+    return 0

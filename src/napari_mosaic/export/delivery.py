@@ -1,0 +1,175 @@
+"""What is handed in: a folder with the vectors, the table, the drawing and what they are.
+
+One decision: the folder appears whole or not at all, and its README says how everything in it came to be and what
+nobody has checked.
+
+References
+----------
+Ministero della Cultura (Italy), circular 14/2021: vectors as .gpkg, .dxf or .shp, in EPSG:4326, with PDF copies.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from napari_mosaic.editing import describe_report, report
+from napari_mosaic.errors import InputError
+from napari_mosaic.export import csv as csv_export
+from napari_mosaic.export import dxf, geopackage
+from napari_mosaic.export.notes import notes_of
+from napari_mosaic.export.sheet import choose_layout, write_sheet_steps
+from napari_mosaic.measurement.features import choose_fields
+from napari_mosaic.output_files import replacing
+from napari_mosaic.progress import Progress, Steps, drain
+from napari_mosaic.record import Record
+from napari_mosaic.record.figure_words import areas_of, density_of
+from napari_mosaic.record.finished import finished_boxes
+
+COLUMNS = (
+    "default",
+    *("perimeter", "rectangle_length", "rectangle_width", "rectangle_angle", "orientation", "elongation"),
+    *("corners", "joint_width", "neighbours"),
+)
+"""Columns of the table that is handed in."""
+
+
+def deliver(
+    record: Record,
+    folder: str | Path,
+    *,
+    crs: str | None = None,
+    author: str = "",
+    sheet: str = "A3",
+    in_pixels: bool = False,
+    overwrite: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Path:
+    """Write the delivery folder of a record; see `deliver_steps`."""
+    steps = deliver_steps(record, folder, crs=crs, author=author, sheet=sheet, in_pixels=in_pixels, overwrite=overwrite)
+    return drain(steps, on_progress)
+
+
+def deliver_steps(
+    record: Record,
+    folder: str | Path,
+    *,
+    crs: str | None = None,
+    author: str = "",
+    sheet: str = "A3",
+    in_pixels: bool = False,
+    overwrite: bool = False,
+) -> Steps[Path]:
+    """Write a styled GeoPackage, a DXF, a CSV with its dictionary, the drawing as PDF at scale, and a README.
+
+    Parameters
+    ----------
+    record
+        Open for reading; of an incomplete one, what is there, and the README says so.
+    folder
+        The folder to make.
+    crs
+        Coordinate system of the GeoPackage, such as "EPSG:4326"; that of the photograph by default.
+    author
+        Who hands it in.
+    sheet
+        Largest sheet of the drawing: A4, A3, A2, A1 or A0.
+    in_pixels
+        Hand on pixels where nobody vouches for the pixel size.
+    overwrite
+        Replace a folder of before.
+
+    Raises
+    ------
+    InputError
+        Nobody vouches for the pixel size and `in_pixels` is not set; another coordinate system is asked for, and the
+        photograph is not placed.
+    DependencyError, WriteError
+        A library of an extra is missing; the place is taken, read-only or full.
+    """
+    if record.pixel_mm is None and not in_pixels:
+        raise InputError(
+            f"Nobody vouches for the pixel size of {record.path.name}, so nothing can be handed in in millimetres; say "
+            f"it with: napari-mosaic pixel-size {record.path.name} MM, or hand on pixels with --in-pixels."
+        )
+    geopackage.check_crs(record, crs)
+    place = Path(folder)
+    with replacing(place, overwrite=overwrite, ours=_is_delivery) as whole:
+        whole.mkdir()
+        yield from geopackage.write_steps(record, whole / "tesserae.gpkg", COLUMNS, crs=crs)
+        yield from _drawing_steps(record, whole)
+        yield from csv_export.write_steps(record, whole / "tesserae.csv", COLUMNS)
+        _write_dictionary(record, whole / "columns.csv")
+        yield from write_sheet_steps(record, whole / "drawing.pdf", author=author, largest=sheet)
+        (whole / "README.txt").write_text(_readme(record, crs, author, sheet), encoding="utf-8", newline="\n")
+    return place
+
+
+def _is_delivery(folder: Path) -> bool:
+    return all((folder / name).exists() for name in ("tesserae.gpkg", "tesserae.dxf", "drawing.pdf", "README.txt"))
+
+
+def _drawing_steps(record: Record, whole: Path) -> Iterator[Progress]:
+    """The DXF, in millimetres of the photograph where the map is in degrees, which CAD has no unit for."""
+    yield from dxf.write_steps(record, whole / "tesserae.dxf", dxf.frame_of(record, degrees_as_mm=True))
+
+
+def _write_dictionary(record: Record, path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["column", "unit", "meaning"])
+        for field in choose_fields(record, COLUMNS):
+            writer.writerow([field.name, "" if field.unit in ("1", "text") else field.unit, field.column.help])
+
+
+def _readme(record: Record, crs: str | None, author: str, sheet: str) -> str:
+    """Source, author, date, scale, model, versions, figures, and what was checked and what was not."""
+    notes, figures, plan = notes_of(record), record.figures(), record.plan
+    layout = choose_layout(plan.source_shape, record.pixel_mm, largest=sheet)
+    size = record.pixel_size
+    scale = "not to scale" if layout.scale is None else f"1:{layout.scale} on {layout.sheet}"
+    lines = [
+        f"Tesserae of {record.source.name}",
+        "",
+        *_pairs(
+            ("Author", author or "not given"),
+            ("Date", datetime.date.today().isoformat()),
+            ("Photograph", f"{record.source.name}, {plan.source_shape[1]} x {plan.source_shape[0]} px"),
+            ("Rights", record.source.rights or "not given"),
+            ("Pixel size", "not known" if size is None else f"{size.mm:g} mm ({size.origin})"),
+            ("Coordinates", record.crs or "the photograph's own"),
+            ("Software", notes["software"]),
+            ("Method", f"{plan.method}, model {plan.model}"),
+        ),
+        "",
+        "Files",
+        f"  tesserae.gpkg  outlines with their columns, and areas; styled for QGIS; {crs or record.crs or 'pixels'}",
+        f"  tesserae.dxf   outlines for CAD, in {dxf.frame_of(record, degrees_as_mm=True).unit}",
+        "  tesserae.csv   the table; columns.csv says what its columns mean",
+        f"  drawing.pdf    the drawing, {scale}",
+        "",
+        "Figures",
+        *_pairs(
+            ("Tesserae", f"{figures.count:,}, whose centres lie in what was looked at"),
+            ("Density", density_of(figures)),
+            *areas_of(figures),
+        ),
+        "",
+        "What was checked",
+        *_pairs(
+            ("By hand", describe_report(report(record))),
+            ("Marked as finished", f"{len(finished_boxes(record))} windows"),
+            ("Complete", "yes" if record.complete else "no: only what is computed so far is in these files"),
+        ),
+        "  What nobody looked at is as the network found it; a count without a check has no error that could be told",
+        "  (napari-mosaic check counts squares and gives one).",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _pairs(*pairs: tuple[str, str]) -> list[str]:
+    long = max(len(name) for name, _ in pairs)
+    return [f"  {name:<{long}}  {value}" for name, value in pairs]
