@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edit_model import make_floor, rows_of, whole
+from napari_mosaic import editing
 from napari_mosaic.errors import RecordError
 from napari_mosaic.record import Record, open_record, tables
 from napari_mosaic.record.arrays import damaged, discard
@@ -102,3 +103,18 @@ def test_a_layer_that_is_removed_leaves_the_others(floor: Path) -> None:
         assert layer.count == len(layer.done) == 0
         assert rows_of(record) == rows
         assert len(record.tesserae.done) == len(record.plan.shards)
+
+
+def test_a_shard_with_more_columns_than_the_tesserae_have_keeps_its_edits(floor: Path) -> None:
+    """SAM 2's rows tell more than those of tesserae; written into an edited shard they lose it, and the edit stays."""
+    with open_record(floor, writable=True) as record:
+        id_ = next(i for i, row in rows_of(record).items() if Box(*row[2:6]).clip((64, 64)) == Box(*row[2:6]))
+        index, columns = (0, 0), record.tesserae.read_rows((0, 0))
+        labels = record.read_labels(record.plan.shards.tile(index).core)
+        computed = {name: columns[name] for name in tables.SCHEMA.names}
+        computed["stability"] = np.ones(len(columns["id"]), np.float32)
+        editing.delete(record, [id_])
+        edited, rows = whole(record), rows_of(record)
+        record.write_tesserae(index, labels, computed)
+        np.testing.assert_array_equal(whole(record), edited)
+        assert rows_of(record) == rows

@@ -105,7 +105,8 @@ class Edits:
         with layer.locks.shard(0, index), layer.locks.table:
             edits = journal.touching(index)
             if edits:
-                columns = columns | {name: np.zeros(len(columns["id"]), np.uint8) for name in tables.WORDS}
+                own = {name: columns[name] for name in tables.SCHEMA.names}
+                columns = own | {name: np.zeros(len(columns["id"]), np.uint8) for name in tables.WORDS}
             for patch in map(journal.patch, edits):
                 labels, columns = patch.over(labels, core), patch.over_rows(columns, core)
             layer.write_shard(index, labels, columns)
