@@ -55,14 +55,14 @@ def redo(record: Record) -> Edit | None:
         return None if number is None else read_edit(record.journal.header(number))
 
 
-def settle_steps(record: Record) -> Steps[None]:
+def update_pyramid_steps(record: Record) -> Steps[None]:
     """Bring the smaller levels up to date with the edits, in whatever thread: only the parents of what they touched."""
-    return record.edits.settle_steps()
+    return record.edits.update_pyramid_steps()
 
 
-def settle(record: Record) -> None:
+def update_pyramid(record: Record) -> None:
     """Bring the smaller levels up to date with the edits, as closing the record does."""
-    drain(settle_steps(record))
+    drain(update_pyramid_steps(record))
 
 
 def list_edits(record: Record) -> Iterator[Edit]:

@@ -255,7 +255,7 @@ class _Run:
 
 def unsettled(record: Record) -> set[Index]:
     """Shards of level 0 that are finished but not yet in the smaller levels."""
-    return record.tesserae.unsettled()
+    return record.tesserae.pending()
 
 
 def pyramid_steps(record: Record) -> Iterator[Progress]:
@@ -265,7 +265,7 @@ def pyramid_steps(record: Record) -> Iterator[Progress]:
         return
     for count, _ in enumerate(update_pyramid([record.map, record.tesserae], dirty), 1):
         yield Progress(phase="overview", done=count, total=max(count, len(dirty)), unit="blocks")
-    record.tesserae.mark_settled(dirty)
+    record.tesserae.mark_pyramid(dirty)
 
 
 def _forget_damage(record: Record) -> None:

@@ -25,7 +25,7 @@ from napari_mosaic.record.arrays import damaged, discard
 from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.masks import MaskStore
-from napari_mosaic.record.pyramid import update_unsettled
+from napari_mosaic.record.pyramid import update_pending
 from napari_mosaic.tiling import Box, Tile
 
 _AHEAD = 2
@@ -111,7 +111,7 @@ def end_masks(context: MaskContext) -> Iterator[Progress]:
     record, store, phase = context.record, MaskStore(context.record), phase_of(context)
     finished = len(record.ledger.done(phase)) == len(record.plan.shards)
     if phase == SAM2:
-        update_unsettled(store.layer)
+        update_pending(store.layer)
         record.set_phase(**{SAM2: "done" if finished else "partial"})
     else:
         yield from pyramid_steps(record)
