@@ -44,9 +44,10 @@ from napari_mosaic.editing.replay import (
     read_conflicts,
     replay_kept_steps,
 )
-from napari_mosaic.editing.requests import TOOLS, apply_request, apply_requests, check_requests, read_requests
+from napari_mosaic.editing.requests import apply_request, apply_requests, check_requests, read_requests
 from napari_mosaic.editing.stones import assign, delete, merge, split_auto, split_line, split_seeds
 from napari_mosaic.editing.suspicion import REASONS, QueueParams
+from napari_mosaic.editing.tools import EDIT_TOOLS, TOOLS
 from napari_mosaic.record.queue import DECISIONS
 
 settle, settle_steps = update_pyramid, update_pyramid_steps
@@ -54,6 +55,7 @@ settle, settle_steps = update_pyramid, update_pyramid_steps
 
 __all__ = [
     "DECISIONS",
+    "EDIT_TOOLS",
     "REASONS",
     "TOOLS",
     "Conflict",
