@@ -25,9 +25,9 @@ from napari_mosaic.measurement.table import TesseraTable
 from napari_mosaic.measurement.view import View
 from napari_mosaic.measurement.windows import BOX, HALO, window_of
 from napari_mosaic.progress import Progress, Steps, drain
-from napari_mosaic.record import Record, tables
-from napari_mosaic.record.queue import DECISIONS, Decision, add_decision, read_decisions, read_list, write_list
-from napari_mosaic.record.tables import Columns
+from napari_mosaic.record import Record
+from napari_mosaic.record.queue import DECISIONS, Decision, Listed, add_decision, read_decisions, read_list, write_list
+from napari_mosaic.record.tables import Columns, take_rows
 from napari_mosaic.tiling import Box
 
 _FIGURES = {"solidity": "solidity", "elongation": "elongation", "contrast": "colour_contrast"}
@@ -103,11 +103,15 @@ def read_suspects(record: Record) -> list[Suspect] | None:
     listed = read_list(record)
     if listed is None:
         return None
-    decided, _ = read_decisions(record)
-    after = {id_ for id_, decision in decided.items() if decision.line >= listed.decisions}
-    after |= record.journal.touched_since(listed.edits)
+    after = _seen_since(record, listed, read_decisions(record)[0])
     columns = {name: listed.table.column(name).to_numpy(zero_copy_only=False) for name in _KEPT}
     return [suspect for suspect in _suspects(columns) if suspect.id not in after]
+
+
+def _seen_since(record: Record, listed: Listed, decided: Mapping[int, Decision]) -> set[int]:
+    """The tesserae that were decided about or edited since a list was made."""
+    after = {id_ for id_, decision in decided.items() if decision.line >= listed.decisions}
+    return after | record.journal.touched_since(listed.edits)
 
 
 def decide(record: Record, id_: int, word: str | None) -> None:
@@ -137,10 +141,8 @@ def progress_of_queue(record: Record) -> tuple[int, int]:
     if listed is None:
         return len(decided), len(decided)
     ids = set(listed.table.column("id").to_pylist())
-    after = {id_ for id_, decision in decided.items() if decision.line >= listed.decisions}
-    waiting = ids - after - record.journal.touched_since(listed.edits)
     total = len(ids | decided.keys())
-    return total - len(waiting), total
+    return total - len(ids - _seen_since(record, listed, decided)), total
 
 
 class _Best:
@@ -171,15 +173,15 @@ class _Best:
             return {name: np.zeros(0, object if name == "reasons" else np.int64) for name in _KEPT}
         joined = {name: np.concatenate([part[name] for part in self._parts]) for name in _KEPT}
         order = np.lexsort((joined["id"], -joined["severity"]))[: self._most]
-        return {name: values[order] for name, values in joined.items()}
+        return take_rows(joined, order)
 
 
 def _suspects(columns: Columns) -> list[Suspect]:
-    found = []
-    for id_, y, x, *box, weight, reasons in zip(*(columns[name].tolist() for name in _KEPT), strict=True):
-        words = tuple(reasons.split(", "))
-        found.append(Suspect(id_, y, x, Box(*box), words[0], float(weight), words))
-    return found
+    rows = zip(*(columns[name].tolist() for name in _KEPT), strict=True)
+    return [
+        Suspect(id_, y, x, Box(*box), reasons.split(", ")[0], float(weight), tuple(reasons.split(", ")))
+        for id_, y, x, *box, weight, reasons in rows
+    ]
 
 
 def _decided(rows: Columns, decided: Mapping[int, Decision]) -> list[int]:
@@ -197,7 +199,7 @@ def _walk(record: Record, image: MosaicImage | None) -> Iterator[tuple[Box, tupl
         parts = []
         for j in range(width):
             core = shards.tile((i, j)).core
-            parts.append(_measured(record, image, tables.read_rows(record.tables, (i, j)), core))
+            parts.append(_measured(record, image, record.tesserae.read_rows((i, j)), core))
             if j < width - 1:
                 yield core, None
         lines = [*lines[-2:], _joined(parts)]

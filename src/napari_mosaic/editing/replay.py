@@ -29,7 +29,11 @@ from napari_mosaic.tiling import Box
 
 CONFLICTS = "conflicts.json"
 _ALIKE = 0.5
+"""Share of a tessera that must lie under an edit for it to make way, and of what was edited that must still look so;
+not varied."""
+
 _LOSS = 0.1
+"""Share of itself that a tessera may lose to an edit before a person is asked to look; not varied."""
 
 
 @dataclass(frozen=True, kw_only=True)

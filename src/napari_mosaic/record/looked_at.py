@@ -46,7 +46,11 @@ SURROUND = "surround"
 """Name of the area of class "outside" that holds the surround."""
 
 _TILE = 2048
+"""Side of the windows in which tesserae at an edge are looked at, px; memory alone depends on it. Not varied."""
+
 _CELL = 512
+"""Side of the cells that are sorted before tesserae are, px; time alone depends on it. Not varied."""
+
 _ROWS = 100_000
 """Boxes that are polygons at a time: some 50 MB."""
 

@@ -17,8 +17,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import RecordError
-from napari_mosaic.files import write_arrays, write_json
-from napari_mosaic.record.arrays import write_error
+from napari_mosaic.files import read_object, write_arrays, write_json
+from napari_mosaic.record.arrays import writing
 from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.store import Record
@@ -62,21 +62,15 @@ class MaskStore:
         self._write_json(PLAN, values)
 
     def _write_json(self, name: str, values: dict[str, Any]) -> None:
-        try:
+        with writing(self._path):
             write_json(self._path / name, values, sync=True)
-        except OSError as error:
-            raise write_error(self._path, error) from error
 
     def read_work(self) -> dict[str, Any] | None:
         """What SAM 2 cost so far: `windows` encoded, `prompts`, `seconds`, `peak_bytes` of memory (None if unknown).
 
         None before it has run.
         """
-        try:
-            values: dict[str, Any] = json.loads((self._path / WORK).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return values
+        return read_object(self._path / WORK) or None
 
     def add_work(self, *, windows: int, prompts: int, seconds: float, peak_bytes: int | None) -> None:
         """Add to what SAM 2 cost; of memory the peak counts."""
@@ -117,11 +111,9 @@ class MaskStore:
     def write_proposals(self, layer: int, index: Index, arrays: Arrays) -> None:
         """Store the proposals of a window, whole or not at all."""
         path = self._file(layer, index)
-        try:
+        with writing(self._path):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_arrays(path, arrays, sync=False)
-        except OSError as error:
-            raise write_error(self._path, error) from error
 
     def _file(self, layer: int, index: Index) -> Path:
         return self._proposals / f"{layer}_{index[0]:06d}_{index[1]:06d}.npz"

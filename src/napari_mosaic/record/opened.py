@@ -19,9 +19,8 @@ from napari_mosaic.errors import LockedError, MosaicError, WriteError
 from napari_mosaic.files import remove_leftovers
 from napari_mosaic.folder_lock import acquire_lock, holder_of
 from napari_mosaic.record.journal import FOLDER, LOG, Journal
-from napari_mosaic.record.label_layer import LabelLayer, kind_of
+from napari_mosaic.record.label_layer import LabelLayer, LayerLocks, kind_of
 from napari_mosaic.record.ledger import Ledger
-from napari_mosaic.record.locks import LayerLocks
 from napari_mosaic.record.metadata import NAME, Metadata, read_metadata
 
 LOCK, HOLDER = "lock", "lock.by"

@@ -24,7 +24,7 @@ from napari_mosaic.image import MosaicImage, PixelSize
 from napari_mosaic.image.pixel_size import USER, confirmed_mm, given_size
 from napari_mosaic.progress import drain
 from napari_mosaic.record import arrays, looked_at, source
-from napari_mosaic.record.arrays import DAMAGE, write_error
+from napari_mosaic.record.arrays import DAMAGE, writing
 from napari_mosaic.record.edits import Edits
 from napari_mosaic.record.journal import FOLDER, LOG, Journal
 from napari_mosaic.record.label_layer import TESSERAE, LabelLayer, layer_names
@@ -164,13 +164,10 @@ class Record:
                 f"{self.path} is open for reading only; open it with writable=True to set its pixel size."
             )
         size = None if mm is None else given_size(mm, confirmed=confirmed, origin=origin)
-        try:
-            with self._opened.state_lock:
-                if size != self.metadata.pixel_size:
-                    self.update(pixel_size=size)
-                rescale_arrays(self.path, self.plan, confirmed_mm(size))
-        except OSError as error:
-            raise write_error(self.path, error) from error
+        with writing(self.path), self._opened.state_lock:
+            if size != self.metadata.pixel_size:
+                self.update(pixel_size=size)
+            rescale_arrays(self.path, self.plan, confirmed_mm(size))
 
     @property
     def crs(self) -> str | None:
@@ -247,11 +244,6 @@ class Record:
     def journal(self) -> Journal:
         """The edits, read when they are first asked for; a reader sees those that are made meanwhile."""
         return self.edits.journal
-
-    @property
-    def table_lock(self) -> threading.RLock:
-        """The lock of the tables; whoever reads a part to write it again holds it."""
-        return self.tesserae.locks.table
 
     def shard_lock(self, level: int, index: Index) -> threading.RLock:
         """The lock of one shard of the tesserae; whoever reads it to write it again holds it."""
