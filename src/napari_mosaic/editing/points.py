@@ -72,7 +72,7 @@ def require_covered(box: Box, values: NDArray[Any], shape: tuple[int, int], what
         )
     if values.shape != box.shape:
         raise InputError(
-            f"A {what} of shape {values.shape} does not cover the box {tuple(box)}; give one value a pixel."
+            f"A {what} of shape {values.shape} does not cover the box {tuple(box)}; give one number a pixel."
         )
 
 

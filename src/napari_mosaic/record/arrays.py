@@ -65,6 +65,15 @@ def write_array(path: Path, array: Any, key: tuple[slice, ...], values: NDArray[
         array[key] = values
 
 
+def stamp_of(path: Path) -> tuple[int, ...]:
+    """Which writing of a file is there, for files that are replaced whole; nothing where it is not."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def damaged(layer: Pieces, indices: Iterable[Index]) -> list[Index]:
     """The pieces among `indices` that are missing, empty or unreadable."""
     return [index for index in indices if not _is_sound(layer, index)]

@@ -8,12 +8,12 @@ would look like a whole one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from napari_mosaic.record import tables
+from napari_mosaic.record.arrays import stamp_of
 from napari_mosaic.record.readable import ReadableRecord
 from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box
@@ -74,15 +74,7 @@ def state_of(record: ReadableRecord) -> int:
     """A number that is another one when a part of the tables, what is said of stones, or the pixel size changes."""
     folders = (record.tesserae.tables, tables.attribute_folder(record.tesserae.tables))
     files = sorted(path for folder in folders for path in folder.glob("*.parquet"))
-    return hash((record.pixel_mm, *(_stamp(path) for path in files)))
-
-
-def _stamp(path: Path) -> tuple[str, int, int]:
-    try:
-        found = path.stat()
-    except FileNotFoundError:  # written anew at this moment: the next look will see it
-        return str(path), 0, 0
-    return str(path), found.st_mtime_ns, found.st_size
+    return hash((record.pixel_mm, *((str(path), stamp_of(path)) for path in files)))
 
 
 def _rows_meeting(record: ReadableRecord, box: Box, most: int) -> list[Columns] | None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from shapely.geometry.base import BaseGeometry
 
-from napari_mosaic.area_files import Grid, read_geometry
+from napari_mosaic.area_files import AreaSource, Grid, read_geometry
 from napari_mosaic.areas import Area, AreaSet, merged, rasterise
 from napari_mosaic.errors import InputError
 from napari_mosaic.record.file_mask import FileMask, read_file_mask
@@ -40,6 +40,9 @@ PARTS = (
 )
 """What a place can be, the first that holds it. *masked* is outside by the file's own word, *surround* the flat border
 that was found in the picture, *outside* what a person drew as such."""
+
+Part = Box | AreaSource | None
+"""A part of the photograph, in source pixels, or all of it."""
 
 TOTAL = "photograph"
 SURROUND = "surround"
@@ -109,7 +112,7 @@ class Figures:
         return values | {"density_per_dm2": self.density_dm2, "areas_m2": areas_m2, "areas_px": areas_px}
 
 
-def measure(record: ReadableRecord, within: Any = None) -> Figures:
+def measure(record: ReadableRecord, within: Part = None) -> Figures:
     """The figures of a record; see `Record.figures`."""
     asked = _asked(record, within)
     areas = record.areas
@@ -129,7 +132,7 @@ def measure(record: ReadableRecord, within: Any = None) -> Figures:
     )
 
 
-def _asked(record: ReadableRecord, within: Any) -> BaseGeometry:
+def _asked(record: ReadableRecord, within: Part) -> BaseGeometry:
     """What the figures are asked of, within the photograph."""
     height, width = record.plan.source_shape
     frame = shapely.box(0, 0, width, height)

@@ -289,7 +289,7 @@ class Record:
         """Seeds, boxes, areas (px of the working grid), scores and flags by id."""
         return self.tesserae.table(columns)
 
-    def figures(self, within: Any = None) -> looked_at.Figures:
+    def figures(self, within: looked_at.Part = None) -> looked_at.Figures:
         """Count, density and areas of what was looked at: the one source of all figures.
 
         Parameters
