@@ -22,9 +22,9 @@ from napari_mosaic.areas import AreaSet
 from napari_mosaic.errors import MosaicError, MosaicWarning
 from napari_mosaic.image import MosaicImage, PixelSize
 from napari_mosaic.record.arrays import write_error
+from napari_mosaic.record.create import new_record
 from napari_mosaic.record.edits import adopt_edits, has_edits
 from napari_mosaic.record.journal import FOLDER, KEPT, LOG, Journal
-from napari_mosaic.record.making import new_record
 from napari_mosaic.record.metadata import read_metadata
 from napari_mosaic.record.places import (
     ASIDE,
