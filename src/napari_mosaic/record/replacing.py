@@ -22,11 +22,7 @@ from napari_mosaic.areas import AreaSet
 from napari_mosaic.errors import MosaicError, MosaicWarning
 from napari_mosaic.image import MosaicImage, PixelSize
 from napari_mosaic.record.arrays import write_error
-from napari_mosaic.record.create import new_record
-from napari_mosaic.record.edits import adopt_edits, has_edits
-from napari_mosaic.record.journal import FOLDER, KEPT, LOG, Journal
-from napari_mosaic.record.metadata import read_metadata
-from napari_mosaic.record.places import (
+from napari_mosaic.record.backups import (
     ASIDE,
     REMOVING,
     REPLACES,
@@ -37,6 +33,10 @@ from napari_mosaic.record.places import (
     replaced_by,
     set_aside_for,
 )
+from napari_mosaic.record.create import new_record
+from napari_mosaic.record.edits import adopt_edits, has_edits
+from napari_mosaic.record.journal import FOLDER, KEPT, LOG, Journal
+from napari_mosaic.record.metadata import read_metadata
 from napari_mosaic.record.plan import Plan
 from napari_mosaic.record.store import Record, open_record
 

@@ -25,6 +25,7 @@ from napari_mosaic.image.pixel_size import USER, confirmed_mm, given_size
 from napari_mosaic.progress import drain
 from napari_mosaic.record import arrays, looked_at, source
 from napari_mosaic.record.arrays import DAMAGE, writing
+from napari_mosaic.record.backups import put_back
 from napari_mosaic.record.edits import Edits
 from napari_mosaic.record.journal import FOLDER, LOG, Journal
 from napari_mosaic.record.label_layer import TESSERAE, LabelLayer, layer_names
@@ -34,7 +35,6 @@ from napari_mosaic.record.metadata import AREAS, Metadata, SourceEntry, areas_of
 from napari_mosaic.record.napari_layers import LayerData, layers_of
 from napari_mosaic.record.opened import leave, open_for_reading, open_for_writing
 from napari_mosaic.record.pixel_size import rescale_arrays
-from napari_mosaic.record.places import put_back
 from napari_mosaic.record.plan import Plan
 from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box
