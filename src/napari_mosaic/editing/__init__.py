@@ -48,7 +48,7 @@ from napari_mosaic.editing.requests import apply_request, apply_requests, check_
 from napari_mosaic.editing.stones import assign, delete, merge, split_auto, split_line, split_seeds
 from napari_mosaic.editing.suspicion import REASONS, QueueParams
 from napari_mosaic.editing.tools import EDIT_TOOLS, TOOLS
-from napari_mosaic.record.queue import DECISIONS
+from napari_mosaic.record.decisions import DECISIONS
 
 settle, settle_steps = update_pyramid, update_pyramid_steps
 """Their older names."""

@@ -26,7 +26,15 @@ from napari_mosaic.measurement.view import View
 from napari_mosaic.measurement.windows import BOX, HALO, window_of
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Record
-from napari_mosaic.record.queue import DECISIONS, Decision, Listed, add_decision, read_decisions, read_list, write_list
+from napari_mosaic.record.decisions import (
+    DECISIONS,
+    Decision,
+    Listed,
+    add_decision,
+    read_decisions,
+    read_list,
+    write_list,
+)
 from napari_mosaic.record.tables import Columns, take_rows
 from napari_mosaic.tiling import Box
 
