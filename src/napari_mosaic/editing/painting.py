@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mosaic.editing.drafts import editing
 from napari_mosaic.editing.entries import Edit
 from napari_mosaic.editing.points import require_covered
+from napari_mosaic.editing.transaction import editing
 from napari_mosaic.errors import InputError
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box

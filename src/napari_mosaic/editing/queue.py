@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.editing.drafts import Transaction
 from napari_mosaic.editing.extents import bounding_box
 from napari_mosaic.editing.suspicion import EMPTY_KINDS, REASONS, QueueParams, severity, strengths
+from napari_mosaic.editing.transaction import Transaction
 from napari_mosaic.errors import InputError, MosaicError, ReadError, RecordError
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.measurement.features import measure_column

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.editing.drafts import Transaction, editing
 from napari_mosaic.editing.entries import enter
 from napari_mosaic.editing.extents import bounding_box, union
+from napari_mosaic.editing.transaction import Transaction, editing
 from napari_mosaic.errors import MissingError, RecordError
 from napari_mosaic.files import whole_file, write_whole
 from napari_mosaic.progress import Progress, Steps
