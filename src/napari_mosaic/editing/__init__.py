@@ -26,6 +26,7 @@ from napari_mosaic.editing.history import (
 )
 from napari_mosaic.editing.masks import add_mask
 from napari_mosaic.editing.names import is_made, place_of_id
+from napari_mosaic.editing.outliers import REASONS, QueueParams
 from napari_mosaic.editing.outlines import add_click, add_outline, convex, fill_holes, grow, shrink, snap
 from napari_mosaic.editing.painting import replace_window
 from napari_mosaic.editing.queue import (
@@ -46,7 +47,6 @@ from napari_mosaic.editing.replay import (
 )
 from napari_mosaic.editing.requests import apply_request, apply_requests, check_requests, read_requests
 from napari_mosaic.editing.stones import assign, delete, merge, split_auto, split_line, split_seeds
-from napari_mosaic.editing.suspicion import REASONS, QueueParams
 from napari_mosaic.editing.tools import EDIT_TOOLS, TOOLS
 from napari_mosaic.record.decisions import DECISIONS
 

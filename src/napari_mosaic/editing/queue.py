@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.editing.extents import bounding_box
-from napari_mosaic.editing.suspicion import EMPTY_KINDS, REASONS, QueueParams, severity, strengths
+from napari_mosaic.editing.outliers import EMPTY_KINDS, REASONS, QueueParams, severity, strengths
 from napari_mosaic.editing.transaction import Transaction
 from napari_mosaic.errors import InputError, MosaicError, ReadError, RecordError
 from napari_mosaic.image import MosaicImage
