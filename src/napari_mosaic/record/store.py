@@ -34,8 +34,8 @@ from napari_mosaic.record.map_layer import MapLayer
 from napari_mosaic.record.metadata import AREAS, Metadata, SourceEntry, areas_of, write_metadata
 from napari_mosaic.record.napari_layers import LayerData, layers_of
 from napari_mosaic.record.opened import leave, open_for_reading, open_for_writing
-from napari_mosaic.record.pixel_size import rescale_arrays
 from napari_mosaic.record.plan import Plan
+from napari_mosaic.record.rescaling import rescale_arrays
 from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box
 
@@ -356,7 +356,7 @@ class Record:
     def layers(self) -> list[LayerData]:
         """The joints and the tesserae as layer-data tuples for napari, lazily, in place and scale.
 
-        `features` are there for all tesserae up to `record.features.MOST_FEATURES`, else for none: a viewer fills them
+        `features` are there for all tesserae up to `layer_features.MOST_FEATURES`, else for none: a viewer fills them
         for what it shows.
         """
         return layers_of(self)
