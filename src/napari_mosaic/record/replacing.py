@@ -34,8 +34,8 @@ from napari_mosaic.record.backups import (
     set_aside_for,
 )
 from napari_mosaic.record.create import new_record
-from napari_mosaic.record.edits import adopt_edits, has_edits
 from napari_mosaic.record.journal import FOLDER, KEPT, LOG, Journal
+from napari_mosaic.record.journaled import adopt_edits, has_edits
 from napari_mosaic.record.metadata import read_metadata
 from napari_mosaic.record.plan import Plan
 from napari_mosaic.record.store import Record, open_record

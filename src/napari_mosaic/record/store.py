@@ -26,8 +26,8 @@ from napari_mosaic.progress import drain
 from napari_mosaic.record import arrays, looked_at, source
 from napari_mosaic.record.arrays import DAMAGE, writing
 from napari_mosaic.record.backups import put_back
-from napari_mosaic.record.edits import Edits
 from napari_mosaic.record.journal import FOLDER, LOG, Journal
+from napari_mosaic.record.journaled import JournaledEdits
 from napari_mosaic.record.label_layer import TESSERAE, LabelLayer, layer_names
 from napari_mosaic.record.ledger import Index, Ledger
 from napari_mosaic.record.map_layer import MapLayer
@@ -63,7 +63,7 @@ class Record:
         self._leave = weakref.finalize(self, leave, self._opened)
         self._layers: dict[str, LabelLayer] = {}
         self.tesserae = self.label_layer(TESSERAE)
-        self.edits = Edits(self._opened, self.tesserae, writable=writable)
+        self.edits = JournaledEdits(self._opened, self.tesserae, writable=writable)
         try:
             self.map = MapLayer(path, self.plan, writable=writable)
             self.tesserae.open()
