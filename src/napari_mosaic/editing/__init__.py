@@ -46,8 +46,8 @@ from napari_mosaic.editing.replay import (
     replay_kept_steps,
 )
 from napari_mosaic.editing.requests import apply_request, apply_requests, check_requests, read_requests
-from napari_mosaic.editing.stones import assign, delete, merge, split_auto, split_line, split_seeds
 from napari_mosaic.editing.tools import EDIT_TOOLS, TOOLS
+from napari_mosaic.editing.whole_tesserae import assign, delete, merge, split_auto, split_line, split_seeds
 from napari_mosaic.record.decisions import DECISIONS
 
 settle, settle_steps = update_pyramid, update_pyramid_steps

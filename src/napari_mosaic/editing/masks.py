@@ -16,8 +16,8 @@ from napari_mosaic.editing import shapes
 from napari_mosaic.editing.entries import Edit
 from napari_mosaic.editing.outlines import LEAST_AREA, with_fragments_named, with_neighbours
 from napari_mosaic.editing.points import require_covered
-from napari_mosaic.editing.stones import painted, parted
 from napari_mosaic.editing.transaction import LabelWindow, Transaction, editing
+from napari_mosaic.editing.whole_tesserae import painted, parted
 from napari_mosaic.errors import InputError
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box

@@ -16,8 +16,8 @@ from napari_mosaic.editing import shapes
 from napari_mosaic.editing.entries import Edit
 from napari_mosaic.editing.extents import bounding_box, union
 from napari_mosaic.editing.points import Line, Point, as_points, box_around, plain_points, require_inside
-from napari_mosaic.editing.stones import painted, require_range, some
 from napari_mosaic.editing.transaction import LabelWindow, Transaction, editing
+from napari_mosaic.editing.whole_tesserae import painted, require_range, some
 from napari_mosaic.errors import InputError
 from napari_mosaic.record import Record
 from napari_mosaic.tesserae import joint_limit
