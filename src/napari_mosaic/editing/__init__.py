@@ -14,6 +14,7 @@ Examples
 
 from napari_mosaic.editing.entries import Edit
 from napari_mosaic.editing.floor import add_area, change_area, remove_area
+from napari_mosaic.editing.from_mask import add_mask
 from napari_mosaic.editing.history import (
     Report,
     describe_report,
@@ -24,7 +25,6 @@ from napari_mosaic.editing.history import (
     update_pyramid,
     update_pyramid_steps,
 )
-from napari_mosaic.editing.masks import add_mask
 from napari_mosaic.editing.names import is_made, place_of_id
 from napari_mosaic.editing.outliers import REASONS, QueueParams
 from napari_mosaic.editing.outlines import add_click, add_outline, convex, fill_holes, grow, shrink, snap

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from napari_mosaic.editing import floor, masks, outlines, painting, whole_tesserae
+from napari_mosaic.editing import floor, from_mask, outlines, painting, whole_tesserae
 from napari_mosaic.editing.entries import Edit
 
 Gesture = Literal["choose", "touch", "gather", "stroke", "points", "outline", "place"]
@@ -110,7 +110,8 @@ EDIT_TOOLS: tuple[EditTool, ...] = (
              help="Say what tesserae are made of and how they are",
              title="Assign", key="Y", gesture="touch", options=("material", "state"),
              how="Choose material and state below, then click tesserae, or drag across several."),
-    EditTool(name="add_mask", function=masks.add_mask, group="drawn", help="Make a tessera of a mask, such as SAM 2's"),
+    EditTool(name="add_mask", function=from_mask.add_mask, group="drawn",
+             help="Make a tessera of a mask, such as SAM 2's"),
     EditTool(name="replace_window", function=painting.replace_window, group="painted",
              help="Write what was painted in a window"),
     EditTool(name="add_area", function=floor.add_area, group="areas", help="Add an area of the floor"),
