@@ -12,8 +12,8 @@ Examples
 ...     editing.undo(record)
 """
 
+from napari_mosaic.editing.area_edits import add_area, change_area, remove_area
 from napari_mosaic.editing.entries import Edit
-from napari_mosaic.editing.floor import add_area, change_area, remove_area
 from napari_mosaic.editing.from_mask import add_mask
 from napari_mosaic.editing.history import (
     Report,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from napari_mosaic.editing import floor, from_mask, outlines, painting, whole_tesserae
+from napari_mosaic.editing import area_edits, from_mask, outlines, painting, whole_tesserae
 from napari_mosaic.editing.entries import Edit
 
 Gesture = Literal["choose", "touch", "gather", "stroke", "points", "outline", "place"]
@@ -114,10 +114,10 @@ EDIT_TOOLS: tuple[EditTool, ...] = (
              help="Make a tessera of a mask, such as SAM 2's"),
     EditTool(name="replace_window", function=painting.replace_window, group="painted",
              help="Write what was painted in a window"),
-    EditTool(name="add_area", function=floor.add_area, group="areas", help="Add an area of the floor"),
-    EditTool(name="change_area", function=floor.change_area, group="areas",
+    EditTool(name="add_area", function=area_edits.add_area, group="areas", help="Add an area of the floor"),
+    EditTool(name="change_area", function=area_edits.change_area, group="areas",
              help="Give an area another class, outline or name"),
-    EditTool(name="remove_area", function=floor.remove_area, group="areas", help="Remove an area"),
+    EditTool(name="remove_area", function=area_edits.remove_area, group="areas", help="Remove an area"),
 )  # fmt: skip
 """All tools that edit, in the order of the tool bar."""
 
