@@ -24,8 +24,8 @@ from napari_mosaic.record import Record
 from napari_mosaic.record.arrays import damaged, discard
 from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.record.ledger import Index
-from napari_mosaic.record.masks import MaskStore
 from napari_mosaic.record.pyramid import update_pending
+from napari_mosaic.record.sam2 import Sam2Files
 from napari_mosaic.tiling import Box, Tile
 
 _AHEAD = 2
@@ -39,7 +39,7 @@ def settle_plan(record: Record, request: MaskRequest, *, begin: bool) -> MaskPla
     RecordError
         If SAM 2 was begun in this record with other settings and `begin` does not say to begin again.
     """
-    store = MaskStore(record)
+    store = Sam2Files(record)
     wanted = make_mask_plan(record.plan, request.network, request.params, request.mode)
     values = None if begin else store.read_plan()
     if values is not None:
@@ -87,7 +87,7 @@ def mask_steps(
     try:
         yield from run.steps(unfinished_tiles(context, tile_size, only, focus), max(1, workers))
     finally:
-        MaskStore(context.record).add_work(
+        Sam2Files(context.record).add_work(
             windows=network.encoded - encoded,
             prompts=network.prompted - prompted,
             seconds=time.monotonic() - started,
@@ -108,7 +108,7 @@ def begin_masks(context: MaskContext) -> None:
 
 def end_masks(context: MaskContext) -> Iterator[Progress]:
     """The smaller levels; where every tile is done, what the windows proposed goes."""
-    record, store, phase = context.record, MaskStore(context.record), phase_of(context)
+    record, store, phase = context.record, Sam2Files(context.record), phase_of(context)
     finished = len(record.ledger.done(phase)) == len(record.plan.shards)
     if phase == SAM2:
         update_pending(store.layer)

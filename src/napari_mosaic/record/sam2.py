@@ -28,7 +28,7 @@ _DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 Arrays = dict[str, NDArray[Any]]
 
 
-class MaskStore:
+class Sam2Files:
     """SAM 2's part of a record; `layer` is its label layer.
 
     Parameters
