@@ -88,7 +88,8 @@ def suspects_steps(record: Record, params: QueueParams | None = None) -> Steps[l
     params = params or QueueParams()
     decided, decisions = read_decisions(record)
     edits = len(record.journal)
-    best, seen, total = _Best(params.most), 0.0, record.shape[0] * record.shape[1] / 1e6
+    worst: list[Columns] = []
+    seen, total = 0.0, record.shape[0] * record.shape[1] / 1e6
     with ExitStack() as stack:
         image = None if params.without_colours else _photograph(record, stack)
         empty = record.areas.of(*EMPTY_KINDS)
@@ -97,10 +98,12 @@ def suspects_steps(record: Record, params: QueueParams | None = None) -> Steps[l
                 row, around = ready
                 found = strengths(row, around, params, empty, record.plan.factor)
                 found[_decided(row, decided)] = 0
-                best.add(row, found)
+                worst.append(_suspicious(row, found))
+                if sum(len(part["id"]) for part in worst) > 2 * params.most:
+                    worst = [_worst(worst, params.most)]
             seen += core.area / 1e6
             yield Progress(phase="queue", done=min(seen, total), total=total, region=core)
-    columns = best.columns()
+    columns = _worst(worst, params.most)
     if record.writable:
         write_list(record, columns, decisions=decisions, edits=edits)
     return _suspects(columns)
@@ -153,35 +156,24 @@ def progress_of_queue(record: Record) -> tuple[int, int]:
     return total - len(ids - _seen_since(record, listed, decided)), total
 
 
-class _Best:
-    """The worst suspects so far, no more than `most`."""
+def _suspicious(rows: Columns, found: NDArray[np.float64]) -> Columns:
+    """What the list keeps of the rows that are suspicious."""
+    weight = severity(found)
+    kept = np.flatnonzero(weight > 0)
+    order = np.argsort(-found[kept], axis=1, kind="stable")
+    reasons = [
+        ", ".join(REASONS[k] for k in ranks if found[row, k] > 0) for row, ranks in zip(kept, order, strict=True)
+    ]
+    part = take_rows({name: rows[name] for name in _KEPT[:-2]}, kept)
+    return {**part, "severity": weight[kept], "reasons": np.array(reasons, object)}
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._parts: list[Columns] = []
-        self._count = 0
 
-    def add(self, rows: Columns, found: NDArray[np.float64]) -> None:
-        weight = severity(found)
-        kept = np.flatnonzero(weight > 0)
-        order = np.argsort(-found[kept], axis=1, kind="stable")
-        reasons = [
-            ", ".join(REASONS[k] for k in ranks if found[row, k] > 0) for row, ranks in zip(kept, order, strict=True)
-        ]
-        part = {name: np.asarray(rows[name])[kept] for name in _KEPT[:-2]}
-        self._parts.append({**part, "severity": weight[kept], "reasons": np.array(reasons, object)})
-        self._count += len(kept)
-        if self._count > 2 * self._most:
-            self._parts = [self.columns()]
-            self._count = self._most
-
-    def columns(self) -> Columns:
-        """All columns, worst first."""
-        if not self._parts:
-            return {name: np.zeros(0, object if name == "reasons" else np.int64) for name in _KEPT}
-        joined = {name: np.concatenate([part[name] for part in self._parts]) for name in _KEPT}
-        order = np.lexsort((joined["id"], -joined["severity"]))[: self._most]
-        return take_rows(joined, order)
+def _worst(parts: list[Columns], most: int) -> Columns:
+    """The worst of all parts, no more than `most`, worst first, then by id."""
+    if not parts:
+        return {name: np.zeros(0, object if name == "reasons" else np.int64) for name in _KEPT}
+    joined = _joined(parts)
+    return take_rows(joined, np.lexsort((joined["id"], -joined["severity"]))[:most])
 
 
 def _suspects(columns: Columns) -> list[Suspect]:

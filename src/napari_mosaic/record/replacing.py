@@ -56,12 +56,9 @@ def recover_replacement(path: Path) -> None:
 
 def is_whole(path: Path) -> bool:
     """Whether a record is finished and no edits wait for it; False where it cannot be read."""
-    try:
-        phases = read_metadata(path).phases
-    except MosaicError:
-        return False
-    done = all(phases.get(phase) == "done" for phase in ("map", "tesserae"))
-    return done and not (path / FOLDER / KEPT).exists()
+    with suppress(MosaicError):
+        return read_metadata(path).complete and not (path / FOLDER / KEPT).exists()
+    return False
 
 
 def edited_record(path: Path) -> Path:

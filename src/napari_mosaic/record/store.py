@@ -233,7 +233,7 @@ class Record:
     @property
     def complete(self) -> bool:
         """Whether every phase is done for the whole area."""
-        return all(self.metadata.phases.get(phase) == "done" for phase in ("map", TESSERAE))
+        return self.metadata.complete
 
     @property
     def ledger(self) -> Ledger:
