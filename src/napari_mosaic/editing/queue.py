@@ -213,7 +213,7 @@ def _joined(parts: list[Columns]) -> Columns:
 
 
 def _measured(record: Record, image: MosaicImage | None, rows: Columns, core: Box) -> Columns:
-    """The rows of a part with the figures of its stones; those of giants made by hand stay unknown."""
+    """The rows of a part with the figures of its tesserae; those of giants made by hand stay unknown."""
     count = len(rows["id"])
     rows = rows | {name: np.full(count, np.nan) for name in _FIGURES}
     near = core.grow(HALO)

@@ -36,8 +36,6 @@ Attributes = tuple[int, int]
 _LARGEST = 128_000_000
 """Pixels of a window that is edited at once: its labels, before and after, are a gigabyte of uint32; not varied."""
 
-_FIGURES = ("y0", "x0", "y1", "x1", "area")
-
 
 @dataclass(frozen=True)
 class LabelWindow:
@@ -205,8 +203,8 @@ class Transaction:
         return enter(self.record, tool, params, patch, **extra)
 
     def _with_attributes(self, before: NDArray[Any], after: NDArray[Any]) -> Ids:
-        said = np.array(sorted(self._attributes), before.dtype)
-        return said[np.isin(said, before) | np.isin(said, after)]
+        ids = np.array(sorted(self._attributes), before.dtype)
+        return ids[np.isin(ids, before) | np.isin(ids, after)]
 
     def _widen(self, window: LabelWindow, after: NDArray[Any], rows: Columns) -> tuple[LabelWindow, NDArray[Any]]:
         """The labels before and after in a window that holds all touched tesserae whole."""
@@ -241,35 +239,21 @@ class Transaction:
 
     def _figures(self, labels: NDArray[Any], box: Box, touched: Ids, before: Columns) -> Columns:
         """Rows of the touched tesserae as `labels` over `box` show them."""
-        left = np.intersect1d(touched, labels).astype(labels.dtype)
+        left, empty = np.intersect1d(touched, labels).astype(labels.dtype), tables.empty_columns()
         grout = np.ascontiguousarray(soften_bytes(self.map(box)[0], self.record.plan.tesserae.temperature))
         found = _flood.stone_figures(np.ascontiguousarray(labels), left, grout)
-        columns = {"area": found[:, 0], **{name: found[:, k + 1] for k, name in enumerate(_FIGURES[:4])}}
-        for name, shift in zip(_FIGURES[:4], (box.y0, box.x0) * 2, strict=True):
-            columns[name] = columns[name] + shift
-        columns["score"] = 1 - found[:, 5] / np.maximum(found[:, 0], 1) / 255
-        known = {int(id_): k for k, id_ in enumerate(before["id"])}
-        seeds, rest = [], []
-        for id_, area_box in zip(left.tolist(), found[:, 1:5], strict=True):
-            k = known.get(id_)
-            old = self._new[id_] if k is None else (int(before["y"][k]), int(before["x"][k]))
-            seeds.append(seed_of(labels, id_, area_box, box, old))
-            rest.append(self._flags_and_attributes(id_, k, before))
-        columns |= {"id": left, "y": np.array([y for y, _ in seeds]), "x": np.array([x for _, x in seeds])}
-        flags, materials, states = (np.array([row[i] for row in rest], np.uint8) for i in range(3))
-        columns |= {"flags": flags | self._on_edge(columns), "material": materials, "state": states}
-        return tables.join_rows(tables.empty_columns(), columns) if len(left) else tables.empty_columns()
-
-    def _flags_and_attributes(self, id_: int, k: int | None, before: Columns) -> tuple[int, int, int]:
-        old = (0, 0) if k is None else (int(before["material"][k]), int(before["state"][k]))
-        flags = 0 if k is None else int(before["flags"][k]) & ~int(Flag.EDGE)
-        return (flags | int(Flag.EDITED), *self._attributes.get(id_, old))
-
-    def _on_edge(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+        names = ("id", "y", "x", "flags", "material", "state")
+        known = {id_: rest for id_, *rest in zip(*(before[name].tolist() for name in names), strict=True)}
         height, width = self.record.shape
-        low = (columns["y0"] == 0) | (columns["x0"] == 0)
-        edge = low | (columns["y1"] == height) | (columns["x1"] == width)
-        return np.where(edge, int(Flag.EDGE), 0).astype(np.uint8)
+        inner, rows = Box(1, 1, height - 1, width - 1), []
+        for id_, (area, *own, joint) in zip(left.tolist(), found.tolist(), strict=True):
+            y, x, flags, *attributes = known.get(id_) or (*self._new[id_], 0, 0, 0)
+            seed, place = seed_of(labels, id_, own, box, (y, x)), Box(*own).shift(box.y0, box.x0)
+            flags = flags & ~int(Flag.EDGE) | int(Flag.EDITED) | (0 if inner.intersect(place) == place else Flag.EDGE)
+            score = 1 - joint / max(area, 1) / 255
+            rows.append((id_, *seed, *place, area, score, flags, *self._attributes.get(id_, attributes)))
+        values = zip(*rows, strict=True) if rows else ((),) * len(empty)
+        return {name: np.array(column, empty[name].dtype) for name, column in zip(empty, values, strict=True)}
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def read_features(record: ReadableRecord, box: Box | None = None, most: int = MO
     Features
         `index` (id), `height_px`, `width_px`, `area_px` in pixels of the photograph, or `height_mm`, `width_mm`,
         `area_mm2` where the pixel size is confirmed, `score`, `flags`; `material` and `state` where something was said
-        of one of the stones.
+        of one of them.
 
     Notes
     -----
@@ -71,7 +71,7 @@ def read_features(record: ReadableRecord, box: Box | None = None, most: int = MO
 
 
 def state_of(record: ReadableRecord) -> int:
-    """A number that is another one when a part of the tables, what is said of stones, or the pixel size changes."""
+    """A number that is another one when a part of the tables, what is said of tesserae, or the pixel size changes."""
     folders = (record.tesserae.tables, tables.attribute_folder(record.tesserae.tables))
     files = sorted(path for folder in folders for path in folder.glob("*.parquet"))
     return hash((record.pixel_mm, *((str(path), stamp_of(path)) for path in files)))

@@ -1,8 +1,8 @@
 """The table of tesserae: one Parquet file for each shard that holds their seeds.
 
 One decision: the parts are kept, not joined, so that a change in one place rewrites one small file.
-Any Parquet reader takes the folder as one table. What people say of stones, material and state, stands in a
-folder of its own, with rows only for the stones of which something was said.
+Any Parquet reader takes the folder as one table. What people say of tesserae, material and state, stands in
+a folder of its own, with rows only for those of which something was said.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ATTRIBUTES = pa.schema([("id", pa.uint64()), ("material", pa.string()), ("state"
 MATERIALS = ("", "stone", "glass", "ceramic", "other")
 STATES = ("", "sound", "fractured", "detached", "lost")
 WORDS = {"material": MATERIALS, "state": STATES}
-"""What can be said of a stone; the first, nothing, is code 0 in `Columns`."""
+"""What can be said of a tessera; the first, nothing, is code 0 in `Columns`."""
 
 Columns = dict[str, NDArray[Any]]
 
@@ -109,7 +109,7 @@ def read_rows(folder: Path, index: tuple[int, int]) -> Columns:
 
 
 def write_rows(folder: Path, index: tuple[int, int], columns: Columns) -> None:
-    """Write the rows of shard `index`, and what is said of their stones, each whole or not at all."""
+    """Write the rows of shard `index`, and what is said of them, each whole or not at all."""
     write_part(folder, index, columns)
     path = attribute_folder(folder) / part_name(index)
     said = np.flatnonzero((columns["material"] > 0) | (columns["state"] > 0))
@@ -122,7 +122,7 @@ def write_rows(folder: Path, index: tuple[int, int], columns: Columns) -> None:
 
 
 def read_attributes(folder: Path) -> pa.Table:
-    """Material and state of all stones of which something was said: `id`, `material`, `state`."""
+    """Material and state of all tesserae of which something was said: `id`, `material`, `state`."""
     return read_parts(attribute_folder(folder), None, ATTRIBUTES)
 
 
@@ -146,7 +146,7 @@ def _codes(given: pa.Table, ids: NDArray[Any]) -> Columns:
 
 
 def clear_attributes(folder: Path) -> None:
-    """Forget what was said of all stones."""
+    """Forget what was said of all tesserae."""
     for path in attribute_folder(folder).glob("*.parquet"):
         path.unlink()
 
