@@ -18,7 +18,7 @@ from PIL import Image
 
 from napari_mosaic.cli import main
 from napari_mosaic.record import open_record
-from napari_mosaic.record.masks import MaskStore
+from napari_mosaic.record.sam2 import Sam2Files
 from napari_mosaic.sam.registry import SMALLEST
 from napari_mosaic.synthetic import Drawing, draw_mosaic
 from napari_mosaic.tiling import Box
@@ -84,7 +84,7 @@ def test_what_tuning_hands_over_finds_what_was_tuned(
     assert best["score"] > 0.4
     assert got == pytest.approx(best["score"], abs=0.05)
     with open_record(tmp_path / "floor.mosaic.zarr") as record:
-        used = MaskStore(record).read_plan()
+        used = Sam2Files(record).read_plan()
     assert used is not None
     assert {name: used["params"][name] for name in best["sam"]} == best["sam"]
 
@@ -114,7 +114,7 @@ def test_guided_masks_as_a_user_makes_them_fit_stones_that_it_never_saw(floor: t
     folder, drawing = floor
     with open_record(folder / "floor.mosaic.zarr") as record:
         labels, factor = record.read_labels(Box(0, 0, *record.shape)), record.plan.factor
-        fallen = MaskStore(record).table()["fallback"].to_numpy()
+        fallen = record.label_layer("sam2").table()["fallback"].to_numpy()
     places = np.minimum(((np.arange(SIZE) + 0.5) * factor).astype(int), min(labels.shape) - 1)
     overlaps = overlap_of_stones(labels[np.ix_(places, places)], np.where(drawing.valid, drawing.labels, 0))
     assert len(overlaps) > 80

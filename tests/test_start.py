@@ -186,10 +186,10 @@ def test_columns_go_to_a_table_and_back(tmp_path: Path) -> None:
     tables.write_part(tmp_path, (0, 0), {name: values.astype(np.int64) for name, values in rows.items()})
     table = tables.read_parts(tmp_path)
     assert table.schema == tables.SCHEMA
-    for name, values in tables.to_columns(table.slice(2)).items():
+    for name, values in tables.columns_of(table.slice(2)).items():
         np.testing.assert_array_equal(values, rows[name][2:])
         assert values.dtype == rows[name].dtype
-    assert tables.to_columns(tables.SCHEMA.empty_table())["id"].dtype == np.uint64
+    assert tables.columns_of(tables.SCHEMA.empty_table())["id"].dtype == np.uint64
 
 
 def test_mirrored_pixels_are_those_that_the_places_name() -> None:

@@ -26,8 +26,8 @@ from napari_mosaic.image import MosaicImage, PixelSize, surround_mask
 from napari_mosaic.image.pixel_size import given_size
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Plan, Record, check_source, create_record, open_record
-from napari_mosaic.record.edits import has_edits
 from napari_mosaic.record.file_mask import FileMask, read_valid_level
+from napari_mosaic.record.journaled import has_edits
 from napari_mosaic.record.metadata import is_source
 from napari_mosaic.record.replacing import edited_record, replace_record
 from napari_mosaic.record_names import record_place

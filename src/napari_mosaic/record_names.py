@@ -316,7 +316,7 @@ def check_owner(path: Path, image: MosaicImage, *, overwrite: bool, discard_edit
 
 
 def _edited(path: Path) -> bool:
-    from napari_mosaic.record.edits import has_edits
+    from napari_mosaic.record.journaled import has_edits
 
     return has_edits(path)
 

@@ -30,8 +30,7 @@ from napari_mosaic.image import MosaicImage, open_image_steps
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.readying import initial_areas, output_path, plan_segmentation, ready_record
 from napari_mosaic.record import Record, open_record
-from napari_mosaic.record.edits import set_edits_aside
-from napari_mosaic.record.replacing import finish_replacement, is_whole, settle_replacement
+from napari_mosaic.record.replacing import finish_replacement, is_whole, recover_replacement
 from napari_mosaic.record_names import check_owner
 from napari_mosaic.request import Job, RunEstimate, SegmentParams
 from napari_mosaic.tesserae import TesseraParams, find_in_window
@@ -101,7 +100,7 @@ def segment_steps(
     with ExitStack() as stack:
         image = yield from _open(source, stack)
         path = output_path(image, wanted.output)
-        settle_replacement(path)
+        recover_replacement(path)
         check_owner(path, image, overwrite=wanted.overwrite, discard_edits=wanted.discard_edits)
         yield Progress(phase="preparing", done=0, total=1, unit="", message="loading the model")
         segmenter = segmenter or _load_as_planned(path, params, wanted)
@@ -225,7 +224,7 @@ def apply_steps(
     with open_record(path, writable=True) as mine, mine.running():
         mine.update(plan=replace(mine.plan, tesserae=params))
         mine.forget_tesserae()
-        set_edits_aside(mine)
+        mine.edits.set_aside()
         if discard_edits:
             discard_kept(mine)
         yield from run_steps(None, mine, without_network(mine, plan_work(mine, tile_size)), default_workers())

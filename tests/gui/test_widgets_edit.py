@@ -20,8 +20,9 @@ from PIL import Image
 from bright import bright_stones
 from napari_mosaic import editing
 from napari_mosaic.areas import read_areas
-from napari_mosaic.record import edits, open_record
+from napari_mosaic.record import open_record
 from napari_mosaic.record.finished import finished_boxes
+from napari_mosaic.record.journaled import JournaledEdits
 from napari_mosaic.record.tables import read_attributes
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment
@@ -29,6 +30,7 @@ from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _places
 from napari_mosaic.widgets._areas import MOST_CORNERS
 from napari_mosaic.widgets._edit.dock import EditDock
+from napari_mosaic.widgets._edit.icons import STROKES
 from napari_mosaic.widgets._edit.overlay import outlines
 from napari_mosaic.widgets._edit.queue import Walk
 from napari_mosaic.widgets._edit.state import EditState, resolve_edit
@@ -195,13 +197,13 @@ def ctrl(shift: bool = False) -> Any:
 
 
 def test_the_screen_waits_for_the_journal_alone(desk: Desk, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    go_on, really = threading.Event(), edits.lay_over
+    go_on, really = threading.Event(), JournaledEdits.apply_patch
 
-    def lay_over_late(record: Any, patch: Any) -> None:
+    def apply_late(mine: JournaledEdits, patch: Any) -> None:
         assert go_on.wait(WAIT_MS / 1000)
-        really(record, patch)
+        really(mine, patch)
 
-    monkeypatch.setattr(edits, "lay_over", lay_over_late)
+    monkeypatch.setattr(JournaledEdits, "apply_patch", apply_late)
     for look in ("near", "far"):
         getattr(desk, look)()
         go_on.clear()
@@ -629,6 +631,7 @@ def test_keys_do_not_clash_with_those_of_napari(viewer: Any) -> None:
     assert len(set(ours)) == len(ours)
     clashes = {key for key in ours if str(coerce_keybinding(key)) in taken}
     assert clashes <= SAME_MEANING
+    assert {tool.name for tool in TOOLS} <= set(STROKES)
     assert {tool.name for tool in TOOLS} - {"choose"} <= set(editing.TOOLS)
     assert set(editing.TOOLS) - {tool.name for tool in TOOLS} == {
         "add_mask", "replace_window", "add_area", "change_area", "remove_area",

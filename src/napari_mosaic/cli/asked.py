@@ -16,7 +16,7 @@ from napari_mosaic.area_files import Grid, read_geometry
 from napari_mosaic.engine.planning import sized
 from napari_mosaic.errors import RecordError
 from napari_mosaic.record import Record
-from napari_mosaic.record.edits import has_edits
+from napari_mosaic.record.journaled import has_edits
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.tesserae import TesseraParams
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mosaic.editing.drafts import editing
 from napari_mosaic.editing.entries import Edit
+from napari_mosaic.editing.points import require_covered
+from napari_mosaic.editing.transaction import editing
 from napari_mosaic.errors import InputError
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
@@ -43,12 +44,12 @@ def replace_window(
     """
     box = Box(*(int(edge) for edge in box))
     painted = _checked(labels, box, record.shape)
-    with editing(record) as draft:
-        window = draft.read(box)
+    with editing(record) as transaction:
+        window = transaction.read(box)
         start = window.labels if before is None else _checked(before, box, record.shape)
         changed = painted != start
         known = np.unique(window.labels).astype(np.uint64)
-        known = np.union1d(known, draft.known_rows(np.setdiff1d(start, known))["id"])
+        known = np.union1d(known, transaction.known_rows(np.setdiff1d(start, known))["id"])
         after = window.labels.copy()
         after[changed] = np.where(np.isin(painted, known), painted, 0)[changed].astype(after.dtype)
         numbers, dense = np.unique(np.where(changed & ~np.isin(painted, known), painted, 0), return_inverse=True)
@@ -56,8 +57,8 @@ def replace_window(
         for number, place in enumerate(ndimage.find_objects(dense), 1):
             if place is not None:
                 mask = dense[place] == number
-                after[place][mask] = draft.name(mask, _at(box, place))
-        return draft.commit("replace_window", {"box": list(box)}, window, after)
+                after[place][mask] = transaction.name(mask, _at(box, place))
+        return transaction.commit("replace_window", {"box": list(box)}, window, after)
 
 
 def _at(box: Box, place: tuple[slice, slice]) -> Box:
@@ -67,15 +68,7 @@ def _at(box: Box, place: tuple[slice, slice]) -> Box:
 
 def _checked(labels: NDArray[Any], box: Box, shape: tuple[int, int]) -> NDArray[np.uint64]:
     labels = np.asarray(labels)
-    if box.area == 0 or box.clip(shape) != box:
-        raise InputError(
-            f"The window {tuple(box)} does not lie inside of the working grid of {shape[1]} x {shape[0]} px; "
-            "give (y0, x0, y1, x1) in pixels of the analysis size."
-        )
-    if labels.shape != box.shape:
-        raise InputError(
-            f"Labels of shape {labels.shape} do not cover the window {tuple(box)}; give one number a pixel."
-        )
+    require_covered(box, labels, shape, "window")
     if labels.dtype.kind not in "ui" or (labels.size and int(labels.min()) < 0):
         raise InputError("The painted labels hold numbers that are no ids; give whole numbers from 0.")
     return labels.astype(np.uint64)

@@ -255,7 +255,7 @@ class _Run:
 
 def unsettled(record: Record) -> set[Index]:
     """Shards of level 0 that are finished but not yet in the smaller levels."""
-    return set(record.ledger.done("tesserae") - record.ledger.done("pyramid"))
+    return record.tesserae.pending()
 
 
 def pyramid_steps(record: Record) -> Iterator[Progress]:
@@ -263,9 +263,9 @@ def pyramid_steps(record: Record) -> Iterator[Progress]:
     dirty = unsettled(record)
     if not dirty:
         return
-    for count, _ in enumerate(update_pyramid(record, dirty), 1):
+    for count, _ in enumerate(update_pyramid([record.map, record.tesserae], dirty), 1):
         yield Progress(phase="overview", done=count, total=max(count, len(dirty)), unit="blocks")
-    record.ledger.add("pyramid", sorted(dirty))
+    record.tesserae.mark_pyramid(dirty)
 
 
 def _forget_damage(record: Record) -> None:

@@ -58,13 +58,13 @@ class TesseraTable:
 def read_tesserae(record: Record) -> TesseraTable:
     """The table of a record in reading order."""
     table = record.table(_COLUMNS)
-    columns = tables.to_columns(table)
-    columns |= tables.said_of(record.tables, columns["id"])
+    columns = tables.columns_of(table)
+    columns |= tables.attributes_of(record.tables, columns["id"])
     order = np.lexsort((columns["x"], columns["y"]))
     return TesseraTable({name: values[order] for name, values in columns.items()}, record.areas)
 
 
 def typical_side(record: Record) -> float | None:
     """Side, in source pixels, of the square of the median tessera's area; None where there is none."""
-    area = tables.to_columns(record.table(["area"]))["area"]
+    area = tables.columns_of(record.table(["area"]))["area"]
     return float(np.sqrt(np.median(area))) / record.plan.factor if len(area) else None

@@ -18,15 +18,17 @@ from filelock import FileLock, Timeout
 from napari_mosaic.errors import LockedError, MosaicError, WriteError
 from napari_mosaic.files import remove_leftovers
 from napari_mosaic.folder_lock import acquire_lock, holder_of
-from napari_mosaic.record.journal import Journal
-from napari_mosaic.record.ledger import Index, Ledger
+from napari_mosaic.record.arrays import stamp_of
+from napari_mosaic.record.journal import FOLDER, LOG, Journal
+from napari_mosaic.record.label_layer import LabelLayer, LayerLocks, kind_of
+from napari_mosaic.record.ledger import Ledger
 from napari_mosaic.record.metadata import NAME, Metadata, read_metadata
 
 LOCK, HOLDER = "lock", "lock.by"
 
 
 @dataclass
-class Opened:
+class RecordState:
     """The state of a record that is open; `users` of it, where it is open for writing."""
 
     path: Path
@@ -39,13 +41,23 @@ class Opened:
     repaired: bool = False
     users: int = 0
     state_lock: threading.RLock = field(default_factory=threading.RLock)
-    table_lock: threading.RLock = field(default_factory=threading.RLock)
-    _shard_locks: dict[tuple[int, Index], threading.RLock] = field(default_factory=dict)
+    _locks: dict[str, LayerLocks] = field(default_factory=dict)
     _run: threading.Lock = field(default_factory=threading.Lock)
 
-    def shard_lock(self, level: int, index: Index) -> threading.RLock:
-        """The one lock of a shard; `setdefault` is atomic, where a defaultdict may make two for two threads."""
-        return self._shard_locks.setdefault((level, index), threading.RLock())
+    def label_layer(self, name: str, *, writable: bool) -> LabelLayer:
+        """A label layer by its name; all that are made of one name share its locks."""
+        locks = self._locks.setdefault(name, LayerLocks())
+        plan = self.metadata.plan
+        return LabelLayer(self.path, kind_of(name), plan, ledger=self.ledger, locks=locks, writable=writable)
+
+    def read_journal(self, *, writable: bool) -> Journal:
+        """The edits, read when they are first asked for; a reader sees those that are made meanwhile."""
+        with self.state_lock:
+            if self.journal is None:
+                self.journal = Journal(self.path / FOLDER / LOG, writable=writable)
+            elif not writable:
+                self.journal.follow()
+            return self.journal
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -59,7 +71,7 @@ class Opened:
 
     def follow_size(self) -> None:
         """Take over the pixel size that another writer has given the record, of this process or not."""
-        stamp = _stamp(self.path)
+        stamp = stamp_of(self.path / NAME)
         if stamp == self.stamp:
             return
         with suppress(MosaicError):  # it was moved away: what was read stays true of what is open
@@ -68,17 +80,17 @@ class Opened:
                 self.metadata, self.stamp = replace(self.metadata, pixel_size=size), stamp
 
 
-_registry: dict[str, Opened] = {}
+_registry: dict[str, RecordState] = {}
 _registry_lock = threading.Lock()
 
 
-def open_for_reading(path: Path) -> Opened:
+def open_for_reading(path: Path) -> RecordState:
     """The state of a record for one reader, or for one worker that writes under somebody else's lock."""
-    stamp = _stamp(path)
-    return Opened(path, read_metadata(path), Ledger(path / "ledger"), stamp=stamp)
+    stamp = stamp_of(path / NAME)
+    return RecordState(path, read_metadata(path), Ledger(path / "ledger"), stamp=stamp)
 
 
-def open_for_writing(path: Path, *, exclusive: bool) -> Opened:
+def open_for_writing(path: Path, *, exclusive: bool) -> RecordState:
     """The state of a record for one more writer of this process; `leave` it.
 
     Raises
@@ -104,7 +116,7 @@ def open_for_writing(path: Path, *, exclusive: bool) -> Opened:
         return opened
 
 
-def leave(opened: Opened) -> None:
+def leave(opened: RecordState) -> None:
     """One writer less; the last one frees the lock."""
     if opened.lock is None:
         return
@@ -117,15 +129,6 @@ def leave(opened: Opened) -> None:
             with suppress(OSError):
                 (opened.path / HOLDER).unlink(missing_ok=True)
         opened.lock.release()
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    """Which writing of `mosaic.json` is there: it is replaced whole, so its file is another one each time."""
-    try:
-        found = (path / NAME).stat()
-    except OSError:
-        return ()
-    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _identity(path: Path) -> tuple[int, int]:

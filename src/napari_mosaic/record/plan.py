@@ -82,9 +82,3 @@ class Plan:
                 f"The plan in mosaic.json cannot be read ({error}); it was damaged or written by another "
                 "version: restore the file or segment again."
             ) from error
-
-    def same_map(self, other: Plan) -> bool:
-        """Whether both plans give the same map: all fields but the tessera rules and the batch."""
-        ignored = {"tesserae", "batch"}
-        mine, theirs = self.to_json(), other.to_json()
-        return all(mine[key] == theirs[key] for key in mine if key not in ignored)

@@ -1,8 +1,8 @@
 """The table of tesserae: one Parquet file for each shard that holds their seeds.
 
 One decision: the parts are kept, not joined, so that a change in one place rewrites one small file.
-Any Parquet reader takes the folder as one table. What people say of stones, material and state, stands in a
-folder of its own, with rows only for the stones of which something was said.
+Any Parquet reader takes the folder as one table. What people say of tesserae, material and state, stands in
+a folder of its own, with rows only for those of which something was said.
 """
 
 from __future__ import annotations
@@ -26,30 +26,33 @@ SCHEMA = pa.schema(
     ]
 )
 
+SAM2_SCHEMA = pa.schema([*SCHEMA, ("stability", pa.float32()), ("layer", pa.int16()), ("fallback", pa.bool_())])
+"""The table of tesserae, and: stability of the mask, layer of windows, whether the joints' tessera stands for it."""
+
 ATTRIBUTES = pa.schema([("id", pa.uint64()), ("material", pa.string()), ("state", pa.string())])
 MATERIALS = ("", "stone", "glass", "ceramic", "other")
 STATES = ("", "sound", "fractured", "detached", "lost")
-"""What can be said of a stone; the first, nothing, is code 0 in `Columns`."""
+WORDS = {"material": MATERIALS, "state": STATES}
+"""What can be said of a tessera; the first, nothing, is code 0 in `Columns`."""
 
 Columns = dict[str, NDArray[Any]]
 
 
-def write_part(folder: Path, index: tuple[int, int], columns: Columns) -> None:
+def write_part(folder: Path, index: tuple[int, int], columns: Columns, schema: pa.Schema = SCHEMA) -> None:
     """Write, whole or not at all, the rows of the tesserae whose seeds lie in shard `index`."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_table(folder / part_name(index), as_table(columns))
-
-
-def as_table(columns: Columns) -> pa.Table:
-    """The columns of the table as one of `SCHEMA`.
-
-    Buffers are handed over as they are: `pyarrow.array` would import pandas (0.4 s of a start) to ask whether it got
-    one of its series.
-    """
-    return pa.Table.from_arrays([_as_array(columns[field.name], field) for field in SCHEMA], schema=SCHEMA)
+    arrays = [_as_array(columns[field.name], field) for field in schema]
+    write_table(folder / part_name(index), pa.Table.from_arrays(arrays, schema=schema))
 
 
 def _as_array(values: NDArray[Any], field: pa.Field) -> pa.Array:
+    """A column as the table holds it.
+
+    Numbers are handed over as they are: `pyarrow.array` would import pandas (0.4 s of a start) to ask whether it got
+    one of its series.
+    """
+    if not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)):
+        return pa.array(values, field.type)
     values = np.ascontiguousarray(values, field.type.to_pandas_dtype())
     return pa.Array.from_buffers(field.type, len(values), [None, pa.py_buffer(values)])
 
@@ -66,38 +69,26 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
         return file.read(columns=columns, use_threads=False)
 
 
-def to_columns(table: pa.Table) -> Columns:
-    """The columns of numbers of a table as arrays; they have no gaps. As in `as_table`, pandas is not asked."""
-    return {name: _to_values(table.column(name)) for name in table.column_names}
-
-
-def _to_values(column: pa.ChunkedArray) -> NDArray[Any]:
-    kind = np.dtype(column.type.to_pandas_dtype())
-    chunks = [chunk for chunk in column.chunks if len(chunk)]
-    parts = [np.frombuffer(part.buffers()[1], kind, len(part), part.offset * kind.itemsize) for part in chunks]
-    return np.concatenate([np.zeros(0, kind), *parts])
-
-
 def part_name(index: tuple[int, int]) -> str:
     """File name of a part; sorts in reading order of shards."""
     return f"{index[0]:06d}_{index[1]:06d}.parquet"
 
 
-def read_parts(folder: Path, columns: list[str] | None = None) -> pa.Table:
+def read_parts(folder: Path, columns: list[str] | None = None, schema: pa.Schema = SCHEMA) -> pa.Table:
     """All rows, in order of shards; an empty table where there are none."""
     parts = [read_table(path, columns) for path in sorted(folder.glob("*.parquet"))]
     if not parts:
-        fields = SCHEMA if columns is None else pa.schema([SCHEMA.field(name) for name in columns])
+        fields = schema if columns is None else pa.schema([schema.field(name) for name in columns])
         return fields.empty_table()
     return pa.concat_tables(parts)
 
 
-def read_part(path: Path) -> pa.Table:
+def read_part(path: Path, schema: pa.Schema = SCHEMA) -> pa.Table:
     """The rows of one part; none where there is no such file."""
     try:
         return read_table(path)
     except FileNotFoundError:
-        return SCHEMA.empty_table()
+        return schema.empty_table()
 
 
 def count_rows(folder: Path) -> int:
@@ -109,36 +100,43 @@ def rows_in(columns: Columns, box: tuple[int, int, int, int]) -> Columns:
     """The rows whose seeds lie in the half-open `box`."""
     y0, x0, y1, x1 = box
     y, x = columns["y"], columns["x"]
-    inside = (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
-    return {name: np.asarray(values)[inside] for name, values in columns.items()}
+    return take_rows(columns, (y >= y0) & (y < y1) & (x >= x0) & (x < x1))
+
+
+def take_rows(columns: Columns, which: NDArray[Any]) -> Columns:
+    """Some rows, by a mask or by their numbers."""
+    return {name: np.asarray(values)[which] for name, values in columns.items()}
 
 
 def empty_columns() -> Columns:
     """No rows: the columns of the table, and the codes of material and state."""
     columns: Columns = {field.name: np.zeros(0, field.type.to_pandas_dtype()) for field in SCHEMA}
-    return columns | {name: np.zeros(0, np.uint8) for name in ("material", "state")}
+    return columns | {name: np.zeros(0, np.uint8) for name in WORDS}
+
+
+def columns_of(table: pa.Table) -> Columns:
+    """The columns of some rows, which have no gaps, as arrays; as in `_as_array`, pandas is not asked for numbers."""
+    return {name: _values(table.column(name)) for name in table.column_names}
+
+
+def _values(column: pa.ChunkedArray) -> NDArray[Any]:
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        return np.asarray(column.to_numpy())
+    kind = np.dtype(column.type.to_pandas_dtype())
+    chunks = [chunk for chunk in column.chunks if len(chunk)]
+    parts = [np.frombuffer(part.buffers()[1], kind, len(part), part.offset * kind.itemsize) for part in chunks]
+    return np.concatenate([np.zeros(0, kind), *parts])
 
 
 def read_rows(folder: Path, index: tuple[int, int]) -> Columns:
     """The rows of shard `index`, with the codes of material and state; none where it has no part."""
-    try:
-        table = read_table(folder / part_name(index))
-    except FileNotFoundError:
-        return empty_columns()
-    columns = to_columns(table.select(SCHEMA.names))
-    said = {name: np.zeros(len(table), np.uint8) for name in ("material", "state")}
-    path = attribute_folder(folder) / part_name(index)
-    if path.exists():
-        given = read_table(path)
-        order = np.argsort(columns["id"])
-        place = order[np.searchsorted(columns["id"], to_columns(given.select(["id"]))["id"], sorter=order)]
-        for name, words in (("material", MATERIALS), ("state", STATES)):
-            said[name][place] = [words.index(word) for word in given.column(name).to_pylist()]
-    return columns | said
+    columns = columns_of(read_part(folder / part_name(index)))
+    given = read_part(attribute_folder(folder) / part_name(index), ATTRIBUTES)
+    return columns | _codes(given, columns["id"])
 
 
 def write_rows(folder: Path, index: tuple[int, int], columns: Columns) -> None:
-    """Write the rows of shard `index`, and what is said of their stones, each whole or not at all."""
+    """Write the rows of shard `index`, and what is said of them, each whole or not at all."""
     write_part(folder, index, columns)
     path = attribute_folder(folder) / part_name(index)
     said = np.flatnonzero((columns["material"] > 0) | (columns["state"] > 0))
@@ -146,34 +144,36 @@ def write_rows(folder: Path, index: tuple[int, int], columns: Columns) -> None:
         path.unlink(missing_ok=True)
         return
     path.parent.mkdir(exist_ok=True)
-    words = {"material": MATERIALS, "state": STATES}
-    values = {name: [words[name][code] for code in columns[name][said]] for name in words}
+    values = {name: [words[code] for code in columns[name][said]] for name, words in WORDS.items()}
     write_table(path, pa.table({"id": columns["id"][said], **values}).cast(ATTRIBUTES))
 
 
 def read_attributes(folder: Path) -> pa.Table:
-    """Material and state of all stones of which something was said: `id`, `material`, `state`."""
-    parts = [read_table(path) for path in sorted(attribute_folder(folder).glob("*.parquet"))]
-    return pa.concat_tables(parts) if parts else ATTRIBUTES.empty_table()
+    """Material and state of all tesserae of which something was said: `id`, `material`, `state`."""
+    return read_parts(attribute_folder(folder), None, ATTRIBUTES)
 
 
-def said_of(folder: Path, ids: NDArray[Any]) -> Columns:
+def attributes_of(folder: Path, ids: NDArray[Any]) -> Columns:
     """The codes of material and state of some tesserae, 0 where nothing was said."""
-    given = read_attributes(folder)
-    known, order = to_columns(given.select(["id"]))["id"], np.argsort(ids)
+    return _codes(read_attributes(folder), ids)
+
+
+def _codes(given: pa.Table, ids: NDArray[Any]) -> Columns:
+    """The codes of material and state of `ids` by the rows that tell them; 0 for all others."""
+    known, order = _values(given.column("id")), np.argsort(ids)
     place = np.searchsorted(ids, known, sorter=order).clip(max=max(len(ids) - 1, 0))
     rows = order[place] if len(ids) else place[:0]
     there = ids[rows] == known[: len(rows)]
-    said = {}
-    for name, words in (("material", MATERIALS), ("state", STATES)):
-        said[name] = np.zeros(len(ids), np.uint8)
+    found = {}
+    for name, words in WORDS.items():
+        found[name] = np.zeros(len(ids), np.uint8)
         codes = np.array([words.index(word) for word in given.column(name).to_pylist()], np.uint8)
-        said[name][rows[there]] = codes[: len(rows)][there]
-    return said
+        found[name][rows[there]] = codes[: len(rows)][there]
+    return found
 
 
 def clear_attributes(folder: Path) -> None:
-    """Forget what was said of all stones."""
+    """Forget what was said of all tesserae."""
     for path in attribute_folder(folder).glob("*.parquet"):
         path.unlink()
 
@@ -185,15 +185,13 @@ def attribute_folder(folder: Path) -> Path:
 
 def drop_rows(columns: Columns, ids: NDArray[Any]) -> Columns:
     """The rows of other tesserae than `ids`."""
-    kept = ~np.isin(columns["id"], ids)
-    return {name: values[kept] for name, values in columns.items()}
+    return take_rows(columns, ~np.isin(columns["id"], ids))
 
 
 def join_rows(first: Columns, second: Columns) -> Columns:
     """The rows of both, sorted by id."""
     joined = {name: np.concatenate([values, second[name].astype(values.dtype)]) for name, values in first.items()}
-    order = np.argsort(joined["id"], kind="stable")
-    return {name: values[order] for name, values in joined.items()}
+    return take_rows(joined, np.argsort(joined["id"], kind="stable"))
 
 
 def same_rows(first: Columns, second: Columns) -> bool:

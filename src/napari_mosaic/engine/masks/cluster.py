@@ -17,7 +17,7 @@ from napari_mosaic.engine.masks.tiles import MaskTiles, unfinished_tiles
 from napari_mosaic.engine.masks.windows import MaskContext, Window, prepare_window
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.progress import Progress
-from napari_mosaic.record.masks import MaskStore
+from napari_mosaic.record.sam2 import Sam2Files
 from napari_mosaic.record.store import open_for_worker
 from napari_mosaic.sam.prompts import MaskNetwork
 from napari_mosaic.tiling import Box
@@ -75,7 +75,7 @@ def masks_on_cluster(
             ledger.add(local.phase, future.result())
             done += core.area / 1e6
             yield Progress(phase="masks", done=done, total=total, region=core)
-    MaskStore(context.record).add_work(**work, seconds=0.0, peak_bytes=None)
+    Sam2Files(context.record).add_work(**work, seconds=0.0, peak_bytes=None)
     yield from end_masks(context)
     raise_failures(Work(windows=[], tiles=[], failed=failed))
 

@@ -21,12 +21,14 @@ from napari_mosaic.engine.masks.windows import MaskContext, Prepared, Window, pr
 from napari_mosaic.errors import ReadError, RecordError
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
+from napari_mosaic.record.arrays import damaged, discard
+from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.record.ledger import Index
-from napari_mosaic.record.masks import NAME, MaskStore
+from napari_mosaic.record.pyramid import update_pending
+from napari_mosaic.record.sam2 import Sam2Files
 from napari_mosaic.tiling import Box, Tile
 
 _AHEAD = 2
-PYRAMID = f"{NAME}-pyramid"
 
 
 def settle_plan(record: Record, request: MaskRequest, *, begin: bool) -> MaskPlan:
@@ -37,7 +39,7 @@ def settle_plan(record: Record, request: MaskRequest, *, begin: bool) -> MaskPla
     RecordError
         If SAM 2 was begun in this record with other settings and `begin` does not say to begin again.
     """
-    store = MaskStore(record)
+    store = Sam2Files(record)
     wanted = make_mask_plan(record.plan, request.network, request.params, request.mode)
     values = None if begin else store.read_plan()
     if values is not None:
@@ -85,7 +87,7 @@ def mask_steps(
     try:
         yield from run.steps(unfinished_tiles(context, tile_size, only, focus), max(1, workers))
     finally:
-        MaskStore(context.record).add_work(
+        Sam2Files(context.record).add_work(
             windows=network.encoded - encoded,
             prompts=network.prompted - prompted,
             seconds=time.monotonic() - started,
@@ -97,21 +99,20 @@ def mask_steps(
 
 def begin_masks(context: MaskContext) -> None:
     """Make the layer of the masks where they have one, and strike off what is damaged in it."""
-    store, ledger = MaskStore(context.record), context.record.ledger
-    if phase_of(context) == NAME:
-        store.prepare_labels()
-        damaged = store.damaged()
-        ledger.forget(NAME, damaged)
-        ledger.forget(PYRAMID, damaged)
+    if phase_of(context) == SAM2:
+        layer = context.record.add_label_layer(SAM2)
+        broken = damaged(layer, layer.done)
+        layer.forget(broken)
+        discard(layer, broken)
 
 
 def end_masks(context: MaskContext) -> Iterator[Progress]:
     """The smaller levels; where every tile is done, what the windows proposed goes."""
-    record, store, phase = context.record, MaskStore(context.record), phase_of(context)
+    record, store, phase = context.record, Sam2Files(context.record), phase_of(context)
     finished = len(record.ledger.done(phase)) == len(record.plan.shards)
-    if phase == NAME:
-        store.update_pyramid()
-        record.set_phase(**{NAME: "done" if finished else "partial"})
+    if phase == SAM2:
+        update_pending(store.layer)
+        record.set_phase(**{SAM2: "done" if finished else "partial"})
     else:
         yield from pyramid_steps(record)
     if finished:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from napari_mosaic.engine.local import tile_lattice
 from napari_mosaic.engine.masks.plan import GUIDED
 from napari_mosaic.engine.masks.windows import MaskContext, ProposalSource, Window
+from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.record.ledger import Index
-from napari_mosaic.record.masks import NAME, MaskStore
 from napari_mosaic.record.tables import rows_in
 from napari_mosaic.sam.composing import Around, compose
 from napari_mosaic.tiling import Box, Tile
@@ -28,7 +28,7 @@ class MaskTiles:
     def __init__(self, context: MaskContext) -> None:
         self.source = ProposalSource(context)
         self._context = context
-        self._store = MaskStore(context.record)
+        self._layer = context.record.label_layer(SAM2)
         self._around = Around(
             proposals=self.source.meeting,
             tesserae=context.joints if context.plan.mode == GUIDED else None,
@@ -61,17 +61,17 @@ class MaskTiles:
         for index in written:
             box = shards.tile(index).core
             labels, rows = found.labels[box.within(core)], rows_in(found.columns, box)
-            if self.phase == NAME:
-                self._store.write_shard(index, labels, rows)
+            if self.phase == SAM2:
+                self._layer.write_shard(index, labels, rows)
             else:
-                self._store.write_rows(index, rows)
+                self._layer.write_rows(index, rows)
                 record.write_tesserae(index, labels, rows)
         return written
 
 
 def phase_of(context: MaskContext) -> str:
     """The phase of the record's ledger that the masks of a plan belong to."""
-    return "tesserae" if context.plan.into == "tesserae" else NAME
+    return "tesserae" if context.plan.into == "tesserae" else SAM2
 
 
 def unfinished_tiles(

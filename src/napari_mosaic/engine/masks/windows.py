@@ -22,7 +22,7 @@ from napari_mosaic.engine.windows import read_resampled
 from napari_mosaic.errors import ReadError
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Record
-from napari_mosaic.record.masks import MaskStore
+from napari_mosaic.record.sam2 import Sam2Files
 from napari_mosaic.sam.automatic import ask_automatic, grid_points
 from napari_mosaic.sam.guided import Guide, ask_guided
 from napari_mosaic.sam.prompts import MaskNetwork
@@ -133,7 +133,7 @@ class ProposalSource:
 
     def __init__(self, context: MaskContext) -> None:
         self._context = context
-        self._store = MaskStore(context.record)
+        self._store = Sam2Files(context.record)
         self._kept: OrderedDict[Window, Proposals] = OrderedDict()
         self._lock = threading.Lock()
         self._asking = threading.RLock()

@@ -9,36 +9,35 @@ the writing of an edit would otherwise count as seen, though the edit has read i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from napari_mosaic import _flood
 from napari_mosaic.confidence import soften_bytes
 from napari_mosaic.editing.entries import Edit, enter, likely_parts
-from napari_mosaic.editing.extents import box_of, boxes_of, extent, seed_of, union
+from napari_mosaic.editing.extents import bounding_box, bounding_boxes, mask_bounding_box, seed_of, union
 from napari_mosaic.editing.names import is_made, new_name
 from napari_mosaic.errors import InputError, RecordError
 from napari_mosaic.record import Record, tables
-from napari_mosaic.record.edits import require_editable
+from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.patches import Patch
 from napari_mosaic.record.tables import Columns
 from napari_mosaic.tesserae import Flag
 from napari_mosaic.tiling import Box
 
 Ids = NDArray[Any]
-Said = tuple[int, int]
+Attributes = tuple[int, int]
 _LARGEST = 128_000_000
-_FIGURES = ("y0", "x0", "y1", "x1", "area")
+"""Pixels of a window that is edited at once: its labels, before and after, are a gigabyte of uint32; not varied."""
 
 
 @dataclass(frozen=True)
-class Window:
+class LabelWindow:
     """The labels of a box of the working grid as they are before an edit."""
 
     box: Box
@@ -50,15 +49,15 @@ class Window:
         return np.asarray(self.labels == 0)
 
 
-class Draft:
+class Transaction:
     """One edit in the making, on a record that nobody else edits meanwhile."""
 
     def __init__(self, record: Record) -> None:
         self.record = record
         self._finished = record.ledger.done("tesserae")
         self._new: dict[int, tuple[int, int]] = {}
-        self._said: dict[int, Said] = {}
-        self._parts: dict[tuple[int, int], Columns] = {}
+        self._attributes: dict[int, Attributes] = {}
+        self._parts: dict[Index, Columns] = {}
 
     def rows(self, ids: Sequence[int] | Ids) -> Columns:
         """The rows of some tesserae, sorted by id; `InputError` where one does not exist."""
@@ -87,17 +86,17 @@ class Draft:
             sorted(record.journal.strayed.intersection(ids.tolist()) - set(rows["id"].tolist())), np.uint64
         )
         for path in sorted(record.tables.glob("*.parquet")) if len(missing) else ():
-            if np.isin(missing, pq.read_table(path, columns=["id"], partitioning=None)["id"].to_numpy()).any():
+            if np.isin(missing, tables.columns_of(tables.read_table(path, ["id"]))["id"]).any():
                 i, j = path.stem.split("_")
                 rows = tables.join_rows(rows, _only(self._part((int(i), int(j))), missing))
         return rows
 
-    def _part(self, index: tuple[int, int]) -> Columns:
+    def _part(self, index: Index) -> Columns:
         if index not in self._parts:
-            self._parts[index] = tables.read_rows(self.record.tables, index)
+            self._parts[index] = self.record.tesserae.read_rows(index)
         return self._parts[index]
 
-    def read(self, box: Box) -> Window:
+    def read(self, box: Box) -> LabelWindow:
         """The labels of a box, clipped to the working grid; none where nothing was finished when the edit began."""
         inside = Box(*(int(edge) for edge in box)).clip(self.record.shape)
         if inside.area == 0:
@@ -112,7 +111,7 @@ class Draft:
                 f"stay below {_LARGEST // 10**6} megapixels."
             )
         try:
-            return Window(inside, self._read_finished(inside))
+            return LabelWindow(inside, self._read_finished(inside))
         except (ValueError, RuntimeError, OSError) as error:
             raise RecordError(
                 f"Tesserae of {self.record.path.name} at {tuple(inside)} cannot be read ({error}), so nothing there "
@@ -132,20 +131,20 @@ class Draft:
             labels[part.within(box)] = self.record.read_labels(part)
         return labels
 
-    def around(self, rows: Columns, margin: int = 0) -> Window:
+    def around(self, rows: Columns, margin: int = 0) -> LabelWindow:
         """The labels around some tesserae."""
-        return self.read(box_of(rows).grow(margin))
+        return self.read(bounding_box(rows).grow(margin))
 
     def map(self, box: Box) -> NDArray[np.uint8]:
         """The stored map `(C, h, w)` over a box that lies inside of the working grid."""
         return np.ascontiguousarray(self.record.read_map(box))
 
-    def name(self, mask: NDArray[np.bool_], box: Box, said: Said = (0, 0)) -> int:
-        """An id for a new tessera, of which `said` (material, state) is known."""
+    def name(self, mask: NDArray[np.bool_], box: Box, attributes: Attributes = (0, 0)) -> int:
+        """An id for a new tessera, of known `attributes` (material, state)."""
         pixels = np.argwhere(mask) + np.array([box.y0, box.x0])
         id_, place = new_name(pixels, self.record.shape, self._is_taken)
         self._new[id_] = place
-        self._said[id_] = said
+        self._attributes[id_] = attributes
         return id_
 
     def _is_taken(self, id_: int) -> bool:
@@ -153,20 +152,20 @@ class Draft:
             return True
         return not is_made(id_, self.record.shape) and len(self.known_rows(np.array([id_], np.uint64))["id"]) > 0
 
-    def revive(self, id_: int, place: tuple[int, int], said: Said) -> None:
+    def revive(self, id_: int, place: tuple[int, int], attributes: Attributes) -> None:
         """Let an edit bring in a tessera under an id that it had elsewhere; `place` is its seed."""
         self._new[id_] = place
-        self._said[id_] = said
+        self._attributes[id_] = attributes
 
-    def say(self, id_: int, said: Said) -> None:
+    def set_attributes(self, id_: int, attributes: Attributes) -> None:
         """Note material and state of a tessera, as codes."""
-        self._said[id_] = said
+        self._attributes[id_] = attributes
 
     def commit(
         self,
         tool: str,
         params: Mapping[str, Any],
-        window: Window,
+        window: LabelWindow,
         after: NDArray[Any],
         *,
         always: bool = False,
@@ -178,18 +177,18 @@ class Draft:
         """
         changed = window.labels != after
         touched = np.unique(np.concatenate([window.labels[changed], after[changed].astype(window.labels.dtype)]))
-        touched = np.union1d(touched[touched > 0], self._spoken_of(window.labels, after))
+        touched = np.union1d(touched[touched > 0], self._with_attributes(window.labels, after))
         if len(touched) == 0:
             return None
         before_rows = self.known_rows(touched.astype(np.uint64))
         self._require_known(np.setdiff1d(touched, [*before_rows["id"], *self._new]))
         before, whole = self._widen(window, after, before_rows)
         mask = np.isin(before.labels, touched) | np.isin(whole, touched)
-        box = extent(mask, before.box)
-        self._require_finished([box, *boxes_of(before_rows)])
+        box = mask_bounding_box(mask, before.box)
+        self._require_finished([box, *bounding_boxes(before_rows)])
         cut = box.within(before.box)
         after_rows = self._figures(whole[cut], box, touched, before_rows)
-        if not (always or changed.any()) and _same_said(before_rows, after_rows):
+        if not (always or changed.any()) and _same_attributes(before_rows, after_rows):
             return None
         inner = mask[cut]
         patch = Patch(
@@ -202,13 +201,13 @@ class Draft:
         )
         return enter(self.record, tool, params, patch, **extra)
 
-    def _spoken_of(self, before: NDArray[Any], after: NDArray[Any]) -> Ids:
-        said = np.array(sorted(self._said), before.dtype)
-        return said[np.isin(said, before) | np.isin(said, after)]
+    def _with_attributes(self, before: NDArray[Any], after: NDArray[Any]) -> Ids:
+        ids = np.array(sorted(self._attributes), before.dtype)
+        return ids[np.isin(ids, before) | np.isin(ids, after)]
 
-    def _widen(self, window: Window, after: NDArray[Any], rows: Columns) -> tuple[Window, NDArray[Any]]:
+    def _widen(self, window: LabelWindow, after: NDArray[Any], rows: Columns) -> tuple[LabelWindow, NDArray[Any]]:
         """The labels before and after in a window that holds all touched tesserae whole."""
-        outer = window.box if len(rows["id"]) == 0 else union(window.box, box_of(rows))
+        outer = window.box if len(rows["id"]) == 0 else union(window.box, bounding_box(rows))
         if outer == window.box:
             return window, after.astype(window.labels.dtype)
         before = self.read(outer)
@@ -218,76 +217,55 @@ class Draft:
 
     def _require_known(self, missing: Ids) -> None:
         """Raise `RecordError` for a tessera that is seen, but whose seed lies where the run has not come to yet."""
-        for id_ in missing.tolist():
-            for index in likely_parts(self.record, id_):
-                if index not in self._finished:
-                    raise self._unfinished(index)
+        self._require(index for id_ in missing.tolist() for index in likely_parts(self.record, id_))
 
     def _require_finished(self, boxes: Sequence[Box]) -> None:
         """Raise `RecordError` where a box reaches into a part that was not finished when the edit began.
 
         The box in a tessera's row counts, not its pixels: those in such a part were not there yet.
         """
-        for box in boxes:
-            for index in self.record.plan.shards.overlapping(box):
-                if index not in self._finished:
-                    raise self._unfinished(index)
+        shards = self.record.plan.shards
+        self._require(index for box in boxes for index in shards.overlapping(box))
 
-    def _unfinished(self, index: tuple[int, int]) -> RecordError:
-        place = tuple(self.record.plan.shards.tile(index).core)
-        return RecordError(
-            f"The part {place} of {self.record.path.name} is not segmented yet, and what is edited there "
-            "would be lost; edit another part, or go on with segment --resume first."
-        )
+    def _require(self, indices: Iterable[Index]) -> None:
+        for index in indices:
+            if index not in self._finished:
+                raise RecordError(
+                    f"The part {tuple(self.record.plan.shards.tile(index).core)} of {self.record.path.name} is not "
+                    "segmented yet, and what is edited there would be lost; edit another part, or go on with "
+                    "segment --resume first."
+                )
 
     def _figures(self, labels: NDArray[Any], box: Box, touched: Ids, before: Columns) -> Columns:
         """Rows of the touched tesserae as `labels` over `box` show them."""
-        left = np.intersect1d(touched, labels).astype(labels.dtype)
-        told = soften_bytes(self.map(box)[0], self.record.plan.tesserae.temperature)
-        grout = np.ascontiguousarray(told)
+        left, empty = np.intersect1d(touched, labels).astype(labels.dtype), tables.empty_columns()
+        grout = np.ascontiguousarray(soften_bytes(self.map(box)[0], self.record.plan.tesserae.temperature))
         found = _flood.stone_figures(np.ascontiguousarray(labels), left, grout)
-        rows = tables.empty_columns()
-        columns = {"area": found[:, 0], **{name: found[:, k + 1] for k, name in enumerate(_FIGURES[:4])}}
-        for name, shift in zip(_FIGURES[:4], (box.y0, box.x0) * 2, strict=True):
-            columns[name] = columns[name] + shift
-        columns["score"] = 1 - found[:, 5] / np.maximum(found[:, 0], 1) / 255
-        known = {int(id_): k for k, id_ in enumerate(before["id"])}
-        seeds, rest = [], []
-        for id_, area_box in zip(left.tolist(), found[:, 1:5], strict=True):
-            k = known.get(id_)
-            old = self._new[id_] if k is None else (int(before["y"][k]), int(before["x"][k]))
-            seeds.append(seed_of(labels, id_, area_box, box, old))
-            rest.append(self._flags_and_said(id_, k, before))
-        columns |= {"id": left, "y": np.array([y for y, _ in seeds]), "x": np.array([x for _, x in seeds])}
-        edge = self._on_edge(columns)
-        flags, materials, states = (np.array([row[i] for row in rest], np.uint8) for i in range(3))
-        columns |= {"flags": flags | edge, "material": materials, "state": states}
-        return tables.join_rows(rows, columns) if len(left) else rows
-
-    def _flags_and_said(self, id_: int, k: int | None, before: Columns) -> tuple[int, int, int]:
-        old = (0, 0) if k is None else (int(before["material"][k]), int(before["state"][k]))
-        flags = 0 if k is None else int(before["flags"][k]) & ~int(Flag.EDGE)
-        return (flags | int(Flag.EDITED), *self._said.get(id_, old))
-
-    def _on_edge(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+        names = ("id", "y", "x", "flags", "material", "state")
+        known = {id_: rest for id_, *rest in zip(*(before[name].tolist() for name in names), strict=True)}
         height, width = self.record.shape
-        low = (columns["y0"] == 0) | (columns["x0"] == 0)
-        edge = low | (columns["y1"] == height) | (columns["x1"] == width)
-        return np.where(edge, int(Flag.EDGE), 0).astype(np.uint8)
+        inner, rows = Box(1, 1, height - 1, width - 1), []
+        for id_, (area, *own, joint) in zip(left.tolist(), found.tolist(), strict=True):
+            y, x, flags, *attributes = known.get(id_) or (*self._new[id_], 0, 0, 0)
+            seed, place = seed_of(labels, id_, own, box, (y, x)), Box(*own).shift(box.y0, box.x0)
+            flags = flags & ~int(Flag.EDGE) | int(Flag.EDITED) | (0 if inner.intersect(place) == place else Flag.EDGE)
+            score = 1 - joint / max(area, 1) / 255
+            rows.append((id_, *seed, *place, area, score, flags, *self._attributes.get(id_, attributes)))
+        values = zip(*rows, strict=True) if rows else ((),) * len(empty)
+        return {name: np.array(column, empty[name].dtype) for name, column in zip(empty, values, strict=True)}
 
 
 @contextmanager
-def editing(record: Record, *, replaying: bool = False) -> Iterator[Draft]:
+def editing(record: Record, *, replaying: bool = False) -> Iterator[Transaction]:
     """One edit at a time on a record that is open for writing."""
-    require_editable(record, replaying=replaying)
+    record.edits.require_editable(replaying=replaying)
     with record.journal.lock:
-        yield Draft(record)
+        yield Transaction(record)
 
 
 def _only(rows: Columns, ids: Ids) -> Columns:
-    kept = np.isin(rows["id"], ids)
-    return {name: values[kept] for name, values in rows.items()}
+    return tables.take_rows(rows, np.isin(rows["id"], ids))
 
 
-def _same_said(before: Columns, after: Columns) -> bool:
+def _same_attributes(before: Columns, after: Columns) -> bool:
     return all(np.array_equal(before[name], after[name]) for name in ("id", "material", "state"))

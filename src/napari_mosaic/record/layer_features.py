@@ -8,22 +8,20 @@ would look like a whole one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_mosaic.record import tables
-from napari_mosaic.record.store import Record
+from napari_mosaic.record.arrays import stamp_of
+from napari_mosaic.record.readable import ReadableRecord
+from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box
 
 MOST_FEATURES = 50_000
 """Most rows. Whenever features are set, napari makes a dictionary of all of them on the main thread: measured 0.07 s
 for 20,000 rows, 0.63 s for 200,000 and 2.7 s for a million (`Labels.features = columns`, a shared machine of 2 cores).
 This many cost a sixth of a second once a burst of edits has ended."""
-
-Columns = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Features:
     box: Box | None = None
 
 
-def read_features(record: Record, box: Box | None = None, most: int = MOST_FEATURES) -> Features:
+def read_features(record: ReadableRecord, box: Box | None = None, most: int = MOST_FEATURES) -> Features:
     """The features of all tesserae of a record up to `most`, else of those whose boxes meet `box`.
 
     Parameters
@@ -57,61 +55,47 @@ def read_features(record: Record, box: Box | None = None, most: int = MOST_FEATU
     Features
         `index` (id), `height_px`, `width_px`, `area_px` in pixels of the photograph, or `height_mm`, `width_mm`,
         `area_mm2` where the pixel size is confirmed, `score`, `flags`; `material` and `state` where something was said
-        of one of the stones.
+        of one of them.
 
     Notes
     -----
     A tessera that reaches into `box` from farther than a shard is not found.
     """
     state = state_of(record)
-    if record.count <= most:
-        parts = [tables.read_parts(record.tables)]
-        return Features(_columns(record, [_arrays(part) for part in parts]), "all", state)
+    if record.tesserae.count <= most:
+        return Features(_columns(record, [tables.columns_of(record.tesserae.table())]), "all", state)
     if box is None:
         return Features(state=state)
     found = _rows_meeting(record, box, most)
     return Features({} if found is None else _columns(record, found), "none" if found is None else "view", state, box)
 
 
-def state_of(record: Record) -> int:
-    """A number that is another one when a part of the tables, what is said of stones, or the pixel size changes."""
-    folders = (record.tables, tables.attribute_folder(record.tables))
+def state_of(record: ReadableRecord) -> int:
+    """A number that is another one when a part of the tables, what is said of tesserae, or the pixel size changes."""
+    folders = (record.tesserae.tables, tables.attribute_folder(record.tesserae.tables))
     files = sorted(path for folder in folders for path in folder.glob("*.parquet"))
-    return hash((record.pixel_mm, *(_stamp(path) for path in files)))
+    return hash((record.pixel_mm, *((str(path), stamp_of(path)) for path in files)))
 
 
-def _stamp(path: Path) -> tuple[str, int, int]:
-    try:
-        found = path.stat()
-    except FileNotFoundError:  # written anew at this moment: the next look will see it
-        return str(path), 0, 0
-    return str(path), found.st_mtime_ns, found.st_size
-
-
-def _rows_meeting(record: Record, box: Box, most: int) -> list[Columns] | None:
+def _rows_meeting(record: ReadableRecord, box: Box, most: int) -> list[Columns] | None:
     """The rows whose boxes meet `box`, part by part; None as soon as they are too many."""
     found, count = [], 0
     for index in record.plan.shards.overlapping(box.grow(record.plan.shards.core)):
-        path = record.tables / tables.part_name(index)
-        rows = _arrays(tables.read_part(path))
+        path = record.tesserae.tables / tables.part_name(index)
+        rows = tables.columns_of(tables.read_part(path))
         meets = (rows["y0"] < box.y1) & (rows["y1"] > box.y0) & (rows["x0"] < box.x1) & (rows["x1"] > box.x0)
-        found.append({name: values[meets] for name, values in rows.items()})
+        found.append(tables.take_rows(rows, meets))
         count += int(meets.sum())
         if count > most:
             return None
     return found
 
 
-def _arrays(table: Any) -> Columns:
-    return tables.to_columns(table.select(tables.SCHEMA.names))
-
-
-def _columns(record: Record, parts: list[Columns]) -> Columns:
+def _columns(record: ReadableRecord, parts: list[Columns]) -> Columns:
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
     if not rows or len(rows["id"]) == 0:
         return {}
-    order = np.lexsort((rows["x"], rows["y"]))
-    rows = {name: values[order] for name, values in rows.items()}
+    rows = tables.take_rows(rows, np.lexsort((rows["x"], rows["y"])))
     mm = record.pixel_mm
     edge, length, area = (1.0, "px", "px") if mm is None else (mm, "mm", "mm2")
     edge /= record.plan.factor
@@ -123,6 +107,5 @@ def _columns(record: Record, parts: list[Columns]) -> Columns:
         "score": np.round(rows["score"].astype(float), 3),
         "flags": rows["flags"].astype(np.int32),
     }
-    said = tables.said_of(record.tables, rows["id"])
-    words = {"material": tables.MATERIALS, "state": tables.STATES}
-    return columns | {name: np.array(words[name], object)[codes] for name, codes in said.items() if codes.any()}
+    said = tables.attributes_of(record.tesserae.tables, rows["id"])
+    return columns | {name: np.array(tables.WORDS[name], object)[codes] for name, codes in said.items() if codes.any()}
