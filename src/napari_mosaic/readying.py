@@ -10,11 +10,10 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from napari_mosaic.area_files import Grid, polygons_of_mask, read_geometry
+from napari_mosaic.area_files import AreaSource, Grid, polygons_of_mask, read_geometry
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.engine.costs import USUAL, Site, count_blocks, disk_bytes
@@ -39,7 +38,7 @@ def output_path(image: MosaicImage, output: str | Path | None) -> Path:
     return record_place(image.source.location, image.name, None if output is None else Path(output))
 
 
-def initial_areas(image: MosaicImage, region: Any = None, exclude: Any = None) -> AreaSet:
+def initial_areas(image: MosaicImage, region: AreaSource | None = None, exclude: AreaSource | None = None) -> AreaSet:
     """The areas of a new record: the flat surround, and what the user gives."""
     grid = Grid(shape=image.shape, crs=image.crs, affine=image.affine)
     areas = AreaSet()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from numpy.typing import NDArray
 
@@ -33,7 +33,7 @@ from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.edits import set_edits_aside
 from napari_mosaic.record.replacing import finish_replacement, is_whole, settle_replacement
 from napari_mosaic.record_names import check_owner
-from napari_mosaic.request import Job, RunEstimate, SegmentParams
+from napari_mosaic.request import Job, JobOptions, RunEstimate, SegmentParams, job_of
 from napari_mosaic.tesserae import TesseraParams, find_in_window
 from napari_mosaic.tiling import Box
 
@@ -45,7 +45,7 @@ def segment(
     params: SegmentParams | None = None,
     client: Any = None,
     on_progress: Callable[[Progress], None] | None = None,
-    **job: Any,
+    **job: Unpack[JobOptions],
 ) -> Record:
     """Find all joints and tesserae of a mosaic and keep them as a record.
 
@@ -93,11 +93,11 @@ def segment_steps(
     params: SegmentParams | None = None,
     client: Any = None,
     segmenter: Segmenter | None = None,
-    **job: Any,
+    **job: Unpack[JobOptions],
 ) -> Steps[Record]:
     """`segment` as a generator: stop between two yields to cancel; what is finished stays."""
     params = params or SegmentParams()
-    wanted = Job(output=output, **job)
+    wanted = job_of(output, job)
     with ExitStack() as stack:
         image = yield from _open(source, stack)
         path = output_path(image, wanted.output)
@@ -242,7 +242,7 @@ def preview_tesserae(record: Record, box: Box, params: TesseraParams) -> NDArray
 
 
 def estimate_run(
-    source: Any, params: SegmentParams | None = None, *, output: str | Path | None = None, **job: Any
+    source: Any, params: SegmentParams | None = None, *, output: str | Path | None = None, **job: Unpack[JobOptions]
 ) -> RunEstimate:
     """How long `segment` will take and how much disk it needs, from a short trial of the blocks that it will compute.
 
@@ -259,7 +259,7 @@ def estimate_run(
     >>> estimate_run("sample:brick").seconds  # doctest: +SKIP
     """
     params = params or SegmentParams()
-    wanted = Job(output=output, **job)
+    wanted = job_of(output, job)
     with ExitStack() as stack:
         image, opening = clocked(lambda: drain(_open(source, stack)))
         path = output_path(image, output)

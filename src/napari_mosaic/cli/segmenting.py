@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from napari_mosaic.cli.asked import check_asked
-from napari_mosaic.cli.options import Flag, Json, options_of, plain
+from napari_mosaic.cli.options import Flag, Json, choices_of, options_of, over_preset, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
-from napari_mosaic.cli.presets import choices_of, over_preset
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.errors import InputError, MissingError, MosaicError, WriteError
 from napari_mosaic.measurement.table import typical_side
