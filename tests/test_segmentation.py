@@ -246,7 +246,7 @@ def test_existing_records_are_not_replaced_by_accident(tmp_path: Path, photograp
         segment(picture, path, params=PARAMS)
     with pytest.raises(RecordError, match="another photograph"):
         segment(photograph((300, 300), seed=9), path, params=PARAMS, resume=True)
-    with pytest.raises(RecordError, match="begun at scale"):
+    with pytest.raises(RecordError, match=r"begun with scale 1, not 0.7; .*--overwrite"):
         segment(picture, path, params=SegmentParams(method="brightness", scale=0.7), resume=True)
     segment(photograph((300, 300), seed=9), path, params=PARAMS, overwrite=True).close()
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.mosaic.zarr"]

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+from shapely.geometry import box
 
 from napari_mosaic.area_files import AreaSource, Grid, polygons_of_mask, read_geometry
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.engine.costs import USUAL, Site, count_blocks, disk_bytes
 from napari_mosaic.engine.outside import Outside
-from napari_mosaic.engine.planning import Choices, make_plan
+from napari_mosaic.engine.planning import Choices, make_plan, sized
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.errors import MosaicError, RecordError, WriteError
 from napari_mosaic.image import MosaicImage, PixelSize, surround_mask
@@ -31,6 +33,12 @@ from napari_mosaic.record.metadata import is_source
 from napari_mosaic.record.replacing import edited_record, replace_record
 from napari_mosaic.record_names import record_place
 from napari_mosaic.request import Job, SegmentParams
+from napari_mosaic.tesserae import TesseraParams
+from napari_mosaic.weights import find_weights, hash_of
+
+_Kind = Literal["region", "exclude"]
+_SAME = 1e-3
+"""Part of an area that rounding its corners in a file may move."""
 
 
 def output_path(image: MosaicImage, output: str | Path | None) -> Path:
@@ -71,7 +79,7 @@ def ready_record(
     if path.exists() and not path.is_dir():
         raise RecordError(f"{path} is a file and no mosaic record, so it is not replaced; give another place with -o.")
     if path.exists() and job.resume:
-        return _resume(path, image, segmenter, params, job)
+        return _resume(path, image, segmenter, job)
     if path.exists() and not job.overwrite:
         raise RecordError(
             f"{path} exists already; add --resume to go on with it, --overwrite to replace it, or another -o."
@@ -101,21 +109,96 @@ def _check_grid(path: Path, plan: Plan) -> None:
             )
 
 
-def _resume(path: Path, image: MosaicImage, segmenter: Segmenter, params: SegmentParams, job: Job) -> Record:
+def as_begun(path: Path, params: SegmentParams, job: Job, *, check: bool = True) -> SegmentParams:
+    """The parameters of a run that goes on: with the runtime and precision that its record was begun with.
+
+    Raises
+    ------
+    RecordError
+        With `check`: something else is asked for than the record was begun with; see `check_asked`.
+    """
+    if not (job.resume and path.exists()):
+        return params
+    with open_record(path) as record:
+        if check:
+            check_asked(record, params, job)
+        begun: Any = {"runtime": record.plan.runtime, "precision": record.plan.precision}
+    return replace(params, **begun)
+
+
+def check_asked(record: Record, params: SegmentParams, job: Job) -> None:
+    """Refuse to go on with a record that was begun with other settings than are asked for.
+
+    Method and model are always asked for; of all else, what differs from its default. What cannot reach a record that
+    is gone on with would be left aside otherwise, and its figures be those of other rules or another region.
+
+    Raises
+    ------
+    RecordError
+        It was begun by another method or model, at another scale, in another precision, with other rules or in other
+        areas.
+    """
+    for name, (found, wanted) in record.plan.differences(_plan_asked(record.plan, params)).items():
+        word = "scale" if name == "factor" else name.replace("_", "-")
+        raise _begun_otherwise(record.path, f"{word} {_shown(found)}, not {_shown(wanted)}")
+    areas: dict[_Kind, AreaSource | None] = {"region": job.region, "exclude": job.exclude}
+    for kind, source in areas.items():
+        if source is not None and not _is_area(record, kind, source):
+            given = source if isinstance(source, str | Path) else "the one that is given"
+            raise _begun_otherwise(record.path, f"another {kind} than {given}")
+
+
+def _plan_asked(plan: Plan, params: SegmentParams) -> Plan:
+    """A record's plan with what is asked for in it."""
+    asked: dict[str, Any] = {"method": params.method}
+    if not isinstance(params.scale, str) and not np.isclose(params.scale, plan.factor):
+        asked["factor"] = params.scale
+    if plan.model_sha256:  # what has no model runs in one way only
+        if _sha256(params.model) not in ("", plan.model_sha256):
+            asked["model"] = params.model
+        exactly = {"runtime": params.runtime, "precision": params.precision}
+        asked |= {name: value for name, value in exactly.items() if value != "auto"}
+    wanted, usual = (asdict(sized(rules, plan.tessera_px)) for rules in (params.tesserae, TesseraParams()))
+    rules = {name: value for name, value in wanted.items() if value != usual[name]}
+    if params.temperature != "auto":
+        rules["temperature"] = params.temperature
+    return replace(plan, **asked, tesserae=replace(plan.tesserae, **rules))
+
+
+def _begun_otherwise(path: Path, how: str) -> RecordError:
+    return RecordError(
+        f"{path} was begun with {how}; give the same to go on with it, or add --overwrite to begin again."
+    )
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _sha256(model: str) -> str:
+    """What records know a model by; empty where its file is not here, `MissingError` where it is not known."""
+    entry = find_weights(model)
+    return hash_of(entry) if entry.path is not None else ""
+
+
+def _is_area(record: Record, kind: _Kind, source: AreaSource) -> bool:
+    """Whether a record was kept to an area; one whose areas may have been edited since is believed."""
+    if has_edits(record.path):
+        return True
+    height, width = record.plan.source_shape
+    frame = box(0, 0, width, height)
+    grid = Grid(shape=(height, width), crs=record.crs, affine=record.affine)
+    given = read_geometry(source, grid, what=kind).intersection(frame)
+    found = record.areas.of(kind).intersection(frame)
+    return bool(given.symmetric_difference(found).area <= _SAME * given.area)
+
+
+def _resume(path: Path, image: MosaicImage, segmenter: Segmenter, job: Job) -> Record:
     record = open_record(path, writable=True)
     try:
         check_source(image, record.source, path)
-        plan = record.plan
-        if (plan.model_sha256, plan.method) != (segmenter.sha256, params.method):
-            raise RecordError(
-                f"{path} was begun with the model {plan.model}, not {segmenter.name}; go on with that model, "
-                "or add --overwrite to begin again."
-            )
-        if not isinstance(params.scale, str) and not np.isclose(params.scale, plan.factor):
-            raise RecordError(
-                f"{path} was begun at scale {plan.factor:g}, not {params.scale:g}; leave the scale out to go on, "
-                "or add --overwrite to begin again."
-            )
+        if record.plan.model_sha256 != segmenter.sha256:
+            raise _begun_otherwise(path, f"model {record.plan.model}, not {segmenter.name}")
         if job.pixel_mm is not None:
             record.set_pixel_size(job.pixel_mm, origin=job.pixel_origin)
     except MosaicError:

@@ -28,7 +28,7 @@ from napari_mosaic.errors import ReadError, RecordError, UnfitError
 from napari_mosaic.estimating import estimate
 from napari_mosaic.image import MosaicImage, open_image_steps
 from napari_mosaic.progress import Progress, Steps, drain
-from napari_mosaic.readying import initial_areas, output_path, plan_segmentation, ready_record
+from napari_mosaic.readying import as_begun, initial_areas, output_path, plan_segmentation, ready_record
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.edits import set_edits_aside
 from napari_mosaic.record.replacing import finish_replacement, is_whole, settle_replacement
@@ -104,7 +104,8 @@ def segment_steps(
         settle_replacement(path)
         check_owner(path, image, overwrite=wanted.overwrite, discard_edits=wanted.discard_edits)
         yield Progress(phase="preparing", done=0, total=1, unit="", message="loading the model")
-        segmenter = segmenter or _load_as_planned(path, params, wanted)
+        begun = as_begun(path, params, wanted)
+        segmenter = segmenter or _load_as_begun(path, begun, params)
         masks = request_masks(params.method, wanted.sam)
         record = yield from ready_record(path, image, segmenter, params, wanted)
         stack.callback(record.close)
@@ -136,29 +137,17 @@ def load_method(params: SegmentParams) -> Segmenter:
     return segmenter
 
 
-def _load_as_planned(path: Path, params: SegmentParams, job: Job) -> Segmenter:
+def _load_as_begun(path: Path, begun: SegmentParams, params: SegmentParams) -> Segmenter:
     """The method; `RecordError` where this machine cannot go on as a record was begun: its map would be another."""
-    planned = _as_planned(path, params, job)
     try:
-        return load_method(planned)
+        return load_method(begun)
     except UnfitError as error:
-        if planned is params:
+        if begun is params:
             raise
         raise RecordError(
-            f"{path} was begun in {planned.precision} by {planned.runtime}, and this machine would go on with another "
+            f"{path} was begun in {begun.precision} by {begun.runtime}, and this machine would go on with another "
             f"map ({error}); go on where it was begun, or begin again here with --overwrite, which keeps edits."
         ) from error
-
-
-def _as_planned(path: Path, params: SegmentParams, job: Job) -> SegmentParams:
-    """The parameters with the runtime and precision that a record to be resumed was begun with."""
-    if not (job.resume and path.exists()):
-        return params
-    with open_record(path) as record:
-        plan = record.plan
-    runtime: Any = plan.runtime
-    precision: Any = plan.precision
-    return replace(params, runtime=runtime, precision=precision)
 
 
 def _compute(
@@ -263,7 +252,7 @@ def estimate_run(
     with ExitStack() as stack:
         image, opening = clocked(lambda: drain(_open(source, stack)))
         path = output_path(image, output)
-        segmenter, loading = clocked(lambda: load_method(_as_planned(path, params, wanted)))
+        segmenter, loading = clocked(lambda: load_method(as_begun(path, params, wanted, check=False)))
         found = estimate(image, segmenter, params, wanted, workers=params.workers or default_workers())
         return replace(found, path=path, seconds=found.seconds + opening, preparing=found.preparing + loading)
 

@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from napari_mosaic.cli.asked import check_asked
 from napari_mosaic.cli.options import Flag, Json, choices_of, options_of, over_preset, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.errors import InputError, MissingError, MosaicError, WriteError
 from napari_mosaic.measurement.table import typical_side
 from napari_mosaic.picture_marks import PREVIEW, check_place, is_ours, own_place
-from napari_mosaic.record import Record, open_record
+from napari_mosaic.record import Record
 from napari_mosaic.record.masks import MaskStore
-from napari_mosaic.record_names import Wanted, entry_of, record_places, tell, unique_names
-from napari_mosaic.request import SegmentParams
+from napari_mosaic.record_names import Wanted, record_places, tell, unique_names
+from napari_mosaic.request import JobOptions, SegmentParams
 from napari_mosaic.sam.params import PRESETS as SAM_PRESETS
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.segmentation import segment_steps
@@ -141,15 +140,15 @@ def segment(
     settings, base = plain(params, SegmentParams), SAM_PRESETS[preset]
     if tuned is not None:
         settings, base = with_tuned(settings, tuned, base)
-    job = {
-        "region": region,
-        "exclude": exclude,
-        "pixel_mm": pixel_mm,
-        "overwrite": overwrite,
-        "resume": resume,
-        "sam": replace(over_preset(sam, base), into=into),
-        "discard_edits": discard_edits,
-    }
+    job = JobOptions(
+        region=region,
+        exclude=exclude,
+        pixel_mm=pixel_mm,
+        overwrite=overwrite,
+        resume=resume,
+        sam=replace(over_preset(sam, base), into=into),
+        discard_edits=discard_edits,
+    )
     if calibration is not None:
         settings = with_calibration(settings, calibration)
     places = record_places([Wanted(source, output) for source in found])
@@ -159,7 +158,7 @@ def segment(
         _offer_gpu()
     outcomes = []
     for source, place, picture in zip(found, places, pictures, strict=True):
-        outcomes.append(work(source, settings, {**job, "output": place}, picture))
+        outcomes.append(work(source, place, settings, job, picture))
         if not as_json and outcomes[-1].error is None:
             answer(outcomes[-1].line)
     return summarise(outcomes, as_json=as_json, several=several)
@@ -270,22 +269,19 @@ def preview_places(preview: Path | None, sources: list[str]) -> list[Path | None
     return [folder / f"{names[source]}{PREVIEW}" for source in sources]
 
 
-def attempt(source: str, params: SegmentParams, job: dict[str, Any], preview: Path | None) -> Outcome:
+def attempt(source: str, output: Path, params: SegmentParams, job: JobOptions, preview: Path | None = None) -> Outcome:
     """`perform`, with a failure of this photograph as an outcome."""
     try:
-        return perform(source, params, job, preview)
+        return perform(source, output, params, job, preview)
     except MosaicError as error:
         say(f"{source}: {error}")
         return Outcome(source=source, error=str(error))
 
 
-def perform(source: str, params: SegmentParams, job: dict[str, Any], preview: Path | None) -> Outcome:
+def perform(source: str, output: Path, params: SegmentParams, job: JobOptions, preview: Path | None = None) -> Outcome:
     """Segment one photograph under a bar."""
     start = time.monotonic()
-    if job["resume"] and entry_of(job["output"]) is not None:
-        with open_record(job["output"]) as record:
-            check_asked(record, params, region=job["region"], exclude=job["exclude"])
-    with run(segment_steps(source, params=params, **job), Path(source).name) as record:
+    with run(segment_steps(source, output, params=params, **job), Path(source).name) as record:
         if preview is not None:
             preview = own_place(preview, record.source.fingerprint) if preview.name.endswith(PREVIEW) else preview
             draw(record, preview, source)

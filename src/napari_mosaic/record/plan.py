@@ -83,8 +83,11 @@ class Plan:
                 "version: restore the file or segment again."
             ) from error
 
-    def same_map(self, other: Plan) -> bool:
-        """Whether both plans give the same map: all fields but the tessera rules and the batch."""
-        ignored = {"tesserae", "batch"}
-        mine, theirs = self.to_json(), other.to_json()
-        return all(mine[key] == theirs[key] for key in mine if key not in ignored)
+    def differences(self, other: Plan) -> dict[str, tuple[Any, Any]]:
+        """What gives another map or other tesserae: the values here and there by name, the rules' among them.
+
+        Only the batch, which leaves no trace, may differ.
+        """
+        mine, theirs = (plan.to_json() | dataclasses.asdict(plan.tesserae) for plan in (self, other))
+        names = (name for name in mine if name not in ("tesserae", "batch"))
+        return {name: (mine[name], theirs[name]) for name in names if mine[name] != theirs[name]}

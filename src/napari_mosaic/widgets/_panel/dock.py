@@ -451,11 +451,14 @@ class MosaicPanel(RunningDock):
     # forms ----------------------------------------------------------------------------------------
 
     def _params(self) -> SegmentParams:
-        size, estimate, rules = self.state.size, self.state.estimate, thresholds(self.state.tuning)
-        scale: Any = self.params.scale
+        size, estimate, applied = self.state.size, self.state.estimate, thresholds(self.state.applied)
+        rules = {name: value for name, value in thresholds(self.state.tuning).items() if value != applied[name]}
+        params, scale = self.params, self.params.scale
+        if self.state.record is not None:  # it keeps its own rules: only a slider that was moved asks for others
+            params = replace(params, tesserae=TesseraParams(), temperature="auto")
         if size.analysis_px and estimate is not None and estimate.stone_px and self.state.record is None:
             scale = size.analysis_px / estimate.stone_px
-        return replace(self.params, scale=scale, **rules)
+        return replace(params, scale=scale, **rules)
 
     def _polygons(self, name: str) -> Any:
         if not name or self._layer is None or name not in self.viewer.layers:
