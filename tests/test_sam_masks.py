@@ -12,13 +12,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mosaic.engine import local
+from napari_mosaic.engine.mapping import plan_work, run_here
 from napari_mosaic.engine.masks import windows
-from napari_mosaic.engine.masks.cluster import masks_on_cluster
 from napari_mosaic.engine.masks.methods import MaskRequest
 from napari_mosaic.engine.masks.plan import AUTOMATIC, GUIDED, MaskPlan, make_mask_plan
-from napari_mosaic.engine.masks.run import mask_steps, settle_plan
 from napari_mosaic.engine.masks.windows import MaskContext
+from napari_mosaic.engine.masks.work import mask_steps, settle_plan
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.segmenters import FunctionSegmenter
@@ -97,9 +96,9 @@ def start(path: Path, picture: NDArray[np.uint8] | Path, brightness: FunctionSeg
     outside = Outside(image, open_areas(), 1.0)
     plan = make_plan(image, brightness, outside, Choices(method="brightness", scale=1.0, tesserae=RULES, shard=64))
     record = create_record(path, image, plan, areas=open_areas())
-    work = local.plan_work(record, 64)
+    work = plan_work(record, 64, context=Context(image, plan, brightness, outside))
     work.tiles.clear()
-    for _ in local.run_steps(Context(image, plan, brightness, outside), record, work, 1):
+    for _ in run_here(work, 1):
         pass
     return record
 
@@ -292,7 +291,7 @@ def test_on_a_cluster_the_same_masks(tmp_path: Path, brightness: FunctionSegment
         outside = Outside(image, record.areas, 1.0)
         sight = MaskContext(record=record, image=image, plan=plan, network=request.network, outside=outside)
         with distributed.Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as client:
-            phases = {step.phase for step in masks_on_cluster(client, sight, tile_size=64)}
+            phases = {step.phase for step in mask_steps(sight, tile_size=64, client=client)}
         np.testing.assert_array_equal(read(record), expected)
         assert {"sam2", "masks"} <= phases
         assert MaskStore(record).table().sort_by("id").equals(rows)

@@ -16,12 +16,14 @@ from typing import Any, Unpack
 from numpy.typing import NDArray
 
 from napari_mosaic.editing.replay import discard_kept, replay_kept_steps
+from napari_mosaic.engine.cluster import Cluster
 from napari_mosaic.engine.costs import clocked
-from napari_mosaic.engine.local import plan_work, run_steps, without_network
+from napari_mosaic.engine.mapping import plan_work, run_here, without_network
 from napari_mosaic.engine.masks.methods import MaskRequest, request_masks
-from napari_mosaic.engine.masks.run import mask_steps, settle_plan
 from napari_mosaic.engine.masks.windows import MaskContext
+from napari_mosaic.engine.masks.work import mask_steps, settle_plan
 from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.schedule import run_work
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
 from napari_mosaic.engine.tasks import Context, compute_tile
 from napari_mosaic.errors import ReadError, RecordError, UnfitError
@@ -158,39 +160,24 @@ def _compute(
     focus = None if job.focus is None else (job.focus[0] * factor, job.focus[1] * factor)
     plan = None if masks is None else settle_plan(record, masks, begin=not job.resume)
     around = only if plan is None or only is None else only.grow(plan.needed)
-    work = plan_work(record, params.tile_size, only=around, focus=focus)
+    work = plan_work(record, params.tile_size, context=context, only=around, focus=focus)
     if plan is not None and plan.into == "tesserae":
         work.tiles.clear()
     workers, failure = params.workers or default_workers(), None
     try:
-        if client is None:
-            yield from run_steps(context, record, work, workers)
-        else:
-            from napari_mosaic.engine.cluster import run_on_cluster
-
-            yield from run_on_cluster(client, record, work, context.segmenter)
+        yield from run_here(work, workers) if client is None else run_work(work, Cluster(client, work))
     except ReadError as error:  # masks are found where the joints are, then it is told
         failure = error
     if masks is not None and plan is not None:
         sight = MaskContext(
             record=record, image=context.image, plan=plan, network=masks.network, outside=context.outside
         )
-        yield from _find_masks(sight, params.tile_size, workers, client, only, focus)
+        size = params.tile_size
+        yield from mask_steps(sight, tile_size=size, workers=workers, only=only, focus=focus, client=client)
     if failure is not None:
         raise failure
     mark_phases(record)
     yield from replay_kept_steps(record)
-
-
-def _find_masks(
-    sight: MaskContext, tile_size: int, workers: int, client: Any, only: Box | None, focus: Any
-) -> Iterator[Progress]:
-    if client is None:
-        yield from mask_steps(sight, tile_size=tile_size, workers=workers, only=only, focus=focus)
-        return
-    from napari_mosaic.engine.masks.cluster import masks_on_cluster
-
-    yield from masks_on_cluster(client, sight, tile_size=tile_size, only=only)
 
 
 def default_workers() -> int:
@@ -217,7 +204,7 @@ def apply_steps(
         set_edits_aside(mine)
         if discard_edits:
             discard_kept(mine)
-        yield from run_steps(None, mine, without_network(mine, plan_work(mine, tile_size)), default_workers())
+        yield from run_here(without_network(plan_work(mine, tile_size)), default_workers())
         mark_phases(mine)
         yield from replay_kept_steps(mine)
     return open_record(path)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.areas import AreaSet
-from napari_mosaic.engine.local import tile_lattice, windows_below
+from napari_mosaic.engine.mapping import pieces_left
 from napari_mosaic.engine.outside import Mask, Outside, blank_outside
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.engine.tasks import Index
@@ -129,12 +129,8 @@ def _valid_share(mask: FileMask, edges: NDArray[np.float64]) -> float:
 def count_blocks(site: Site, only: Box | None = None) -> Amount:
     """The blocks that a run will compute; `only` is the box on the working grid that it is kept to."""
     plan = site.plan
-    wanted = Box(0, 0, *plan.shape) if only is None else only.clip(plan.shape)
-    lattice = tile_lattice(plan.shape, plan.shard, site.tile_size)
-    tiles = [lattice.tile(index) for index in lattice.overlapping(wanted)]
-    tiles = [tile for tile in tiles if not site.done.issuperset(plan.shards.overlapping(tile.core))]
-    needed = {index for tile in tiles for index in windows_below(plan, tile)} | set(plan.lattice.overlapping(wanted))
-    windows = sorted(needed - site.have)
+    needed, tiles = pieces_left(plan, site.tile_size, site.have, site.done, only)
+    windows = sorted(needed)
     full = {index: share for index, share in _with_shares(site, plan.lattice, windows) if share > 0}
     shards = sorted({shard for tile in tiles for shard in plan.shards.overlapping(tile.core)})
     shares = dict(_with_shares(site, plan.shards, shards))

@@ -7,7 +7,7 @@ it, when, or for the sake of which tile.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from napari_mosaic.engine.windows import read_resampled
 from napari_mosaic.errors import ReadError
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Record
-from napari_mosaic.record.masks import MaskStore
+from napari_mosaic.record.masks import NAME, MaskStore
 from napari_mosaic.sam.automatic import ask_automatic, grid_points
 from napari_mosaic.sam.guided import Guide, ask_guided
 from napari_mosaic.sam.prompts import MaskNetwork
@@ -49,6 +49,11 @@ class MaskContext:
     def shape(self) -> tuple[int, int]:
         """Of the working grid."""
         return self.record.plan.shape
+
+    @property
+    def phase(self) -> str:
+        """The phase of the record's ledger that the masks belong to."""
+        return "tesserae" if self.plan.into == "tesserae" else NAME
 
     def joints(self, box: Box) -> NDArray[Any]:
         """The joints' tesserae over a box, from the stored map; `ReadError` where that is not complete."""
@@ -132,6 +137,8 @@ class ProposalSource:
     """
 
     def __init__(self, context: MaskContext) -> None:
+        self.spent: Counter[str] = Counter()
+        """Windows that were encoded and prompts asked, on the way of a tile or not."""
         self._context = context
         self._store = MaskStore(context.record)
         self._kept: OrderedDict[Window, Proposals] = OrderedDict()
@@ -166,18 +173,13 @@ class ProposalSource:
 
     def compute(self, prepared: Prepared) -> Proposals:
         """Ask the network about a window, and keep the answer on disk; one window at a time."""
-        with self._asking:
-            found = ask_window(self._context, prepared)
-            self._store.write_proposals(prepared.window[0], prepared.window[1:], found.arrays())
-            return self._keep(prepared.window, found)
-
-    def count(self, prepared: Prepared) -> tuple[int, int]:
-        """`compute`, with the windows that were encoded for it and the prompts asked, whatever other threads ask."""
         network = self._context.network
         with self._asking:
             encoded, prompted = network.encoded, network.prompted
-            self.compute(prepared)
-            return network.encoded - encoded, network.prompted - prompted
+            found = ask_window(self._context, prepared)
+            self.spent.update(windows=network.encoded - encoded, prompts=network.prompted - prompted)
+            self._store.write_proposals(prepared.window[0], prepared.window[1:], found.arrays())
+            return self._keep(prepared.window, found)
 
     def _keep(self, window: Window, found: Proposals) -> Proposals:
         with self._lock:

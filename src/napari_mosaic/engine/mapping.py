@@ -1,0 +1,256 @@
+"""The joints and tesserae of a record as work: which windows and tiles are left, and how one is made.
+
+One decision: a tile of tesserae is ready as soon as the windows in the shards that it reads are on disk.
+"""
+
+from __future__ import annotations
+
+import functools
+import pickle
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.schedule import nearest_first, run_work
+from napari_mosaic.engine.segmenters import Segmenter
+from napari_mosaic.engine.tasks import Context, Index, predict_maps, read_for_network, write_tile
+from napari_mosaic.engine.threads import Threads
+from napari_mosaic.errors import InputError
+from napari_mosaic.progress import Progress
+from napari_mosaic.record import Plan, Record
+from napari_mosaic.record.pyramid import update_pyramid
+from napari_mosaic.record.store import open_for_worker
+from napari_mosaic.tiling import Box, Lattice, Tile
+
+_PYRAMID_EVERY = 24
+"""Finished shards that are waited for before the smaller levels follow. Not varied."""
+
+
+class MapMaker:
+    """Makes windows of the map and tiles of tesserae.
+
+    Parameters
+    ----------
+    record
+        Open for writing.
+    open_context
+        What windows need; called when the first one is asked for.
+    """
+
+    def __init__(self, record: Record, open_context: Callable[[], Context]) -> None:
+        self.spent: Counter[str] = Counter()
+        self._record, self._open = record, open_context
+
+    @functools.cached_property
+    def _context(self) -> Context:
+        return self._open()
+
+    def read(self, window: Index) -> NDArray[np.uint8] | None:
+        """The pixels of a window, or None where all of it is outside."""
+        return read_for_network(self._context, window)
+
+    def predict(self, windows: Sequence[Index], inputs: Sequence[NDArray[np.uint8] | None]) -> list[NDArray[np.uint8]]:
+        """The maps of some windows."""
+        return predict_maps(self._context, windows, inputs)
+
+    def keep(self, window: Index, answer: NDArray[np.uint8]) -> None:
+        """Write the map of a window."""
+        self._record.write_map(self._record.plan.lattice.tile(window).core, answer)
+
+    def write(self, core: Box) -> list[Index]:
+        """Cut the tesserae of whole shards and write them; the shards' indices."""
+        return write_tile(self._record, core)
+
+
+def _open_maker(path: str, plan: Plan, method: bytes) -> MapMaker:
+    """A maker in another process; `UnfitError` at its first window where the method cannot be computed there."""
+    record = open_for_worker(path)
+
+    def open_context() -> Context:
+        segmenter: Segmenter = pickle.loads(method)
+        image = record.open_source()
+        return Context(image, plan, segmenter, Outside(image, record.areas, plan.factor))
+
+    return MapMaker(record, open_context)
+
+
+@dataclass(kw_only=True)
+class MapWork:
+    """What is left to do: windows of the map and tiles of tesserae, in order; `have` are the windows that are done.
+
+    `context` is needed only where there are windows to compute.
+    """
+
+    record: Record
+    windows: list[Index]
+    tiles: list[Tile]
+    have: set[Index] = field(default_factory=set)
+    context: Context | None = None
+    needs_all = True
+    names = ("joints", "tesserae")
+    unit = "MP"
+
+    @functools.cached_property
+    def maker(self) -> MapMaker:
+        """How pieces are made here."""
+        return MapMaker(self.record, self._need_context)
+
+    def _need_context(self) -> Context:
+        if self.context is None:
+            raise InputError("Windows of the map cannot be computed without the photograph; open it first.")
+        return self.context
+
+    @property
+    def open_elsewhere(self) -> Callable[[], MapMaker]:
+        """What a worker of a cluster is sent; the method as bytes, so that it fails where a task can tell it."""
+        from distributed.protocol.pickle import dumps
+
+        method = dumps(self._need_context().segmenter)
+        return partial(_open_maker, str(self.record.path), self.record.plan, method)
+
+    @property
+    def batch(self) -> int:
+        """Windows that go through the network together."""
+        return self.record.plan.batch
+
+    def missing(self, tile: Tile) -> set[Index]:
+        """The windows that are still to be computed under a tile."""
+        return set(windows_under(self.record.plan, tile)) - self.have
+
+    def place(self, window: Index) -> Box:
+        """The core of a window."""
+        return self.record.plan.lattice.tile(window).core
+
+    def size(self, window: Index) -> float:
+        """Megapixels of a window."""
+        return self.place(window).area / 1e6
+
+    def writes_to(self, window: Index) -> Index:
+        """The shard that a window lies in."""
+        core, shard = self.place(window), self.record.plan.shard
+        return core.y0 // shard, core.x0 // shard
+
+    def note(self, window: Index) -> None:
+        """Enter a window in the ledger."""
+        self.record.ledger.add("map", [window])
+
+    def note_tile(self, shards: Iterable[Index]) -> None:
+        """Enter the shards of a tile."""
+        self.record.ledger.add("tesserae", shards)
+
+    def settle(self, *, last: bool) -> Iterator[Progress]:
+        """Bring the smaller levels up to date."""
+        return update_levels(self.record, least=1 if last else _PYRAMID_EVERY)
+
+
+def plan_work(
+    record: Record,
+    tile_size: int,
+    *,
+    context: Context | None = None,
+    only: Box | None = None,
+    focus: tuple[float, float] | None = None,
+) -> MapWork:
+    """The unfinished pieces that meet `only` (a box on the working grid), nearest to `focus` first."""
+    plan = record.plan
+    _forget_damage(record)
+    have = set(record.ledger.done("map"))
+    windows, tiles = pieces_left(plan, tile_size, have, record.ledger.done("tesserae"), only)
+    work = MapWork(record=record, windows=_in_order(windows, plan, tile_size), tiles=tiles, have=have, context=context)
+    work.windows = nearest_first(work.windows, work.place, focus)
+    work.tiles = nearest_first(tiles, _core, focus)
+    return work
+
+
+def _core(tile: Tile) -> Box:
+    return tile.core
+
+
+def pieces_left(
+    plan: Plan, tile_size: int, have: Collection[Index], done: Collection[Index], only: Box | None = None
+) -> tuple[set[Index], list[Tile]]:
+    """Windows that are not among those that the record has, and tiles with shards that are not done."""
+    tiles = tiles_left(plan, tile_size, done, only)
+    needed = {index for tile in tiles for index in windows_under(plan, tile)}
+    needed |= set(plan.lattice.overlapping(only or Box(0, 0, *plan.shape)))
+    return needed.difference(have), tiles
+
+
+def tiles_left(plan: Plan, tile_size: int, done: Collection[Index], only: Box | None = None) -> list[Tile]:
+    """The tiles that meet a box and have shards that are not done, row by row."""
+    lattice, done = tile_lattice(plan.shape, plan.shard, tile_size), frozenset(done)
+    tiles = map(lattice.tile, lattice.overlapping(only or Box(0, 0, *plan.shape)))
+    return [tile for tile in tiles if not done.issuperset(plan.shards.overlapping(tile.core))]
+
+
+def _in_order(windows: set[Index], plan: Plan, tile_size: int) -> list[Index]:
+    """Windows row by row, but for the last row of tiles: there tile by tile.
+
+    Tiles of that row would otherwise all become ready with the last windows, and be cut when nothing else is left.
+    """
+    tiles = tile_lattice(plan.shape, plan.shard, tile_size)
+    last = (tiles.counts[0] - 1) * tiles.core
+
+    def place(index: Index) -> tuple[int, ...]:
+        core = plan.lattice.tile(index).core
+        return (core.y0, 0, 0, core.x0) if core.y0 < last else (last, core.x0 // tiles.core, core.y0, core.x0)
+
+    return sorted(windows, key=place)
+
+
+def tile_lattice(shape: tuple[int, int], shard: int, tile_size: int) -> Lattice:
+    """Tiles of tesserae: whole shards, `tile_size` pixels or the next multiple of a shard."""
+    return Lattice(shape=shape, core=max(1, -(-tile_size // shard)) * shard)
+
+
+def windows_under(plan: Plan, tile: Tile) -> list[Index]:
+    """The windows of the map in the shards that a tile reads.
+
+    Whole shards, because a window smaller than its shard rewrites it, and nobody may read it meanwhile.
+    """
+    shards = plan.shards.overlapping(tile.core.grow(plan.tesserae.halo))
+    first, last = (plan.shards.tile(index).core for index in (shards[0], shards[-1]))
+    return plan.lattice.overlapping(Box(*first[:2], *last[2:]))
+
+
+def without_network(work: MapWork) -> MapWork:
+    """The part of the work that needs no more of the map than is stored."""
+    tiles = [tile for tile in work.tiles if not work.missing(tile)]
+    return MapWork(record=work.record, windows=[], tiles=tiles, have=work.have)
+
+
+def run_here(work: MapWork, workers: int) -> Iterator[Progress]:
+    """Do the work on this machine, with so many threads beside the network; see `schedule.run_work`."""
+    streams = 1 if work.context is None else work.context.segmenter.streams
+    executor = Threads(work.maker, workers=workers, streams=streams, yielding=work.context is not None)
+    return run_work(work, executor)
+
+
+def update_levels(record: Record, *, least: int = 1) -> Iterator[Progress]:
+    """Bring the smaller levels up to date where at least so many shards have changed."""
+    dirty = record.ledger.done("tesserae") - record.ledger.done("pyramid")
+    if len(dirty) < least:
+        return
+    for count, _ in enumerate(update_pyramid(record, dirty), 1):
+        yield Progress(phase="overview", done=count, total=max(count, len(dirty)), unit="blocks")
+    record.ledger.add("pyramid", sorted(dirty))
+
+
+def _forget_damage(record: Record) -> None:
+    """Strike from the ledger what is missing, empty or unreadable on disk, and what was made from it."""
+    plan = record.plan
+    windows = record.damaged("map", record.ledger.done("map"))
+    record.ledger.forget("map", windows)
+    record.discard("map", windows)
+    damaged = record.damaged("tesserae", record.ledger.done("tesserae"))
+    shards = set(damaged)
+    for index in windows:
+        core = plan.lattice.tile(index).core
+        shards |= set(plan.shards.overlapping(core.grow(plan.tesserae.halo)))
+    record.forget_tesserae(shards)
+    record.discard("tesserae", damaged)
