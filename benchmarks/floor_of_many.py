@@ -17,8 +17,8 @@ from scipy.spatial import cKDTree
 
 from napari_mosaic.ids import id_at, id_dtype
 from napari_mosaic.record import Plan, Record, SourceEntry, layout, open_record, tables
+from napari_mosaic.record.map_layer import halve_map
 from napari_mosaic.record.metadata import Metadata, write_metadata
-from napari_mosaic.record.pyramid import halve_map
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 

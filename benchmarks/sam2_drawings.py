@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from napari_mosaic import SegmentParams, segment
 from napari_mosaic.metrics import Metrics, evaluate_labels
 from napari_mosaic.record import Record
-from napari_mosaic.record.masks import MaskStore
 from napari_mosaic.sam.network import load_sam
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.synthetic import Drawing
@@ -72,7 +71,7 @@ def show(model: Path, geometry: str, count: int) -> None:
                 with segment(drawing.image, Path(folder) / f"{name}.mosaic.zarr", params=params, sam=sam) as record:
                     judged[name].append(evaluate_labels(at_source(record, drawing), truth, ignore=ignore))
                     if name == "guided":
-                        fallen += MaskStore(record).table()["fallback"].to_pylist()
+                        fallen += record.label_layer("sam2").table()["fallback"].to_pylist()
     stones, guided, joints = (sum(one.truth for one in judged["guided"]), *map(figures, judged.values()))
     print(
         f"{geometry:8} {stones} stones  points {np.mean(points):.3f} of {len(points)}  guided {guided}, fallen back "

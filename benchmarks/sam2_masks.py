@@ -79,7 +79,7 @@ def run(network: Any, image: Any, truth: Any, scale: Any, method: str, path: Pat
         plan = MaskPlan.from_json(MaskStore(record).read_plan() or {})
         work = MaskStore(record).read_work() or {}
         whole = Box(0, 0, *record.shape)
-        labels = record.read_labels(whole) if mode == GUIDED else MaskStore(record).read_labels(whole)
+        labels = record.read_labels(whole) if mode == GUIDED else record.label_layer("sam2").read(whole)
         windows = sum(len(plan.lattice(layer, record.shape)) for layer in range(len(plan.layers)))
         found = on_truth(labels, truth, record)
         scores = evaluate_labels(found, truth).at(0.5)

@@ -18,7 +18,9 @@ from bright import bright_stones
 from edit_model import check_whole, largest, make_floor, whole
 from napari_mosaic import editing
 from napari_mosaic.errors import RecordError
-from napari_mosaic.record import Record, edits, open_record
+from napari_mosaic.record import Record, open_record
+from napari_mosaic.record.edits import Edits
+from napari_mosaic.record.label_layer import LabelLayer
 from napari_mosaic.record.patches import Patch
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment, segment_steps
@@ -135,14 +137,14 @@ def test_a_second_programme_can_only_read(record: Record) -> None:
 def test_the_smaller_levels_wait_for_an_edit_that_is_half_way(
     record: Record, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entered, go_on, really = threading.Event(), threading.Event(), edits.lay_over
+    entered, go_on, really = threading.Event(), threading.Event(), Edits.apply_patch
 
-    def lay_over_late(record: Record, patch: Patch) -> None:
+    def apply_late(mine: Edits, patch: Patch) -> None:
         entered.set()
         assert go_on.wait(WAIT)
-        really(record, patch)
+        really(mine, patch)
 
-    monkeypatch.setattr(edits, "lay_over", lay_over_late)
+    monkeypatch.setattr(Edits, "apply_patch", apply_late)
     editor = start(lambda: editing.delete(record, largest(record)))
     assert entered.wait(WAIT)
     settler = start(lambda: editing.settle(record))
@@ -159,14 +161,14 @@ def test_an_edit_that_is_made_while_the_levels_are_is_left_for_the_next_time(
     record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = largest(record, 2)
-    really = edits._halve
+    really = LabelLayer.halve
 
     def halve_and_edit(*arguments: Any) -> None:
         really(*arguments)
         if len(record.journal) == 1:
             editing.delete(record, [second])
 
-    monkeypatch.setattr(edits, "_halve", halve_and_edit)
+    monkeypatch.setattr(LabelLayer, "halve", halve_and_edit)
     editing.delete(record, [first])
     editing.settle(record)
     assert (record.journal.settled, len(record.journal)) == (1, 2)

@@ -32,7 +32,6 @@ from napari_mosaic.image.pixel_size import (
 )
 from napari_mosaic.record import Record, layout, open_record
 from napari_mosaic.record import pixel_size as rescaling
-from napari_mosaic.record.masks import MaskStore
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment, segment_steps
 
@@ -193,7 +192,7 @@ def test_every_labels_group_follows_whoever_made_it(floor: Path) -> None:
     with segment(floor, params=METHOD) as record:
         path, plan = record.path, record.plan
     with open_record(path, writable=True) as record:
-        MaskStore(record).prepare_labels()
+        record.add_label_layer("sam2")
         root = zarr.open_group(str(path), mode="r+")
         layout.create_labels(root, "truth", plan, None)
         small = root["labels"].create_group("thumb")  # type: ignore[union-attr]
@@ -215,7 +214,7 @@ def test_every_labels_group_follows_whoever_made_it(floor: Path) -> None:
 def test_labels_made_later_are_in_the_size_of_then(floor: Path) -> None:
     with segment(floor, params=METHOD) as found, open_record(found.path, writable=True) as record:
         record.set_pixel_size(0.5)
-        MaskStore(record).prepare_labels()
+        record.add_label_layer("sam2")
         assert scales(record.path, "labels/sam2") == scales(record.path, "labels/tesserae")
 
 

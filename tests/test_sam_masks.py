@@ -160,7 +160,7 @@ def test_guided_masks_are_whole_on_every_border_whatever_the_tiles(bright_record
     assert set(np.unique(found[0])) == set(np.unique(joints))
     for other in found[1:]:
         np.testing.assert_array_equal(other, found[0])
-    rows, table = record.table(), MaskStore(record).table()
+    rows, table = record.table(), record.label_layer("sam2").table()
     assert record.count == len(np.unique(found[0])) - 1 == len(table)
     assert not np.any(rows["flags"].to_numpy() & Flag.FALLBACK)
     ids, areas = np.unique(found[0][found[0] > 0], return_counts=True)
@@ -181,7 +181,7 @@ def test_masks_that_swallow_or_vanish_leave_the_joints_tesserae(bright_record: A
     joints = open_labels(find_tesserae(record.read_map(Box(0, 0, *record.shape)), RULES), 1)
     np.testing.assert_array_equal(whole(record), joints)
     assert np.all(record.table()["flags"].to_numpy() & Flag.FALLBACK)
-    assert MaskStore(record).table()["fallback"].to_numpy().all()
+    assert record.label_layer("sam2").table()["fallback"].to_numpy().all()
 
 
 def test_a_stopped_run_goes_on_to_the_same_masks(bright_record: Any, tmp_path: Path) -> None:
@@ -207,18 +207,18 @@ def test_automatic_masks_are_one_a_stone_whatever_the_tiles(bright_record: Any) 
     for run in ({"tile_size": 64, "workers": 2}, {"tile_size": 1024}):
         network = BrightNetwork()
         plan = masks_of(record, picture, network, AUTOMATIC, **run)
-        found.append(MaskStore(record).read_labels(Box(0, 0, *record.shape)))
+        found.append(record.label_layer("sam2").read(Box(0, 0, *record.shape)))
         assert network.encoded == len(plan.lattice(0, record.shape))
         assert network.prompted == len(grid_points(Box(0, 0, *record.shape), 8.0))
     one_id_a_stone(found[0], stones)
     np.testing.assert_array_equal(*found)
-    assert len(MaskStore(record).table()) == stones.max()
+    assert len(record.label_layer("sam2").table()) == stones.max()
     assert open_record(record.path).metadata.phases["sam2"] == "done"
-    np.testing.assert_array_equal(MaskStore(record).levels[1][:], found[0][::2, ::2])
+    np.testing.assert_array_equal(record.label_layer("sam2").levels[1][:], found[0][::2, ::2])
     shard = record.path / "labels" / "sam2" / "0" / "c" / "1" / "1"
     shard.write_bytes(shard.read_bytes()[:-9])
     masks_of(record, picture, BrightNetwork(), AUTOMATIC, begin=False)
-    np.testing.assert_array_equal(MaskStore(record).read_labels(Box(0, 0, *record.shape)), found[0])
+    np.testing.assert_array_equal(record.label_layer("sam2").read(Box(0, 0, *record.shape)), found[0])
 
 
 def test_a_part_of_the_mosaic_equals_the_same_part_of_the_whole(bright_record: Any) -> None:
@@ -238,7 +238,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_finished(
     record, picture = bright_record
     masks_of(record, picture, BrightNetwork(), mode, tile_size=64)
     phase = "tesserae" if mode == GUIDED else "sam2"
-    read = whole if mode == GUIDED else lambda record: MaskStore(record).read_labels(Box(0, 0, *record.shape))
+    read = whole if mode == GUIDED else lambda record: record.label_layer("sam2").read(Box(0, 0, *record.shape))
     expected, shards = read(record), len(record.plan.shards)
     with monkeypatch.context() as context:
         broken = windows.read_resampled
@@ -281,10 +281,10 @@ def test_on_a_cluster_the_same_masks(tmp_path: Path, brightness: FunctionSegment
 
     picture = bordered(68)
     Image.fromarray(picture).save(tmp_path / "floor.png")
-    read = whole if mode == GUIDED else lambda record: MaskStore(record).read_labels(Box(0, 0, *record.shape))
+    read = whole if mode == GUIDED else lambda record: record.label_layer("sam2").read(Box(0, 0, *record.shape))
     with start(tmp_path / "a.mosaic.zarr", tmp_path / "floor.png", brightness) as record:
         masks_of(record, picture, BrightNetwork(), mode)
-        expected, rows = read(record), MaskStore(record).table().sort_by("id")
+        expected, rows = read(record), record.label_layer("sam2").table().sort_by("id")
         request = MaskRequest(mode=mode, network=BrightNetwork(), params=PARAMS)
         plan = settle_plan(record, request, begin=True)
         image = open_image(tmp_path / "floor.png")
@@ -294,7 +294,7 @@ def test_on_a_cluster_the_same_masks(tmp_path: Path, brightness: FunctionSegment
             phases = {step.phase for step in mask_steps(sight, tile_size=64, client=client)}
         np.testing.assert_array_equal(read(record), expected)
         assert {"sam2", "masks"} <= phases
-        assert MaskStore(record).table().sort_by("id").equals(rows)
+        assert record.label_layer("sam2").table().sort_by("id").equals(rows)
         work = MaskStore(record).read_work()
         assert work is not None
         assert 0 < work["windows"] <= 16
@@ -454,10 +454,10 @@ def test_refinement_and_further_layers_are_alike_for_any_tiles(bright_record: An
         plan = masks_of(record, picture, network, AUTOMATIC, replace(PARAMS, **change), tile_size=tile_size)
         windows = [len(plan.lattice(layer, record.shape)) for layer in range(len(plan.layers))]
         assert network.encoded == sum(windows)
-        found.append(MaskStore(record).read_labels(Box(0, 0, *record.shape)))
+        found.append(record.label_layer("sam2").read(Box(0, 0, *record.shape)))
     np.testing.assert_array_equal(*found)
     one_id_a_stone(found[0], ndimage.label(picture[:, :, 0] > 100)[0])
-    layers = set(MaskStore(record).table()["layer"].to_pylist())
+    layers = set(record.label_layer("sam2").table()["layer"].to_pylist())
     assert layers == ({0} if "use_m2m" in change else {0, 1}) or layers == {1}
 
 
@@ -469,7 +469,7 @@ def test_what_is_outside_bears_no_mask(tmp_path: Path, brightness: FunctionSegme
         record.areas = open_areas().add("exclude", rectangle(0, 0, 250, 101), name="no")
         network = BrightNetwork()
         masks_of(record, picture, network, AUTOMATIC)
-        labels = MaskStore(record).read_labels(Box(0, 0, *record.shape))
+        labels = record.label_layer("sam2").read(Box(0, 0, *record.shape))
         assert not labels[:100].any()
         assert labels[110:].any()
         assert network.prompted < len(grid_points(Box(0, 0, *record.shape), 8.0))
@@ -502,10 +502,10 @@ def test_merged_fragments_are_alike_for_any_tiles(bright_record: Any, brightness
         masks_of(
             record, picture, HalfNetwork(), AUTOMATIC, replace(PARAMS, merge_below=0.5, opening=0), tile_size=tile_size
         )
-        found.append(MaskStore(record).read_labels(Box(0, 0, *record.shape)))
+        found.append(record.label_layer("sam2").read(Box(0, 0, *record.shape)))
     np.testing.assert_array_equal(*found)
     masks_of(record, picture, HalfNetwork(), AUTOMATIC, replace(PARAMS, opening=0))
-    apart = MaskStore(record).read_labels(Box(0, 0, *record.shape))
+    apart = record.label_layer("sam2").read(Box(0, 0, *record.shape))
     assert len(np.unique(found[0])) < len(np.unique(apart))
 
 

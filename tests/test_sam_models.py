@@ -24,7 +24,6 @@ from napari_mosaic.downloads import hash_file
 from napari_mosaic.engine.masks.plan import AUTOMATIC, GUIDED
 from napari_mosaic.engine.segmenters import FunctionSegmenter
 from napari_mosaic.errors import DependencyError, InputError, MissingError, ModelError
-from napari_mosaic.record.masks import MaskStore
 from napari_mosaic.sam.params import PRESETS, SamParams
 from napari_mosaic.sam.prompts import Prompts
 from napari_mosaic.sam.registry import SMALLEST, config_names, sam_registry
@@ -310,8 +309,8 @@ def test_random_masks_are_the_same_for_any_tiles(
         for run in ({"tile_size": 64, "workers": 2}, {"tile_size": 1024}):
             masks_of(record, picture, network, mode, params, **run)
             box = Box(0, 0, *record.shape)
-            found.append(whole(record) if mode == GUIDED else MaskStore(record).read_labels(box))
-        assert not MaskStore(record).table()["fallback"].to_numpy().all()
+            found.append(whole(record) if mode == GUIDED else record.label_layer("sam2").read(box))
+        assert not record.label_layer("sam2").table()["fallback"].to_numpy().all()
     np.testing.assert_array_equal(*found)
     assert len(np.unique(found[0])) > 2
 
@@ -358,7 +357,7 @@ def test_the_command_finds_masks_with_the_bundled_network(
     assert told["sam2"]["prompts"] > 0
     assert told["sam2"]["peak_bytes"] is None or told["sam2"]["peak_bytes"] > 1e6
     with open_record(told["record"]) as record:
-        table = MaskStore(record).table()
+        table = record.label_layer("sam2").table()
         assert record.count == len(table) == told["tesserae"]
         assert set(table.column_names) >= {"score", "stability", "fallback"}
     assert main([*words, "--device", "cpu", "--resume"]) == 0

@@ -114,7 +114,7 @@ def test_guided_masks_as_a_user_makes_them_fit_stones_that_it_never_saw(floor: t
     folder, drawing = floor
     with open_record(folder / "floor.mosaic.zarr") as record:
         labels, factor = record.read_labels(Box(0, 0, *record.shape)), record.plan.factor
-        fallen = MaskStore(record).table()["fallback"].to_numpy()
+        fallen = record.label_layer("sam2").table()["fallback"].to_numpy()
     places = np.minimum(((np.arange(SIZE) + 0.5) * factor).astype(int), min(labels.shape) - 1)
     overlaps = overlap_of_stones(labels[np.ix_(places, places)], np.where(drawing.valid, drawing.labels, 0))
     assert len(overlaps) > 80

@@ -32,7 +32,6 @@ from napari_mosaic.image import MosaicImage, open_image_steps
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.readying import as_begun, initial_areas, output_path, plan_segmentation, ready_record
 from napari_mosaic.record import Record, open_record
-from napari_mosaic.record.edits import set_edits_aside
 from napari_mosaic.record.replacing import finish_replacement, is_whole, settle_replacement
 from napari_mosaic.record_names import check_owner
 from napari_mosaic.request import Job, JobOptions, RunEstimate, SegmentParams, job_of
@@ -201,7 +200,7 @@ def apply_steps(
     with open_record(path, writable=True) as mine, mine.running():
         mine.update(plan=replace(mine.plan, tesserae=params))
         mine.forget_tesserae()
-        set_edits_aside(mine)
+        mine.edits.set_aside()
         if discard_edits:
             discard_kept(mine)
         yield from run_here(without_network(plan_work(mine, tile_size)), default_workers())

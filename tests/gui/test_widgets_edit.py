@@ -20,7 +20,8 @@ from PIL import Image
 from bright import bright_stones
 from napari_mosaic import editing
 from napari_mosaic.areas import read_areas
-from napari_mosaic.record import edits, open_record
+from napari_mosaic.record import open_record
+from napari_mosaic.record.edits import Edits
 from napari_mosaic.record.finished import finished_boxes
 from napari_mosaic.record.tables import read_attributes
 from napari_mosaic.request import SegmentParams
@@ -195,13 +196,13 @@ def ctrl(shift: bool = False) -> Any:
 
 
 def test_the_screen_waits_for_the_journal_alone(desk: Desk, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    go_on, really = threading.Event(), edits.lay_over
+    go_on, really = threading.Event(), Edits.apply_patch
 
-    def lay_over_late(record: Any, patch: Any) -> None:
+    def apply_late(mine: Edits, patch: Any) -> None:
         assert go_on.wait(WAIT_MS / 1000)
-        really(record, patch)
+        really(mine, patch)
 
-    monkeypatch.setattr(edits, "lay_over", lay_over_late)
+    monkeypatch.setattr(Edits, "apply_patch", apply_late)
     for look in ("near", "far"):
         getattr(desk, look)()
         go_on.clear()

@@ -14,7 +14,7 @@ Examples
 
 from napari_mosaic.editing.entries import Edit
 from napari_mosaic.editing.floor import add_area, change_area, remove_area
-from napari_mosaic.editing.history import Report, describe_report, list_edits, redo, report, settle, undo
+from napari_mosaic.editing.history import Report, describe_report, list_edits, redo, report, settle, settle_steps, undo
 from napari_mosaic.editing.masks import add_mask
 from napari_mosaic.editing.names import is_made, place_of_id
 from napari_mosaic.editing.outlines import add_click, add_outline, convex, fill_holes, grow, shrink, snap
@@ -38,7 +38,6 @@ from napari_mosaic.editing.replay import (
 from napari_mosaic.editing.requests import TOOLS, apply_request, apply_requests, check_requests, read_requests
 from napari_mosaic.editing.stones import assign, delete, merge, split_auto, split_line, split_seeds
 from napari_mosaic.editing.suspicion import REASONS, QueueParams
-from napari_mosaic.record.edits import settle_steps
 from napari_mosaic.record.queue import DECISIONS
 
 __all__ = [

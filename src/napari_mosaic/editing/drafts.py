@@ -25,7 +25,6 @@ from napari_mosaic.editing.extents import box_of, boxes_of, extent, seed_of, uni
 from napari_mosaic.editing.names import is_made, new_name
 from napari_mosaic.errors import InputError, RecordError
 from napari_mosaic.record import Record, tables
-from napari_mosaic.record.edits import require_editable
 from napari_mosaic.record.patches import Patch
 from napari_mosaic.record.tables import Columns
 from napari_mosaic.tesserae import Flag
@@ -279,7 +278,7 @@ class Draft:
 @contextmanager
 def editing(record: Record, *, replaying: bool = False) -> Iterator[Draft]:
     """One edit at a time on a record that is open for writing."""
-    require_editable(record, replaying=replaying)
+    record.edits.require_editable(replaying=replaying)
     with record.journal.lock:
         yield Draft(record)
 

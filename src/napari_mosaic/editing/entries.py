@@ -12,7 +12,6 @@ from typing import Any
 
 from napari_mosaic.editing.names import place_of_id
 from napari_mosaic.record import Record
-from napari_mosaic.record.edits import write_edit
 from napari_mosaic.record.patches import Patch
 from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box
@@ -49,7 +48,7 @@ def enter(record: Record, tool: str, params: Mapping[str, Any], patch: Patch, **
     }
     if strayed := _strayed(record, patch.rows_after):
         header["strayed"] = strayed
-    number = write_edit(record, header, patch)
+    number = record.edits.write(header, patch)
     return read_edit({**header, "n": number, "box": list(patch.box)})
 
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 
 from napari_mosaic.editing.drafts import editing
 from napari_mosaic.editing.entries import Edit, read_edit
-from napari_mosaic.progress import drain
+from napari_mosaic.progress import Steps, drain
 from napari_mosaic.record import Record
-from napari_mosaic.record.edits import settle_steps, step_back, step_forward
 
 _BECOMES = {
     "merge": "merged",
@@ -45,15 +44,20 @@ class Report:
 def undo(record: Record) -> Edit | None:
     """Take back the last edit that counts, whenever and with whatever tool it was made; None where there is none."""
     with editing(record):
-        number = step_back(record)
+        number = record.edits.step_back()
         return None if number is None else read_edit(record.journal.header(number))
 
 
 def redo(record: Record) -> Edit | None:
     """Make the edit again that was undone last; None where there is none, or where another was made since."""
     with editing(record):
-        number = step_forward(record)
+        number = record.edits.step_forward()
         return None if number is None else read_edit(record.journal.header(number))
+
+
+def settle_steps(record: Record) -> Steps[None]:
+    """Bring the smaller levels up to date with the edits, in whatever thread: only the parents of what they touched."""
+    return record.edits.settle_steps()
 
 
 def settle(record: Record) -> None:

@@ -23,7 +23,6 @@ from napari_mosaic.errors import MissingError, RecordError
 from napari_mosaic.files import whole_file, write_whole
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Record
-from napari_mosaic.record.edits import kept_journal, retire_kept, settle_steps
 from napari_mosaic.record.journal import FOLDER, Header, Journal
 from napari_mosaic.record.patches import Patch
 from napari_mosaic.tiling import Box
@@ -94,7 +93,7 @@ def replay_kept_steps(record: Record) -> Steps[Replayed | None]:
 
     Begun again after a crash it goes on where it was.
     """
-    kept = kept_journal(record)
+    kept = record.edits.kept
     if kept is None or not record.complete:
         return None
     if not len(record.journal):
@@ -102,17 +101,17 @@ def replay_kept_steps(record: Record) -> Steps[Replayed | None]:
     last = max((record.journal.header(n).get("replayed", -1) for n in record.journal.done), default=-1)
     numbers = [number for number in kept.done if number > last]
     replayed = yield from _replay(record, kept, numbers, "replayed")
-    retire_kept(record, "replayed")
-    yield from settle_steps(record)
+    record.edits.retire_kept("replayed")
+    yield from record.edits.settle_steps()
     return replayed
 
 
 def discard_kept(record: Record) -> None:
     """Do without the edits that wait to be replayed; their ids stay known."""
-    kept = kept_journal(record)
+    kept = record.edits.kept
     if kept is not None:
         record.journal.append({"kind": "reserve", "made": sorted(kept.used | _found_ids(kept))})
-        retire_kept(record, "discarded")
+        record.edits.retire_kept("discarded")
 
 
 def read_conflicts(record: Record) -> tuple[Conflict, ...]:

@@ -31,7 +31,7 @@ from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Plan
 from napari_mosaic.record.file_mask import FileMask
 from napari_mosaic.record.layout import level_shapes
-from napari_mosaic.record.pyramid import halve_map
+from napari_mosaic.record.map_layer import halve_map
 from napari_mosaic.tesserae import find_in_window
 from napari_mosaic.tiling import Box, Lattice, Tile
 

@@ -233,12 +233,12 @@ def run_here(work: MapWork, workers: int) -> Iterator[Progress]:
 
 def update_levels(record: Record, *, least: int = 1) -> Iterator[Progress]:
     """Bring the smaller levels up to date where at least so many shards have changed."""
-    dirty = record.ledger.done("tesserae") - record.ledger.done("pyramid")
+    dirty = record.tesserae.unsettled()
     if len(dirty) < least:
         return
-    for count, _ in enumerate(update_pyramid(record, dirty), 1):
+    for count, _ in enumerate(update_pyramid([record.map, record.tesserae], dirty), 1):
         yield Progress(phase="overview", done=count, total=max(count, len(dirty)), unit="blocks")
-    record.ledger.add("pyramid", sorted(dirty))
+    record.tesserae.mark_settled(dirty)
 
 
 def _forget_damage(record: Record) -> None:

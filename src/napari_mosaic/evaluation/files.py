@@ -23,8 +23,7 @@ from napari_mosaic.grout_metrics import GroutMetrics, evaluate_grout
 from napari_mosaic.measurement.source_grid import read_source_labels
 from napari_mosaic.metrics import Metrics, Overlaps, add_overlaps, count_overlaps, summarise
 from napari_mosaic.record import Record, open_record
-from napari_mosaic.record.masks import NAME as MASKS
-from napari_mosaic.record.masks import MaskStore
+from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.tiling import Box
 
 Meaning = Literal["auto", "labels", "tesserae", "grout"]
@@ -196,9 +195,9 @@ def open_labels(path: str | Path, meaning: Meaning, min_area: int, stack: ExitSt
     path = Path(path)
     if is_mask_layer(path):
         record = stack.enter_context(open_record(path.parents[1]))
-        store = MaskStore(record)
-        _ = store.levels  # says at once where there are none
-        return LabelGrid(record.plan.source_shape, lambda box: read_source_labels(record, box, store.read_labels))
+        layer = record.label_layer(SAM2)
+        _ = layer.levels  # says at once where there are none
+        return LabelGrid(record.plan.source_shape, lambda box: read_source_labels(record, box, layer.read))
     if path.is_dir():
         return _record_labels(stack.enter_context(open_record(path)))
     values = read_label_image(path)
@@ -213,7 +212,7 @@ def open_labels(path: str | Path, meaning: Meaning, min_area: int, stack: ExitSt
 
 def is_mask_layer(path: Path) -> bool:
     """Whether a path names SAM 2's own labels in a record."""
-    return path.parts[-2:] == ("labels", MASKS) and (path.parents[1] / "mosaic.json").exists()
+    return path.parts[-2:] == ("labels", SAM2) and (path.parents[1] / "mosaic.json").exists()
 
 
 def _record_labels(record: Record) -> LabelGrid:

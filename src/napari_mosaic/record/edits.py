@@ -9,79 +9,168 @@ from __future__ import annotations
 import json
 import shutil
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from napari_mosaic.areas import AreaSet
+from napari_mosaic.areas import AreaSet, write_areas
 from napari_mosaic.errors import RecordError
 from napari_mosaic.files import replace, whole_file
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import tables
-from napari_mosaic.record.journal import FOLDER, KEPT, LOG, SETTLED, Header, Index, Journal
+from napari_mosaic.record.journal import FOLDER, KEPT, LOG, SETTLED, Header, Journal
+from napari_mosaic.record.label_layer import LabelLayer
+from napari_mosaic.record.ledger import Index
+from napari_mosaic.record.metadata import AREAS, areas_of
+from napari_mosaic.record.opened import Opened
 from napari_mosaic.record.patches import Patch
-from napari_mosaic.record.store import Record, read_array
+from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box, Lattice
 
 
-def write_edit(record: Record, header: Header, patch: Patch) -> int:
-    """Enter an edit in the journal and bring level 0 and the tables to it; its number."""
-    shards = sorted(patch_shards(record, patch))
-    number = record.journal.append({"kind": "edit", **header, "box": list(patch.box), "shards": shards}, patch)
-    record.journal.tell(patch)
-    lay_over(record, patch)
-    return number
+class Edits:
+    """The edits of an open record, and what follows from them in one label layer and in the areas."""
 
+    def __init__(self, opened: Opened, layer: LabelLayer, *, writable: bool) -> None:
+        self.path = opened.path
+        self.layer = layer
+        self.writable = writable
+        self._opened = opened
 
-def step_back(record: Record) -> int | None:
-    """Undo the last edit; its number, or None where there is none."""
-    journal = record.journal
-    return _step(record, "undo", journal.done[-1]) if journal.done else None
+    @property
+    def journal(self) -> Journal:
+        """The edits, read when they are first asked for; a reader sees those that are made meanwhile."""
+        return self._opened.read_journal(writable=self.writable)
 
+    def write(self, header: Header, patch: Patch) -> int:
+        """Enter an edit in the journal and bring level 0 and the tables to it; its number."""
+        shard = self.layer.shards.core
+        shards = set(self.layer.shards.overlapping(patch.box)) | {(y // shard, x // shard) for y, x in patch.places}
+        return self._enter({"kind": "edit", **header, "box": list(patch.box), "shards": sorted(shards)}, patch)
 
-def step_forward(record: Record) -> int | None:
-    """Redo the edit that was undone last; its number, or None where there is none."""
-    journal = record.journal
-    return _step(record, "redo", journal.undone[-1]) if journal.undone else None
+    def step_back(self) -> int | None:
+        """Undo the last edit; its number, or None where there is none."""
+        return self._step("undo", self.journal.done)
 
+    def step_forward(self) -> int | None:
+        """Redo the edit that was undone last; its number, or None where there is none."""
+        return self._step("redo", self.journal.undone)
 
-def _step(record: Record, kind: str, of: int) -> int:
-    entry = record.journal[of]
-    number = record.journal.append({"kind": kind, "of": of, "box": list(entry.box), "shards": list(entry.shards)})
-    patch = record.journal.effect(number)
-    record.journal.tell(patch)
-    lay_over(record, patch)
-    return of
+    def _step(self, kind: str, numbers: list[int]) -> int | None:
+        if not numbers:
+            return None
+        of = numbers[-1]
+        entry = self.journal[of]
+        self._enter({"kind": kind, "of": of, "box": list(entry.box), "shards": list(entry.shards)}, None)
+        return of
 
+    def _enter(self, header: Header, patch: Patch | None) -> int:
+        """Append an entry, tell who listens, and bring the record to it; its number."""
+        journal = self.journal
+        number = journal.append(header, patch)
+        patch = journal.effect(number) if patch is None else patch
+        journal.tell(patch)
+        self.apply_patch(patch)
+        return number
 
-def patch_shards(record: Record, patch: Patch) -> set[Index]:
-    """The shards that hold touched pixels or seeds."""
-    shard = record.plan.shard
-    return set(record.plan.shards.overlapping(patch.box)) | {(y // shard, x // shard) for y, x in patch.places}
+    def apply_patch(self, patch: Patch) -> None:
+        """Bring level 0, the tables and the areas to what they are after `patch`."""
+        layer, shards = self.layer, self.layer.shards
+        for index in shards.overlapping(patch.box):
+            part = shards.tile(index).core.intersect(patch.box)
+            with layer.locks.shard(0, index):
+                labels = layer.read(part)
+                wanted = patch.over(labels, part)
+                if not np.array_equal(labels, wanted):
+                    layer.write(part, wanted)
+        for index in sorted({(y // shards.core, x // shards.core) for y, x in patch.places}):
+            with layer.locks.table:
+                rows = layer.read_rows(index)
+                changed = patch.over_rows(rows, shards.tile(index).core)
+                if not tables.same_rows(rows, changed):
+                    layer.write_rows(index, changed)
+        if patch.areas is not None:
+            write_areas(self.path / AREAS, exchange_areas(areas_of(self.path), *patch.areas))
 
+    def write_computed(self, index: Index, labels: NDArray[Any], columns: Columns) -> None:
+        """Write one shard as a run has made it, with its rows; what was edited in it stays as it was edited.
 
-def lay_over(record: Record, patch: Patch) -> None:
-    """Bring level 0, the tables and the areas to what they are after `patch`."""
-    shards = record.plan.shards
-    for index in shards.overlapping(patch.box):
-        part = shards.tile(index).core.intersect(patch.box)
-        with record.shard_lock(0, index):
-            labels = record.read_labels(part)
-            wanted = patch.over(labels, part)
-            if not np.array_equal(labels, wanted):
-                record.write_labels(0, part, wanted)
-    for index in sorted({(y // shards.core, x // shards.core) for y, x in patch.places}):
-        with record.table_lock:
-            _lay_over_rows(record, index, patch)
-    if patch.areas is not None:
-        record.areas = exchange_areas(record.areas, *patch.areas)
+        The journal is asked under the shard's lock: an edit is entered in it before it takes that lock, so one that
+        is not found here comes after this and finds the shard written.
+        """
+        layer, journal, core = self.layer, self.journal, self.layer.shards.tile(index).core
+        with layer.locks.shard(0, index), layer.locks.table:
+            edits = journal.touching(index)
+            if edits:
+                own = {name: columns[name] for name in tables.SCHEMA.names}
+                columns = own | {name: np.zeros(len(columns["id"]), np.uint8) for name in tables.WORDS}
+            for patch in map(journal.patch, edits):
+                labels, columns = patch.over(labels, core), patch.over_rows(columns, core)
+            layer.write_shard(index, labels, columns)
 
+    def forget_shards(self, indices: Iterable[Index] | None = None) -> None:
+        """Strike shards (all by default) from the ledger, so that they are made anew.
 
-def _lay_over_rows(record: Record, index: Index, patch: Patch) -> None:
-    rows = tables.read_rows(record.tables, index)
-    wanted = patch.over_rows(rows, record.plan.shards.tile(index).core)
-    if not tables.same_rows(rows, wanted):
-        tables.write_rows(record.tables, index, wanted)
+        It waits for an edit that is being made, which may have begun where the shards were still finished.
+        """
+        with self.journal.lock:
+            self.layer.forget(indices)
+
+    def repair(self) -> None:
+        """After a crash: bring the record to the entries that may not have reached its shards."""
+        journal = self.journal
+        for number in range(journal.settled, len(journal)):
+            self.apply_patch(journal.effect(number))
+
+    def settle_steps(self) -> Steps[None]:
+        """Bring the smaller levels up to date with the edits: only the parents of what they touched.
+
+        May run in another thread than the edits; those made meanwhile are left for the next time.
+        """
+        journal, layer = self.journal, self.layer
+        with journal.lock:  # an entry is in the journal before level 0 holds it: none may be half-way
+            count, boxes = len(journal), journal.pending()
+        for level in range(1, len(layer.levels)):
+            boxes = _parents(Lattice(shape=layer.levels[level].shape, core=layer.shards.core), boxes)
+            for done, box in enumerate(boxes, 1):
+                layer.halve(level, box)
+                yield Progress(phase="overview", done=done, total=len(boxes), unit="blocks")
+        journal.mark_settled(count)
+
+    def set_aside(self) -> None:
+        """Before all tesserae are cut anew: keep the journal for a replay, and let the record be as if unedited."""
+        folder = self.path / FOLDER
+        if not len(self.journal):
+            return
+        if not (folder / KEPT).exists():
+            replace(folder / LOG, folder / KEPT)
+        (folder / SETTLED).unlink(missing_ok=True)
+        tables.clear_attributes(self.layer.tables)
+        self._opened.journal = None  # its file was moved: it is read anew
+
+    @property
+    def kept(self) -> Journal | None:
+        """The edits that wait to be replayed, or None."""
+        path = self.path / FOLDER / KEPT
+        return Journal(path) if path.exists() else None
+
+    def retire_kept(self, name: str) -> None:
+        """File the kept journal away under `name-N.log`: it was replayed, or its edits are not wanted."""
+        kept = self.path / FOLDER / KEPT
+        number = len(list(kept.parent.glob(f"{name}-*.log"))) + 1
+        replace(kept, kept.with_name(f"{name}-{number}.log"))
+
+    def require_editable(self, *, replaying: bool = False) -> None:
+        """Raise `RecordError` where the record cannot be edited now; `replaying` the edits that wait may."""
+        if not self.writable:
+            raise RecordError(f"{self.path} is open for reading only; open it with writable=True to edit it.")
+        if not replaying and (self.path / FOLDER / KEPT).exists():
+            raise RecordError(
+                f"{self.path} is being cut anew and its edits wait to be replayed; let the run finish (--resume) first."
+            )
 
 
 def exchange_areas(areas: AreaSet, before: str, after: str) -> AreaSet:
@@ -97,31 +186,8 @@ def exchange_areas(areas: AreaSet, before: str, after: str) -> AreaSet:
     return AreaSet.from_geojson({"type": "FeatureCollection", "features": kept})
 
 
-def repair(record: Record) -> None:
-    """After a crash: bring the record to the entries that may not have reached its shards."""
-    journal = record.journal
-    for number in range(journal.settled, len(journal)):
-        lay_over(record, journal.effect(number))
-
-
-def settle_steps(record: Record) -> Steps[None]:
-    """Bring the smaller levels up to date with the edits: only the parents of what they touched.
-
-    May run in another thread than the edits; those made meanwhile are left for the next time.
-    """
-    with record.journal.lock:  # an entry is in the journal before level 0 holds it: none may be half-way
-        count, boxes = len(record.journal), record.journal.pending()
-    for level in range(1, len(record.tessera_levels)):
-        boxes = _parents(record, level, boxes)
-        for done, box in enumerate(boxes, 1):
-            _halve(record, level, box)
-            yield Progress(phase="overview", done=done, total=len(boxes), unit="blocks")
-    record.journal.mark_settled(count)
-
-
-def _parents(record: Record, level: int, boxes: list[Box]) -> list[Box]:
-    """The boxes one level up, at most one a shard."""
-    lattice = Lattice(shape=record.tessera_levels[level].shape, core=record.plan.shard)
+def _parents(lattice: Lattice, boxes: list[Box]) -> list[Box]:
+    """The boxes one level up, on its lattice of shards, at most one a shard."""
     parts: dict[Index, Box] = defaultdict(lambda: Box(2**62, 2**62, 0, 0))
     for below in boxes:
         box = Box(*(-(-edge // 2) for edge in below)).clip(lattice.shape)
@@ -133,26 +199,6 @@ def _parents(record: Record, level: int, boxes: list[Box]) -> list[Box]:
     return [parts[index] for index in sorted(parts)]
 
 
-def _halve(record: Record, level: int, box: Box) -> None:
-    shard = record.plan.shard
-    below = record.tessera_levels[level - 1]
-    source = box.scale(2).clip(below.shape)
-    with record.shard_lock(level, (box.y0 // shard, box.x0 // shard)):
-        record.write_labels(level, box, read_array(below, source.slices)[::2, ::2])
-
-
-def set_edits_aside(record: Record) -> None:
-    """Before all tesserae are cut anew: keep the journal for a replay, and let the record be as if unedited."""
-    folder = record.path / FOLDER
-    if not len(record.journal):
-        return
-    if not (folder / KEPT).exists():
-        replace(folder / LOG, folder / KEPT)
-    (folder / SETTLED).unlink(missing_ok=True)
-    tables.clear_attributes(record.tables)
-    record.forget_journal()
-
-
 def adopt_edits(new: Path, previous: Path) -> None:
     """Let the edits of the record that a new one replaces wait to be replayed on the new one, the folder `new`."""
     source = previous / FOLDER
@@ -162,29 +208,6 @@ def adopt_edits(new: Path, previous: Path) -> None:
         shutil.copyfile(source / name, temporary)
 
 
-def kept_journal(record: Record) -> Journal | None:
-    """The edits that wait to be replayed, or None."""
-    path = record.path / FOLDER / KEPT
-    return Journal(path) if path.exists() else None
-
-
-def retire_kept(record: Record, name: str) -> None:
-    """File the kept journal away under `name-N.log`: it was replayed, or its edits are not wanted."""
-    kept = record.path / FOLDER / KEPT
-    number = len(list(kept.parent.glob(f"{name}-*.log"))) + 1
-    replace(kept, kept.with_name(f"{name}-{number}.log"))
-
-
 def has_edits(path: Path) -> bool:
     """Whether the record at `path` holds edits that count, or that wait to be replayed."""
     return any(Journal(path / FOLDER / name).done for name in (LOG, KEPT))
-
-
-def require_editable(record: Record, *, replaying: bool = False) -> None:
-    """Raise `RecordError` where a record cannot be edited now; `replaying` the edits that wait may."""
-    if not record.writable:
-        raise RecordError(f"{record.path} is open for reading only; open it with writable=True to edit it.")
-    if not replaying and (record.path / FOLDER / KEPT).exists():
-        raise RecordError(
-            f"{record.path} is being cut anew and its edits wait to be replayed; let the run finish (--resume) first."
-        )

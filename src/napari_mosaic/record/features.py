@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.record import tables
-from napari_mosaic.record.store import Record
+from napari_mosaic.record.readable import ReadableRecord
 from napari_mosaic.tiling import Box
 
 MOST_FEATURES = 50_000
@@ -40,7 +40,7 @@ class Features:
     box: Box | None = None
 
 
-def read_features(record: Record, box: Box | None = None, most: int = MOST_FEATURES) -> Features:
+def read_features(record: ReadableRecord, box: Box | None = None, most: int = MOST_FEATURES) -> Features:
     """The features of all tesserae of a record up to `most`, else of those whose boxes meet `box`.
 
     Parameters
@@ -64,8 +64,8 @@ def read_features(record: Record, box: Box | None = None, most: int = MOST_FEATU
     A tessera that reaches into `box` from farther than a shard is not found.
     """
     state = state_of(record)
-    if record.count <= most:
-        parts = [tables.read_parts(record.tables)]
+    if record.tesserae.count <= most:
+        parts = [record.tesserae.table()]
         return Features(_columns(record, [_arrays(part) for part in parts]), "all", state)
     if box is None:
         return Features(state=state)
@@ -73,9 +73,9 @@ def read_features(record: Record, box: Box | None = None, most: int = MOST_FEATU
     return Features({} if found is None else _columns(record, found), "none" if found is None else "view", state, box)
 
 
-def state_of(record: Record) -> int:
+def state_of(record: ReadableRecord) -> int:
     """A number that is another one when a part of the tables, what is said of stones, or the pixel size changes."""
-    folders = (record.tables, tables.attribute_folder(record.tables))
+    folders = (record.tesserae.tables, tables.attribute_folder(record.tesserae.tables))
     files = sorted(path for folder in folders for path in folder.glob("*.parquet"))
     return hash((record.pixel_mm, *(_stamp(path) for path in files)))
 
@@ -88,11 +88,11 @@ def _stamp(path: Path) -> tuple[str, int, int]:
     return str(path), found.st_mtime_ns, found.st_size
 
 
-def _rows_meeting(record: Record, box: Box, most: int) -> list[Columns] | None:
+def _rows_meeting(record: ReadableRecord, box: Box, most: int) -> list[Columns] | None:
     """The rows whose boxes meet `box`, part by part; None as soon as they are too many."""
     found, count = [], 0
     for index in record.plan.shards.overlapping(box.grow(record.plan.shards.core)):
-        path = record.tables / tables.part_name(index)
+        path = record.tesserae.tables / tables.part_name(index)
         rows = _arrays(tables.read_part(path))
         meets = (rows["y0"] < box.y1) & (rows["y1"] > box.y0) & (rows["x0"] < box.x1) & (rows["x1"] > box.x0)
         found.append({name: values[meets] for name, values in rows.items()})
@@ -106,7 +106,7 @@ def _arrays(table: Any) -> Columns:
     return {name: table.column(name).to_numpy() for name in tables.SCHEMA.names}
 
 
-def _columns(record: Record, parts: list[Columns]) -> Columns:
+def _columns(record: ReadableRecord, parts: list[Columns]) -> Columns:
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
     if not rows or len(rows["id"]) == 0:
         return {}
@@ -123,6 +123,5 @@ def _columns(record: Record, parts: list[Columns]) -> Columns:
         "score": np.round(rows["score"].astype(float), 3),
         "flags": rows["flags"].astype(np.int32),
     }
-    said = tables.said_of(record.tables, rows["id"])
-    words = {"material": tables.MATERIALS, "state": tables.STATES}
-    return columns | {name: np.array(words[name], object)[codes] for name, codes in said.items() if codes.any()}
+    said = tables.said_of(record.tesserae.tables, rows["id"])
+    return columns | {name: np.array(tables.WORDS[name], object)[codes] for name, codes in said.items() if codes.any()}

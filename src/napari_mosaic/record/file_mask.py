@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
@@ -22,10 +21,8 @@ from napari_mosaic.areas import rasterise
 from napari_mosaic.errors import MosaicError, RecordError
 from napari_mosaic.files import whole_file
 from napari_mosaic.image import MosaicImage
+from napari_mosaic.record.readable import ReadableRecord
 from napari_mosaic.tiling import Lattice
-
-if TYPE_CHECKING:
-    from napari_mosaic.record.store import Record
 
 NAME = "file-mask.png"
 MOST_PIXELS = 16 << 20
@@ -86,7 +83,7 @@ def write_file_mask(folder: Path, inside: NDArray[np.bool_]) -> None:
         Image.fromarray(inside).save(temporary, format="PNG")
 
 
-def read_file_mask(record: Record) -> FileMask:
+def read_file_mask(record: ReadableRecord) -> FileMask:
     """The mask of a record's photograph by its own file.
 
     A record made before masks were kept asks its photograph, once; where that is not there, nothing counts as masked.

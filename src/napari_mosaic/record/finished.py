@@ -11,7 +11,8 @@ from pathlib import Path
 
 from napari_mosaic.errors import InputError, RecordError
 from napari_mosaic.files import write_whole
-from napari_mosaic.record.store import Record, write_error
+from napari_mosaic.record.arrays import write_error
+from napari_mosaic.record.store import Record
 from napari_mosaic.tiling import Box
 
 NAME = "finished.json"

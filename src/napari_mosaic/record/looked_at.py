@@ -23,7 +23,7 @@ from napari_mosaic.area_files import Grid, read_geometry
 from napari_mosaic.areas import Area, AreaSet, merged, rasterise
 from napari_mosaic.errors import InputError
 from napari_mosaic.record.file_mask import FileMask, read_file_mask
-from napari_mosaic.record.store import Record
+from napari_mosaic.record.readable import ReadableRecord
 from napari_mosaic.tiling import Box, Lattice
 
 PARTS = (
@@ -105,7 +105,7 @@ class Figures:
         return values | {"density_per_dm2": self.density_dm2, "areas_m2": areas_m2, "areas_px": areas_px}
 
 
-def measure(record: Record, within: Any = None) -> Figures:
+def measure(record: ReadableRecord, within: Any = None) -> Figures:
     """The figures of a record; see `Record.figures`."""
     asked = _asked(record, within)
     areas = record.areas
@@ -116,17 +116,16 @@ def measure(record: Record, within: Any = None) -> Figures:
     px = {name: mask.area_within(shape) for name, shape in parts.items()}
     px["masked"] = _masked(asked, computed, mask)
     counted = _count(record, sight["preserved"], _cutting(areas))
-    size = record.pixel_size
     return Figures(
         count=counted.count,
         worth=counted.worth,
         median_px=counted.median_area / record.plan.factor**2 if counted.median_area else None,
         px={TOTAL: float(asked.area), **{name: px[name] for name in PARTS}},
-        pixel_mm=size.mm if size is not None and size.confirmed else None,
+        pixel_mm=record.pixel_mm,
     )
 
 
-def _asked(record: Record, within: Any) -> BaseGeometry:
+def _asked(record: ReadableRecord, within: Any) -> BaseGeometry:
     """What the figures are asked of, within the photograph."""
     height, width = record.plan.source_shape
     frame = shapely.box(0, 0, width, height)
@@ -140,16 +139,16 @@ def _asked(record: Record, within: Any) -> BaseGeometry:
                 "give one that meets it."
             )
         return shapely.box(x0, y0, x1, y1)
-    grid = Grid(shape=(height, width), crs=record.crs, affine=record.affine)
+    grid = Grid(shape=(height, width), crs=record.metadata.crs, affine=record.metadata.affine)
     source = Path(within) if isinstance(within, str) else within
     return shapely.intersection(read_geometry(source, grid, what="area to measure"), frame)
 
 
-def _computed(record: Record) -> BaseGeometry | None:
+def _computed(record: ReadableRecord) -> BaseGeometry | None:
     """Where tesserae were looked for, in source pixels; None for everywhere."""
-    plan = record.plan
-    record.ledger.reload()
-    done = record.ledger.done("tesserae")
+    plan, layer = record.plan, record.tesserae
+    layer.ledger.reload()
+    done = layer.done
     if len(done) == len(plan.shards):
         return None
     if not done:
@@ -227,9 +226,9 @@ class _Counted:
     median_area: float | None
 
 
-def _count(record: Record, inside: BaseGeometry, cutting: BaseGeometry | None) -> _Counted:
+def _count(record: ReadableRecord, inside: BaseGeometry, cutting: BaseGeometry | None) -> _Counted:
     """The tesserae in `inside` (source pixels); see the module for the rule."""
-    table = record.table(["id", "y0", "x0", "y1", "x1", "area"])
+    table = record.tesserae.table(["id", "y0", "x0", "y1", "x1", "area"])
     columns = {name: table.column(name).to_numpy() for name in table.column_names}
     area = columns["area"].astype(float)
     if len(area) == 0 or inside.is_empty:
@@ -294,21 +293,21 @@ class _Crossing:
 
 
 def _crossing_windows(
-    record: Record,
+    record: ReadableRecord,
     columns: Mapping[str, NDArray[Any]],
     rows: NDArray[np.int64],
     inside: BaseGeometry,
     kept: BaseGeometry | None,
 ) -> Iterator[tuple[NDArray[np.int64], _Crossing]]:
     """Look at the pixels of the tesserae `rows`, tile by tile of the boxes' first corners."""
-    lattice = Lattice(shape=record.shape, core=_TILE)
+    lattice = Lattice(shape=record.plan.shape, core=_TILE)
     tile = (columns["y0"][rows] // _TILE).astype(np.int64) * lattice.counts[1] + columns["x0"][rows] // _TILE
     for key in np.unique(tile):
         mine = rows[tile == key]
         lower = (int(columns[name][mine].min()) for name in ("y0", "x0"))
         upper = (int(columns[name][mine].max()) for name in ("y1", "x1"))
-        box = Box(*lower, *upper).grow(1).clip(record.shape)
-        yield mine, _look(record.read_labels(box), box, columns["id"][mine], inside, kept)
+        box = Box(*lower, *upper).grow(1).clip(record.plan.shape)
+        yield mine, _look(record.tesserae.read(box), box, columns["id"][mine], inside, kept)
 
 
 def _look(

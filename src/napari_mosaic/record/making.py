@@ -19,8 +19,10 @@ from napari_mosaic.errors import RecordError
 from napari_mosaic.image import MosaicImage, PixelSize, open_image
 from napari_mosaic.image.pixel_size import confirmed_mm
 from napari_mosaic.record import layout
+from napari_mosaic.record.arrays import write_error
 from napari_mosaic.record.file_mask import read_valid_level, write_file_mask
 from napari_mosaic.record.metadata import (
+    AREAS,
     Metadata,
     describe_source,
     write_metadata,
@@ -28,7 +30,8 @@ from napari_mosaic.record.metadata import (
 from napari_mosaic.record.opened import LOCK
 from napari_mosaic.record.places import MAKING, passing_name
 from napari_mosaic.record.plan import Plan
-from napari_mosaic.record.store import Record, check_source, open_record, write_error
+from napari_mosaic.record.source import check_source
+from napari_mosaic.record.store import Record, open_record
 
 _PACKAGES = ("napari-mosaic", "numpy", "zarr", "numba", "torch", "segmentation-models-pytorch")
 
@@ -79,7 +82,7 @@ def new_record(
             versions=_versions(),
             phases={"map": "partial", "tesserae": "partial"},
         )
-        write_areas(temporary / "areas.geojson", areas)
+        write_areas(temporary / AREAS, areas)
         write_metadata(temporary, metadata)
         write_file_mask(temporary, read_valid_level(image))
         yield temporary

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from napari_mosaic.areas import AreaSet, read_areas
 from napari_mosaic.errors import MissingError, RecordError
 from napari_mosaic.files import write_json
 from napari_mosaic.image import MosaicImage, PixelSize
 from napari_mosaic.record.plan import Plan
 
 FORMAT = 1
-NAME = "mosaic.json"
+NAME, AREAS = "mosaic.json", "areas.geojson"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +147,7 @@ def _parse(values: Any, path: Path) -> Metadata:
         ) from error
 
 
-def with_phase(metadata: Metadata, **phases: str) -> Metadata:
-    """The metadata with the state of some phases changed."""
-    return replace(metadata, phases={**metadata.phases, **phases})
+def areas_of(path: Path) -> AreaSet:
+    """The areas of the record in the folder `path`."""
+    file = path / AREAS
+    return read_areas(file) if file.exists() else AreaSet()

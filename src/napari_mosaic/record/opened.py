@@ -18,8 +18,10 @@ from filelock import FileLock, Timeout
 from napari_mosaic.errors import LockedError, MosaicError, WriteError
 from napari_mosaic.files import remove_leftovers
 from napari_mosaic.folder_lock import acquire_lock, holder_of
-from napari_mosaic.record.journal import Journal
-from napari_mosaic.record.ledger import Index, Ledger
+from napari_mosaic.record.journal import FOLDER, LOG, Journal
+from napari_mosaic.record.label_layer import LabelLayer, kind_of
+from napari_mosaic.record.ledger import Ledger
+from napari_mosaic.record.locks import LayerLocks
 from napari_mosaic.record.metadata import NAME, Metadata, read_metadata
 
 LOCK, HOLDER = "lock", "lock.by"
@@ -39,13 +41,23 @@ class Opened:
     repaired: bool = False
     users: int = 0
     state_lock: threading.RLock = field(default_factory=threading.RLock)
-    table_lock: threading.RLock = field(default_factory=threading.RLock)
-    _shard_locks: dict[tuple[int, Index], threading.RLock] = field(default_factory=dict)
+    _locks: dict[str, LayerLocks] = field(default_factory=dict)
     _run: threading.Lock = field(default_factory=threading.Lock)
 
-    def shard_lock(self, level: int, index: Index) -> threading.RLock:
-        """The one lock of a shard; `setdefault` is atomic, where a defaultdict may make two for two threads."""
-        return self._shard_locks.setdefault((level, index), threading.RLock())
+    def label_layer(self, name: str, *, writable: bool) -> LabelLayer:
+        """A label layer by its name; all that are made of one name share its locks."""
+        locks = self._locks.setdefault(name, LayerLocks())
+        plan = self.metadata.plan
+        return LabelLayer(self.path, kind_of(name), plan, ledger=self.ledger, locks=locks, writable=writable)
+
+    def read_journal(self, *, writable: bool) -> Journal:
+        """The edits, read when they are first asked for; a reader sees those that are made meanwhile."""
+        with self.state_lock:
+            if self.journal is None:
+                self.journal = Journal(self.path / FOLDER / LOG, writable=writable)
+            elif not writable:
+                self.journal.follow()
+            return self.journal
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -23,6 +23,7 @@ from napari_mosaic import files
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.errors import MosaicError, MosaicWarning
 from napari_mosaic.image import MosaicImage, PixelSize
+from napari_mosaic.record.arrays import write_error
 from napari_mosaic.record.edits import adopt_edits, has_edits
 from napari_mosaic.record.journal import FOLDER, KEPT, LOG, Journal
 from napari_mosaic.record.making import new_record
@@ -38,7 +39,7 @@ from napari_mosaic.record.places import (
     set_aside_for,
 )
 from napari_mosaic.record.plan import Plan
-from napari_mosaic.record.store import Record, open_record, write_error
+from napari_mosaic.record.store import Record, open_record
 
 
 @dataclass(frozen=True)

@@ -26,18 +26,22 @@ SCHEMA = pa.schema(
     ]
 )
 
+SAM2_SCHEMA = pa.schema([*SCHEMA, ("stability", pa.float32()), ("layer", pa.int16()), ("fallback", pa.bool_())])
+"""The table of tesserae, and: stability of the mask, layer of windows, whether the joints' tessera stands for it."""
+
 ATTRIBUTES = pa.schema([("id", pa.uint64()), ("material", pa.string()), ("state", pa.string())])
 MATERIALS = ("", "stone", "glass", "ceramic", "other")
 STATES = ("", "sound", "fractured", "detached", "lost")
+WORDS = {"material": MATERIALS, "state": STATES}
 """What can be said of a stone; the first, nothing, is code 0 in `Columns`."""
 
 Columns = dict[str, NDArray[Any]]
 
 
-def write_part(folder: Path, index: tuple[int, int], columns: Columns) -> None:
+def write_part(folder: Path, index: tuple[int, int], columns: Columns, schema: pa.Schema = SCHEMA) -> None:
     """Write, whole or not at all, the rows of the tesserae whose seeds lie in shard `index`."""
     folder.mkdir(parents=True, exist_ok=True)
-    table = pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA)
+    table = pa.table({name: columns[name] for name in schema.names}).cast(schema)
     write_table(folder / part_name(index), table)
 
 
@@ -52,11 +56,11 @@ def part_name(index: tuple[int, int]) -> str:
     return f"{index[0]:06d}_{index[1]:06d}.parquet"
 
 
-def read_parts(folder: Path, columns: list[str] | None = None) -> pa.Table:
+def read_parts(folder: Path, columns: list[str] | None = None, schema: pa.Schema = SCHEMA) -> pa.Table:
     """All rows, in order of shards; an empty table where there are none."""
-    parts = [pq.read_table(path, columns=columns) for path in sorted(folder.glob("*.parquet"))]
+    parts = [pq.read_table(path, columns=columns, partitioning=None) for path in sorted(folder.glob("*.parquet"))]
     if not parts:
-        fields = SCHEMA if columns is None else pa.schema([SCHEMA.field(name) for name in columns])
+        fields = schema if columns is None else pa.schema([schema.field(name) for name in columns])
         return fields.empty_table()
     return pa.concat_tables(parts)
 
@@ -85,23 +89,20 @@ def rows_in(columns: Columns, box: tuple[int, int, int, int]) -> Columns:
 def empty_columns() -> Columns:
     """No rows: the columns of the table, and the codes of material and state."""
     columns: Columns = {field.name: np.zeros(0, field.type.to_pandas_dtype()) for field in SCHEMA}
-    return columns | {name: np.zeros(0, np.uint8) for name in ("material", "state")}
+    return columns | {name: np.zeros(0, np.uint8) for name in WORDS}
 
 
 def read_rows(folder: Path, index: tuple[int, int]) -> Columns:
     """The rows of shard `index`, with the codes of material and state; none where it has no part."""
-    try:
-        table = pq.read_table(folder / part_name(index), partitioning=None, use_threads=False)
-    except FileNotFoundError:
-        return empty_columns()
+    table = read_part(folder / part_name(index))
     columns: Columns = {name: table.column(name).to_numpy() for name in SCHEMA.names}
-    said = {name: np.zeros(len(table), np.uint8) for name in ("material", "state")}
+    said = {name: np.zeros(len(table), np.uint8) for name in WORDS}
     path = attribute_folder(folder) / part_name(index)
     if path.exists():
         given = pq.read_table(path, partitioning=None)
         order = np.argsort(columns["id"])
         place = order[np.searchsorted(columns["id"], given.column("id").to_numpy(), sorter=order)]
-        for name, words in (("material", MATERIALS), ("state", STATES)):
+        for name, words in WORDS.items():
             said[name][place] = [words.index(word) for word in given.column(name).to_pylist()]
     return columns | said
 
@@ -115,8 +116,7 @@ def write_rows(folder: Path, index: tuple[int, int], columns: Columns) -> None:
         path.unlink(missing_ok=True)
         return
     path.parent.mkdir(exist_ok=True)
-    words = {"material": MATERIALS, "state": STATES}
-    values = {name: [words[name][code] for code in columns[name][said]] for name in words}
+    values = {name: [words[code] for code in columns[name][said]] for name, words in WORDS.items()}
     write_table(path, pa.table({"id": columns["id"][said], **values}).cast(ATTRIBUTES))
 
 
@@ -134,7 +134,7 @@ def said_of(folder: Path, ids: NDArray[Any]) -> Columns:
     rows = order[place] if len(ids) else place[:0]
     there = ids[rows] == known[: len(rows)]
     said = {}
-    for name, words in (("material", MATERIALS), ("state", STATES)):
+    for name, words in WORDS.items():
         said[name] = np.zeros(len(ids), np.uint8)
         codes = np.array([words.index(word) for word in given.column(name).to_pylist()], np.uint8)
         said[name][rows[there]] = codes[: len(rows)][there]

@@ -22,7 +22,8 @@ from napari_mosaic.engine.windows import read_resampled
 from napari_mosaic.errors import ReadError
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Record
-from napari_mosaic.record.masks import NAME, MaskStore
+from napari_mosaic.record.label_layer import SAM2
+from napari_mosaic.record.masks import MaskStore
 from napari_mosaic.sam.automatic import ask_automatic, grid_points
 from napari_mosaic.sam.guided import Guide, ask_guided
 from napari_mosaic.sam.prompts import MaskNetwork
@@ -53,7 +54,7 @@ class MaskContext:
     @property
     def phase(self) -> str:
         """The phase of the record's ledger that the masks belong to."""
-        return "tesserae" if self.plan.into == "tesserae" else NAME
+        return "tesserae" if self.plan.into == "tesserae" else SAM2
 
     def joints(self, box: Box) -> NDArray[Any]:
         """The joints' tesserae over a box, from the stored map; `ReadError` where that is not complete."""

@@ -25,15 +25,16 @@ from napari_mosaic.engine.threads import Threads
 from napari_mosaic.errors import ReadError, RecordError
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
+from napari_mosaic.record.arrays import damaged, discard
+from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.record.ledger import Index
-from napari_mosaic.record.masks import NAME, MaskStore
+from napari_mosaic.record.masks import MaskStore
+from napari_mosaic.record.pyramid import update_unsettled
 from napari_mosaic.record.store import open_for_worker
 from napari_mosaic.record.tables import rows_in
 from napari_mosaic.sam.composing import Around, compose
 from napari_mosaic.sam.prompts import MaskNetwork
 from napari_mosaic.tiling import Box, Tile
-
-PYRAMID = f"{NAME}-pyramid"
 
 
 def settle_plan(record: Record, request: MaskRequest, *, begin: bool) -> MaskPlan:
@@ -160,16 +161,16 @@ class MaskMaker:
         ReadError
             If the photograph cannot be read where the tile needs it.
         """
-        record, store = self._context.record, MaskStore(self._context.record)
+        record, layer = self._context.record, self._context.record.label_layer(SAM2)
         found = compose(core, self._around, self._context.plan.params)
         written = record.plan.shards.overlapping(core)
         for index in written:
             box = record.plan.shards.tile(index).core
             labels, rows = found.labels[box.within(core)], rows_in(found.columns, box)
-            if self._context.phase == NAME:
-                store.write_shard(index, labels, rows)
+            if self._context.phase == SAM2:
+                layer.write_shard(index, labels, rows)
             else:
-                store.write_rows(index, rows)
+                layer.write_rows(index, rows)
                 record.write_tesserae(index, labels, rows)
         return written
 
@@ -243,9 +244,9 @@ class MaskWork:
             return
         record, store, phase = self.context.record, MaskStore(self.context.record), self.context.phase
         finished = len(record.ledger.done(phase)) == len(record.plan.shards)
-        if phase == NAME:
-            store.update_pyramid()
-            record.set_phase(**{NAME: "done" if finished else "partial"})
+        if phase == SAM2:
+            update_unsettled(store.layer)
+            record.set_phase(**{SAM2: "done" if finished else "partial"})
         else:
             yield from update_levels(record)
         if finished:
@@ -255,11 +256,10 @@ class MaskWork:
 def _plan_work(context: MaskContext, tile_size: int, only: Box | None, focus: tuple[float, float] | None) -> MaskWork:
     """The unfinished pieces, nearest to `focus` first; the masks' layer is made, and damage in it struck off."""
     record = context.record
-    store, ledger = MaskStore(record), record.ledger
-    if context.phase == NAME:
-        store.prepare_labels()
-        damaged = store.damaged()
-        ledger.forget(NAME, damaged)
-        ledger.forget(PYRAMID, damaged)
-    tiles = tiles_left(record.plan, tile_size, ledger.done(context.phase), only)
+    if context.phase == SAM2:
+        layer = record.add_label_layer(SAM2)
+        broken = damaged(layer, layer.done)
+        layer.forget(broken)
+        discard(layer, broken)
+    tiles = tiles_left(record.plan, tile_size, record.ledger.done(context.phase), only)
     return MaskWork(context=context, tiles=nearest_first(tiles, lambda tile: tile.core, focus))

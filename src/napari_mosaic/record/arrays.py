@@ -1,0 +1,97 @@
+"""Reading and writing the arrays of a record, and knowing a damaged shard.
+
+One decision: whoever reads needs no lock, because a shard appears whole, and whoever writes says in one sentence what
+went wrong; what a layer of the record holds, the map or labels, is told by the layer.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from napari_mosaic.errors import WriteError
+from napari_mosaic.record.layout import level_shapes
+from napari_mosaic.record.ledger import Index
+from napari_mosaic.record.plan import Plan
+
+DAMAGE = (ValueError, OSError, RuntimeError, KeyError)
+"""What zarr and its codecs raise on arrays that are not there, cut off or overwritten."""
+
+_PAUSE_S = 0.02
+"""Before a shard that changed while it was read is read again; not varied."""
+
+
+class Pieces(Protocol):
+    """A layer of a record whose finished pieces can be looked at."""
+
+    def files(self, index: Index) -> list[Path]:
+        """The files that hold a piece."""
+
+    def check(self, index: Index) -> None:
+        """Read a piece; one of `DAMAGE` where it cannot be."""
+
+
+def open_levels(path: Path, prefix: str, plan: Plan, *, writable: bool) -> list[Any]:
+    """The arrays of all levels below `prefix` in the record at `path`; one of `DAMAGE` where they are not there."""
+    root: Any = zarr.open_group(str(path), mode="r+" if writable else "r")
+    return [root[f"{prefix}{level}"] for level in range(len(level_shapes(plan.shape)))]
+
+
+def read_array(array: Any, key: tuple[Any, ...]) -> NDArray[Any]:
+    """Read from an array that others write to.
+
+    A shard is read in two steps, its index and its chunks; where it was replaced between them the
+    chunks do not decode, and the second look finds the new one.
+    """
+    for _ in range(2):
+        try:
+            return np.asarray(array[key])
+        except DAMAGE:
+            time.sleep(_PAUSE_S)
+    return np.asarray(array[key])
+
+
+def write_array(path: Path, array: Any, key: tuple[slice, ...], values: NDArray[Any]) -> None:
+    """Write to an array of the record at `path`; `WriteError` where its disk does not take it."""
+    try:
+        array[key] = values
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def damaged(layer: Pieces, indices: Iterable[Index]) -> list[Index]:
+    """The pieces among `indices` that are missing, empty or unreadable."""
+    return [index for index in indices if not _is_sound(layer, index)]
+
+
+def discard(layer: Pieces, indices: Iterable[Index]) -> None:
+    """Remove pieces from the disk: a damaged shard cannot be written in part."""
+    for index in indices:
+        for file in layer.files(index):
+            file.unlink(missing_ok=True)
+
+
+def _is_sound(layer: Pieces, index: Index) -> bool:
+    try:
+        if any(file.stat().st_size == 0 for file in layer.files(index)):
+            return False
+        layer.check(index)
+    except DAMAGE:
+        return False
+    return True
+
+
+def write_error(path: Path, error: OSError) -> WriteError:
+    """One sentence for a write that failed."""
+    if error.errno == errno.ENOSPC:
+        return WriteError(
+            f"The disk with {path} is full; what is finished is kept: free some space and go on with --resume."
+        )
+    return WriteError(f"{path} cannot be written ({error.strerror or error}); give a folder that you may write to.")

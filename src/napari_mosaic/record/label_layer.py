@@ -1,0 +1,204 @@
+"""A label layer of a record: the ids of all levels, the parts of its table, its phases in the ledger.
+
+One decision: what a record holds as labels, its tesserae, SAM 2's masks or whatever comes, is one class that knows its
+folder, its locks and its damage, and nothing of edits: they are laid over it from above.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import zarr
+from numpy.typing import NDArray
+
+from napari_mosaic.errors import RecordError
+from napari_mosaic.record import layout, tables
+from napari_mosaic.record.arrays import DAMAGE, open_levels, read_array, write_array, write_error
+from napari_mosaic.record.ledger import Index, Ledger
+from napari_mosaic.record.locks import LayerLocks
+from napari_mosaic.record.plan import Plan
+from napari_mosaic.record.tables import Columns
+from napari_mosaic.tiling import Box, Lattice
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerKind:
+    """What sets one label layer apart: its name, which its phase in the ledger bears too, and its table.
+
+    `pyramid` is the phase of its smaller levels, `missing` the sentence where it is not there.
+    """
+
+    name: str
+    pyramid: str
+    missing: str
+    schema: pa.Schema = tables.SCHEMA
+
+
+TESSERAE, SAM2 = "tesserae", "sam2"
+_KINDS = {
+    TESSERAE: LayerKind(
+        name=TESSERAE,
+        pyramid="pyramid",
+        missing="The tesserae of {path} cannot be opened; restore their folder, or segment again.",
+    ),
+    SAM2: LayerKind(
+        name=SAM2,
+        pyramid="sam2-pyramid",
+        missing="{path} has no masks of SAM 2; make them with segment --method sam2.",
+        schema=tables.SAM2_SCHEMA,
+    ),
+}
+
+
+def kind_of(name: str) -> LayerKind:
+    """The kind of a layer by its name; any other than ours has the table of tesserae."""
+    missing = f"{{path}} has no labels {name!r}; give the name of a folder in its folder labels."
+    return _KINDS.get(name) or LayerKind(name=name, pyramid=f"{name}-pyramid", missing=missing)
+
+
+def layer_names(path: Path) -> list[str]:
+    """The names of the label layers that the record at `path` has, the tesserae first."""
+    found = (file.parent.name for file in (path / "labels").glob("*/zarr.json"))
+    return sorted(found, key=lambda name: (name != TESSERAE, name))
+
+
+class LabelLayer:
+    """Labels of a record, `levels` of `(Y, X)` unsigned integers, and the table of what they name.
+
+    Parameters
+    ----------
+    path
+        The record.
+    kind
+        Which of its layers.
+    plan
+        The record's: the layer's geometry.
+    ledger, locks
+        What all that write to the layer in this process share.
+    writable
+        Whether arrays are opened for writing.
+    """
+
+    def __init__(
+        self, path: Path, kind: LayerKind, plan: Plan, *, ledger: Ledger, locks: LayerLocks, writable: bool
+    ) -> None:
+        self.path = path
+        self.name = kind.name
+        self.tables = path / "tables" / kind.name
+        self.shards: Lattice = plan.shards
+        self.ledger = ledger
+        self.locks = locks
+        self._kind = kind
+        self._plan = plan
+        self._writable = writable
+        self._levels: list[Any] | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether its arrays are there."""
+        return (self.path / "labels" / self.name / "zarr.json").exists()
+
+    @property
+    def levels(self) -> list[Any]:
+        """Its arrays, opened when they are first asked for; `RecordError` where there are none."""
+        try:
+            return self.open()
+        except DAMAGE as error:
+            raise RecordError(self._kind.missing.format(path=self.path)) from error
+
+    def open(self) -> list[Any]:
+        """`levels`; one of `DAMAGE` where they cannot be opened."""
+        if self._levels is None:
+            self._levels = open_levels(self.path, f"labels/{self.name}/", self._plan, writable=self._writable)
+        return self._levels
+
+    def create(self, pixel_mm: float | None) -> None:
+        """Make its arrays, empty, where they are not there."""
+        if self.exists:
+            return
+        try:
+            layout.create_labels(zarr.open_group(str(self.path), mode="r+"), self.name, self._plan, pixel_mm)
+        except OSError as error:
+            raise write_error(self.path, error) from error
+
+    def remove(self) -> None:
+        """Take its arrays and its table away; nothing of it is finished then."""
+        shutil.rmtree(self.tables, ignore_errors=True)
+        shutil.rmtree(self.path / "labels" / self.name, ignore_errors=True)
+        self._levels = None
+        self.forget()
+
+    def read(self, box: Box, level: int = 0) -> NDArray[Any]:
+        """Ids, `(h, w)`, over `box` of a level, clipped to it."""
+        array = self.levels[level]
+        return read_array(array, box.clip(array.shape).slices)
+
+    def write(self, box: Box, labels: NDArray[Any], level: int = 0) -> None:
+        """Write ids over `box` of a level; shards that it covers in part keep their other pixels."""
+        write_array(self.path, self.levels[level], box.slices, labels)
+
+    def write_shard(self, index: Index, labels: NDArray[Any], columns: Columns) -> None:
+        """Write one shard of level 0 and its rows."""
+        with self.locks.shard(0, index), self.locks.table:
+            self.write(self.shards.tile(index).core, labels)
+            self.write_rows(index, columns)
+
+    def halve(self, level: int, box: Box) -> None:
+        """Make `box` of a level, at most one shard, from the level below it, by every second pixel."""
+        with self.locks.shard(level, (box.y0 // self.shards.core, box.x0 // self.shards.core)):
+            self.write(box, self.read(box.scale(2), level - 1)[::2, ::2], level)
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return tables.count_rows(self.tables)
+
+    def table(self, columns: list[str] | None = None) -> pa.Table:
+        """All rows, in order of shards, or some of their columns."""
+        return tables.read_parts(self.tables, columns, self._kind.schema)
+
+    def read_rows(self, index: Index) -> Columns:
+        """The rows of a shard, with the codes of material and state."""
+        return tables.read_rows(self.tables, index)
+
+    def write_rows(self, index: Index, columns: Columns) -> None:
+        """Write the rows of what has its seed in a shard; of material and state only where the columns hold them."""
+        if "material" in columns:
+            tables.write_rows(self.tables, index, columns)
+        else:
+            tables.write_part(self.tables, index, columns, self._kind.schema)
+
+    @property
+    def done(self) -> frozenset[Index]:
+        """The finished shards."""
+        return self.ledger.done(self.name)
+
+    def unsettled(self) -> set[Index]:
+        """Finished shards that are not yet in the smaller levels."""
+        return set(self.done - self.ledger.done(self._kind.pyramid))
+
+    def mark_settled(self, indices: Iterable[Index]) -> None:
+        """Note that shards are in the smaller levels."""
+        self.ledger.add(self._kind.pyramid, sorted(indices))
+
+    def forget(self, indices: Iterable[Index] | None = None) -> None:
+        """Strike shards (all by default) from the ledger, so that they are made anew."""
+        indices = None if indices is None else list(indices)
+        for phase in (self.name, self._kind.pyramid):
+            self.ledger.forget(phase, indices)
+
+    def files(self, index: Index) -> list[Path]:
+        """The file of a shard of level 0."""
+        return [layout.shard_file(self.path, f"labels/{self.name}/0", index, channels=False)]
+
+    def check(self, index: Index) -> None:
+        """Read a shard and look for its rows; one of `DAMAGE` where they are not whole."""
+        self.read(self.shards.tile(index).core)
+        part = self.tables / tables.part_name(index)
+        if part.stat().st_size == 0:
+            raise RecordError(f"{part} is empty.")

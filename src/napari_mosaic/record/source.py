@@ -1,0 +1,39 @@
+"""The photograph of a record: where it may lie, and whether what lies there is it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_mosaic.errors import MissingError, RecordError
+from napari_mosaic.image import MosaicImage, open_image
+from napari_mosaic.record.metadata import SourceEntry, is_source
+
+
+def open_source(entry: SourceEntry, record: Path, location: str | Path | None = None) -> MosaicImage:
+    """Open the photograph of a record: at `location`, or beside the record, then where it was."""
+    for candidate in [location] if location is not None else _locations(entry, record):
+        text = str(candidate)
+        if "://" in text or text.startswith("sample:") or Path(text).exists():
+            image = open_image(candidate)
+            check_source(image, entry, record)
+            return image
+    raise MissingError(
+        f"The photograph {entry.name} of {record.name} is not at {entry.location or 'any place'}; "
+        f"say where it is with: napari-mosaic relink {record.name} PHOTOGRAPH."
+    )
+
+
+def _locations(entry: SourceEntry, record: Path) -> list[str]:
+    beside = str((record.parent / entry.relative).resolve()) if entry.relative else ""
+    return [place for place in (beside, entry.location) if place]
+
+
+def check_source(image: MosaicImage, entry: SourceEntry, record: Path) -> None:
+    """Raise `RecordError` where `image` is not the photograph that a record was made from."""
+    if is_source(image, entry):
+        return
+    image.close()
+    raise RecordError(
+        f"{image.name} is not the photograph that {record.name} was made from ({entry.name}, "
+        f"{entry.shape[1]} x {entry.shape[0]} px, other content); give the original, or segment again."
+    )
