@@ -16,7 +16,8 @@ from bright import bright_stones, make_brightness
 from napari_mosaic import editing
 from napari_mosaic.editing import shapes
 from napari_mosaic.editing.names import new_name
-from napari_mosaic.engine.mapping import plan_work, run_here
+from napari_mosaic.engine.cluster import run_on
+from napari_mosaic.engine.mapping import plan_work
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.tasks import Context
@@ -49,7 +50,7 @@ def make_floor(path: Path) -> Path:
 def run_all(record: Record) -> None:
     image = open_image(bright_stones(SHAPE, seed=3))
     context = Context(image, record.plan, make_brightness(), Outside(image, record.areas, 1.0))
-    for _ in run_here(plan_work(record, 64, context=context), 1):
+    for _ in run_on(None, plan_work(record, 64, context=context), 1):
         pass
 
 

@@ -17,7 +17,8 @@ from napari_mosaic import editing
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.cli import main
 from napari_mosaic.editing.queue import Suspect
-from napari_mosaic.engine.mapping import plan_work, run_here
+from napari_mosaic.engine.cluster import run_on
+from napari_mosaic.engine.mapping import plan_work
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.tasks import Context
@@ -66,7 +67,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     with create_record(path, image, plan, areas=AreaSet()) as record:
         context = Context(image, plan, segmenter, Outside(image, AreaSet(), 1.0))
-        for _ in run_here(plan_work(record, 64, context=context), 1):
+        for _ in run_on(None, plan_work(record, 64, context=context), 1):
             pass
         record.set_phase(map="done", tesserae="done")
     return path

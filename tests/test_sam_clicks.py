@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_mosaic import editing
-from napari_mosaic.engine.mapping import plan_work, run_here
+from napari_mosaic.engine.cluster import run_on
+from napari_mosaic.engine.mapping import plan_work
 from napari_mosaic.engine.masks.clicks import open_clicks
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.segmenters import FunctionSegmenter
@@ -63,7 +64,7 @@ def floor(tmp_path: Path, brightness: FunctionSegmenter) -> Iterator[Record]:
     with start(tmp_path / "a.mosaic.zarr", picture, brightness) as record:
         outside = Outside(open_image(picture), record.areas, 1.0)
         context = Context(open_image(picture), record.plan, brightness, outside)
-        for _ in run_here(plan_work(record, 64, context=context), 1):
+        for _ in run_on(None, plan_work(record, 64, context=context), 1):
             pass
         yield record
 

@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mosaic.engine.mapping import plan_work, run_here
+from napari_mosaic.engine.cluster import run_on
+from napari_mosaic.engine.mapping import plan_work
 from napari_mosaic.engine.masks import windows
 from napari_mosaic.engine.masks.methods import MaskRequest
 from napari_mosaic.engine.masks.plan import AUTOMATIC, GUIDED, MaskPlan, make_mask_plan
@@ -98,7 +99,7 @@ def start(path: Path, picture: NDArray[np.uint8] | Path, brightness: FunctionSeg
     record = create_record(path, image, plan, areas=open_areas())
     work = plan_work(record, 64, context=Context(image, plan, brightness, outside))
     work.tiles.clear()
-    for _ in run_here(work, 1):
+    for _ in run_on(None, work, 1):
         pass
     return record
 
@@ -114,8 +115,7 @@ def masks_of(
 ) -> MaskPlan:
     image, begin, stop = open_image(picture), run.pop("begin", True), run.pop("stop", None)
     plan = settle_plan(record, MaskRequest(mode=mode, network=network, params=params), begin=begin)
-    outside = Outside(image, record.areas, record.plan.factor)
-    steps = mask_steps(MaskContext(record=record, image=image, plan=plan, network=network, outside=outside), **run)
+    steps = mask_steps(MaskContext(record=record, image=image, plan=plan, network=network), **run)
     for count, _ in enumerate(steps):
         if stop is not None and count == stop:
             steps.close()
@@ -288,8 +288,7 @@ def test_on_a_cluster_the_same_masks(tmp_path: Path, brightness: FunctionSegment
         request = MaskRequest(mode=mode, network=BrightNetwork(), params=PARAMS)
         plan = settle_plan(record, request, begin=True)
         image = open_image(tmp_path / "floor.png")
-        outside = Outside(image, record.areas, 1.0)
-        sight = MaskContext(record=record, image=image, plan=plan, network=request.network, outside=outside)
+        sight = MaskContext(record=record, image=image, plan=plan, network=request.network)
         with distributed.Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as client:
             phases = {step.phase for step in mask_steps(sight, tile_size=64, client=client)}
         np.testing.assert_array_equal(read(record), expected)

@@ -16,7 +16,8 @@ import pytest
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from napari_mosaic.engine.mapping import plan_work, run_here
+from napari_mosaic.engine.cluster import run_on
+from napari_mosaic.engine.mapping import plan_work
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.segmenters import FunctionSegmenter, load_segmenter
@@ -52,7 +53,7 @@ def small_record(path: Path, picture: NDArray[np.uint8], segmenter: Any, **run: 
     plan = make_plan(image, segmenter, Outside(image, areas, 1.0), choices)
     record = create_record(path, image, plan, areas=areas)
     context = Context(image, plan, segmenter, Outside(image, areas, plan.factor))
-    for _ in run_here(plan_work(record, run.pop("tile_size", 64), context=context, **run), 2):
+    for _ in run_on(None, plan_work(record, run.pop("tile_size", 64), context=context, **run), 2):
         pass
     return record
 
@@ -99,7 +100,7 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path, photograph: Photograph, b
         context = Context(image, record.plan, brightness, Outside(image, record.areas, 1.0))
         work = plan_work(record, 64, context=context)
         assert work.windows == [(1, 1)]
-        for _ in run_here(work, 2):
+        for _ in run_on(None, work, 2):
             pass
         np.testing.assert_array_equal(whole(record), before)
         assert not plan_work(record, 64).tiles

@@ -18,7 +18,8 @@ from bright import bright_stones, brightness_map
 from edit_model import RULES, check_whole, first_bytes, rows_of, whole
 from napari_mosaic import editing
 from napari_mosaic.areas import AreaSet
-from napari_mosaic.engine.mapping import plan_work, run_here
+from napari_mosaic.engine.cluster import run_on
+from napari_mosaic.engine.mapping import plan_work
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.segmenters import FunctionSegmenter
@@ -75,7 +76,7 @@ def begin(path: Path, gate: Gate, *, hold: bool = False) -> tuple[Record, Iterat
         gate.left = len(plan.lattice) * 8 // 10
     record = create_record(path, image, plan, areas=AreaSet())
     context = Context(image, plan, segmenter, Outside(image, AreaSet(), 1.0))
-    return record, run_here(plan_work(record, 64, context=context), 1)
+    return record, run_on(None, plan_work(record, 64, context=context), 1)
 
 
 @pytest.fixture(scope="module")

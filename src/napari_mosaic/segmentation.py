@@ -16,14 +16,13 @@ from typing import Any, Unpack
 from numpy.typing import NDArray
 
 from napari_mosaic.editing.replay import discard_kept, replay_kept_steps
-from napari_mosaic.engine.cluster import Cluster
+from napari_mosaic.engine.cluster import run_on
 from napari_mosaic.engine.costs import clocked
-from napari_mosaic.engine.mapping import plan_work, run_here, without_network
+from napari_mosaic.engine.mapping import plan_work, without_network
 from napari_mosaic.engine.masks.methods import MaskRequest, request_masks
 from napari_mosaic.engine.masks.windows import MaskContext
 from napari_mosaic.engine.masks.work import mask_steps, settle_plan
 from napari_mosaic.engine.outside import Outside
-from napari_mosaic.engine.schedule import run_work
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
 from napari_mosaic.engine.tasks import Context, compute_tile
 from napari_mosaic.errors import ReadError, RecordError, UnfitError
@@ -164,13 +163,11 @@ def _compute(
         work.tiles.clear()
     workers, failure = params.workers or default_workers(), None
     try:
-        yield from run_here(work, workers) if client is None else run_work(work, Cluster(client, work))
+        yield from run_on(client, work, workers)
     except ReadError as error:  # masks are found where the joints are, then it is told
         failure = error
     if masks is not None and plan is not None:
-        sight = MaskContext(
-            record=record, image=context.image, plan=plan, network=masks.network, outside=context.outside
-        )
+        sight = MaskContext(record=record, image=context.image, plan=plan, network=masks.network)
         size = params.tile_size
         yield from mask_steps(sight, tile_size=size, workers=workers, only=only, focus=focus, client=client)
     if failure is not None:
@@ -203,7 +200,7 @@ def apply_steps(
         mine.edits.set_aside()
         if discard_edits:
             discard_kept(mine)
-        yield from run_here(without_network(plan_work(mine, tile_size)), default_workers())
+        yield from run_on(None, without_network(plan_work(mine, tile_size)), default_workers())
         mark_phases(mine)
         yield from replay_kept_steps(mine)
     return open_record(path)

@@ -13,18 +13,25 @@ import threading
 import uuid
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from napari_mosaic.engine.schedule import Failures, Maker, Outcome, Window, Work, predict_windows
+from napari_mosaic.engine.schedule import Failures, Maker, Outcome, Window, Work, predict_windows, run_work
+from napari_mosaic.engine.threads import Threads
 from napari_mosaic.errors import MosaicWarning, UnfitError
+from napari_mosaic.progress import Progress
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.tiling import Box, Tile
 
 _RETRIES = 2
 """Not varied."""
+
+
+def run_on(client: Any, work: Work, workers: int) -> Iterator[Progress]:
+    """Do the work on the workers of a `dask.distributed.Client`; without one here, in `workers` threads."""
+    return run_work(work, Threads(work, workers) if client is None else Cluster(client, work))
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class Cluster:
         from dask.distributed import as_completed
 
         self._client, self._maker = client, work.maker
-        self._sent = uuid.uuid4().hex, work.open_elsewhere
+        self._sent = uuid.uuid4().hex, work.send_maker()
         self._completed = as_completed()
         self._pieces: dict[str, list[Window] | Tile] = {}
         self._refusals: dict[str, str] = {}

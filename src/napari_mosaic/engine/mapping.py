@@ -8,18 +8,17 @@ from __future__ import annotations
 import functools
 import pickle
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.engine.outside import Outside
-from napari_mosaic.engine.schedule import nearest_first, run_work
+from napari_mosaic.engine.schedule import Work, nearest_first
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.engine.tasks import Context, Index, predict_maps, read_for_network, write_tile
-from napari_mosaic.engine.threads import Threads
 from napari_mosaic.errors import InputError
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Plan, Record
@@ -79,75 +78,6 @@ def _open_maker(path: str, plan: Plan, method: bytes) -> MapMaker:
     return MapMaker(record, open_context)
 
 
-@dataclass(kw_only=True)
-class MapWork:
-    """What is left to do: windows of the map and tiles of tesserae, in order; `have` are the windows that are done.
-
-    `context` is needed only where there are windows to compute.
-    """
-
-    record: Record
-    windows: list[Index]
-    tiles: list[Tile]
-    have: set[Index] = field(default_factory=set)
-    context: Context | None = None
-    needs_all = True
-    names = ("joints", "tesserae")
-    unit = "MP"
-
-    @functools.cached_property
-    def maker(self) -> MapMaker:
-        """How pieces are made here."""
-        return MapMaker(self.record, self._need_context)
-
-    def _need_context(self) -> Context:
-        if self.context is None:
-            raise InputError("Windows of the map cannot be computed without the photograph; open it first.")
-        return self.context
-
-    @property
-    def open_elsewhere(self) -> Callable[[], MapMaker]:
-        """What a worker of a cluster is sent; the method as bytes, so that it fails where a task can tell it."""
-        from distributed.protocol.pickle import dumps
-
-        method = dumps(self._need_context().segmenter)
-        return partial(_open_maker, str(self.record.path), self.record.plan, method)
-
-    @property
-    def batch(self) -> int:
-        """Windows that go through the network together."""
-        return self.record.plan.batch
-
-    def missing(self, tile: Tile) -> set[Index]:
-        """The windows that are still to be computed under a tile."""
-        return set(windows_under(self.record.plan, tile)) - self.have
-
-    def place(self, window: Index) -> Box:
-        """The core of a window."""
-        return self.record.plan.lattice.tile(window).core
-
-    def size(self, window: Index) -> float:
-        """Megapixels of a window."""
-        return self.place(window).area / 1e6
-
-    def writes_to(self, window: Index) -> Index:
-        """The shard that a window lies in."""
-        core, shard = self.place(window), self.record.plan.shard
-        return core.y0 // shard, core.x0 // shard
-
-    def note(self, window: Index) -> None:
-        """Enter a window in the ledger."""
-        self.record.ledger.add("map", [window])
-
-    def note_tile(self, shards: Iterable[Index]) -> None:
-        """Enter the shards of a tile."""
-        self.record.ledger.add("tesserae", shards)
-
-    def settle(self, *, last: bool) -> Iterator[Progress]:
-        """Bring the smaller levels up to date."""
-        return update_levels(self.record, least=1 if last else _PYRAMID_EVERY)
-
-
 def plan_work(
     record: Record,
     tile_size: int,
@@ -155,20 +85,48 @@ def plan_work(
     context: Context | None = None,
     only: Box | None = None,
     focus: tuple[float, float] | None = None,
-) -> MapWork:
-    """The unfinished pieces that meet `only` (a box on the working grid), nearest to `focus` first."""
-    plan = record.plan
+) -> Work:
+    """The unfinished pieces that meet `only` (a box on the working grid), nearest to `focus` first.
+
+    `context` is needed only where there are windows to compute.
+    """
+    plan, ledger = record.plan, record.ledger
     _forget_damage(record)
-    have = set(record.ledger.done("map"))
-    windows, tiles = pieces_left(plan, tile_size, have, record.ledger.done("tesserae"), only)
-    work = MapWork(record=record, windows=_in_order(windows, plan, tile_size), tiles=tiles, have=have, context=context)
-    work.windows = nearest_first(work.windows, work.place, focus)
-    work.tiles = nearest_first(tiles, _core, focus)
-    return work
+    have = ledger.done("map")
+    windows, tiles = pieces_left(plan, tile_size, have, ledger.done("tesserae"), only)
+
+    def place(window: Index) -> Box:
+        return plan.lattice.tile(window).core
+
+    def need_context() -> Context:
+        if context is None:
+            raise InputError("Windows of the map cannot be computed without the photograph; open it first.")
+        return context
+
+    return Work(
+        names=("joints", "tesserae"),
+        windows=nearest_first(_in_order(windows, plan, tile_size), place, focus),
+        tiles=nearest_first(tiles, lambda tile: tile.core, focus),
+        missing=lambda tile: set(windows_under(plan, tile)) - have,
+        place=place,
+        maker=MapMaker(record, need_context),
+        send_maker=lambda: partial(_open_maker, str(record.path), plan, _as_bytes(need_context().segmenter)),
+        note=lambda window: ledger.add("map", [window]),
+        note_tile=lambda shards: ledger.add("tesserae", shards),
+        settle=lambda last: update_levels(record, least=1 if last else _PYRAMID_EVERY),
+        writes_to=lambda window: plan.shards.overlapping(place(window))[0],
+        batch=plan.batch,
+        streams=1 if context is None else context.segmenter.streams,
+        yielding=context is not None,
+    )
 
 
-def _core(tile: Tile) -> Box:
-    return tile.core
+def _as_bytes(segmenter: Segmenter) -> bytes:
+    """A method for a worker, which unpickles it where a task can tell that it fails."""
+    from distributed.protocol.pickle import dumps
+
+    method: bytes = dumps(segmenter)
+    return method
 
 
 def pieces_left(
@@ -218,17 +176,9 @@ def windows_under(plan: Plan, tile: Tile) -> list[Index]:
     return plan.lattice.overlapping(Box(*first[:2], *last[2:]))
 
 
-def without_network(work: MapWork) -> MapWork:
+def without_network(work: Work) -> Work:
     """The part of the work that needs no more of the map than is stored."""
-    tiles = [tile for tile in work.tiles if not work.missing(tile)]
-    return MapWork(record=work.record, windows=[], tiles=tiles, have=work.have)
-
-
-def run_here(work: MapWork, workers: int) -> Iterator[Progress]:
-    """Do the work on this machine, with so many threads beside the network; see `schedule.run_work`."""
-    streams = 1 if work.context is None else work.context.segmenter.streams
-    executor = Threads(work.maker, workers=workers, streams=streams, yielding=work.context is not None)
-    return run_work(work, executor)
+    return replace(work, windows=[], tiles=[tile for tile in work.tiles if not work.missing(tile)])
 
 
 def update_levels(record: Record, *, least: int = 1) -> Iterator[Progress]:

@@ -43,53 +43,43 @@ class Maker(Protocol):
         """Make a tile and write it: the shards that are written."""
 
 
-class Work(Protocol):
-    """What is left to do, in order, and where it is noted."""
+@dataclass(kw_only=True)
+class Work:
+    """What is left to do, in order, how it is made, and where it is noted."""
 
-    tiles: list[Tile]
-    needs_all: bool
-    """Whether a tile needs all windows that it waits for; else it is tried without those that failed."""
     names: tuple[str, str]
     """What the two passes are called in `Progress`."""
-    unit: str
-    """That windows are counted in."""
-
-    @property
-    def windows(self) -> list[Any]:
-        """Those that are not computed yet."""
-
-    @property
-    def maker(self) -> Maker:
-        """How pieces are made here."""
-
-    @property
-    def open_elsewhere(self) -> Callable[[], Maker]:
-        """What another process is sent to make pieces by itself."""
-
-    @property
-    def batch(self) -> int:
-        """How many windows are read together for the network."""
-
-    def missing(self, tile: Tile) -> set[Any]:
-        """The windows that are still to be computed before a tile can be made."""
-
-    def place(self, window: Any) -> Box:
-        """The core of a window on the working grid."""
+    windows: list[Any]
+    tiles: list[Tile]
+    missing: Callable[[Tile], set[Any]]
+    """The windows that are still to be computed before a tile is made."""
+    place: Callable[[Any], Box]
+    """The core of a window on the working grid."""
+    maker: Maker
+    send_maker: Callable[[], Callable[[], Maker]]
+    """What another process is sent to make pieces by itself."""
+    note: Callable[[Any], None]
+    """Note that a window, which is on disk, is finished."""
+    note_tile: Callable[[Iterable[Index]], None]
+    """The same of the shards of a tile."""
+    settle: Callable[[bool], Iterator[Progress]]
+    """Bring smaller levels up to date: now and then, and where told so at the end."""
+    writes_to: Callable[[Any], Hashable] = lambda window: window
+    """What a window writes to: windows that share it have one writer."""
+    unit: str = "MP"
+    """That windows are counted in; "windows" by number."""
+    batch: int = 1
+    """How many windows are read together for the network."""
+    streams: int = 1
+    """How many batches are worth computing at a time."""
+    yielding: bool = True
+    """Whether there is a network that tiles have to let go first, where it is one batch at a time."""
+    needs_all: bool = True
+    """Whether a tile needs all windows that it waits for; else it is tried without those that failed."""
 
     def size(self, window: Any) -> float:
         """How much of `unit` a window is."""
-
-    def writes_to(self, window: Any) -> Hashable:
-        """What a window writes to: windows that share it have one writer."""
-
-    def note(self, window: Any) -> None:
-        """Note that a window is finished; it is on disk."""
-
-    def note_tile(self, shards: Iterable[Index]) -> None:
-        """Note that the shards of a tile are finished."""
-
-    def settle(self, *, last: bool) -> Iterator[Progress]:
-        """Bring smaller levels up to date: now and then, and at the `last`."""
+        return self.place(window).area / 1e6 if self.unit == "MP" else 1.0
 
 
 @dataclass(frozen=True)
@@ -140,7 +130,7 @@ def run_work(work: Work, executor: Executor) -> Iterator[Progress]:
     finally:
         for outcome in executor.close():
             work.note_tile(outcome.shards)
-    yield from work.settle(last=True)
+    yield from work.settle(True)
     raise_failures(run.failed)
 
 
@@ -193,7 +183,7 @@ class _Run:
         if tile is not None and not outcome.failed:
             work.note_tile(outcome.shards)
             yield self._progress(work.names[1], _megapixels(tile), tile.core)
-            yield from work.settle(last=False)
+            yield from work.settle(False)
 
     def _release(self, window: Window) -> None:
         """Tiles that waited for this window alone are ready."""

@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any
 
-from napari_mosaic.engine.schedule import Maker, Outcome, Window, Work, predict_windows
+from napari_mosaic.engine.schedule import Outcome, Window, Work, predict_windows
 from napari_mosaic.errors import ReadError
 from napari_mosaic.tiling import Tile
 
@@ -27,24 +27,20 @@ class Threads:
 
     Parameters
     ----------
-    maker
-        Of the pieces.
+    work
+        Whose pieces are made.
     workers
         Threads for tiles beside the network; as many more as it had when it has finished.
-    streams
-        Threads for the network.
-    yielding
-        Whether tiles let the network go first, where it is one at a time.
     """
 
-    def __init__(self, maker: Maker, *, workers: int, streams: int = 1, yielding: bool = True) -> None:
-        self.windows_at_once = streams + _READ_AHEAD
+    def __init__(self, work: Work, workers: int) -> None:
+        self.windows_at_once = work.streams + _READ_AHEAD
         self.tiles_at_once = max(1, workers)
-        self.tiles_at_end = self.tiles_at_once + streams - 1
-        first = yield_to_network if yielding and streams == 1 else None
-        self._maker = maker
+        self.tiles_at_end = self.tiles_at_once + work.streams - 1
+        first = yield_to_network if work.yielding and work.streams == 1 else None
+        self._maker = work.maker
         self._reader = ThreadPoolExecutor(_READ_AHEAD, "read")
-        self._network = ThreadPoolExecutor(streams, "network")
+        self._network = ThreadPoolExecutor(work.streams, "network")
         self._tiles = ThreadPoolExecutor(self.tiles_at_end, "tesserae", initializer=first)
         self._running: dict[Future[Any], Tile | None] = {}
 

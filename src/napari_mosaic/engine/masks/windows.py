@@ -10,6 +10,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,11 @@ from napari_mosaic.errors import ReadError
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Record
 from napari_mosaic.record.label_layer import SAM2
+from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.masks import MaskStore
+from napari_mosaic.record.tables import rows_in
 from napari_mosaic.sam.automatic import ask_automatic, grid_points
+from napari_mosaic.sam.composing import Around, compose
 from napari_mosaic.sam.guided import Guide, ask_guided
 from napari_mosaic.sam.prompts import MaskNetwork
 from napari_mosaic.sam.proposals import FIELDS, Proposals, join, pack
@@ -44,7 +48,11 @@ class MaskContext:
     image: MosaicImage
     plan: MaskPlan
     network: MaskNetwork
-    outside: Outside
+
+    @cached_property
+    def outside(self) -> Outside:
+        """Where nothing is asked."""
+        return Outside(self.image, self.record.areas, self.record.plan.factor)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -128,13 +136,13 @@ def ask_window(context: MaskContext, prepared: Prepared) -> Proposals:
     return ask_automatic(context.network, prepared.pixels, frame, points, plan.params, plan.batch)
 
 
-class ProposalSource:
-    """Proposals of windows: from memory, from disk, or from the network, in this order.
+class MaskMaker:
+    """Makes windows' proposals, which come from memory, from disk, or from the network, in this order; and tiles.
 
     Parameters
     ----------
     context
-        What the work needs.
+        What the work needs; its record is open for writing.
     """
 
     def __init__(self, context: MaskContext) -> None:
@@ -146,6 +154,54 @@ class ProposalSource:
         self._lock = threading.Lock()
         self._asking = threading.RLock()
         self._lost: dict[Window, str] = {}
+        self._around = Around(
+            proposals=self.meeting,
+            tesserae=context.joints if context.plan.mode == GUIDED else None,
+            outside=context.outside.mask,
+            joints=context.grout,
+            shape=context.shape,
+        )
+
+    def read(self, window: Window) -> Prepared | None:
+        """Read a window and find what to ask there; None where a tile has computed it on its way."""
+        if not self.missing([window]):
+            return None
+        try:
+            return prepare_window(self._context, window)
+        except ReadError as error:  # whoever needs it is told the same
+            self._lost[window] = str(error)
+            raise
+
+    def predict(self, windows: Sequence[Window], inputs: Sequence[Prepared | None]) -> Sequence[Prepared | None]:
+        """Ask about windows that are read, and keep the answers on disk."""
+        for prepared in inputs:
+            if prepared is not None:
+                self.compute(prepared)
+        return inputs
+
+    def keep(self, window: Window, answer: Any) -> None:
+        """Nothing: proposals are on disk by now."""
+
+    def write(self, core: Box) -> list[Index]:
+        """Compose a tile and write its shards; their indices.
+
+        Raises
+        ------
+        ReadError
+            If the photograph cannot be read where the tile needs it.
+        """
+        record, layer = self._context.record, self._context.record.label_layer(SAM2)
+        found = compose(core, self._around, self._context.plan.params)
+        written = record.plan.shards.overlapping(core)
+        for index in written:
+            box = record.plan.shards.tile(index).core
+            labels, rows = found.labels[box.within(core)], rows_in(found.columns, box)
+            if self._context.phase == SAM2:
+                layer.write_shard(index, labels, rows)
+            else:
+                layer.write_rows(index, rows)
+                record.write_tesserae(index, labels, rows)
+        return written
 
     def windows(self, box: Box) -> list[Window]:
         """The windows whose proposals may reach into `box`."""
@@ -167,10 +223,6 @@ class ProposalSource:
                 and window not in self._lost
                 and not self._store.has_proposals(window[0], window[1:])
             ]
-
-    def give_up(self, window: Window, error: ReadError) -> None:
-        """Note that a window cannot be read: whoever needs it is told the same."""
-        self._lost[window] = str(error)
 
     def compute(self, prepared: Prepared) -> Proposals:
         """Ask the network about a window, and keep the answer on disk; one window at a time."""
