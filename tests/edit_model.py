@@ -20,7 +20,7 @@ from napari_mosaic.engine.cluster import run_on
 from napari_mosaic.engine.mapping import plan_work
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, make_plan
-from napari_mosaic.engine.tasks import Context
+from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import InputError
 from napari_mosaic.image import open_image
 from napari_mosaic.readying import initial_areas
@@ -49,7 +49,7 @@ def make_floor(path: Path) -> Path:
 
 def run_all(record: Record) -> None:
     image = open_image(bright_stones(SHAPE, seed=3))
-    context = Context(image, record.plan, make_brightness(), Outside(image, record.areas, 1.0))
+    context = MapContext(image, record.plan, make_brightness(), Outside(image, record.areas, 1.0))
     for _ in run_on(None, plan_work(record, 64, context=context), 1):
         pass
 

@@ -21,7 +21,7 @@ from napari_mosaic.engine.cluster import run_on
 from napari_mosaic.engine.mapping import plan_work
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, make_plan
-from napari_mosaic.engine.tasks import Context
+from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import InputError, RecordError
 from napari_mosaic.image import open_image
 from napari_mosaic.measurement.columns.colours import colour_contrasts
@@ -66,7 +66,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Choices(method="brightness", scale=1.0, tesserae=RULES, shard=64),
     )  # fmt: skip
     with create_record(path, image, plan, areas=AreaSet()) as record:
-        context = Context(image, plan, segmenter, Outside(image, AreaSet(), 1.0))
+        context = MapContext(image, plan, segmenter, Outside(image, AreaSet(), 1.0))
         for _ in run_on(None, plan_work(record, 64, context=context), 1):
             pass
         record.set_phase(map="done", tesserae="done")

@@ -17,7 +17,7 @@ from napari_mosaic.engine.mapping import plan_work
 from napari_mosaic.engine.masks.clicks import open_clicks
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.segmenters import FunctionSegmenter
-from napari_mosaic.engine.tasks import Context
+from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import InputError
 from napari_mosaic.image import open_image
 from napari_mosaic.record import Record
@@ -63,7 +63,7 @@ def floor(tmp_path: Path, brightness: FunctionSegmenter) -> Iterator[Record]:
     picture = bordered(68)
     with start(tmp_path / "a.mosaic.zarr", picture, brightness) as record:
         outside = Outside(open_image(picture), record.areas, 1.0)
-        context = Context(open_image(picture), record.plan, brightness, outside)
+        context = MapContext(open_image(picture), record.plan, brightness, outside)
         for _ in run_on(None, plan_work(record, 64, context=context), 1):
             pass
         yield record

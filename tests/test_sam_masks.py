@@ -22,7 +22,7 @@ from napari_mosaic.engine.masks.work import mask_steps, settle_plan
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.segmenters import FunctionSegmenter
-from napari_mosaic.engine.tasks import Context
+from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import InputError, ReadError, RecordError
 from napari_mosaic.image import open_image
 from napari_mosaic.record import Record, create_record, open_record
@@ -97,7 +97,7 @@ def start(path: Path, picture: NDArray[np.uint8] | Path, brightness: FunctionSeg
     outside = Outside(image, open_areas(), 1.0)
     plan = make_plan(image, brightness, outside, Choices(method="brightness", scale=1.0, tesserae=RULES, shard=64))
     record = create_record(path, image, plan, areas=open_areas())
-    work = plan_work(record, 64, context=Context(image, plan, brightness, outside))
+    work = plan_work(record, 64, context=MapContext(image, plan, brightness, outside))
     work.tiles.clear()
     for _ in run_on(None, work, 1):
         pass
@@ -241,15 +241,14 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_finished(
     read = whole if mode == GUIDED else lambda record: record.label_layer("sam2").read(Box(0, 0, *record.shape))
     expected, shards = read(record), len(record.plan.shards)
     with monkeypatch.context() as context:
-        broken = windows.read_resampled
+        broken = windows.read_patiently
 
         def fails_there(image: Any, corner: tuple[float, float], *rest: Any) -> Any:
             if corner[0] > 90 and corner[1] < 0:
                 raise ReadError("the disk is gone")
             return broken(image, corner, *rest)
 
-        context.setattr(windows, "read_resampled", fails_there)
-        context.setattr("napari_mosaic.engine.tasks.time.sleep", lambda _: None)
+        context.setattr(windows, "read_patiently", fails_there)
         with pytest.raises(ReadError, match=r"the disk is gone.*--resume"):
             masks_of(record, picture, BrightNetwork(), mode, tile_size=64, workers=2)
         assert 0 < len(record.ledger.done(phase)) < shards

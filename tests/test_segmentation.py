@@ -21,7 +21,7 @@ from napari_mosaic.engine.mapping import plan_work
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.segmenters import FunctionSegmenter, load_segmenter
-from napari_mosaic.engine.tasks import Context
+from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import InputError, LockedError, ReadError, RecordError, WriteError
 from napari_mosaic.ids import place_of
 from napari_mosaic.image import open_image
@@ -52,7 +52,7 @@ def small_record(path: Path, picture: NDArray[np.uint8], segmenter: Any, **run: 
     areas = initial_areas(image)
     plan = make_plan(image, segmenter, Outside(image, areas, 1.0), choices)
     record = create_record(path, image, plan, areas=areas)
-    context = Context(image, plan, segmenter, Outside(image, areas, plan.factor))
+    context = MapContext(image, plan, segmenter, Outside(image, areas, plan.factor))
     for _ in run_on(None, plan_work(record, run.pop("tile_size", 64), context=context, **run), 2):
         pass
     return record
@@ -97,7 +97,7 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path, photograph: Photograph, b
         broken = path / "labels" / "tesserae" / "0" / "c" / "0" / "0"
         broken.write_bytes(broken.read_bytes()[:-7])
         image = open_image(picture)
-        context = Context(image, record.plan, brightness, Outside(image, record.areas, 1.0))
+        context = MapContext(image, record.plan, brightness, Outside(image, record.areas, 1.0))
         work = plan_work(record, 64, context=context)
         assert work.windows == [(1, 1)]
         for _ in run_on(None, work, 2):

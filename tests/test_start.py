@@ -172,7 +172,7 @@ def test_the_command_segment_is_there_before_what_it_may_not_need() -> None:
 
 
 def test_mirrored_pixels_are_those_that_the_places_name() -> None:
-    from napari_mosaic.engine.windows import mirror, read_mirrored
+    from napari_mosaic.engine.resample import mirror, read_mirrored
     from napari_mosaic.image import open_image
     from napari_mosaic.tiling import Box
 

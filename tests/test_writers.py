@@ -23,7 +23,7 @@ from napari_mosaic.engine.mapping import plan_work
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.segmenters import FunctionSegmenter
-from napari_mosaic.engine.tasks import Context
+from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import InputError, LockedError, RecordError
 from napari_mosaic.image import open_image
 from napari_mosaic.record import Record, create_record, open_record, tables
@@ -75,7 +75,7 @@ def begin(path: Path, gate: Gate, *, hold: bool = False) -> tuple[Record, Iterat
     if hold:
         gate.left = len(plan.lattice) * 8 // 10
     record = create_record(path, image, plan, areas=AreaSet())
-    context = Context(image, plan, segmenter, Outside(image, AreaSet(), 1.0))
+    context = MapContext(image, plan, segmenter, Outside(image, AreaSet(), 1.0))
     return record, run_on(None, plan_work(record, 64, context=context), 1)
 
 

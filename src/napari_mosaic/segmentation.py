@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from napari_mosaic.editing.replay import discard_kept, replay_kept_steps
 from napari_mosaic.engine.cluster import run_on
 from napari_mosaic.engine.costs import clocked
-from napari_mosaic.engine.mapping import plan_work, without_network
+from napari_mosaic.engine.mapping import compute_tile, plan_work, without_network
 from napari_mosaic.engine.masks.methods import MaskRequest, request_masks
 from napari_mosaic.engine.masks.windows import MaskContext
 from napari_mosaic.engine.masks.work import mask_steps, settle_plan
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
-from napari_mosaic.engine.tasks import Context, compute_tile
+from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import ReadError, RecordError, UnfitError
 from napari_mosaic.estimating import estimate
 from napari_mosaic.image import MosaicImage, open_image_steps
@@ -110,7 +110,7 @@ def segment_steps(
         record = yield from ready_record(path, image, segmenter, params, wanted)
         stack.callback(record.close)
         stack.enter_context(record.running())
-        context = Context(image, record.plan, segmenter, Outside(image, record.areas, record.plan.factor))
+        context = MapContext(image, record.plan, segmenter, Outside(image, record.areas, record.plan.factor))
         yield from _compute(context, record, params, wanted, client, masks)
         if is_whole(path):
             finish_replacement(path)
@@ -151,7 +151,7 @@ def _load_as_begun(path: Path, begun: SegmentParams, params: SegmentParams) -> S
 
 
 def _compute(
-    context: Context, record: Record, params: SegmentParams, job: Job, client: Any, masks: MaskRequest | None
+    context: MapContext, record: Record, params: SegmentParams, job: Job, client: Any, masks: MaskRequest | None
 ) -> Iterator[Progress]:
     factor = record.plan.factor
     only = None if job.only is None else job.only.scale(factor)
@@ -267,5 +267,5 @@ def lazy_tesserae(source: Any, params: SegmentParams | None = None, *, segmenter
     segmenter = segmenter or load_method(params)
     areas = initial_areas(image)
     plan = plan_segmentation(image, segmenter, params, areas)
-    cache = MapCache(Context(image, plan, segmenter, Outside(image, areas, plan.factor)))
+    cache = MapCache(MapContext(image, plan, segmenter, Outside(image, areas, plan.factor)))
     return lazy_levels(plan, lambda core: compute_tile(cache.read_map, plan, core).labels)

@@ -22,15 +22,15 @@ from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.engine.mapping import pieces_left
-from napari_mosaic.engine.outside import Mask, Outside, blank_outside
+from napari_mosaic.engine.outside import Mask, Outside
 from napari_mosaic.engine.segmenters import Segmenter
-from napari_mosaic.engine.tasks import Index
-from napari_mosaic.engine.windows import network_window, read_window, to_working
+from napari_mosaic.engine.windows import blank_outside, network_window, read_window, to_working
 from napari_mosaic.ids import id_dtype
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Plan
 from napari_mosaic.record.file_mask import FileMask
 from napari_mosaic.record.layout import level_shapes
+from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.map_layer import halve_map
 from napari_mosaic.tesserae import find_in_window
 from napari_mosaic.tiling import Box, Lattice, Tile

@@ -15,10 +15,11 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.engine.tasks import Context, Index, predict_maps, read_for_network
+from napari_mosaic.engine.windows import MapContext, predict_maps, read_for_network
 from napari_mosaic.ids import id_dtype
 from napari_mosaic.record import Plan
 from napari_mosaic.record.layout import level_shapes
+from napari_mosaic.record.ledger import Index
 from napari_mosaic.tiling import Box
 
 _BLOCK = 512
@@ -28,7 +29,7 @@ _KEPT = 64
 class MapCache:
     """The map of a plan, computed window by window when it is read; the last windows are kept."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: MapContext) -> None:
         self._context = context
         self._maps: OrderedDict[Index, NDArray[np.uint8]] = OrderedDict()
         self._lock = threading.Lock()

@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.schedule import Work, nearest_first
 from napari_mosaic.engine.segmenters import Segmenter
-from napari_mosaic.engine.tasks import Context, Index, predict_maps, read_for_network, write_tile
+from napari_mosaic.engine.windows import MapContext, predict_maps, read_for_network
 from napari_mosaic.errors import InputError
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Plan, Record
+from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.pyramid import update_pyramid
 from napari_mosaic.record.store import open_for_worker
+from napari_mosaic.record.tables import rows_in
+from napari_mosaic.tesserae import Tesserae, find_in_window
 from napari_mosaic.tiling import Box, Lattice, Tile
 
 _PYRAMID_EVERY = 24
@@ -41,12 +44,12 @@ class MapMaker:
         What windows need; called when the first one is asked for.
     """
 
-    def __init__(self, record: Record, open_context: Callable[[], Context]) -> None:
+    def __init__(self, record: Record, open_context: Callable[[], MapContext]) -> None:
         self.spent: Counter[str] = Counter()
         self._record, self._open = record, open_context
 
     @functools.cached_property
-    def _context(self) -> Context:
+    def _context(self) -> MapContext:
         return self._open()
 
     def read(self, window: Index) -> NDArray[np.uint8] | None:
@@ -63,17 +66,23 @@ class MapMaker:
 
     def write(self, core: Box) -> list[Index]:
         """Cut the tesserae of whole shards and write them; the shards' indices."""
-        return write_tile(self._record, core)
+        plan = self._record.plan
+        found = compute_tile(self._record.read_map, plan, core)
+        written = plan.shards.overlapping(core)
+        for index in written:
+            box = plan.shards.tile(index).core
+            self._record.write_tesserae(index, found.labels[box.within(core)], rows_in(found.columns, box))
+        return written
 
 
 def _open_maker(path: str, plan: Plan, method: bytes) -> MapMaker:
     """A maker in another process; `UnfitError` at its first window where the method cannot be computed there."""
     record = open_for_worker(path)
 
-    def open_context() -> Context:
+    def open_context() -> MapContext:
         segmenter: Segmenter = pickle.loads(method)
         image = record.open_source()
-        return Context(image, plan, segmenter, Outside(image, record.areas, plan.factor))
+        return MapContext(image, plan, segmenter, Outside(image, record.areas, plan.factor))
 
     return MapMaker(record, open_context)
 
@@ -82,7 +91,7 @@ def plan_work(
     record: Record,
     tile_size: int,
     *,
-    context: Context | None = None,
+    context: MapContext | None = None,
     only: Box | None = None,
     focus: tuple[float, float] | None = None,
 ) -> Work:
@@ -98,7 +107,7 @@ def plan_work(
     def place(window: Index) -> Box:
         return plan.lattice.tile(window).core
 
-    def need_context() -> Context:
+    def need_context() -> MapContext:
         if context is None:
             raise InputError("Windows of the map cannot be computed without the photograph; open it first.")
         return context
@@ -189,6 +198,12 @@ def update_levels(record: Record, *, least: int = 1) -> Iterator[Progress]:
     for count, _ in enumerate(update_pyramid([record.map, record.tesserae], dirty), 1):
         yield Progress(phase="overview", done=count, total=max(count, len(dirty)), unit="blocks")
     record.tesserae.mark_settled(dirty)
+
+
+def compute_tile(read_map: Callable[[Box], NDArray[np.uint8]], plan: Plan, core: Box) -> Tesserae:
+    """The tesserae of a box of the working grid, from the map around it."""
+    window = core.grow(plan.tesserae.halo).clip(plan.shape)
+    return find_in_window(read_map(window), window, core, plan.shape, plan.tesserae)
 
 
 def _forget_damage(record: Record) -> None:

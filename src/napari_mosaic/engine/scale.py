@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.resample import read_resampled
 from napari_mosaic.engine.segmenters import Segmenter
-from napari_mosaic.engine.windows import read_resampled
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.tesserae import GROUT, Flag, TesseraParams, find_in_window
 from napari_mosaic.tiling import Box

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosaic.engine.mapping import compute_tile
 from napari_mosaic.engine.masks.plan import GUIDED, MaskPlan
 from napari_mosaic.engine.outside import Outside
-from napari_mosaic.engine.tasks import compute_tile, retry
-from napari_mosaic.engine.windows import read_resampled
+from napari_mosaic.engine.resample import read_patiently
 from napari_mosaic.errors import ReadError
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Record
@@ -112,7 +112,7 @@ def prepare_window(context: MaskContext, window: Window) -> Prepared:
         return Prepared(window, None, guide, points)
     factor, size = context.record.plan.factor, context.plan.image_size
     corner = (frame.read.y0 / factor, frame.read.x0 / factor)
-    pixels = retry(lambda: read_resampled(context.image, corner, factor * frame.zoom, (size, size)))
+    pixels = read_patiently(context.image, corner, factor * frame.zoom, (size, size))
     return Prepared(window, pixels, guide, points)
 
 
