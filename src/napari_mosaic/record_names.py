@@ -22,6 +22,7 @@ from napari_mosaic.folders import local_path
 from napari_mosaic.image import MosaicImage, open_image
 from napari_mosaic.image.raster import fingerprint_bytes, fingerprint_file
 from napari_mosaic.record import Record
+from napari_mosaic.record.edits import has_edits
 from napari_mosaic.record.metadata import SourceEntry, is_source, read_metadata
 
 SUFFIX = ".mosaic.zarr"
@@ -183,14 +184,18 @@ class Wanted:
     output: Path | None = None
 
     @property
-    def folder(self) -> Path | None:
-        """The folder to name the record in; None where the record is named already."""
-        if self.output is not None:
-            return None if self.output.name.endswith(".zarr") else self.output
-        return beside(tell(self.source).location)
+    def named(self) -> Path | None:
+        """The record, where it is named already."""
+        return self.output if self.output is not None and self.output.name.endswith(".zarr") else None
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the record goes into."""
+        place = self.named.parent if self.named else self.output or folder_of(tell(self.source).location)
+        return place.absolute()
 
 
-def beside(location: str) -> Path:
+def folder_of(location: str) -> Path:
     """The folder of a local source, or the current one."""
     path = Path(location)
     return path.parent if location and "://" not in location and path.exists() else Path.cwd()
@@ -202,38 +207,24 @@ def record_places(wanted: Sequence[Wanted]) -> list[Path]:
     A source that has a record in the folder already, under any of the names that it may have, keeps that one: so a
     twin that comes into a folder later renames nothing.
     """
-    given = [item.output for item in wanted]
     in_folders: dict[Path, list[str]] = defaultdict(list)
-    for item in wanted:
-        if item.folder is not None:
-            in_folders[item.folder.absolute()].append(item.source)
     taken: dict[Path, dict[str, str]] = defaultdict(dict)
-    for item, output in zip(wanted, given, strict=True):
-        if item.folder is None and output is not None:
-            taken[output.absolute().parent][output.name.removesuffix(SUFFIX)] = item.source
+    for item in wanted:
+        if item.named:
+            taken[item.folder][item.named.name.removesuffix(SUFFIX)] = item.source
+        else:
+            in_folders[item.folder].append(item.source)
     chosen = {folder: unique_names(sources, taken[folder]) for folder, sources in in_folders.items()}
-    return [
-        item.output if item.folder is None and item.output is not None else _standing(item) or _named(item, chosen)
-        for item in wanted
-    ]
+    return [item.named or _place(item, chosen[item.folder][item.source]) for item in wanted]
 
 
-def _named(item: Wanted, chosen: Mapping[Path, Mapping[str, str]]) -> Path:
-    folder = item.folder
-    assert folder is not None
-    return folder / f"{chosen[folder.absolute()][item.source]}{SUFFIX}"
-
-
-def _standing(item: Wanted) -> Path | None:
-    """The record of a source that is in its folder already."""
-    folder = item.folder
-    assert folder is not None
-    for name in dict.fromkeys(tell(item.source).names()):
-        path = folder / f"{name}{SUFFIX}"
-        entry = entry_of(path)
-        if entry is not None and _is_at(entry, item.source, path):
-            return path
-    return None
+def _place(item: Wanted, name: str) -> Path:
+    """The record that a source has in its folder already, else one of a name."""
+    folder = item.output or folder_of(tell(item.source).location)
+    places = (folder / f"{other}{SUFFIX}" for other in dict.fromkeys(tell(item.source).names()))
+    standing = ((path, entry) for path in places if (entry := entry_of(path)) is not None)
+    own = (path for path, entry in standing if _is_at(entry, item.source, path))
+    return next(own, folder / f"{name}{SUFFIX}")
 
 
 def record_place(location: str, name: str, output: Path | None) -> Path:
@@ -301,29 +292,19 @@ def check_owner(path: Path, image: MosaicImage, *, overwrite: bool, discard_edit
     if not bare and not (location and _is_at(entry, location, path)):
         raise RecordError(
             f"{path} holds the record of another photograph ({entry.location or entry.name}), so {image.name} neither "
-            f"goes on with it nor replaces it; give this one a name of its own, such as -o {_suggest(path, image)}."
+            f"goes on with it nor replaces it; give this one a name of its own, "
+            f"such as -o {free_place(path, image).name}."
         )
     if not overwrite:
         raise RecordError(
             f"{location} was changed since {path.name} was made from it, so that record is not its own any more; "
             "add --overwrite to segment it again, or give another place with -o."
         )
-    if not discard_edits and _edited(path):
+    if not discard_edits and has_edits(path):
         raise RecordError(
             f"{location or image.name} was changed since {path.name} was made from it and edited by hand, and the "
             "edits are of the old pixels; add --discard-edits to lose them, or give another place with -o."
         )
-
-
-def _edited(path: Path) -> bool:
-    from napari_mosaic.record.edits import has_edits
-
-    return has_edits(path)
-
-
-def _suggest(path: Path, image: MosaicImage) -> str:
-    """A free name for the image, beside `path`."""
-    return free_place(path, image).name
 
 
 def free_place(path: Path, image: MosaicImage, is_own: Callable[[Path], bool] | None = None) -> Path:
@@ -344,19 +325,3 @@ def is_record_of(path: Path, image: MosaicImage) -> bool:
     """Whether there is a record of just this image at a place."""
     entry = entry_of(path)
     return entry is not None and is_source(image, entry)
-
-
-__all__ = [
-    "Telling",
-    "Wanted",
-    "check_owner",
-    "clean_name",
-    "entry_of",
-    "free_place",
-    "holds",
-    "is_record_of",
-    "record_place",
-    "record_places",
-    "tell",
-    "unique_names",
-]

@@ -7,10 +7,11 @@ it, when, or for the sake of which tile.
 from __future__ import annotations
 
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ from napari_mosaic.tiling import Box
 Window = tuple[int, int, int]
 """Layer, row and column of a window."""
 _KEPT = 256
+"""Windows whose proposals are kept in memory; not varied."""
+_NEEDED = {*FIELDS, "boxes", "reaches", "bits", "starts"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +140,7 @@ def ask_window(context: MaskContext, prepared: Prepared) -> Proposals:
 
 
 class MaskMaker:
-    """Makes windows' proposals, which come from memory, from disk, or from the network, in this order; and tiles.
+    """Makes windows' proposals, which are taken from disk where they are there, and tiles.
 
     Parameters
     ----------
@@ -150,8 +153,7 @@ class MaskMaker:
         """Windows that were encoded and prompts asked, on the way of a tile or not."""
         self._context = context
         self._store = MaskStore(context.record)
-        self._kept: OrderedDict[Window, Proposals] = OrderedDict()
-        self._lock = threading.Lock()
+        self._read = lru_cache(_KEPT)(self._read_proposals)
         self._asking = threading.RLock()
         self._lost: dict[Window, str] = {}
         self._around = Around(
@@ -214,17 +216,14 @@ class MaskMaker:
         ]
 
     def missing(self, windows: Sequence[Window]) -> list[Window]:
-        """Those that are neither in memory nor on disk."""
-        with self._lock:
-            return [
-                window
-                for window in windows
-                if window not in self._kept
-                and window not in self._lost
-                and not self._store.has_proposals(window[0], window[1:])
-            ]
+        """Those that are not on disk, and can be read as far as is known."""
+        return [
+            window
+            for window in windows
+            if window not in self._lost and not self._store.has_proposals(window[0], window[1:])
+        ]
 
-    def compute(self, prepared: Prepared) -> Proposals:
+    def compute(self, prepared: Prepared) -> None:
         """Ask the network about a window, and keep the answer on disk; one window at a time."""
         network = self._context.network
         with self._asking:
@@ -232,36 +231,25 @@ class MaskMaker:
             found = ask_window(self._context, prepared)
             self.spent.update(windows=network.encoded - encoded, prompts=network.prompted - prompted)
             self._store.write_proposals(prepared.window[0], prepared.window[1:], found.arrays())
-            return self._keep(prepared.window, found)
 
-    def _keep(self, window: Window, found: Proposals) -> Proposals:
-        with self._lock:
-            self._kept[window] = found
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        return found
-
-    def _known(self, window: Window) -> Proposals | None:
-        """The proposals of a window from memory or disk; None where they are missing or damaged."""
-        with self._lock:
-            if window in self._kept:
-                self._kept.move_to_end(window)
-                return self._kept[window]
+    def _read_proposals(self, window: Window) -> Proposals:
+        """The proposals of a window from disk; `LookupError` where they are missing or damaged."""
         arrays = self._store.read_proposals(window[0], window[1:])
-        if arrays is None or not set(FIELDS) | {"boxes", "reaches", "bits", "starts"} <= set(arrays):
-            return None
-        return self._keep(window, Proposals.from_arrays(arrays))
+        if arrays is None or not set(arrays) >= _NEEDED:
+            raise LookupError(window)
+        return Proposals.from_arrays(arrays)
 
     def of_window(self, window: Window) -> Proposals:
         """The proposals of one window; `ReadError` where it cannot be read."""
         if window in self._lost:
             raise ReadError(self._lost[window])
-        found = self._known(window)
-        if found is not None:
-            return found
+        with suppress(LookupError):
+            return self._read(window)
         with self._asking:
-            found = self._known(window)
-            return self.compute(prepare_window(self._context, window)) if found is None else found
+            with suppress(LookupError):
+                return self._read(window)
+            self.compute(prepare_window(self._context, window))
+            return self._read(window)
 
     def meeting(self, box: Box) -> Proposals:
         """All proposals that reach into `box`, in order of windows."""
