@@ -20,7 +20,7 @@ from napari_mosaic.cli import main
 from napari_mosaic.errors import RecordError
 from napari_mosaic.readying import check_asked
 from napari_mosaic.record import open_record
-from napari_mosaic.request import Job, SegmentParams
+from napari_mosaic.request import RunRequest, SegmentParams
 from napari_mosaic.segmentation import estimate_run, segment
 from napari_mosaic.tesserae import TesseraParams
 
@@ -144,4 +144,4 @@ def test_a_record_is_not_gone_on_with_in_another_way_than_it_was_begun(
     path = tmp_path / "half.mosaic.zarr"
     shutil.unpack_archive(before / "half.zip", path)
     with open_record(path) as record, pytest.raises(RecordError, match=words):
-        check_asked(record, SegmentParams(scale=1.0, **given), Job())
+        check_asked(record, SegmentParams(scale=1.0, **given), RunRequest())

@@ -1,4 +1,4 @@
-"""What is asked for stands once: the rules in `TesseraParams`, the fields of a job in `Job`."""
+"""What is asked for stands once: the rules in `TesseraParams`, the fields of a job in `RunRequest`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from napari_mosaic import SegmentParams, TesseraParams
 from napari_mosaic.cli.options import parameters_of
 from napari_mosaic.errors import InputError
-from napari_mosaic.request import RULES, Job, JobOptions, job_of
+from napari_mosaic.request import RULES, RunOptions, RunRequest, request_of
 from napari_mosaic.tiling import Box
 
 
@@ -46,7 +46,9 @@ def test_an_option_stands_once() -> None:
 
 
 def test_what_is_taken_by_name_is_what_a_job_holds() -> None:
-    held, taken = get_type_hints(Job), get_type_hints(JobOptions)
+    held, taken = get_type_hints(RunRequest), get_type_hints(RunOptions)
     assert set(held) == {*taken, "output"}
     assert {name for name in taken if taken[name] != held[name]} == {"only"}
-    assert job_of("a", {"only": (1, 2, 3, 4), "resume": True}) == Job(output="a", only=Box(1, 2, 3, 4), resume=True)
+    assert request_of("a", {"only": (1, 2, 3, 4), "resume": True}) == RunRequest(
+        output="a", only=Box(1, 2, 3, 4), resume=True
+    )

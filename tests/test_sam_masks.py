@@ -18,7 +18,7 @@ from napari_mosaic.engine.masks import windows
 from napari_mosaic.engine.masks.methods import MaskRequest
 from napari_mosaic.engine.masks.plan import AUTOMATIC, GUIDED, MaskPlan, make_mask_plan
 from napari_mosaic.engine.masks.windows import MaskContext
-from napari_mosaic.engine.masks.work import mask_steps, settle_plan
+from napari_mosaic.engine.masks.work import choose_plan, mask_steps
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.segmenters import FunctionSegmenter
@@ -114,7 +114,7 @@ def masks_of(
     record: Record, picture: NDArray[np.uint8], network: Any, mode: str, params: SamParams = PARAMS, **run: Any
 ) -> MaskPlan:
     image, begin, stop = open_image(picture), run.pop("begin", True), run.pop("stop", None)
-    plan = settle_plan(record, MaskRequest(mode=mode, network=network, params=params), begin=begin)
+    plan = choose_plan(record, MaskRequest(mode=mode, network=network, params=params), begin=begin)
     steps = mask_steps(MaskContext(record=record, image=image, plan=plan, network=network), **run)
     for count, _ in enumerate(steps):
         if stop is not None and count == stop:
@@ -285,7 +285,7 @@ def test_on_a_cluster_the_same_masks(tmp_path: Path, brightness: FunctionSegment
         masks_of(record, picture, BrightNetwork(), mode)
         expected, rows = read(record), record.label_layer("sam2").table().sort_by("id")
         request = MaskRequest(mode=mode, network=BrightNetwork(), params=PARAMS)
-        plan = settle_plan(record, request, begin=True)
+        plan = choose_plan(record, request, begin=True)
         image = open_image(tmp_path / "floor.png")
         sight = MaskContext(record=record, image=image, plan=plan, network=request.network)
         with distributed.Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as client:

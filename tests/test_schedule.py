@@ -55,7 +55,7 @@ class CountingMaker:
 
 
 def make_work(maker: CountingMaker, notes: list[Any], **more: Any) -> Work:
-    def settle(last: bool) -> Iterator[Progress]:
+    def update_pyramid(last: bool) -> Iterator[Progress]:
         notes.append("last" if last else "now")
         yield from ()
 
@@ -69,7 +69,7 @@ def make_work(maker: CountingMaker, notes: list[Any], **more: Any) -> Work:
         send_maker=lambda: partial(CountingMaker, maker.unreadable, maker.broken),
         note=notes.append,
         note_tile=notes.extend,
-        settle=settle,
+        update_pyramid=update_pyramid,
         unit="windows",
         **more,
     )

@@ -32,7 +32,7 @@ from napari_mosaic.record.file_mask import FileMask, read_valid_level
 from napari_mosaic.record.metadata import is_source
 from napari_mosaic.record.replacing import edited_record, replace_record
 from napari_mosaic.record_names import record_place
-from napari_mosaic.request import Job, SegmentParams
+from napari_mosaic.request import RunRequest, SegmentParams
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.weights import find_weights, hash_of
 
@@ -73,27 +73,27 @@ def plan_segmentation(
 
 
 def ready_record(
-    path: Path, image: MosaicImage, segmenter: Segmenter, params: SegmentParams, job: Job
+    path: Path, image: MosaicImage, segmenter: Segmenter, params: SegmentParams, request: RunRequest
 ) -> Steps[Record]:
     """Open the record to go on with, or make a new one."""
     if path.exists() and not path.is_dir():
         raise RecordError(f"{path} is a file and no mosaic record, so it is not replaced; give another place with -o.")
-    if path.exists() and job.resume:
-        return _resume(path, image, segmenter, job)
-    if path.exists() and not job.overwrite:
+    if path.exists() and request.resume:
+        return _resume(path, image, segmenter, request)
+    if path.exists() and not request.overwrite:
         raise RecordError(
             f"{path} exists already; add --resume to go on with it, --overwrite to replace it, or another -o."
         )
     yield Progress(phase="preparing", done=0, total=1, unit="", message="finding the size of the tesserae")
-    areas = initial_areas(image, job.region, job.exclude)
+    areas = initial_areas(image, request.region, request.exclude)
     plan = plan_segmentation(image, segmenter, params, areas)
-    _check_disk(path, Site(plan, areas, FileMask(read_valid_level(image), image.shape), params.tile_size), job)
-    edited = edited_record(path) if path.exists() and not job.discard_edits else None
+    _check_disk(path, Site(plan, areas, FileMask(read_valid_level(image), image.shape), params.tile_size), request)
+    edited = edited_record(path) if path.exists() and not request.discard_edits else None
     if edited is not None and has_edits(edited):
         _check_grid(edited, plan)
     else:
         edited = None
-    size = _pixel_size(edited or path, image, job)
+    size = _pixel_size(edited or path, image, request)
     if not path.exists():
         return create_record(path, image, plan, areas=areas, pixel_size=size)
     return replace_record(path, image, plan, areas=areas, pixel_size=size, edits=edited)
@@ -109,7 +109,7 @@ def _check_grid(path: Path, plan: Plan) -> None:
             )
 
 
-def as_begun(path: Path, params: SegmentParams, job: Job, *, check: bool = True) -> SegmentParams:
+def as_begun(path: Path, params: SegmentParams, request: RunRequest, *, check: bool = True) -> SegmentParams:
     """The parameters of a run that goes on: with the runtime and precision that its record was begun with.
 
     Raises
@@ -117,16 +117,16 @@ def as_begun(path: Path, params: SegmentParams, job: Job, *, check: bool = True)
     RecordError
         With `check`: something else is asked for than the record was begun with; see `check_asked`.
     """
-    if not (job.resume and path.exists()):
+    if not (request.resume and path.exists()):
         return params
     with open_record(path) as record:
         if check:
-            check_asked(record, params, job)
+            check_asked(record, params, request)
         begun: Any = {"runtime": record.plan.runtime, "precision": record.plan.precision}
     return replace(params, **begun)
 
 
-def check_asked(record: Record, params: SegmentParams, job: Job) -> None:
+def check_asked(record: Record, params: SegmentParams, request: RunRequest) -> None:
     """Refuse to go on with a record that was begun with other settings than are asked for.
 
     Method and model are always asked for; of all else, what differs from its default. What cannot reach a record that
@@ -141,7 +141,7 @@ def check_asked(record: Record, params: SegmentParams, job: Job) -> None:
     for name, (found, wanted) in record.plan.differences(_plan_asked(record.plan, params)).items():
         word = "scale" if name == "factor" else name.replace("_", "-")
         raise _begun_otherwise(record.path, f"{word} {_shown(found)}, not {_shown(wanted)}")
-    areas: dict[_Kind, AreaSource | None] = {"region": job.region, "exclude": job.exclude}
+    areas: dict[_Kind, AreaSource | None] = {"region": request.region, "exclude": request.exclude}
     for kind, source in areas.items():
         if source is not None and not _is_area(record, kind, source):
             given = source if isinstance(source, str | Path) else "the one that is given"
@@ -193,37 +193,37 @@ def _is_area(record: Record, kind: _Kind, source: AreaSource) -> bool:
     return bool(given.symmetric_difference(found).area <= _SAME * given.area)
 
 
-def _resume(path: Path, image: MosaicImage, segmenter: Segmenter, job: Job) -> Record:
+def _resume(path: Path, image: MosaicImage, segmenter: Segmenter, request: RunRequest) -> Record:
     record = open_record(path, writable=True)
     try:
         check_source(image, record.source, path)
         if record.plan.model_sha256 != segmenter.sha256:
             raise _begun_otherwise(path, f"model {record.plan.model}, not {segmenter.name}")
-        if job.pixel_mm is not None:
-            record.set_pixel_size(job.pixel_mm, origin=job.pixel_origin)
+        if request.pixel_mm is not None:
+            record.set_pixel_size(request.pixel_mm, origin=request.pixel_origin)
     except MosaicError:
         record.close()
         raise
     return record
 
 
-def _pixel_size(path: Path, image: MosaicImage, job: Job) -> PixelSize | None:
+def _pixel_size(path: Path, image: MosaicImage, request: RunRequest) -> PixelSize | None:
     """The pixel size of a new record where it is not the file's: as given, or as it was confirmed for the old one."""
-    if job.pixel_mm is not None:
-        return given_size(job.pixel_mm, origin=job.pixel_origin)
+    if request.pixel_mm is not None:
+        return given_size(request.pixel_mm, origin=request.pixel_origin)
     if not path.exists():
         return None
     with open_record(path) as old:
         return old.pixel_size if is_source(image, old.source) and old.pixel_mm is not None else None
 
 
-def _check_disk(path: Path, site: Site, job: Job) -> None:
+def _check_disk(path: Path, site: Site, request: RunRequest) -> None:
     folder = path.parent
     while not folder.exists():
         folder = folder.parent
     if not os.access(folder, os.W_OK):
         raise WriteError(f"{folder} cannot be written; give a folder with -o that you may write to.")
-    only = None if job.only is None else job.only.scale(site.plan.factor)
+    only = None if request.only is None else request.only.scale(site.plan.factor)
     free, need = shutil.disk_usage(folder).free, disk_bytes(site, count_blocks(site, only), USUAL)
     if need > free:
         raise WriteError(

@@ -113,8 +113,8 @@ class RunEstimate:
     costs: Costs | None = None
 
 
-class JobOptions(TypedDict, total=False):
-    """What `segment` and its kin take by name beside the source: the fields of `Job`, all but `output`."""
+class RunOptions(TypedDict, total=False):
+    """What `segment` and its kin take by name beside the source: the fields of `RunRequest`, all but `output`."""
 
     region: AreaSource | None
     exclude: AreaSource | None
@@ -129,7 +129,7 @@ class JobOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class RunRequest:
     """Where the result goes and what part of the source is wanted."""
 
     output: str | Path | None = None
@@ -145,8 +145,8 @@ class Job:
     sam: SamParams | None = None
 
 
-def job_of(output: str | Path | None, options: JobOptions) -> Job:
+def request_of(output: str | Path | None, options: RunOptions) -> RunRequest:
     """What is asked for by name, as a value; people give a box as four numbers."""
     given: Any = options
     only = options.get("only")
-    return Job(output=output, **given | {"only": None if only is None else Box(*only)})
+    return RunRequest(output=output, **given | {"only": None if only is None else Box(*only)})

@@ -21,7 +21,7 @@ from napari_mosaic.engine.costs import clocked
 from napari_mosaic.engine.mapping import compute_tile, plan_work, without_network
 from napari_mosaic.engine.masks.methods import MaskRequest, request_masks
 from napari_mosaic.engine.masks.windows import MaskContext
-from napari_mosaic.engine.masks.work import mask_steps, settle_plan
+from napari_mosaic.engine.masks.work import choose_plan, mask_steps
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
 from napari_mosaic.engine.windows import MapContext
@@ -33,7 +33,7 @@ from napari_mosaic.readying import as_begun, initial_areas, output_path, plan_se
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.replacing import finish_replacement, is_whole, settle_replacement
 from napari_mosaic.record_names import check_owner
-from napari_mosaic.request import Job, JobOptions, RunEstimate, SegmentParams, job_of
+from napari_mosaic.request import RunEstimate, RunOptions, RunRequest, SegmentParams, request_of
 from napari_mosaic.tesserae import TesseraParams, find_in_window
 from napari_mosaic.tiling import Box
 
@@ -45,7 +45,7 @@ def segment(
     params: SegmentParams | None = None,
     client: Any = None,
     on_progress: Callable[[Progress], None] | None = None,
-    **job: Unpack[JobOptions],
+    **options: Unpack[RunOptions],
 ) -> Record:
     """Find all joints and tesserae of a mosaic and keep them as a record.
 
@@ -61,8 +61,8 @@ def segment(
         A `dask.distributed.Client` to run on; this machine by default.
     on_progress
         Called with each `Progress`.
-    **job
-        Fields of `Job`: `region`, `exclude`, `pixel_mm` (also for a record that is gone on with) and
+    **options
+        Fields of `RunRequest`: `region`, `exclude`, `pixel_mm` (also for a record that is gone on with) and
         `pixel_origin`, `overwrite`, `resume`, `discard_edits`, `only`, `focus`, `sam` (the settings of the SAM 2
         methods). What was edited by hand is kept when a record is overwritten, unless `discard_edits`, and so is
         a pixel size that was confirmed.
@@ -83,7 +83,7 @@ def segment(
     >>> record = segment("sample:brick", "brick.mosaic.zarr")  # doctest: +SKIP
     >>> record.count  # doctest: +SKIP
     """
-    return drain(segment_steps(source, output, params=params, client=client, **job), on_progress)
+    return drain(segment_steps(source, output, params=params, client=client, **options), on_progress)
 
 
 def segment_steps(
@@ -93,25 +93,25 @@ def segment_steps(
     params: SegmentParams | None = None,
     client: Any = None,
     segmenter: Segmenter | None = None,
-    **job: Unpack[JobOptions],
+    **options: Unpack[RunOptions],
 ) -> Steps[Record]:
     """`segment` as a generator: stop between two yields to cancel; what is finished stays."""
     params = params or SegmentParams()
-    wanted = job_of(output, job)
+    request = request_of(output, options)
     with ExitStack() as stack:
         image = yield from _open(source, stack)
-        path = output_path(image, wanted.output)
+        path = output_path(image, request.output)
         settle_replacement(path)
-        check_owner(path, image, overwrite=wanted.overwrite, discard_edits=wanted.discard_edits)
+        check_owner(path, image, overwrite=request.overwrite, discard_edits=request.discard_edits)
         yield Progress(phase="preparing", done=0, total=1, unit="", message="loading the model")
-        begun = as_begun(path, params, wanted)
+        begun = as_begun(path, params, request)
         segmenter = segmenter or _load_as_begun(path, begun, params)
-        masks = request_masks(params.method, wanted.sam)
-        record = yield from ready_record(path, image, segmenter, params, wanted)
+        masks = request_masks(params.method, request.sam)
+        record = yield from ready_record(path, image, segmenter, params, request)
         stack.callback(record.close)
         stack.enter_context(record.running())
         context = MapContext(image, record.plan, segmenter, Outside(image, record.areas, record.plan.factor))
-        yield from _compute(context, record, params, wanted, client, masks)
+        yield from _compute(context, record, params, request, client, masks)
         if is_whole(path):
             finish_replacement(path)
     return open_record(path)
@@ -151,12 +151,17 @@ def _load_as_begun(path: Path, begun: SegmentParams, params: SegmentParams) -> S
 
 
 def _compute(
-    context: MapContext, record: Record, params: SegmentParams, job: Job, client: Any, masks: MaskRequest | None
+    context: MapContext,
+    record: Record,
+    params: SegmentParams,
+    request: RunRequest,
+    client: Any,
+    masks: MaskRequest | None,
 ) -> Iterator[Progress]:
     factor = record.plan.factor
-    only = None if job.only is None else job.only.scale(factor)
-    focus = None if job.focus is None else (job.focus[0] * factor, job.focus[1] * factor)
-    plan = None if masks is None else settle_plan(record, masks, begin=not job.resume)
+    only = None if request.only is None else request.only.scale(factor)
+    focus = None if request.focus is None else (request.focus[0] * factor, request.focus[1] * factor)
+    plan = None if masks is None else choose_plan(record, masks, begin=not request.resume)
     around = only if plan is None or only is None else only.grow(plan.needed)
     work = plan_work(record, params.tile_size, context=context, only=around, focus=focus)
     if plan is not None and plan.into == "tesserae":
@@ -214,7 +219,7 @@ def preview_tesserae(record: Record, box: Box, params: TesseraParams) -> NDArray
 
 
 def estimate_run(
-    source: Any, params: SegmentParams | None = None, *, output: str | Path | None = None, **job: Unpack[JobOptions]
+    source: Any, params: SegmentParams | None = None, *, output: str | Path | None = None, **options: Unpack[RunOptions]
 ) -> RunEstimate:
     """How long `segment` will take and how much disk it needs, from a short trial of the blocks that it will compute.
 
@@ -222,8 +227,8 @@ def estimate_run(
     ----------
     source, params, output
         As for `segment`.
-    **job
-        Of the fields of `Job`, `region`, `exclude`, `only` and `resume`: only what is left is counted then.
+    **options
+        Of the fields of `RunRequest`, `region`, `exclude`, `only` and `resume`: only what is left is counted then.
 
     Examples
     --------
@@ -231,12 +236,12 @@ def estimate_run(
     >>> estimate_run("sample:brick").seconds  # doctest: +SKIP
     """
     params = params or SegmentParams()
-    wanted = job_of(output, job)
+    request = request_of(output, options)
     with ExitStack() as stack:
         image, opening = clocked(lambda: drain(_open(source, stack)))
         path = output_path(image, output)
-        segmenter, loading = clocked(lambda: load_method(as_begun(path, params, wanted, check=False)))
-        found = estimate(image, segmenter, params, wanted, workers=params.workers or default_workers())
+        segmenter, loading = clocked(lambda: load_method(as_begun(path, params, request, check=False)))
+        found = estimate(image, segmenter, params, request, workers=params.workers or default_workers())
         return replace(found, path=path, seconds=found.seconds + opening, preparing=found.preparing + loading)
 
 

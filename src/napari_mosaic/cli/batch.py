@@ -23,7 +23,7 @@ from napari_mosaic.image.pixel_size import given_size
 from napari_mosaic.readying import check_asked
 from napari_mosaic.record import open_record
 from napari_mosaic.record_names import Wanted, holds, record_places
-from napari_mosaic.request import Job, JobOptions, SegmentParams
+from napari_mosaic.request import RunOptions, RunRequest, SegmentParams
 
 _NAMES = {
     "source": "source",
@@ -47,10 +47,10 @@ class Row:
     exclude: Path | None = None
     pixel_mm: float | None = None
 
-    def job(self, *, overwrite: bool) -> JobOptions:
+    def asked(self, *, overwrite: bool) -> RunOptions:
         """What of the line is asked of `segment`."""
-        asked = JobOptions(region=self.region, exclude=self.exclude, pixel_mm=self.pixel_mm)
-        return {**asked, "overwrite": overwrite, "resume": not overwrite}
+        areas = RunOptions(region=self.region, exclude=self.exclude, pixel_mm=self.pixel_mm)
+        return {**areas, "overwrite": overwrite, "resume": not overwrite}
 
 
 def batch(
@@ -84,7 +84,7 @@ def batch(
     outcomes = []
     for row in rows:
         done = None if overwrite else finished(row, settings)
-        outcomes.append(done or attempt(row.source, row.output, settings, row.job(overwrite=overwrite)))
+        outcomes.append(done or attempt(row.source, row.output, settings, row.asked(overwrite=overwrite)))
         if not as_json and outcomes[-1].error is None:
             answer(outcomes[-1].line + (" (was done)" if done else ""))
     path = summary or jobs.with_name(f"{jobs.stem}.summary.csv")
@@ -107,7 +107,7 @@ def finished(row: Row, params: SegmentParams) -> Outcome | None:
         with open_record(row.output) as record:
             if not (record.complete and holds(record, row.source)):
                 return None
-            check_asked(record, params, Job(region=row.region, exclude=row.exclude))
+            check_asked(record, params, RunRequest(region=row.region, exclude=row.exclude))
             if row.pixel_mm is not None and record.pixel_size != given_size(row.pixel_mm):
                 with open_record(row.output, writable=True) as mine:
                     mine.set_pixel_size(row.pixel_mm)

@@ -22,7 +22,7 @@ from napari_mosaic.picture_marks import PREVIEW, check_place, is_ours, own_place
 from napari_mosaic.record import Record
 from napari_mosaic.record.masks import MaskStore
 from napari_mosaic.record_names import Wanted, record_places, tell, unique_names
-from napari_mosaic.request import JobOptions, SegmentParams
+from napari_mosaic.request import RunOptions, SegmentParams
 from napari_mosaic.sam.params import PRESETS as SAM_PRESETS
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.segmentation import segment_steps
@@ -140,7 +140,7 @@ def segment(
     settings, base = plain(params, SegmentParams), SAM_PRESETS[preset]
     if tuned is not None:
         settings, base = with_tuned(settings, tuned, base)
-    job = JobOptions(
+    asked = RunOptions(
         region=region,
         exclude=exclude,
         pixel_mm=pixel_mm,
@@ -158,7 +158,7 @@ def segment(
         _offer_gpu()
     outcomes = []
     for source, place, picture in zip(found, places, pictures, strict=True):
-        outcomes.append(work(source, place, settings, job, picture))
+        outcomes.append(work(source, place, settings, asked, picture))
         if not as_json and outcomes[-1].error is None:
             answer(outcomes[-1].line)
     return summarise(outcomes, as_json=as_json, several=several)
@@ -269,19 +269,23 @@ def preview_places(preview: Path | None, sources: list[str]) -> list[Path | None
     return [folder / f"{names[source]}{PREVIEW}" for source in sources]
 
 
-def attempt(source: str, output: Path, params: SegmentParams, job: JobOptions, preview: Path | None = None) -> Outcome:
+def attempt(
+    source: str, output: Path, params: SegmentParams, asked: RunOptions, preview: Path | None = None
+) -> Outcome:
     """`perform`, with a failure of this photograph as an outcome."""
     try:
-        return perform(source, output, params, job, preview)
+        return perform(source, output, params, asked, preview)
     except MosaicError as error:
         say(f"{source}: {error}")
         return Outcome(source=source, error=str(error))
 
 
-def perform(source: str, output: Path, params: SegmentParams, job: JobOptions, preview: Path | None = None) -> Outcome:
+def perform(
+    source: str, output: Path, params: SegmentParams, asked: RunOptions, preview: Path | None = None
+) -> Outcome:
     """Segment one photograph under a bar."""
     start = time.monotonic()
-    with run(segment_steps(source, output, params=params, **job), Path(source).name) as record:
+    with run(segment_steps(source, output, params=params, **asked), Path(source).name) as record:
         if preview is not None:
             preview = own_place(preview, record.source.fingerprint) if preview.name.endswith(PREVIEW) else preview
             draw(record, preview, source)

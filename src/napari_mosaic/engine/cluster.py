@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from napari_mosaic.engine.schedule import Failures, Maker, Outcome, Window, Work, predict_windows, run_work
+from napari_mosaic.engine.schedule import Failures, Finished, Maker, Window, Work, predict_windows, run_work
 from napari_mosaic.engine.threads import Threads
 from napari_mosaic.errors import MosaicWarning, UnfitError
 from napari_mosaic.progress import Progress
@@ -88,7 +88,7 @@ class Cluster:
         self._pieces[future.key] = piece
         self._completed.add(future)
 
-    def wait(self) -> Outcome:
+    def wait(self) -> Finished:
         """What is finished next; windows that a worker gave back are handed on."""
         while True:
             future = next(self._completed)
@@ -99,8 +99,8 @@ class Cluster:
             if isinstance(answer, Done):
                 self._maker.spent += answer.spent
                 if isinstance(piece, Tile):
-                    return Outcome(tile=piece, shards=answer.wrote)
-                return Outcome(windows=answer.wrote, failed=answer.failed)
+                    return Finished(tile=piece, shards=answer.wrote)
+                return Finished(windows=answer.wrote, failed=answer.failed)
             if not self._hand_on(piece, answer):
                 return _failed(piece, f"no worker can compute it: {answer.reason}")
 
@@ -118,16 +118,16 @@ class Cluster:
     def _willing(self) -> list[str]:
         return [name for name in self._client.ncores() if name not in self._refusals]
 
-    def close(self) -> list[Outcome]:
+    def close(self) -> list[Finished]:
         """Workers give up what nobody waits for."""
         self._completed.clear()
         return []
 
 
-def _failed(piece: list[Window] | Tile, reason: str) -> Outcome:
+def _failed(piece: list[Window] | Tile, reason: str) -> Finished:
     if isinstance(piece, Tile):
-        return Outcome(tile=piece, failed=[(piece, reason)])
-    return Outcome(failed=[(window, reason) for window in piece])
+        return Finished(tile=piece, failed=[(piece, reason)])
+    return Finished(failed=[(window, reason) for window in piece])
 
 
 _MAKERS: dict[str, Maker] = {}

@@ -122,7 +122,7 @@ def plan_work(
         send_maker=lambda: partial(_open_maker, str(record.path), plan, _as_bytes(need_context().segmenter)),
         note=lambda window: ledger.add("map", [window]),
         note_tile=lambda shards: ledger.add("tesserae", shards),
-        settle=lambda last: update_levels(record, least=1 if last else _PYRAMID_EVERY),
+        update_pyramid=lambda last: update_levels(record, least=1 if last else _PYRAMID_EVERY),
         writes_to=lambda window: plan.shards.overlapping(place(window))[0],
         batch=plan.batch,
         streams=1 if context is None else context.segmenter.streams,

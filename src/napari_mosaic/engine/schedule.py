@@ -62,7 +62,7 @@ class Work:
     """Note that a window, which is on disk, is finished."""
     note_tile: Callable[[Iterable[Index]], None]
     """The same of the shards of a tile."""
-    settle: Callable[[bool], Iterator[Progress]]
+    update_pyramid: Callable[[bool], Iterator[Progress]]
     """Bring smaller levels up to date: now and then, and where told so at the end."""
     writes_to: Callable[[Any], Hashable] = lambda window: window
     """What a window writes to: windows that share it have one writer."""
@@ -83,7 +83,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Finished:
     """What an executor has finished: windows, which are written as they are asked for, or the shards of a tile."""
 
     windows: Iterable[Window] = ()
@@ -108,10 +108,10 @@ class Executor(Protocol):
     def start_tile(self, tile: Tile) -> None:
         """Begin a tile."""
 
-    def wait(self) -> Outcome:
+    def wait(self) -> Finished:
         """What is finished next."""
 
-    def close(self) -> Iterable[Outcome]:
+    def close(self) -> Iterable[Finished]:
         """Begin nothing more; tiles that are finished by now."""
 
 
@@ -130,7 +130,7 @@ def run_work(work: Work, executor: Executor) -> Iterator[Progress]:
     finally:
         for outcome in executor.close():
             work.note_tile(outcome.shards)
-    yield from work.settle(True)
+    yield from work.update_pyramid(True)
     raise_failures(run.failed)
 
 
@@ -165,7 +165,7 @@ class _Run:
             hand["tiles"] += 1
         return any(hand.values())
 
-    def take(self, outcome: Outcome) -> Iterator[Progress]:
+    def take(self, outcome: Finished) -> Iterator[Progress]:
         """Note what is finished and what failed."""
         work, tile = self._work, outcome.tile
         self._in_hand["groups" if tile is None else "tiles"] -= 1
@@ -183,7 +183,7 @@ class _Run:
         if tile is not None and not outcome.failed:
             work.note_tile(outcome.shards)
             yield self._progress(work.names[1], _megapixels(tile), tile.core)
-            yield from work.settle(False)
+            yield from work.update_pyramid(False)
 
     def _release(self, window: Window) -> None:
         """Tiles that waited for this window alone are ready."""

@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any
 
-from napari_mosaic.engine.schedule import Outcome, Window, Work, predict_windows
+from napari_mosaic.engine.schedule import Finished, Window, Work, predict_windows
 from napari_mosaic.errors import ReadError
 from napari_mosaic.tiling import Tile
 
@@ -57,25 +57,25 @@ class Threads:
         """Make a tile when there is a thread for it."""
         self._running[self._tiles.submit(self._maker.write, tile.core)] = tile
 
-    def wait(self) -> Outcome:
+    def wait(self) -> Finished:
         """What is finished next, the longest begun first."""
         done, _ = wait(self._running, return_when=FIRST_COMPLETED)
         future = next(future for future in self._running if future in done)
         tile = self._running.pop(future)
         if tile is None:
             answers, failed = future.result()
-            return Outcome(windows=self._kept(answers), failed=failed)
+            return Finished(windows=self._kept(answers), failed=failed)
         try:
-            return Outcome(tile=tile, shards=future.result())
+            return Finished(tile=tile, shards=future.result())
         except ReadError as error:
-            return Outcome(tile=tile, failed=[(tile, str(error))])
+            return Finished(tile=tile, failed=[(tile, str(error))])
 
     def _kept(self, answers: list[tuple[Window, Any]]) -> Iterator[Window]:
         for window, answer in answers:
             self._maker.keep(window, answer)
             yield window
 
-    def close(self) -> list[Outcome]:
+    def close(self) -> list[Finished]:
         """Begin nothing more and wait for what is running; tiles that it has finished."""
         for future in self._running:
             future.cancel()
@@ -83,7 +83,7 @@ class Threads:
             pool.shutdown()
         tiles = [(future, tile) for future, tile in self._running.items() if tile is not None]
         whole = [one for one in tiles if not one[0].cancelled() and one[0].exception() is None]
-        return [Outcome(tile=tile, shards=future.result()) for future, tile in whole]
+        return [Finished(tile=tile, shards=future.result()) for future, tile in whole]
 
 
 def yield_to_network() -> None:

@@ -36,7 +36,7 @@ from napari_mosaic.sam.proposals import FIELDS, Proposals, join, pack
 from napari_mosaic.tesserae import Tesserae
 from napari_mosaic.tiling import Box
 
-Window = tuple[int, int, int]
+SamWindow = tuple[int, int, int]
 """Layer, row and column of a window."""
 _KEPT = 256
 """Windows whose proposals are kept in memory; not varied."""
@@ -90,13 +90,13 @@ class MaskContext:
 class Prepared:
     """A window that is read, with what to ask; without anything to ask there are no pixels."""
 
-    window: Window
+    window: SamWindow
     pixels: NDArray[np.uint8] | None
     guide: Guide | None
     points: NDArray[np.int64] | None
 
 
-def prepare_window(context: MaskContext, window: Window) -> Prepared:
+def prepare_window(context: MaskContext, window: SamWindow) -> Prepared:
     """Read a window and find what to ask there; no network is needed for it."""
     layer, index = window[0], window[1:]
     frame = context.plan.frame(layer, index, context.shape)
@@ -155,7 +155,7 @@ class MaskMaker:
         self._store = MaskStore(context.record)
         self._read = lru_cache(_KEPT)(self._read_proposals)
         self._asking = threading.RLock()
-        self._lost: dict[Window, str] = {}
+        self._lost: dict[SamWindow, str] = {}
         self._around = Around(
             proposals=self.meeting,
             tesserae=context.joints if context.plan.mode == GUIDED else None,
@@ -164,7 +164,7 @@ class MaskMaker:
             shape=context.shape,
         )
 
-    def read(self, window: Window) -> Prepared | None:
+    def read(self, window: SamWindow) -> Prepared | None:
         """Read a window and find what to ask there; None where a tile has computed it on its way."""
         if not self.missing([window]):
             return None
@@ -174,14 +174,14 @@ class MaskMaker:
             self._lost[window] = str(error)
             raise
 
-    def predict(self, windows: Sequence[Window], inputs: Sequence[Prepared | None]) -> Sequence[Prepared | None]:
+    def predict(self, windows: Sequence[SamWindow], inputs: Sequence[Prepared | None]) -> Sequence[Prepared | None]:
         """Ask about windows that are read, and keep the answers on disk."""
         for prepared in inputs:
             if prepared is not None:
                 self.compute(prepared)
         return inputs
 
-    def keep(self, window: Window, answer: Any) -> None:
+    def keep(self, window: SamWindow, answer: Any) -> None:
         """Nothing: proposals are on disk by now."""
 
     def write(self, core: Box) -> list[Index]:
@@ -205,7 +205,7 @@ class MaskMaker:
                 record.write_tesserae(index, labels, rows)
         return written
 
-    def windows(self, box: Box) -> list[Window]:
+    def windows(self, box: Box) -> list[SamWindow]:
         """The windows whose proposals may reach into `box`."""
         plan, shape = self._context.plan, self._context.shape
         near = box.grow(plan.margin)
@@ -215,7 +215,7 @@ class MaskMaker:
             for index in plan.lattice(layer, shape).overlapping(near)
         ]
 
-    def missing(self, windows: Sequence[Window]) -> list[Window]:
+    def missing(self, windows: Sequence[SamWindow]) -> list[SamWindow]:
         """Those that are not on disk, and can be read as far as is known."""
         return [
             window
@@ -232,14 +232,14 @@ class MaskMaker:
             self.spent.update(windows=network.encoded - encoded, prompts=network.prompted - prompted)
             self._store.write_proposals(prepared.window[0], prepared.window[1:], found.arrays())
 
-    def _read_proposals(self, window: Window) -> Proposals:
+    def _read_proposals(self, window: SamWindow) -> Proposals:
         """The proposals of a window from disk; `LookupError` where they are missing or damaged."""
         arrays = self._store.read_proposals(window[0], window[1:])
         if arrays is None or not set(arrays) >= _NEEDED:
             raise LookupError(window)
         return Proposals.from_arrays(arrays)
 
-    def of_window(self, window: Window) -> Proposals:
+    def of_window(self, window: SamWindow) -> Proposals:
         """The proposals of one window; `ReadError` where it cannot be read."""
         if window in self._lost:
             raise ReadError(self._lost[window])

@@ -31,7 +31,7 @@ from napari_mosaic.sam.prompts import MaskNetwork
 from napari_mosaic.tiling import Box
 
 
-def settle_plan(record: Record, request: MaskRequest, *, begin: bool) -> MaskPlan:
+def choose_plan(record: Record, request: MaskRequest, *, begin: bool) -> MaskPlan:
     """The plan to follow: the stored one where the run goes on, else a new one, which is stored.
 
     Raises
@@ -71,7 +71,7 @@ def mask_steps(
     Parameters
     ----------
     context
-        Its record is open for writing and has its map where masks are guided; its plan is from `settle_plan`.
+        Its record is open for writing and has its map where masks are guided; its plan is from `choose_plan`.
     tile_size, workers
         Pixels worked on at once, and threads that compose tiles; neither changes the result.
     only, focus
@@ -124,7 +124,7 @@ def _plan_work(context: MaskContext, tile_size: int, only: Box | None, focus: tu
         send_maker=lambda: partial(_open_maker, str(record.path), plan, context.network),
         note=lambda window: None,  # a window whose file is there is finished
         note_tile=lambda shards: record.ledger.add(context.phase, shards),
-        settle=lambda last: _settle(context) if last else iter(()),
+        update_pyramid=lambda last: _update_pyramid(context) if last else iter(()),
         needs_all=False,
     )
 
@@ -135,7 +135,7 @@ def _open_maker(path: str, plan: MaskPlan, network: MaskNetwork) -> MaskMaker:
     return MaskMaker(MaskContext(record=record, image=record.open_source(), plan=plan, network=network))
 
 
-def _settle(context: MaskContext) -> Iterator[Progress]:
+def _update_pyramid(context: MaskContext) -> Iterator[Progress]:
     """The smaller levels; where every tile is done, what the windows proposed goes."""
     record, store = context.record, MaskStore(context.record)
     finished = len(record.ledger.done(context.phase)) == len(record.plan.shards)
