@@ -46,7 +46,10 @@ class Flag(enum.IntFlag):
 
 @dataclass(frozen=True, kw_only=True)
 class TesseraParams:
-    """How tesserae are cut from a map. Lengths and areas are in pixels of the working grid."""
+    """How tesserae are cut from a map. Lengths and areas are in pixels of the working grid.
+
+    The defaults were not varied as a set; `tune` fits them to a mosaic.
+    """
 
     threshold: Annotated[float, Limits(low=0.05, high=0.95, help="joint probability above which a pixel is joint")] = (
         0.5

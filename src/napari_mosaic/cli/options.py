@@ -51,6 +51,11 @@ def choices_of(cls: type[Any], presets: Mapping[str, Any], leave_out: tuple[str,
     return _make(cls, "Choices", made, {})
 
 
+def option_of(cls: type[Any], name: str) -> Any:
+    """The annotation of one parameter, with its text, for an option that stands by itself."""
+    return next(_with_help(hint) for other, hint, _ in parameters_of(cls) if other == name)
+
+
 def _make(cls: type[Any], kind: str, made: list[Any], namespace: dict[str, Any]) -> type[Any]:
     options = dataclasses.make_dataclass(f"{cls.__name__}{kind}", made, frozen=True, kw_only=True, namespace=namespace)
     options.__module__ = cls.__module__

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from napari_mosaic.cli.options import Flag, Json, choices_of, options_of, over_preset, plain
+from napari_mosaic.cli.options import Flag, Json, choices_of, option_of, options_of, over_preset, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.errors import InputError, MissingError, MosaicError, WriteError
@@ -30,9 +30,11 @@ from napari_mosaic.segmentation import segment_steps
 if TYPE_CHECKING:
     SegmentOptions = SegmentParams
     SamOptions = SamParams
+    Into = Literal["auto", "sam2", "tesserae"]
 else:
     SegmentOptions = options_of(SegmentParams)
     SamOptions = choices_of(SamParams, SAM_PRESETS, leave_out=("into",))
+    Into = option_of(SamParams, "into")
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".jp2", ".vrt", ".dzi"}
 _ZARR = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
@@ -85,7 +87,7 @@ def segment(
     blocks: Flag = False,
     tuned: Annotated[Path | None, Parameter(name="--params")] = None,
     calibration: Path | None = None,
-    into: Literal["auto", "sam2", "tesserae"] = "auto",
+    into: Into = "auto",
     preset: Annotated[Literal["ours", "mosaic-sam2"], Parameter(name="--sam2-preset")] = "ours",
     as_json: Json = False,
     params: Annotated[SegmentOptions, Parameter(name="*")] = SegmentOptions(),  # noqa: B008 - frozen
@@ -119,8 +121,6 @@ def segment(
         Take the settings from this best.json, which tune or sam2-tune wrote; what is given beside it counts more.
     calibration
         Adjust confidence by this file, which calibrate wrote for the model.
-    into
-        Where the masks of SAM 2 go: a layer of their own (sam2) or the tesserae; auto: guided ones into the tesserae.
     preset
         Settings of SAM 2 to begin with: ours, or those that Mosaic-SAM2 was published with.
     as_json

@@ -21,11 +21,13 @@ from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Lattice
 
 _SMALLEST, _LARGEST = 1 / 64, 16.0
+"""Scales that may be given; not varied."""
 _ZONE_WINDOW = 512
+"""Core of windows where they have scales of their own; not varied."""
 _WINDOW_SHARDS = 1
-"""Larger windows waste less on halos, but the network needs 0.35 GB a megapixel: memory decides."""
+"""Larger windows waste less on halos, but the network needs 0.35 GB a megapixel: memory decides. Not varied."""
 USUAL_PX = 24.0
-"""Size of tessera that `min_area` is given for."""
+"""Size of tessera that `min_area` is given for, and that is assumed where none was found; not varied."""
 
 
 @dataclass(frozen=True, kw_only=True)
