@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from napari_mosaic.areas import AreaSet
 from napari_mosaic.engine.costs import Costs, Site, clocked, count_blocks, measure_rates, pick_trials
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.readying import initial_areas, output_path, plan_segmentation
-from napari_mosaic.record import Plan, open_record
+from napari_mosaic.record import open_record
 from napari_mosaic.record.file_mask import FileMask, read_valid_level
 from napari_mosaic.request import RunEstimate, RunRequest, SegmentParams
 
@@ -59,13 +58,8 @@ def _new(
     """A record that is to be made; seconds before its first block, and those for what is in memory by now."""
     areas, surround = clocked(lambda: initial_areas(image, request.region, request.exclude))
     mask, masked = clocked(lambda: FileMask(read_valid_level(image), image.shape))
-    plan, planning = _planned(image, segmenter, params, areas)
+    plan, planning = clocked(lambda: plan_segmentation(image, segmenter, params, areas))
     planning /= os.cpu_count() or 1
     again = bool(image.source.location) and bool(segmenter.sha256)  # see `planning._remembered_scale`
     start = surround + masked + (0.0 if again else planning)
     return Site(plan, areas, mask, params.tile_size), start, planning if again else 0.0
-
-
-def _planned(image: MosaicImage, segmenter: Segmenter, params: SegmentParams, areas: AreaSet) -> tuple[Plan, float]:
-    plan, seconds = clocked(lambda: plan_segmentation(image, segmenter, params, areas))
-    return plan, seconds

@@ -45,16 +45,15 @@ class NetworkWindow:
     core: Box
     scale: float
     size: tuple[int, int]
-    inner: tuple[int, int]
     halo: int
 
 
 def network_window(plan: Plan, index: tuple[int, int]) -> NetworkWindow:
     """The window at `index` of the plan's lattice."""
     core, scale = plan.lattice.tile(index).core, plan.zone(index)
-    inner = tuple(max(1, math.ceil(side * scale)) for side in core.shape)
-    size = tuple(-(-(side + 2 * plan.halo) // plan.stride) * plan.stride for side in inner)
-    return NetworkWindow(core, scale, (size[0], size[1]), (inner[0], inner[1]), plan.halo)
+    inner = (max(1, math.ceil(side * scale)) for side in core.shape)
+    size = [-(-(side + 2 * plan.halo) // plan.stride) * plan.stride for side in inner]
+    return NetworkWindow(core, scale, (size[0], size[1]), plan.halo)
 
 
 def read_window(image: MosaicImage, plan: Plan, index: tuple[int, int]) -> NDArray[np.uint8]:

@@ -67,10 +67,6 @@ class MaskContext:
         """The phase of the record's ledger that the masks belong to."""
         return "tesserae" if self.plan.into == "tesserae" else SAM2
 
-    def joints(self, box: Box) -> NDArray[Any]:
-        """The joints' tesserae over a box, from the stored map; `ReadError` where that is not complete."""
-        return self.found(box).labels
-
     def found(self, box: Box) -> Tesserae:
         """The joints' tesserae of a box and their rows; `ReadError` where the map around it is not complete."""
         self._require_map(box.grow(self.record.plan.tesserae.halo))
@@ -158,7 +154,7 @@ class MaskMaker:
         self._lost: dict[SamWindow, str] = {}
         self._around = Around(
             proposals=self.meeting,
-            tesserae=context.joints if context.plan.mode == GUIDED else None,
+            tesserae=(lambda box: context.found(box).labels) if context.plan.mode == GUIDED else None,
             outside=context.outside.mask,
             joints=context.grout,
             shape=context.shape,
