@@ -149,11 +149,11 @@ def test_the_smaller_levels_wait_for_an_edit_that_is_half_way(
     assert entered.wait(WAIT)
     settler = start(lambda: editing.settle(record))
     settler.join(0.2)  # time enough to count the entry as settled, were it not kept from it
-    assert record.journal.settled == 0
+    assert record.journal.in_pyramid == 0
     go_on.set()
     for thread in (editor, settler):
         thread.join(WAIT)
-    assert record.journal.settled == 1
+    assert record.journal.in_pyramid == 1
     check_whole(record)
 
 
@@ -171,9 +171,9 @@ def test_an_edit_that_is_made_while_the_levels_are_is_left_for_the_next_time(
     monkeypatch.setattr(LabelLayer, "halve", halve_and_edit)
     editing.delete(record, [first])
     editing.settle(record)
-    assert (record.journal.settled, len(record.journal)) == (1, 2)
+    assert (record.journal.in_pyramid, len(record.journal)) == (1, 2)
     editing.settle(record)
-    assert record.journal.settled == 2
+    assert record.journal.in_pyramid == 2
     check_whole(record)
 
 

@@ -14,7 +14,7 @@ from napari_mosaic.errors import RecordError
 from napari_mosaic.record import Record, open_record, tables
 from napari_mosaic.record.arrays import damaged, discard
 from napari_mosaic.record.label_layer import LabelLayer
-from napari_mosaic.record.pyramid import update_unsettled
+from napari_mosaic.record.pyramid import update_pending
 from napari_mosaic.tiling import Box
 
 
@@ -67,9 +67,9 @@ def test_every_label_layer_has_levels_rows_and_a_ledger_of_its_own(floor: Path, 
     with open_record(floor, writable=True) as record:
         before = record.tesserae.done
         layer = copy_of_tesserae(record, name)
-        assert layer.unsettled() == set(layer.done) == set(before)
-        update_unsettled(layer)
-        assert layer.unsettled() == set()
+        assert layer.pending() == set(layer.done) == set(before)
+        update_pending(layer)
+        assert layer.pending() == set()
     with open_record(floor) as record:
         layer = record.label_layer(name)
         for level, array in enumerate(record.tessera_levels):

@@ -226,9 +226,9 @@ def test_a_record_that_another_process_is_making_stays(floor: tuple[Path, int]) 
     making_now = path.with_name(f".{path.name}.12345678.new")
     making_now.mkdir()
     with FileLock(str(making_now / "lock"), is_singleton=False):
-        replacing.settle_replacement(path)
+        replacing.recover_replacement(path)
         assert making_now.exists()
-    replacing.settle_replacement(path)
+    replacing.recover_replacement(path)
     assert not making_now.exists()
 
 

@@ -31,7 +31,7 @@ from napari_mosaic.image import MosaicImage, open_image_steps
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.readying import as_begun, initial_areas, output_path, plan_segmentation, ready_record
 from napari_mosaic.record import Record, open_record
-from napari_mosaic.record.replacing import finish_replacement, is_whole, settle_replacement
+from napari_mosaic.record.replacing import finish_replacement, is_whole, recover_replacement
 from napari_mosaic.record_names import check_owner
 from napari_mosaic.request import RunEstimate, RunOptions, RunRequest, SegmentParams, request_of
 from napari_mosaic.tesserae import TesseraParams, find_in_window
@@ -101,7 +101,7 @@ def segment_steps(
     with ExitStack() as stack:
         image = yield from _open(source, stack)
         path = output_path(image, request.output)
-        settle_replacement(path)
+        recover_replacement(path)
         check_owner(path, image, overwrite=request.overwrite, discard_edits=request.discard_edits)
         yield Progress(phase="preparing", done=0, total=1, unit="", message="loading the model")
         begun = as_begun(path, params, request)

@@ -30,6 +30,7 @@ from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _places
 from napari_mosaic.widgets._areas import MOST_CORNERS
 from napari_mosaic.widgets._edit.dock import EditDock
+from napari_mosaic.widgets._edit.icons import STROKES
 from napari_mosaic.widgets._edit.overlay import outlines
 from napari_mosaic.widgets._edit.queue import Walk
 from napari_mosaic.widgets._edit.state import EditState, resolve_edit
@@ -630,6 +631,7 @@ def test_keys_do_not_clash_with_those_of_napari(viewer: Any) -> None:
     assert len(set(ours)) == len(ours)
     clashes = {key for key in ours if str(coerce_keybinding(key)) in taken}
     assert clashes <= SAME_MEANING
+    assert {tool.name for tool in TOOLS} <= set(STROKES)
     assert {tool.name for tool in TOOLS} - {"choose"} <= set(editing.TOOLS)
     assert set(editing.TOOLS) - {tool.name for tool in TOOLS} == {
         "add_mask", "replace_window", "add_area", "change_area", "remove_area",

@@ -1,7 +1,7 @@
 """Edits of tesserae and areas: every tool a function on a record that is open for writing.
 
 One decision: a tool returns once level 0, the tables and the journal hold the edit; the smaller levels follow when
-`settle_steps` is run, in the background or when the record is closed.
+`update_pyramid_steps` is run, in the background or when the record is closed.
 
 Examples
 --------
@@ -14,7 +14,16 @@ Examples
 
 from napari_mosaic.editing.entries import Edit
 from napari_mosaic.editing.floor import add_area, change_area, remove_area
-from napari_mosaic.editing.history import Report, describe_report, list_edits, redo, report, settle, settle_steps, undo
+from napari_mosaic.editing.history import (
+    Report,
+    describe_report,
+    list_edits,
+    redo,
+    report,
+    undo,
+    update_pyramid,
+    update_pyramid_steps,
+)
 from napari_mosaic.editing.masks import add_mask
 from napari_mosaic.editing.names import is_made, place_of_id
 from napari_mosaic.editing.outlines import add_click, add_outline, convex, fill_holes, grow, shrink, snap
@@ -35,13 +44,18 @@ from napari_mosaic.editing.replay import (
     read_conflicts,
     replay_kept_steps,
 )
-from napari_mosaic.editing.requests import TOOLS, apply_request, apply_requests, check_requests, read_requests
+from napari_mosaic.editing.requests import apply_request, apply_requests, check_requests, read_requests
 from napari_mosaic.editing.stones import assign, delete, merge, split_auto, split_line, split_seeds
 from napari_mosaic.editing.suspicion import REASONS, QueueParams
+from napari_mosaic.editing.tools import EDIT_TOOLS, TOOLS
 from napari_mosaic.record.queue import DECISIONS
+
+settle, settle_steps = update_pyramid, update_pyramid_steps
+"""Their older names."""
 
 __all__ = [
     "DECISIONS",
+    "EDIT_TOOLS",
     "REASONS",
     "TOOLS",
     "Conflict",
@@ -90,4 +104,6 @@ __all__ = [
     "suspects",
     "suspects_steps",
     "undo",
+    "update_pyramid",
+    "update_pyramid_steps",
 ]

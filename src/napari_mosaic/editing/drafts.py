@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from napari_mosaic import _flood
 from napari_mosaic.confidence import soften_bytes
 from napari_mosaic.editing.entries import Edit, enter, likely_parts
-from napari_mosaic.editing.extents import box_of, boxes_of, extent, seed_of, union
+from napari_mosaic.editing.extents import bounding_box, bounding_boxes, mask_bounding_box, seed_of, union
 from napari_mosaic.editing.names import is_made, new_name
 from napari_mosaic.errors import InputError, RecordError
 from napari_mosaic.record import Record, tables
@@ -31,13 +31,13 @@ from napari_mosaic.tesserae import Flag
 from napari_mosaic.tiling import Box
 
 Ids = NDArray[Any]
-Said = tuple[int, int]
+Attributes = tuple[int, int]
 _LARGEST = 128_000_000
 _FIGURES = ("y0", "x0", "y1", "x1", "area")
 
 
 @dataclass(frozen=True)
-class Window:
+class LabelWindow:
     """The labels of a box of the working grid as they are before an edit."""
 
     box: Box
@@ -49,14 +49,14 @@ class Window:
         return np.asarray(self.labels == 0)
 
 
-class Draft:
+class Transaction:
     """One edit in the making, on a record that nobody else edits meanwhile."""
 
     def __init__(self, record: Record) -> None:
         self.record = record
         self._finished = record.ledger.done("tesserae")
         self._new: dict[int, tuple[int, int]] = {}
-        self._said: dict[int, Said] = {}
+        self._attributes: dict[int, Attributes] = {}
         self._parts: dict[tuple[int, int], Columns] = {}
 
     def rows(self, ids: Sequence[int] | Ids) -> Columns:
@@ -96,7 +96,7 @@ class Draft:
             self._parts[index] = tables.read_rows(self.record.tables, index)
         return self._parts[index]
 
-    def read(self, box: Box) -> Window:
+    def read(self, box: Box) -> LabelWindow:
         """The labels of a box, clipped to the working grid; none where nothing was finished when the edit began."""
         inside = Box(*(int(edge) for edge in box)).clip(self.record.shape)
         if inside.area == 0:
@@ -111,7 +111,7 @@ class Draft:
                 f"stay below {_LARGEST // 10**6} megapixels."
             )
         try:
-            return Window(inside, self._read_finished(inside))
+            return LabelWindow(inside, self._read_finished(inside))
         except (ValueError, RuntimeError, OSError) as error:
             raise RecordError(
                 f"Tesserae of {self.record.path.name} at {tuple(inside)} cannot be read ({error}), so nothing there "
@@ -131,20 +131,20 @@ class Draft:
             labels[part.within(box)] = self.record.read_labels(part)
         return labels
 
-    def around(self, rows: Columns, margin: int = 0) -> Window:
+    def around(self, rows: Columns, margin: int = 0) -> LabelWindow:
         """The labels around some tesserae."""
-        return self.read(box_of(rows).grow(margin))
+        return self.read(bounding_box(rows).grow(margin))
 
     def map(self, box: Box) -> NDArray[np.uint8]:
         """The stored map `(C, h, w)` over a box that lies inside of the working grid."""
         return np.ascontiguousarray(self.record.read_map(box))
 
-    def name(self, mask: NDArray[np.bool_], box: Box, said: Said = (0, 0)) -> int:
-        """An id for a new tessera, of which `said` (material, state) is known."""
+    def name(self, mask: NDArray[np.bool_], box: Box, attributes: Attributes = (0, 0)) -> int:
+        """An id for a new tessera, of known `attributes` (material, state)."""
         pixels = np.argwhere(mask) + np.array([box.y0, box.x0])
         id_, place = new_name(pixels, self.record.shape, self._is_taken)
         self._new[id_] = place
-        self._said[id_] = said
+        self._attributes[id_] = attributes
         return id_
 
     def _is_taken(self, id_: int) -> bool:
@@ -152,20 +152,20 @@ class Draft:
             return True
         return not is_made(id_, self.record.shape) and len(self.known_rows(np.array([id_], np.uint64))["id"]) > 0
 
-    def revive(self, id_: int, place: tuple[int, int], said: Said) -> None:
+    def revive(self, id_: int, place: tuple[int, int], attributes: Attributes) -> None:
         """Let an edit bring in a tessera under an id that it had elsewhere; `place` is its seed."""
         self._new[id_] = place
-        self._said[id_] = said
+        self._attributes[id_] = attributes
 
-    def say(self, id_: int, said: Said) -> None:
+    def set_attributes(self, id_: int, attributes: Attributes) -> None:
         """Note material and state of a tessera, as codes."""
-        self._said[id_] = said
+        self._attributes[id_] = attributes
 
     def commit(
         self,
         tool: str,
         params: Mapping[str, Any],
-        window: Window,
+        window: LabelWindow,
         after: NDArray[Any],
         *,
         always: bool = False,
@@ -177,18 +177,18 @@ class Draft:
         """
         changed = window.labels != after
         touched = np.unique(np.concatenate([window.labels[changed], after[changed].astype(window.labels.dtype)]))
-        touched = np.union1d(touched[touched > 0], self._spoken_of(window.labels, after))
+        touched = np.union1d(touched[touched > 0], self._with_attributes(window.labels, after))
         if len(touched) == 0:
             return None
         before_rows = self.known_rows(touched.astype(np.uint64))
         self._require_known(np.setdiff1d(touched, [*before_rows["id"], *self._new]))
         before, whole = self._widen(window, after, before_rows)
         mask = np.isin(before.labels, touched) | np.isin(whole, touched)
-        box = extent(mask, before.box)
-        self._require_finished([box, *boxes_of(before_rows)])
+        box = mask_bounding_box(mask, before.box)
+        self._require_finished([box, *bounding_boxes(before_rows)])
         cut = box.within(before.box)
         after_rows = self._figures(whole[cut], box, touched, before_rows)
-        if not (always or changed.any()) and _same_said(before_rows, after_rows):
+        if not (always or changed.any()) and _same_attributes(before_rows, after_rows):
             return None
         inner = mask[cut]
         patch = Patch(
@@ -201,13 +201,13 @@ class Draft:
         )
         return enter(self.record, tool, params, patch, **extra)
 
-    def _spoken_of(self, before: NDArray[Any], after: NDArray[Any]) -> Ids:
-        said = np.array(sorted(self._said), before.dtype)
+    def _with_attributes(self, before: NDArray[Any], after: NDArray[Any]) -> Ids:
+        said = np.array(sorted(self._attributes), before.dtype)
         return said[np.isin(said, before) | np.isin(said, after)]
 
-    def _widen(self, window: Window, after: NDArray[Any], rows: Columns) -> tuple[Window, NDArray[Any]]:
+    def _widen(self, window: LabelWindow, after: NDArray[Any], rows: Columns) -> tuple[LabelWindow, NDArray[Any]]:
         """The labels before and after in a window that holds all touched tesserae whole."""
-        outer = window.box if len(rows["id"]) == 0 else union(window.box, box_of(rows))
+        outer = window.box if len(rows["id"]) == 0 else union(window.box, bounding_box(rows))
         if outer == window.box:
             return window, after.astype(window.labels.dtype)
         before = self.read(outer)
@@ -242,8 +242,8 @@ class Draft:
     def _figures(self, labels: NDArray[Any], box: Box, touched: Ids, before: Columns) -> Columns:
         """Rows of the touched tesserae as `labels` over `box` show them."""
         left = np.intersect1d(touched, labels).astype(labels.dtype)
-        told = soften_bytes(self.map(box)[0], self.record.plan.tesserae.temperature)
-        grout = np.ascontiguousarray(told)
+        calibrated = soften_bytes(self.map(box)[0], self.record.plan.tesserae.temperature)
+        grout = np.ascontiguousarray(calibrated)
         found = _flood.stone_figures(np.ascontiguousarray(labels), left, grout)
         rows = tables.empty_columns()
         columns = {"area": found[:, 0], **{name: found[:, k + 1] for k, name in enumerate(_FIGURES[:4])}}
@@ -256,17 +256,17 @@ class Draft:
             k = known.get(id_)
             old = self._new[id_] if k is None else (int(before["y"][k]), int(before["x"][k]))
             seeds.append(seed_of(labels, id_, area_box, box, old))
-            rest.append(self._flags_and_said(id_, k, before))
+            rest.append(self._flags_and_attributes(id_, k, before))
         columns |= {"id": left, "y": np.array([y for y, _ in seeds]), "x": np.array([x for _, x in seeds])}
         edge = self._on_edge(columns)
         flags, materials, states = (np.array([row[i] for row in rest], np.uint8) for i in range(3))
         columns |= {"flags": flags | edge, "material": materials, "state": states}
         return tables.join_rows(rows, columns) if len(left) else rows
 
-    def _flags_and_said(self, id_: int, k: int | None, before: Columns) -> tuple[int, int, int]:
+    def _flags_and_attributes(self, id_: int, k: int | None, before: Columns) -> tuple[int, int, int]:
         old = (0, 0) if k is None else (int(before["material"][k]), int(before["state"][k]))
         flags = 0 if k is None else int(before["flags"][k]) & ~int(Flag.EDGE)
-        return (flags | int(Flag.EDITED), *self._said.get(id_, old))
+        return (flags | int(Flag.EDITED), *self._attributes.get(id_, old))
 
     def _on_edge(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
         height, width = self.record.shape
@@ -276,11 +276,11 @@ class Draft:
 
 
 @contextmanager
-def editing(record: Record, *, replaying: bool = False) -> Iterator[Draft]:
+def editing(record: Record, *, replaying: bool = False) -> Iterator[Transaction]:
     """One edit at a time on a record that is open for writing."""
     record.edits.require_editable(replaying=replaying)
     with record.journal.lock:
-        yield Draft(record)
+        yield Transaction(record)
 
 
 def _only(rows: Columns, ids: Ids) -> Columns:
@@ -288,5 +288,5 @@ def _only(rows: Columns, ids: Ids) -> Columns:
     return {name: values[kept] for name, values in rows.items()}
 
 
-def _same_said(before: Columns, after: Columns) -> bool:
+def _same_attributes(before: Columns, after: Columns) -> bool:
     return all(np.array_equal(before[name], after[name]) for name in ("id", "material", "state"))

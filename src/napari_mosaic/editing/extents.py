@@ -11,13 +11,13 @@ from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box
 
 
-def box_of(rows: Columns) -> Box:
+def bounding_box(rows: Columns) -> Box:
     """The box around all tesserae of some rows."""
     low = (int(rows[name].min()) for name in ("y0", "x0"))
     return Box(*low, *(int(rows[name].max()) for name in ("y1", "x1")))
 
 
-def boxes_of(rows: Columns) -> list[Box]:
+def bounding_boxes(rows: Columns) -> list[Box]:
     """The box of each tessera of some rows."""
     edges = (rows[name].tolist() for name in ("y0", "x0", "y1", "x1"))
     return [Box(*box) for box in zip(*edges, strict=True)]
@@ -29,7 +29,7 @@ def union(first: Box, second: Box) -> Box:
     return Box(*low, *(max(first[axis], second[axis]) for axis in (2, 3)))
 
 
-def extent(mask: NDArray[np.bool_], box: Box) -> Box:
+def mask_bounding_box(mask: NDArray[np.bool_], box: Box) -> Box:
     """The smallest box around what is set in a mask over `box`."""
     y, x = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return Box(int(y[0]), int(x[0]), int(y[-1]) + 1, int(x[-1]) + 1).shift(box.y0, box.x0)

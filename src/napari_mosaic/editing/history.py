@@ -11,17 +11,9 @@ from dataclasses import dataclass, field
 
 from napari_mosaic.editing.drafts import editing
 from napari_mosaic.editing.entries import Edit, read_edit
+from napari_mosaic.editing.tools import group_of
 from napari_mosaic.progress import Steps, drain
 from napari_mosaic.record import Record
-
-_BECOMES = {
-    "merge": "merged",
-    "split_line": "split",
-    "split_seeds": "split",
-    "split_auto": "split",
-    "add_outline": "drawn",
-    "add_click": "drawn",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,14 +47,14 @@ def redo(record: Record) -> Edit | None:
         return None if number is None else read_edit(record.journal.header(number))
 
 
-def settle_steps(record: Record) -> Steps[None]:
+def update_pyramid_steps(record: Record) -> Steps[None]:
     """Bring the smaller levels up to date with the edits, in whatever thread: only the parents of what they touched."""
-    return record.edits.settle_steps()
+    return record.edits.update_pyramid_steps()
 
 
-def settle(record: Record) -> None:
+def update_pyramid(record: Record) -> None:
     """Bring the smaller levels up to date with the edits, as closing the record does."""
-    drain(settle_steps(record))
+    drain(update_pyramid_steps(record))
 
 
 def list_edits(record: Record) -> Iterator[Edit]:
@@ -79,14 +71,15 @@ def report(record: Record) -> Report:
     tools: Counter[str] = Counter()
     for edit in list_edits(record):
         tools[edit.tool] += 1
-        if edit.tool == "assign":
+        group = group_of(edit)
+        if group == "assigned":
             assigned.update(edit.kept)
             continue
-        for id_ in (*edit.kept, *edit.made):
-            origin[id_] = _become(edit, id_)
+        for ids, becomes in ((edit.kept, "reshaped"), (edit.made, "drawn")):
+            origin.update(dict.fromkeys(ids, group if group in ("merged", "split") else becomes))
         for id_ in edit.gone:
             origin.pop(id_, None)
-            if edit.tool != "merge":
+            if group != "merged":
                 deleted.add(id_)
         deleted.difference_update(edit.made)
     counts = Counter(origin.values())
@@ -123,12 +116,6 @@ def describe_report(found: Report) -> str:
         f"Of {total} {found.machine:,} ({share:.1%}) are as the machine found them;{by_hand} "
         f"{found.deleted:,} were deleted."
     )
-
-
-def _become(edit: Edit, id_: int) -> str:
-    if _BECOMES.get(edit.tool) == "drawn":
-        return "drawn" if id_ in edit.made else "reshaped"
-    return _BECOMES.get(edit.tool, "drawn" if id_ in edit.made else "reshaped")
 
 
 def _living(record: Record, ids: set[int]) -> set[int]:

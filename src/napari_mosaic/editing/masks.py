@@ -1,6 +1,6 @@
 """A mask from elsewhere, such as SAM 2's, becomes a tessera: added, in the place of others, or parted from one.
 
-One decision: a mask says where one stone is and nothing else; what becomes of the stones that it meets is what the
+One decision: a mask says where one tessera is and nothing else; what becomes of the tesserae that it meets is what the
 person chose, and they keep their ids and what was said of them wherever something is left of them.
 """
 
@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.editing import shapes
-from napari_mosaic.editing.drafts import Draft, Window, editing
+from napari_mosaic.editing.drafts import LabelWindow, Transaction, editing
 from napari_mosaic.editing.entries import Edit
-from napari_mosaic.editing.outlines import _settled, _with_neighbours
-from napari_mosaic.editing.stones import _parted, painted
+from napari_mosaic.editing.outlines import with_fragments_named, with_neighbours
+from napari_mosaic.editing.stones import painted, parted
 from napari_mosaic.errors import InputError
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
@@ -37,7 +37,7 @@ def add_mask(record: Record, box: Sequence[int], mask: NDArray[Any], *, how: How
     box
         `(y0, x0, y1, x1)` on the working grid.
     mask
-        `(h, w)` over `box`; what is not 0 belongs to the stone. Of a mask in parts the largest counts.
+        `(h, w)` over `box`; what is not 0 belongs to the tessera. Of a mask in parts the largest counts.
     how
         `add` takes only pixels that are free. `replace` takes the place of every tessera that it covers more than
         half of, the largest of which gives its id, and its pixels from all others. `split` parts the tessera that
@@ -54,67 +54,71 @@ def add_mask(record: Record, box: Sequence[int], mask: NDArray[Any], *, how: How
         The mask does not fit the box, is empty, meets nothing free (`add`), or leaves nothing to part (`split`).
     """
     place = Box(*(int(edge) for edge in box))
-    stone = _checked(mask, place, record.shape, how)
-    with editing(record) as draft:
-        window = draft.read(place)
+    tessera = _checked(mask, place, record.shape, how)
+    with editing(record) as transaction:
+        window = transaction.read(place)
         change = {"add": _add, "replace": _replace, "split": _split}[how]
-        window, after = change(draft, window, stone)
-        return draft.commit("add_mask", {"box": list(place), "how": how, "area": int(stone.sum())}, window, after)
+        window, after = change(transaction, window, tessera)
+        return transaction.commit(
+            "add_mask", {"box": list(place), "how": how, "area": int(tessera.sum())}, window, after
+        )
 
 
-def _add(draft: Draft, window: Window, stone: Mask) -> tuple[Window, NDArray[Any]]:
-    free = shapes.largest_part(stone & window.free)
+def _add(transaction: Transaction, window: LabelWindow, tessera: Mask) -> tuple[LabelWindow, NDArray[Any]]:
+    free = shapes.largest_part(tessera & window.free)
     if free.sum() < _LEAST:
         raise InputError(
             "The mask lies on tesserae that are there already, so there is nothing to add; replace or split them."
         )
-    return window, painted(window, free, draft.name(free, window.box))
+    return window, painted(window, free, transaction.name(free, window.box))
 
 
-def _replace(draft: Draft, window: Window, stone: Mask) -> tuple[Window, NDArray[Any]]:
-    window, stone = _with_neighbours(draft, window, stone)
-    ids, counts = np.unique(window.labels[stone & ~window.free], return_counts=True)
+def _replace(transaction: Transaction, window: LabelWindow, tessera: Mask) -> tuple[LabelWindow, NDArray[Any]]:
+    window, tessera = with_neighbours(transaction, window, tessera)
+    ids, counts = np.unique(window.labels[tessera & ~window.free], return_counts=True)
     if len(ids) == 0:
-        return window, painted(window, stone, draft.name(stone, window.box))
-    rows = draft.rows(ids.tolist())
+        return window, painted(window, tessera, transaction.name(tessera, window.box))
+    rows = transaction.rows(ids.tolist())
     covered = counts > _MOSTLY * rows["area"]
     after = window.labels.copy()
     after[np.isin(after, rows["id"][covered])] = 0
     if covered.any():
         id_ = int(rows["id"][covered][int(np.argmax(rows["area"][covered]))])
     else:
-        id_ = draft.name(stone, window.box)
-    after[stone] = id_
-    return window, _settled(draft, Window(window.box, _without(window, rows["id"][covered])), after, stone)
+        id_ = transaction.name(tessera, window.box)
+    after[tessera] = id_
+    return window, with_fragments_named(
+        transaction, LabelWindow(window.box, _without(window, rows["id"][covered])), after, tessera
+    )
 
 
-def _without(window: Window, ids: NDArray[Any]) -> NDArray[Any]:
+def _without(window: LabelWindow, ids: NDArray[Any]) -> NDArray[Any]:
     """The labels of a window as if some tesserae were not there."""
     return np.where(np.isin(window.labels, ids), 0, window.labels).astype(window.labels.dtype)
 
 
-def _split(draft: Draft, window: Window, stone: Mask) -> tuple[Window, NDArray[Any]]:
-    ids, counts = np.unique(window.labels[stone & ~window.free], return_counts=True)
+def _split(transaction: Transaction, window: LabelWindow, tessera: Mask) -> tuple[LabelWindow, NDArray[Any]]:
+    ids, counts = np.unique(window.labels[tessera & ~window.free], return_counts=True)
     if len(ids) == 0:
         raise InputError("The mask meets no tessera, so there is nothing to split; add it instead.")
     id_ = int(ids[int(np.argmax(counts))])
-    rows = draft.rows([id_])
-    outer = draft.around(rows)
+    rows = transaction.rows([id_])
+    outer = transaction.around(rows)
     own = outer.labels == id_
     part = np.zeros(own.shape, bool)
     common = window.box.intersect(outer.box)
-    part[common.within(outer.box)] = stone[common.within(window.box)]
+    part[common.within(outer.box)] = tessera[common.within(window.box)]
     part = shapes.largest_part(part & own)
     if min(part.sum(), (own & ~part).sum()) < _LEAST:
         raise InputError(
             f"The mask covers all of tessera {id_}, so nothing is left to part from it; replace it instead."
         )
     parts = np.where(part, 2, np.where(own, 1, 0)).astype(np.uint32)
-    return outer, _parted(draft, outer, outer.labels, id_, parts)
+    return outer, parted(transaction, outer, outer.labels, id_, parts)
 
 
 def _checked(mask: NDArray[Any], box: Box, shape: tuple[int, int], how: str) -> Mask:
-    stone = np.asarray(mask) != 0
+    tessera = np.asarray(mask) != 0
     if how not in get_args(How):
         raise InputError(f"A mask cannot be used to {how!r}; choose one of {', '.join(get_args(How))}.")
     if box.area == 0 or box.clip(shape) != box:
@@ -122,9 +126,11 @@ def _checked(mask: NDArray[Any], box: Box, shape: tuple[int, int], how: str) -> 
             f"The mask's box {tuple(box)} does not lie inside of the working grid of {shape[1]} x {shape[0]} px; "
             "give (y0, x0, y1, x1) in pixels of the analysis size."
         )
-    if stone.shape != box.shape:
-        raise InputError(f"A mask of shape {stone.shape} does not cover the box {tuple(box)}; give one value a pixel.")
-    stone = shapes.largest_part(stone)
-    if stone.sum() < _LEAST:
+    if tessera.shape != box.shape:
+        raise InputError(
+            f"A mask of shape {tessera.shape} does not cover the box {tuple(box)}; give one value a pixel."
+        )
+    tessera = shapes.largest_part(tessera)
+    if tessera.sum() < _LEAST:
         raise InputError("The mask holds no stone; click once more, or draw around one.")
-    return stone
+    return tessera

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.editing import shapes
-from napari_mosaic.editing.drafts import Draft, Window, editing
+from napari_mosaic.editing.drafts import LabelWindow, Transaction, editing
 from napari_mosaic.editing.entries import Edit
-from napari_mosaic.editing.extents import box_of, union
+from napari_mosaic.editing.extents import bounding_box, union
 from napari_mosaic.editing.points import Line, Point, as_points, box_around, plain_points, require_inside
 from napari_mosaic.editing.stones import painted, require_range, some
 from napari_mosaic.errors import InputError
@@ -24,7 +24,7 @@ from napari_mosaic.tesserae import joint_limit
 
 _FARTHEST = 64
 _LEAST = 4
-Reshape = Callable[[Window, NDArray[np.bool_]], NDArray[np.bool_]]
+Reshape = Callable[[LabelWindow, NDArray[np.bool_]], NDArray[np.bool_]]
 
 
 def add_outline(record: Record, outline: Line, *, over: bool = False) -> Edit | None:
@@ -46,8 +46,8 @@ def add_outline(record: Record, outline: Line, *, over: bool = False) -> Edit | 
         The outline holds no free pixel, or none at all.
     """
     points = as_points(outline, least=3, what="outline")
-    with editing(record) as draft:
-        window = draft.read(box_around(points, 1))
+    with editing(record) as transaction:
+        window = transaction.read(box_around(points, 1))
         mask = shapes.outline_mask(points, window.box)
         mask = shapes.largest_part(mask if over else mask & window.free)
         if not mask.any():
@@ -55,27 +55,31 @@ def add_outline(record: Record, outline: Line, *, over: bool = False) -> Edit | 
                 "The outline holds no pixel that is free, so there is nothing to add; draw it beside the tesserae that "
                 "are there, or let it take their pixels (over)."
             )
-        window, mask = _with_neighbours(draft, window, mask)
-        after = painted(window, mask, draft.name(mask, window.box))
-        after = _settled(draft, window, after, mask)
-        return draft.commit("add_outline", {"outline": plain_points(points), "over": over}, window, after)
+        window, mask = with_neighbours(transaction, window, mask)
+        after = painted(window, mask, transaction.name(mask, window.box))
+        after = with_fragments_named(transaction, window, after, mask)
+        return transaction.commit("add_outline", {"outline": plain_points(points), "over": over}, window, after)
 
 
-def _with_neighbours(draft: Draft, window: Window, mask: NDArray[np.bool_]) -> tuple[Window, NDArray[np.bool_]]:
+def with_neighbours(
+    transaction: Transaction, window: LabelWindow, mask: NDArray[np.bool_]
+) -> tuple[LabelWindow, NDArray[np.bool_]]:
     """The window that holds the tesserae under a mask whole, and the mask in it."""
     victims = np.unique(window.labels[mask])
     victims = victims[victims > 0]
     if len(victims) == 0:
         return window, mask
-    outer = draft.read(union(window.box, box_of(draft.rows(victims))))
+    outer = transaction.read(union(window.box, bounding_box(transaction.rows(victims))))
     wide = np.zeros(outer.box.shape, bool)
     wide[window.box.within(outer.box)] = mask
     return outer, wide
 
 
-def _settled(draft: Draft, window: Window, after: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+def with_fragments_named(
+    transaction: Transaction, window: LabelWindow, after: NDArray[Any], mask: NDArray[np.bool_]
+) -> NDArray[Any]:
     """The labels in which what an outline cut off its neighbours is a tessera of its own, or none if it is small."""
-    least = draft.record.plan.tesserae.min_area
+    least = transaction.record.plan.tesserae.min_area
     for id_ in np.unique(window.labels[mask]).tolist():
         rest = (after == id_) & (id_ > 0)
         parts, areas = shapes.components(rest)
@@ -83,7 +87,7 @@ def _settled(draft: Draft, window: Window, after: NDArray[Any], mask: NDArray[np
         for part in range(1, len(areas) + 1):
             if part != keep:
                 cut = parts == part
-                after[cut] = draft.name(cut, window.box) if areas[part - 1] >= max(least, 1) else 0
+                after[cut] = transaction.name(cut, window.box) if areas[part - 1] >= max(least, 1) else 0
     return after
 
 
@@ -112,31 +116,31 @@ def add_click(record: Record, point: Point, *, tolerance: float = 0.15, reach: i
     require_range("reach", reach, 1, 1000)
     if not 0 <= tolerance <= 1:
         raise InputError(f"tolerance is {tolerance}, which is no probability; choose a value from 0 to 1.")
-    with editing(record) as draft:
-        window = draft.read(box_around(place[None], reach + 2))
+    with editing(record) as transaction:
+        window = transaction.read(box_around(place[None], reach + 2))
         y, x = int(place[0]) - window.box.y0, int(place[1]) - window.box.x0
         if window.labels[y, x]:
             raise InputError(f"The tessera {int(window.labels[y, x])} is there already; split it, or click beside it.")
-        grout = draft.map(window.box)[0]
+        grout = transaction.map(window.box)[0]
         near = grout[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
         here = max(int(np.median(near)), int(grout[y, x]))
         limit = min(254, max(joint_limit(rules.threshold), here + round(tolerance * 255)))
         mask = shapes.grown_from((y, x), window.free, grout, limit, reach)
         if mask.sum() < _LEAST:
             raise InputError("The map shows no stone at that point; click into its middle, or draw its outline.")
-        after = painted(window, mask, draft.name(mask, window.box))
+        after = painted(window, mask, transaction.name(mask, window.box))
         params = {"point": plain_points(place[None])[0], "tolerance": tolerance, "reach": reach}
-        return draft.commit("add_click", params, window, after)
+        return transaction.commit("add_click", params, window, after)
 
 
 def grow(record: Record, ids: Sequence[int], *, px: int = 1) -> Edit | None:
     """Move the outlines of tesserae outwards by `px` of the working grid, over free pixels only."""
     require_range("px", px, 1, _FARTHEST)
     wanted = sorted({int(id_) for id_ in some(ids)})
-    with editing(record) as draft:
-        window = draft.around(draft.rows(wanted), px + 1)
+    with editing(record) as transaction:
+        window = transaction.around(transaction.rows(wanted), px + 1)
         after = shapes.grown(window.labels, np.array(wanted, window.labels.dtype), px)
-        return draft.commit("grow", {"ids": wanted, "px": px}, window, after)
+        return transaction.commit("grow", {"ids": wanted, "px": px}, window, after)
 
 
 def shrink(record: Record, ids: Sequence[int], *, px: int = 1) -> Edit | None:
@@ -150,7 +154,7 @@ def snap(record: Record, ids: Sequence[int], *, reach: int = 5) -> Edit | None:
     require_range("reach", reach, 1, _FARTHEST)
     limit = joint_limit(record.plan.tesserae.threshold)
 
-    def to_joint(window: Window, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def to_joint(window: LabelWindow, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return shapes.snapped(mask, window.free, record.read_map(window.box)[0], limit, reach)
 
     return _reshape(record, "snap", ids, to_joint, reach + 1, {"reach": reach})
@@ -172,14 +176,14 @@ def _reshape(
 ) -> Edit | None:
     """Change the outlines of tesserae one after the other, in order of their ids."""
     wanted = sorted({int(id_) for id_ in some(ids)})
-    with editing(record) as draft:
-        window = draft.around(draft.rows(wanted), margin)
+    with editing(record) as transaction:
+        window = transaction.around(transaction.rows(wanted), margin)
         after = window.labels
         for id_ in wanted:
             own = after == id_
-            new = change(Window(window.box, after), own)
+            new = change(LabelWindow(window.box, after), own)
             if not new.any():
                 raise InputError(f"The tessera {id_} would vanish; delete it if that is meant, or take fewer px.")
             after = np.where(own & ~new, 0, after)
             after[new] = id_
-        return draft.commit(tool, {"ids": wanted, **params}, window, after)
+        return transaction.commit(tool, {"ids": wanted, **params}, window, after)

@@ -43,12 +43,12 @@ def replace_window(
     """
     box = Box(*(int(edge) for edge in box))
     painted = _checked(labels, box, record.shape)
-    with editing(record) as draft:
-        window = draft.read(box)
+    with editing(record) as transaction:
+        window = transaction.read(box)
         start = window.labels if before is None else _checked(before, box, record.shape)
         changed = painted != start
         known = np.unique(window.labels).astype(np.uint64)
-        known = np.union1d(known, draft.known_rows(np.setdiff1d(start, known))["id"])
+        known = np.union1d(known, transaction.known_rows(np.setdiff1d(start, known))["id"])
         after = window.labels.copy()
         after[changed] = np.where(np.isin(painted, known), painted, 0)[changed].astype(after.dtype)
         numbers, dense = np.unique(np.where(changed & ~np.isin(painted, known), painted, 0), return_inverse=True)
@@ -56,8 +56,8 @@ def replace_window(
         for number, place in enumerate(ndimage.find_objects(dense), 1):
             if place is not None:
                 mask = dense[place] == number
-                after[place][mask] = draft.name(mask, _at(box, place))
-        return draft.commit("replace_window", {"box": list(box)}, window, after)
+                after[place][mask] = transaction.name(mask, _at(box, place))
+        return transaction.commit("replace_window", {"box": list(box)}, window, after)
 
 
 def _at(box: Box, place: tuple[slice, slice]) -> Box:

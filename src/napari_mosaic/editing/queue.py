@@ -1,7 +1,7 @@
 """The queue of tesserae that need a look, worst first, and what a person said of each.
 
 One decision: the floor is walked by rows of shards, three in memory at a time, so that every tessera sees its
-neighbours and ten million need no more memory than ten thousand. A decision holds as long as the stone is what it was.
+neighbours and ten million need no more memory than ten thousand. A decision holds while its tessera does.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.editing.drafts import Draft
-from napari_mosaic.editing.extents import box_of
+from napari_mosaic.editing.drafts import Transaction
+from napari_mosaic.editing.extents import bounding_box
 from napari_mosaic.editing.suspicion import EMPTY_KINDS, REASONS, QueueParams, severity, strengths
 from napari_mosaic.errors import InputError, MosaicError, ReadError, RecordError
 from napari_mosaic.image import MosaicImage
@@ -127,8 +127,8 @@ def decide(record: Record, id_: int, word: str | None) -> None:
     if not record.writable:
         raise RecordError(f"{record.path} is open for reading only; open it with writable=True to check tesserae.")
     with record.journal.lock:
-        rows = Draft(record).known_rows(np.array([id_], np.uint64))
-        add_decision(record, int(id_), word, box_of(rows) if len(rows["id"]) else Box(0, 0, 0, 0))
+        rows = Transaction(record).known_rows(np.array([id_], np.uint64))
+        add_decision(record, int(id_), word, bounding_box(rows) if len(rows["id"]) else Box(0, 0, 0, 0))
 
 
 def progress_of_queue(record: Record) -> tuple[int, int]:

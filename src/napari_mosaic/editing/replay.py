@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.editing.drafts import Draft, editing
+from napari_mosaic.editing.drafts import Transaction, editing
 from napari_mosaic.editing.entries import enter
-from napari_mosaic.editing.extents import box_of, union
+from napari_mosaic.editing.extents import bounding_box, union
 from napari_mosaic.errors import MissingError, RecordError
 from napari_mosaic.files import whole_file, write_whole
 from napari_mosaic.progress import Progress, Steps
@@ -102,7 +102,7 @@ def replay_kept_steps(record: Record) -> Steps[Replayed | None]:
     numbers = [number for number in kept.done if number > last]
     replayed = yield from _replay(record, kept, numbers, "replayed")
     record.edits.retire_kept("replayed")
-    yield from record.edits.settle_steps()
+    yield from record.edits.update_pyramid_steps()
     return replayed
 
 
@@ -156,23 +156,23 @@ def replay_edit(record: Record, header: Header, patch: Patch, how: str, renamed:
     noted in `renamed` and holds for the edits that follow.
     """
     extra = {how: header["n"]}
-    with editing(record, replaying=how == "replayed") as draft:
+    with editing(record, replaying=how == "replayed") as transaction:
         if patch.areas is not None:
             enter(record, header["tool"], header["params"], patch, **extra)
             return ""
         if how == "imported":
-            patch = _with_own_names(draft, patch, renamed)
-        placed = _Placed(draft, patch)
-        draft.commit(header["tool"], header["params"], placed.window, placed.laid(), always=True, **extra)
+            patch = _with_own_names(transaction, patch, renamed)
+        placed = _Placed(transaction, patch)
+        transaction.commit(header["tool"], header["params"], placed.window, placed.laid(), always=True, **extra)
         return placed.reason
 
 
-def _with_own_names(draft: Draft, patch: Patch, renamed: dict[int, int]) -> Patch:
+def _with_own_names(transaction: Transaction, patch: Patch, renamed: dict[int, int]) -> Patch:
     """The patch with the names that its tesserae have here."""
     patch = _renamed(patch, renamed)
     made = np.setdiff1d(patch.rows_after["id"], patch.rows_before["id"])
     labels = patch.labels(after=True)
-    new = {int(id_): draft.name(labels == id_, patch.box) for id_ in draft.known_rows(made)["id"]}
+    new = {int(id_): transaction.name(labels == id_, patch.box) for id_ in transaction.known_rows(made)["id"]}
     renamed.update(new)
     return _renamed(patch, new)
 
@@ -194,15 +194,15 @@ def _renamed(patch: Patch, names: Mapping[int, int]) -> Patch:
 class _Placed:
     """An edit at its place in other labels: which tesserae make way, which are cut, and whether it fits."""
 
-    def __init__(self, draft: Draft, patch: Patch) -> None:
+    def __init__(self, transaction: Transaction, patch: Patch) -> None:
         self.reason = ""
-        self._draft = draft
+        self._draft = transaction
         self._rows = patch.rows_after
-        there = draft.read(patch.box)
+        there = transaction.read(patch.box)
         ids = np.union1d(there.labels[patch.mask].astype(np.uint64), self._rows["id"])
-        rows = draft.known_rows(ids[ids > 0])
+        rows = transaction.known_rows(ids[ids > 0])
         self._areas = dict(zip(rows["id"].tolist(), rows["area"].tolist(), strict=True))
-        self.window = draft.read(union(there.box, box_of(rows))) if self._areas else there
+        self.window = transaction.read(union(there.box, bounding_box(rows))) if self._areas else there
         here, shape = patch.box.within(self.window.box), self.window.box.shape
         self._before, self._after = (np.zeros(shape, self.window.labels.dtype) for _ in range(2))
         self._mask = np.zeros(shape, bool)

@@ -14,40 +14,15 @@ from typing import Any
 import numpy as np
 
 from napari_mosaic.areas import read_json
-from napari_mosaic.editing import floor, masks, outlines, painting, stones
 from napari_mosaic.editing.entries import Edit
 from napari_mosaic.editing.history import undo
+from napari_mosaic.editing.tools import TOOLS
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.record import Record
 
 Request = Mapping[str, Any]
 _ARRAYS = frozenset({"labels", "mask"})
 """Parameters that are arrays: rows of numbers, or the name of a .npy file."""
-
-TOOLS: dict[str, Callable[..., Edit | None]] = {
-    tool.__name__: tool
-    for tool in (
-        stones.merge,
-        stones.split_line,
-        stones.split_seeds,
-        stones.split_auto,
-        stones.delete,
-        stones.assign,
-        outlines.add_outline,
-        outlines.add_click,
-        outlines.grow,
-        outlines.shrink,
-        outlines.snap,
-        outlines.fill_holes,
-        outlines.convex,
-        masks.add_mask,
-        painting.replace_window,
-        floor.add_area,
-        floor.change_area,
-        floor.remove_area,
-    )
-}
-"""The tools by name; each takes a record and the parameters of a request."""
 
 
 def read_requests(path: str | Path) -> list[Request]:
@@ -115,12 +90,12 @@ def _check(request: Any) -> None:
         if name != "tool" and name not in parameters:
             raise InputError(f"{request['tool']} has no parameter {name!r}; it takes {', '.join(parameters)}.")
         if name != "tool" and not (value is None and parameters[name].default is None):
-            kind, fits = _FORMS[name]
+            kind, fits = FORMS[name]
             if not fits(value):
                 raise InputError(f"{name} of {request['tool']} is {str(value)[:60]}; give {kind}.")
     for name, parameter in parameters.items():
         if parameter.default is inspect.Parameter.empty and name not in request:
-            raise InputError(f"{request['tool']} needs {name}; give {_FORMS[name][0]}.")
+            raise InputError(f"{request['tool']} needs {name}; give {FORMS[name][0]}.")
 
 
 def _with_labels(request: Request, folder: Path) -> Request:
@@ -169,7 +144,7 @@ def _is_text(value: Any) -> bool:
 _LINE = ("a list of points [y, x] in pixels of the working grid", _is_points)
 _WHOLE = ("a whole number", _is_int)
 _TEXT = ("a text", _is_text)
-_FORMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+FORMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "ids": ("a list of ids", _is_ids),
     **dict.fromkeys(("line", "points", "outline"), _LINE),
     "point": ("a point [y, x] in pixels of the working grid", _is_point),

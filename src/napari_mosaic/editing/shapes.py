@@ -139,13 +139,13 @@ def shrunk(mask: Mask, px: int) -> Mask:
 
 def snapped(mask: Mask, free: Mask, grout: NDArray[np.uint8], limit: int, reach: int) -> Mask:
     """A mask whose outline moved to the nearest joint of the map, at most `reach` px outwards or inwards."""
-    stone = grout <= limit
+    solid = grout <= limit
     near = ndimage.binary_dilation(mask, iterations=reach) & (mask | free)
     deep = ndimage.binary_erosion(mask, iterations=reach, border_value=1)
-    core = largest_part((deep if deep.any() else mask) & stone)
+    core = largest_part((deep if deep.any() else mask) & solid)
     if not core.any():
         return mask
-    found = spread(core.astype(np.uint32), near & stone, grout) > 0
+    found = spread(core.astype(np.uint32), near & solid, grout) > 0
     return filled(found, mask | free)
 
 
@@ -170,7 +170,7 @@ def convex(mask: Mask, free: Mask, box: Box) -> Mask:
 
 
 def grown_from(place: tuple[int, int], free: Mask, grout: NDArray[np.uint8], limit: int, reach: int) -> Mask:
-    """The stone around one pixel: what it reaches over free pixels with no more joint than `limit`, holes filled."""
+    """The tessera around one pixel: what it reaches over free pixels with no more joint than `limit`, holes filled."""
     seed = np.zeros(free.shape, np.uint32)
     seed[place] = 1
     return filled(spread(seed, free & (grout <= limit), grout, reach) > 0, free)

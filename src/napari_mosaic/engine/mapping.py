@@ -192,12 +192,12 @@ def without_network(work: Work) -> Work:
 
 def update_levels(record: Record, *, least: int = 1) -> Iterator[Progress]:
     """Bring the smaller levels up to date where at least so many shards have changed."""
-    dirty = record.tesserae.unsettled()
+    dirty = record.tesserae.pending()
     if len(dirty) < least:
         return
     for count, _ in enumerate(update_pyramid([record.map, record.tesserae], dirty), 1):
         yield Progress(phase="overview", done=count, total=max(count, len(dirty)), unit="blocks")
-    record.tesserae.mark_settled(dirty)
+    record.tesserae.mark_pyramid(dirty)
 
 
 def compute_tile(read_map: Callable[[Box], NDArray[np.uint8]], plan: Plan, core: Box) -> Tesserae:

@@ -59,7 +59,7 @@ def read_tesserae(record: Record) -> TesseraTable:
     """The table of a record in reading order."""
     table = record.table(_COLUMNS)
     columns = {name: table.column(name).to_numpy() for name in _COLUMNS}
-    columns |= tables.said_of(record.tables, columns["id"])
+    columns |= tables.attributes_of(record.tables, columns["id"])
     order = np.lexsort((columns["x"], columns["y"]))
     return TesseraTable({name: values[order] for name, values in columns.items()}, record.areas)
 

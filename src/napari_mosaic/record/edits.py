@@ -1,7 +1,7 @@
 """Edits and the arrays: the journal leads, shards, tables and smaller levels follow.
 
 One decision: an edit is in the journal, on the disk, before anything else changes; laying it over the record is
-idempotent, so after a crash the entries since the last settled one are simply laid over again.
+idempotent, so after a crash the entries not yet in the smaller levels are simply laid over again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from napari_mosaic.record.journal import FOLDER, KEPT, LOG, SETTLED, Header, Jou
 from napari_mosaic.record.label_layer import LabelLayer
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.metadata import AREAS, areas_of
-from napari_mosaic.record.opened import Opened
+from napari_mosaic.record.opened import RecordState
 from napari_mosaic.record.patches import Patch
 from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box, Lattice
@@ -34,7 +34,7 @@ from napari_mosaic.tiling import Box, Lattice
 class Edits:
     """The edits of an open record, and what follows from them in one label layer and in the areas."""
 
-    def __init__(self, opened: Opened, layer: LabelLayer, *, writable: bool) -> None:
+    def __init__(self, opened: RecordState, layer: LabelLayer, *, writable: bool) -> None:
         self.path = opened.path
         self.layer = layer
         self.writable = writable
@@ -48,7 +48,7 @@ class Edits:
     def write(self, header: Header, patch: Patch) -> int:
         """Enter an edit in the journal and bring level 0 and the tables to it; its number."""
         shard = self.layer.shards.core
-        shards = set(self.layer.shards.overlapping(patch.box)) | {(y // shard, x // shard) for y, x in patch.places}
+        shards = set(self.layer.shards.overlapping(patch.box)) | {(y // shard, x // shard) for y, x in patch.seeds}
         return self._enter({"kind": "edit", **header, "box": list(patch.box), "shards": sorted(shards)}, patch)
 
     def step_back(self) -> int | None:
@@ -86,7 +86,7 @@ class Edits:
                 wanted = patch.over(labels, part)
                 if not np.array_equal(labels, wanted):
                     layer.write(part, wanted)
-        for index in sorted({(y // shards.core, x // shards.core) for y, x in patch.places}):
+        for index in sorted({(y // shards.core, x // shards.core) for y, x in patch.seeds}):
             with layer.locks.table:
                 rows = layer.read_rows(index)
                 changed = patch.over_rows(rows, shards.tile(index).core)
@@ -122,10 +122,10 @@ class Edits:
     def repair(self) -> None:
         """After a crash: bring the record to the entries that may not have reached its shards."""
         journal = self.journal
-        for number in range(journal.settled, len(journal)):
+        for number in range(journal.in_pyramid, len(journal)):
             self.apply_patch(journal.effect(number))
 
-    def settle_steps(self) -> Steps[None]:
+    def update_pyramid_steps(self) -> Steps[None]:
         """Bring the smaller levels up to date with the edits: only the parents of what they touched.
 
         May run in another thread than the edits; those made meanwhile are left for the next time.
@@ -138,7 +138,7 @@ class Edits:
             for done, box in enumerate(boxes, 1):
                 layer.halve(level, box)
                 yield Progress(phase="overview", done=done, total=len(boxes), unit="blocks")
-        journal.mark_settled(count)
+        journal.mark_pyramid(count)
 
     def set_aside(self) -> None:
         """Before all tesserae are cut anew: keep the journal for a replay, and let the record be as if unedited."""

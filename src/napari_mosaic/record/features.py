@@ -123,5 +123,5 @@ def _columns(record: ReadableRecord, parts: list[Columns]) -> Columns:
         "score": np.round(rows["score"].astype(float), 3),
         "flags": rows["flags"].astype(np.int32),
     }
-    said = tables.said_of(record.tesserae.tables, rows["id"])
+    said = tables.attributes_of(record.tesserae.tables, rows["id"])
     return columns | {name: np.array(tables.WORDS[name], object)[codes] for name, codes in said.items() if codes.any()}

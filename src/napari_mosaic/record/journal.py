@@ -68,7 +68,7 @@ class Journal:
         self._entries: list[Entry] = []
         self._end = 0
         self._load()
-        self.settled = self._read_settled()
+        self.in_pyramid = self._read_in_pyramid()
 
     def follow(self) -> None:
         """Take in what another process has written since, or begin again where it has moved the file away."""
@@ -81,7 +81,7 @@ class Journal:
                 self._begin()
             elif size > self._end:
                 self._load()
-                self.settled = self._read_settled()
+                self.in_pyramid = self._read_in_pyramid()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -115,7 +115,7 @@ class Journal:
 
     def pending(self) -> list[Box]:
         """The boxes of entries that are not yet in the smaller levels."""
-        return [entry.box for entry in self._entries[self.settled :] if entry.box.area]
+        return [entry.box for entry in self._entries[self.in_pyramid :] if entry.box.area]
 
     def append(self, header: Header, patch: Patch | None = None) -> int:
         """Write an entry; it is on the disk when this returns. Returns its number."""
@@ -152,14 +152,14 @@ class Journal:
         if self._hear is not None:
             self._hear(patch)
 
-    def mark_settled(self, count: int) -> None:
+    def mark_pyramid(self, count: int) -> None:
         """Note that the first `count` entries are in the smaller levels too."""
         with self.lock:
-            if count > self.settled:
+            if count > self.in_pyramid:
                 write_whole(self.path.with_name(SETTLED), str(count), sync=False)
-                self.settled = count
+                self.in_pyramid = count
 
-    def _read_settled(self) -> int:
+    def _read_in_pyramid(self) -> int:
         try:
             return min(int(self.path.with_name(SETTLED).read_text(encoding="utf-8")), len(self))
         except (FileNotFoundError, ValueError):

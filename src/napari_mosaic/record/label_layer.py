@@ -178,11 +178,11 @@ class LabelLayer:
         """The finished shards."""
         return self.ledger.done(self.name)
 
-    def unsettled(self) -> set[Index]:
+    def pending(self) -> set[Index]:
         """Finished shards that are not yet in the smaller levels."""
         return set(self.done - self.ledger.done(self._kind.pyramid))
 
-    def mark_settled(self, indices: Iterable[Index]) -> None:
+    def mark_pyramid(self, indices: Iterable[Index]) -> None:
         """Note that shards are in the smaller levels."""
         self.ledger.add(self._kind.pyramid, sorted(indices))
 

@@ -28,7 +28,7 @@ LOCK, HOLDER = "lock", "lock.by"
 
 
 @dataclass
-class Opened:
+class RecordState:
     """The state of a record that is open; `users` of it, where it is open for writing."""
 
     path: Path
@@ -80,17 +80,17 @@ class Opened:
                 self.metadata, self.stamp = replace(self.metadata, pixel_size=size), stamp
 
 
-_registry: dict[str, Opened] = {}
+_registry: dict[str, RecordState] = {}
 _registry_lock = threading.Lock()
 
 
-def open_for_reading(path: Path) -> Opened:
+def open_for_reading(path: Path) -> RecordState:
     """The state of a record for one reader, or for one worker that writes under somebody else's lock."""
     stamp = _stamp(path)
-    return Opened(path, read_metadata(path), Ledger(path / "ledger"), stamp=stamp)
+    return RecordState(path, read_metadata(path), Ledger(path / "ledger"), stamp=stamp)
 
 
-def open_for_writing(path: Path, *, exclusive: bool) -> Opened:
+def open_for_writing(path: Path, *, exclusive: bool) -> RecordState:
     """The state of a record for one more writer of this process; `leave` it.
 
     Raises
@@ -116,7 +116,7 @@ def open_for_writing(path: Path, *, exclusive: bool) -> Opened:
         return opened
 
 
-def leave(opened: Opened) -> None:
+def leave(opened: RecordState) -> None:
     """One writer less; the last one frees the lock."""
     if opened.lock is None:
         return

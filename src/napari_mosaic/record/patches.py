@@ -69,7 +69,7 @@ class Patch:
         return join_rows(drop_rows(columns, touched), rows_in(self.rows_after, box))
 
     @property
-    def places(self) -> list[tuple[int, int]]:
+    def seeds(self) -> list[tuple[int, int]]:
         """Seeds `(y, x)` of the rows before and after."""
         rows = (self.rows_before, self.rows_after)
         return [(int(y), int(x)) for row in rows for y, x in zip(row["y"], row["x"], strict=True)]

@@ -46,9 +46,9 @@ def update_pyramid(layers: Sequence[Layer], shards: Iterable[Index]) -> Iterator
                 yield level
 
 
-def update_unsettled(layer: LabelLayer) -> None:
+def update_pending(layer: LabelLayer) -> None:
     """Bring the smaller levels of labels up to date with what is finished."""
-    shards = layer.unsettled()
+    shards = layer.pending()
     for _ in update_pyramid([layer], shards):
         pass
-    layer.mark_settled(shards)
+    layer.mark_pyramid(shards)

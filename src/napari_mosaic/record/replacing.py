@@ -49,7 +49,7 @@ class Replacement:
     backups: dict[str, str] = field(default_factory=dict)
 
 
-def settle_replacement(path: Path) -> None:
+def recover_replacement(path: Path) -> None:
     """Finish or roll back what a crash left at a place; what is under way in another process stays as it is.
 
     A record whose place is empty goes back there; one whose successor is whole is removed, unless it was edited since.

@@ -98,7 +98,7 @@ class Record:
         try:
             if self._opened.lock is not None and self._opened.journal is not None:
                 with suppress(WriteError, *DAMAGE):  # what is left is done when the record is opened again
-                    drain(self.edits.settle_steps())
+                    drain(self.edits.update_pyramid_steps())
         finally:
             self._leave()
 

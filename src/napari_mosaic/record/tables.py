@@ -126,7 +126,7 @@ def read_attributes(folder: Path) -> pa.Table:
     return pa.concat_tables(parts) if parts else ATTRIBUTES.empty_table()
 
 
-def said_of(folder: Path, ids: NDArray[Any]) -> Columns:
+def attributes_of(folder: Path, ids: NDArray[Any]) -> Columns:
     """The codes of material and state of some tesserae, 0 where nothing was said."""
     given = read_attributes(folder)
     known, order = given.column("id").to_numpy(), np.argsort(ids)

@@ -23,7 +23,7 @@ from napari_mosaic.image.layers import layer_size
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.finished import finished_boxes, mark_finished
-from napari_mosaic.record.replacing import settle_replacement
+from napari_mosaic.record.replacing import recover_replacement
 from napari_mosaic.record_names import check_owner, entry_of, free_place, is_record_of
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import apply_steps, estimate_run, load_method, segment_steps
@@ -136,7 +136,7 @@ def find_steps(request: FindRequest) -> Steps:
     """Segment; yields `Progress`, once `Saved` where the layer had no file, and `Opened`. Returns facts."""
     yield Progress(phase="Opening the photograph", done=0, total=0)
     place = request.place
-    settle_replacement(place)
+    recover_replacement(place)
     if request.elsewhere:
         place = own_place(place, request.layer)
         if place != request.place:

@@ -25,7 +25,7 @@ from napari_mosaic.record import Record
 from napari_mosaic.record.arrays import damaged, discard
 from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.record.masks import MaskStore
-from napari_mosaic.record.pyramid import update_unsettled
+from napari_mosaic.record.pyramid import update_pending
 from napari_mosaic.record.store import open_for_worker
 from napari_mosaic.sam.prompts import MaskNetwork
 from napari_mosaic.tiling import Box
@@ -140,7 +140,7 @@ def _update_pyramid(context: MaskContext) -> Iterator[Progress]:
     record, store = context.record, MaskStore(context.record)
     finished = len(record.ledger.done(context.phase)) == len(record.plan.shards)
     if context.phase == SAM2:
-        update_unsettled(store.layer)
+        update_pending(store.layer)
         record.set_phase(**{SAM2: "done" if finished else "partial"})
     else:
         yield from update_levels(record)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from napari_mosaic.editing.drafts import Draft
-from napari_mosaic.editing.extents import box_of
+from napari_mosaic.editing.drafts import Transaction
+from napari_mosaic.editing.extents import bounding_box
 from napari_mosaic.editing.queue import decide, progress_of_queue
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
@@ -140,7 +140,7 @@ def _decided(record: Record, id_: int, word: str) -> tuple[int, int]:
 
 
 def _box_of(record: Record, id_: int) -> Box:
-    return box_of(Draft(record).rows([id_]))
+    return bounding_box(Transaction(record).rows([id_]))
 
 
 def _mark(record: Record, box: Box) -> int:

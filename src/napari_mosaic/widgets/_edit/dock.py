@@ -11,6 +11,7 @@ from typing import Any
 from napari.layers import Labels
 from napari.viewer import Viewer
 
+from napari_mosaic.editing.tools import EditTool
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import EDIT, PANEL, find_dock
@@ -24,7 +25,7 @@ from napari_mosaic.widgets._edit.records import RecordDock
 from napari_mosaic.widgets._edit.session import EditSession, JournalFacts, OpenFacts, Outcome
 from napari_mosaic.widgets._edit.shared import borrow_session, give_back
 from napari_mosaic.widgets._edit.state import EditState, resolve_edit
-from napari_mosaic.widgets._edit.tools import BY_NAME, CHOOSE, Drawn, Tool, describe, request
+from napari_mosaic.widgets._edit.tools import BY_NAME, CHOOSE, Drawn, describe, request
 from napari_mosaic.widgets._edited import record_of
 from napari_mosaic.widgets._napari import focus_canvas, real
 from napari_mosaic.widgets._style import ink_of
@@ -71,7 +72,7 @@ class EditDock(RecordDock):
         self.gestures.pressed.connect(lambda name: self._verbs[name]())
         self.gestures.said.connect(lambda words: self.tell(doing=words))
 
-    def use(self, tool: Tool) -> None:
+    def use(self, tool: EditTool) -> None:
         """Take a tool; a tool of stones works at once on those that are chosen."""
         gestures = self.gestures
         if gestures is None or not resolve_edit(self.state).tools:
@@ -141,7 +142,7 @@ class EditDock(RecordDock):
         self.tell(ready=True, refusal=facts.refusal, journal=journal, message="")
         self.check.begin()
 
-    def _drawn(self, tool: Tool, drawn: Drawn) -> None:
+    def _drawn(self, tool: EditTool, drawn: Drawn) -> None:
         if self.session is not None:
             self.session.edit(request(tool, drawn, self.face.options()))
 

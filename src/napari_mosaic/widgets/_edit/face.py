@@ -149,7 +149,7 @@ class EditFace(QWidget):
         for place, tool in enumerate(TOOLS):
             button = _tool_button(tool.title)
             button.setCheckable(True)
-            button.setToolTip(f"{tool.tip}  ({tool.key})\n{tool.how}")
+            button.setToolTip(f"{tool.help}  ({tool.key})\n{tool.how}")
             grid.addWidget(button, place // _COLUMNS, place % _COLUMNS)
             self.tools[tool.name] = button
         self.doing = note()

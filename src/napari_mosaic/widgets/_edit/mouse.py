@@ -15,9 +15,10 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from napari_mosaic.editing.tools import EditTool, Gesture
 from napari_mosaic.widgets._edit.keys import LayerKeys
 from napari_mosaic.widgets._edit.overlay import EditOverlay
-from napari_mosaic.widgets._edit.tools import CHOOSE, KEYS, TOOLS, Drawn, Gesture, Place, Tool, stones
+from napari_mosaic.widgets._edit.tools import CHOOSE, KEYS, TOOLS, Drawn, Place, stones
 from napari_mosaic.widgets._napari import shown_box, shown_labels, without_zoom
 
 CLICK_PX = 4
@@ -38,7 +39,7 @@ class Half:
 class Gestures(LayerKeys):
     """The tools' mouse and keys on one layer, until `close`.
 
-    `drawn(Tool, Drawn)` ends a gesture; `changed(Half)`, `picked(Tool)`, `pressed(str)`, a name of `KEYS`, and
+    `drawn(EditTool, Drawn)` ends a gesture; `changed(Half)`, `picked(EditTool)`, `pressed(str)`, a name of `KEYS`, and
     `said(str)`, what keeps a gesture from ending, are for the dock.
     """
 
@@ -50,7 +51,7 @@ class Gestures(LayerKeys):
         super().__init__(layer, parent)
         self.viewer = viewer
         self.half = Half()
-        self.tool: Tool = CHOOSE
+        self.tool: EditTool = CHOOSE
         self.hover = 0
         self.enabled = True
         self.overlay = EditOverlay(viewer, layer)
@@ -79,7 +80,7 @@ class Gestures(LayerKeys):
         self.layer.help = self._help
         self.overlay.close()
 
-    def use(self, tool: Tool) -> None:
+    def use(self, tool: EditTool) -> None:
         """Take a tool; what is half-drawn is left, what is chosen stays for tools that gather."""
         keep = self.half.ids if tool.gesture in ("choose", "gather") else ()
         self.tool = tool
@@ -262,7 +263,7 @@ class Gestures(LayerKeys):
             self.viewer.mouse_double_click_callbacks.append(self._zooms.pop())
 
 
-def chosen_words(tool: Tool, half: Half) -> str:
+def chosen_words(tool: EditTool, half: Half) -> str:
     """What is chosen or half-drawn, and what ends it."""
     if tool.gesture == "points" and half.track:
         return f"{len(half.track)} point{'' if len(half.track) == 1 else 's'} · Enter splits, Esc leaves"

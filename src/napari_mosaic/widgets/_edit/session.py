@@ -16,7 +16,7 @@ from typing import Any
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
-from napari_mosaic.editing import Edit, apply_request, redo, settle_steps, undo
+from napari_mosaic.editing import Edit, apply_request, redo, undo, update_pyramid_steps
 from napari_mosaic.errors import LockedError, WriteError
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.patches import Patch
@@ -230,7 +230,7 @@ class EditSession(QObject):
             return
         if record is None or not record.writable:
             return
-        job = Job(lambda: settle_steps(record), self)
+        job = Job(lambda: update_pyramid_steps(record), self)
         job.failed.connect(self.failed)
         job.ended.connect(self._settled)
         self._settler = job.start()

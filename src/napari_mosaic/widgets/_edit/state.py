@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from napari_mosaic.editing.tools import EditTool
 from napari_mosaic.widgets._edit.queue import Walk
 from napari_mosaic.widgets._edit.session import JournalFacts
-from napari_mosaic.widgets._edit.tools import CHOOSE, Tool
+from napari_mosaic.widgets._edit.tools import CHOOSE
 from napari_mosaic.widgets._state import ButtonView, RunFacts
 
 NO_RECORD = "Show a record first: find tesserae in the panel “Mosaic”, or drop a record into the viewer."
@@ -24,7 +25,7 @@ class EditState:
     layer: str = ""
     ready: bool = False
     refusal: str = ""
-    tool: Tool = CHOOSE
+    tool: EditTool = CHOOSE
     doing: str = CHOOSE.how
     journal: JournalFacts = field(default_factory=JournalFacts)
     walk: Walk | None = None
