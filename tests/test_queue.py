@@ -18,8 +18,8 @@ from napari_mosaic.areas import AreaSet
 from napari_mosaic.cli import main
 from napari_mosaic.editing.queue import Suspect
 from napari_mosaic.engine.cluster import run_on
+from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.mapping import plan_work
-from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import InputError, RecordError
@@ -62,11 +62,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "floor.mosaic.zarr"
     image, segmenter = open_image(folder / "floor.png"), make_brightness()
     plan = make_plan(
-        image, segmenter, Outside(image, AreaSet(), 1.0),
+        image, segmenter, Domain(image, AreaSet(), 1.0),
         Choices(method="brightness", scale=1.0, tesserae=RULES, shard=64),
     )  # fmt: skip
     with create_record(path, image, plan, areas=AreaSet()) as record:
-        context = MapContext(image, plan, segmenter, Outside(image, AreaSet(), 1.0))
+        context = MapContext(image, plan, segmenter, Domain(image, AreaSet(), 1.0))
         for _ in run_on(None, plan_work(record, 64, context=context), 1):
             pass
         record.set_phase(map="done", tesserae="done")

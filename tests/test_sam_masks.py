@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_mosaic.engine.cluster import run_on
+from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.mapping import plan_work
 from napari_mosaic.engine.masks import windows
 from napari_mosaic.engine.masks.methods import MaskRequest
 from napari_mosaic.engine.masks.plan import AUTOMATIC, GUIDED, MaskPlan, make_mask_plan
 from napari_mosaic.engine.masks.windows import MaskContext
 from napari_mosaic.engine.masks.work import choose_plan, mask_steps
-from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.segmenters import FunctionSegmenter
 from napari_mosaic.engine.windows import MapContext
@@ -94,7 +94,7 @@ def bordered(core: int) -> NDArray[np.uint8]:
 def start(path: Path, picture: NDArray[np.uint8] | Path, brightness: FunctionSegmenter) -> Record:
     """A record with its map and shards of 64 px, the tesserae not yet cut."""
     image = open_image(picture)
-    outside = Outside(image, open_areas(), 1.0)
+    outside = Domain(image, open_areas(), 1.0)
     plan = make_plan(image, brightness, outside, Choices(method="brightness", scale=1.0, tesserae=RULES, shard=64))
     record = create_record(path, image, plan, areas=open_areas())
     work = plan_work(record, 64, context=MapContext(image, plan, brightness, outside))

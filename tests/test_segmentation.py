@@ -17,8 +17,8 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from napari_mosaic.engine.cluster import run_on
+from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.mapping import plan_work
-from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.segmenters import FunctionSegmenter, load_segmenter
 from napari_mosaic.engine.windows import MapContext
@@ -50,9 +50,9 @@ def small_record(path: Path, picture: NDArray[np.uint8], segmenter: Any, **run: 
     image = open_image(picture)
     choices = Choices(method="brightness", scale=run.pop("scale", 1.0), tesserae=SMALL, shard=64)
     areas = initial_areas(image)
-    plan = make_plan(image, segmenter, Outside(image, areas, 1.0), choices)
+    plan = make_plan(image, segmenter, Domain(image, areas, 1.0), choices)
     record = create_record(path, image, plan, areas=areas)
-    context = MapContext(image, plan, segmenter, Outside(image, areas, plan.factor))
+    context = MapContext(image, plan, segmenter, Domain(image, areas, plan.factor))
     for _ in run_on(None, plan_work(record, run.pop("tile_size", 64), context=context, **run), 2):
         pass
     return record
@@ -97,7 +97,7 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path, photograph: Photograph, b
         broken = path / "labels" / "tesserae" / "0" / "c" / "0" / "0"
         broken.write_bytes(broken.read_bytes()[:-7])
         image = open_image(picture)
-        context = MapContext(image, record.plan, brightness, Outside(image, record.areas, 1.0))
+        context = MapContext(image, record.plan, brightness, Domain(image, record.areas, 1.0))
         work = plan_work(record, 64, context=context)
         assert work.windows == [(1, 1)]
         for _ in run_on(None, work, 2):

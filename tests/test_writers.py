@@ -19,8 +19,8 @@ from edit_model import RULES, check_whole, first_bytes, rows_of, whole
 from napari_mosaic import editing
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.engine.cluster import run_on
+from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.mapping import plan_work
-from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.segmenters import FunctionSegmenter
 from napari_mosaic.engine.windows import MapContext
@@ -71,11 +71,11 @@ def begin(path: Path, gate: Gate, *, hold: bool = False) -> tuple[Record, Iterat
     image = open_image(bright_stones(TALL, seed=9))
     segmenter = FunctionSegmenter(gate, name="brightness", channels=2, halo=8, tessera_px=24.0)
     choices = Choices(method="brightness", scale=1.0, tesserae=RULES, shard=64)
-    plan = make_plan(image, segmenter, Outside(image, AreaSet(), 1.0), choices)
+    plan = make_plan(image, segmenter, Domain(image, AreaSet(), 1.0), choices)
     if hold:
         gate.left = len(plan.lattice) * 8 // 10
     record = create_record(path, image, plan, areas=AreaSet())
-    context = MapContext(image, plan, segmenter, Outside(image, AreaSet(), 1.0))
+    context = MapContext(image, plan, segmenter, Domain(image, AreaSet(), 1.0))
     return record, run_on(None, plan_work(record, 64, context=context), 1)
 
 

@@ -19,7 +19,7 @@ from napari_mosaic.area_files import AreaSource, Grid, polygons_of_mask, read_ge
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.engine.costs import USUAL, Site, count_blocks, disk_bytes
-from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.planning import Choices, make_plan, sized
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.errors import MosaicError, RecordError, WriteError
@@ -64,12 +64,12 @@ def plan_segmentation(
     image: MosaicImage, segmenter: Segmenter, params: SegmentParams, areas: AreaSet | None = None
 ) -> Plan:
     """The plan that `segment` would follow."""
-    outside = Outside(image, areas or AreaSet(), 1.0)
+    domain = Domain(image, areas or AreaSet(), 1.0)
     rules = params.tesserae
     if params.temperature == "auto":
         rules = replace(rules, temperature=segmenter.temperature)
     choices = Choices(method=params.method, scale=params.scale, tesserae=rules)
-    return make_plan(image, segmenter, outside, choices)
+    return make_plan(image, segmenter, domain, choices)
 
 
 def ready_record(

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from napari_mosaic.editing.replay import discard_kept, replay_kept_steps
 from napari_mosaic.engine.cluster import run_on
 from napari_mosaic.engine.costs import clocked
+from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.mapping import compute_tile, plan_work, without_network
 from napari_mosaic.engine.masks.methods import MaskRequest, request_masks
 from napari_mosaic.engine.masks.windows import MaskContext
 from napari_mosaic.engine.masks.work import choose_plan, mask_steps
-from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
 from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import ReadError, RecordError, UnfitError
@@ -110,7 +110,7 @@ def segment_steps(
         record = yield from ready_record(path, image, segmenter, params, request)
         stack.callback(record.close)
         stack.enter_context(record.running())
-        context = MapContext(image, record.plan, segmenter, Outside(image, record.areas, record.plan.factor))
+        context = MapContext(image, record.plan, segmenter, Domain(image, record.areas, record.plan.factor))
         yield from _compute(context, record, params, request, client, masks)
         if is_whole(path):
             finish_replacement(path)
@@ -272,5 +272,5 @@ def lazy_tesserae(source: Any, params: SegmentParams | None = None, *, segmenter
     segmenter = segmenter or load_method(params)
     areas = initial_areas(image)
     plan = plan_segmentation(image, segmenter, params, areas)
-    cache = MapCache(MapContext(image, plan, segmenter, Outside(image, areas, plan.factor)))
+    cache = MapCache(MapContext(image, plan, segmenter, Domain(image, areas, plan.factor)))
     return lazy_levels(plan, lambda core: compute_tile(cache.read_map, plan, core).labels)

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.areas import AreaSet
+from napari_mosaic.engine.domain import Domain, Mask
 from napari_mosaic.engine.mapping import pieces_left
-from napari_mosaic.engine.outside import Mask, Outside
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.engine.windows import blank_outside, network_window, read_window, to_working
 from napari_mosaic.ids import id_dtype
@@ -183,11 +183,11 @@ def measure_rates(image: MosaicImage, segmenter: Segmenter, site: Site, trials: 
     Each window is computed once before anything is timed: what is compiled or loaded at the first call belongs to no
     megapixel.
     """
-    plan, outside = site.plan, Outside(image, site.areas, site.plan.factor)
+    plan, domain = site.plan, Domain(image, site.areas, site.plan.factor)
     pixels = [read_window(image, plan, index) for index in trials]
     maps = [to_working(plan, index, segmenter.predict(one[None])[0]) for index, one in zip(trials, pixels, strict=True)]
     network, on_device = _time_network(segmenter, pixels)
-    cut = _time_tesserae(plan, maps, [outside.mask(plan.lattice.tile(index).core) for index in trials])
+    cut = _time_tesserae(plan, maps, [domain.mask(plan.lattice.tile(index).core) for index in trials])
     return replace(cut, network=network, on_device=on_device)
 
 

@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.schedule import Work, nearest_first
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.engine.windows import MapContext, predict_maps, read_for_network
@@ -82,7 +82,7 @@ def _open_maker(path: str, plan: Plan, method: bytes) -> MapMaker:
     def open_context() -> MapContext:
         segmenter: Segmenter = pickle.loads(method)
         image = record.open_source()
-        return MapContext(image, plan, segmenter, Outside(image, record.areas, plan.factor))
+        return MapContext(image, plan, segmenter, Domain(image, record.areas, plan.factor))
 
     return MapMaker(record, open_context)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.scale import ScaleEstimate, estimate_scale, zone_scales
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.errors import InputError
@@ -40,10 +40,10 @@ class Choices:
     shard: int = SHARD
 
 
-def make_plan(image: MosaicImage, segmenter: Segmenter, outside: Outside, choices: Choices) -> Plan:
+def make_plan(image: MosaicImage, segmenter: Segmenter, domain: Domain, choices: Choices) -> Plan:
     """The plan for `image`; finds the scale where it is "auto"."""
     if isinstance(choices.scale, str):
-        estimate = _remembered_scale(image, segmenter, outside)
+        estimate = _remembered_scale(image, segmenter, domain)
     else:
         estimate = ScaleEstimate(check_scale(choices.scale), None, ())
     factor = estimate.factor
@@ -78,13 +78,13 @@ _SCALES: deque[tuple[tuple[Any, ...], ScaleEstimate]] = deque(maxlen=4)
 """The last estimates: a person who looks at the cost of a run first does not wait for its scale twice."""
 
 
-def _remembered_scale(image: MosaicImage, segmenter: Segmenter, outside: Outside) -> ScaleEstimate:
+def _remembered_scale(image: MosaicImage, segmenter: Segmenter, domain: Domain) -> ScaleEstimate:
     source = image.source
-    key = (source.location, source.fingerprint, image.shape, outside.areas, segmenter.sha256, segmenter.precision)
+    key = (source.location, source.fingerprint, image.shape, domain.areas, segmenter.sha256, segmenter.precision)
     for known, estimate in _SCALES:
         if source.location and segmenter.sha256 and known == key:
             return estimate
-    estimate = estimate_scale(image, segmenter, outside)
+    estimate = estimate_scale(image, segmenter, domain)
     _SCALES.append((key, estimate))
     return estimate
 

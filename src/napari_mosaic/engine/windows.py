@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_mosaic.engine.outside import Mask, Outside
+from napari_mosaic.engine.domain import Domain, Mask
 from napari_mosaic.engine.resample import read_patiently
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.image import MosaicImage
@@ -31,7 +31,7 @@ class MapContext:
     image: MosaicImage
     plan: Plan
     segmenter: Segmenter
-    outside: Outside
+    domain: Domain
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def read_window(image: MosaicImage, plan: Plan, index: tuple[int, int]) -> NDArr
 
 def read_for_network(context: MapContext, index: Index) -> NDArray[np.uint8] | None:
     """The pixels of a window, or None where all of it is outside."""
-    if context.outside.covers(context.plan.lattice.tile(index).core):
+    if context.domain.covers(context.plan.lattice.tile(index).core):
         return None
     return read_window(context.image, context.plan, index)
 
@@ -90,7 +90,7 @@ def predict_maps(
             predicted = context.segmenter.predict(np.stack([window for _, window in batch]))
             for (index, _), map_ in zip(batch, predicted, strict=True):
                 core = plan.lattice.tile(index).core
-                maps[index] = blank_outside(to_working(plan, index, map_), context.outside.mask(core))
+                maps[index] = blank_outside(to_working(plan, index, map_), context.domain.mask(core))
     return [maps[index] for index in indices]
 
 

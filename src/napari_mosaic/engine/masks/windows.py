@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.mapping import compute_tile
 from napari_mosaic.engine.masks.plan import GUIDED, MaskPlan
-from napari_mosaic.engine.outside import Outside
 from napari_mosaic.engine.resample import read_patiently
 from napari_mosaic.errors import ReadError
 from napari_mosaic.image import MosaicImage
@@ -53,9 +53,9 @@ class MaskContext:
     network: MaskNetwork
 
     @cached_property
-    def outside(self) -> Outside:
+    def domain(self) -> Domain:
         """Where nothing is asked."""
-        return Outside(self.image, self.record.areas, self.record.plan.factor)
+        return Domain(self.image, self.record.areas, self.record.plan.factor)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -103,7 +103,7 @@ def prepare_window(context: MaskContext, window: SamWindow) -> Prepared:
         wanted = len(guide.ids)
     else:
         points = grid_points(core, context.plan.layers[layer].pitch)
-        outside = context.outside.mask(core)
+        outside = context.domain.mask(core)
         if outside is not None:
             points = points[~outside[points[:, 0] - core.y0, points[:, 1] - core.x0]]
         wanted = len(points)
@@ -155,7 +155,7 @@ class MaskMaker:
         self._around = Around(
             proposals=self.meeting,
             tesserae=(lambda box: context.found(box).labels) if context.plan.mode == GUIDED else None,
-            outside=context.outside.mask,
+            outside=context.domain.mask,
             joints=context.grout,
             shape=context.shape,
         )

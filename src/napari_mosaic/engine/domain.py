@@ -1,4 +1,4 @@
-"""Where nothing is computed: outside of the mosaic by the file's word, its surround, or the user's.
+"""Where something is computed, and where not: outside of the mosaic by the file's word, its surround, or the user's.
 
 One decision: it is decided per pixel of the working grid from the source's mask and from polygons in
 the record, so that a worker needs nothing but the record and the source to know it.
@@ -17,8 +17,8 @@ from napari_mosaic.tiling import Box
 Mask = NDArray[np.bool_]
 
 
-class Outside:
-    """Answers which pixels of a box on the working grid are not to be computed."""
+class Domain:
+    """The part of the working grid that is computed; answers which pixels of a box are outside of it."""
 
     def __init__(self, image: MosaicImage, areas: AreaSet, factor: float) -> None:
         self._image = image
