@@ -23,9 +23,9 @@ from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import InputError
 from napari_mosaic.image import open_image
-from napari_mosaic.readying import initial_areas
 from napari_mosaic.record import Record, create_record, open_record
 from napari_mosaic.record.tables import read_attributes
+from napari_mosaic.record_setup import initial_areas
 from napari_mosaic.tesserae import Flag, TesseraParams, joint_limit
 from napari_mosaic.tiling import Box
 

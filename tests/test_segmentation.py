@@ -26,8 +26,8 @@ from napari_mosaic.errors import InputError, LockedError, ReadError, RecordError
 from napari_mosaic.ids import place_of
 from napari_mosaic.image import open_image
 from napari_mosaic.progress import drain
-from napari_mosaic.readying import initial_areas
 from napari_mosaic.record import Record, create_record, open_record
+from napari_mosaic.record_setup import initial_areas
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import (
     apply_steps,

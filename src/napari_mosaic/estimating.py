@@ -12,9 +12,9 @@ from pathlib import Path
 from napari_mosaic.engine.costs import Costs, Site, clocked, count_blocks, measure_rates, pick_trials
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.image import MosaicImage
-from napari_mosaic.readying import initial_areas, output_path, plan_segmentation
 from napari_mosaic.record import open_record
 from napari_mosaic.record.file_mask import FileMask, read_valid_level
+from napari_mosaic.record_setup import initial_areas, output_path, plan_segmentation
 from napari_mosaic.request import RunEstimate, RunRequest, SegmentParams
 
 

@@ -20,9 +20,9 @@ from napari_mosaic.cli.segmenting import Outcome, SegmentOptions, attempt, descr
 from napari_mosaic.errors import InputError, MissingError, MosaicError, ReadError, WriteError
 from napari_mosaic.files import whole_file, write_csv
 from napari_mosaic.image.pixel_size import given_size
-from napari_mosaic.readying import check_asked
 from napari_mosaic.record import open_record
 from napari_mosaic.record_names import Wanted, holds, record_places
+from napari_mosaic.record_setup import check_asked
 from napari_mosaic.request import RunOptions, RunRequest, SegmentParams
 
 _NAMES = {

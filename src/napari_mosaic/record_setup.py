@@ -72,7 +72,7 @@ def plan_segmentation(
     return make_plan(image, segmenter, domain, choices)
 
 
-def ready_record(
+def set_up_record(
     path: Path, image: MosaicImage, segmenter: Segmenter, params: SegmentParams, request: RunRequest
 ) -> Steps[Record]:
     """Open the record to go on with, or make a new one."""
