@@ -15,7 +15,7 @@ from napari_mosaic import editing
 from napari_mosaic.engine.cluster import run_on
 from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.mapping import plan_work
-from napari_mosaic.engine.masks.clicks import open_clicks
+from napari_mosaic.engine.sam.clicks import open_clicks
 from napari_mosaic.engine.segmenters import FunctionSegmenter
 from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import InputError

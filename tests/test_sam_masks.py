@@ -15,12 +15,12 @@ from scipy import ndimage
 from napari_mosaic.engine.cluster import run_on
 from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.mapping import plan_work
-from napari_mosaic.engine.masks import windows
-from napari_mosaic.engine.masks.methods import MaskRequest
-from napari_mosaic.engine.masks.plan import AUTOMATIC, GUIDED, MaskPlan, make_mask_plan
-from napari_mosaic.engine.masks.windows import MaskContext
-from napari_mosaic.engine.masks.work import choose_plan, mask_steps
 from napari_mosaic.engine.planning import Choices, make_plan
+from napari_mosaic.engine.sam import windows
+from napari_mosaic.engine.sam.methods import MaskRequest
+from napari_mosaic.engine.sam.plan import AUTOMATIC, GUIDED, MaskPlan, make_mask_plan
+from napari_mosaic.engine.sam.windows import MaskContext
+from napari_mosaic.engine.sam.work import choose_plan, mask_steps
 from napari_mosaic.engine.segmenters import FunctionSegmenter
 from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import InputError, ReadError, RecordError

@@ -20,9 +20,9 @@ from napari_mosaic.engine.cluster import run_on
 from napari_mosaic.engine.costs import clocked
 from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.mapping import compute_tile, plan_work, without_network
-from napari_mosaic.engine.masks.methods import MaskRequest, request_masks
-from napari_mosaic.engine.masks.windows import MaskContext
-from napari_mosaic.engine.masks.work import choose_plan, mask_steps
+from napari_mosaic.engine.sam.methods import MaskRequest, request_masks
+from napari_mosaic.engine.sam.windows import MaskContext
+from napari_mosaic.engine.sam.work import choose_plan, mask_steps
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
 from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import ReadError, RecordError, UnfitError

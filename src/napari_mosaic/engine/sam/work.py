@@ -15,9 +15,9 @@ from typing import Any
 
 from napari_mosaic.engine.cluster import run_on
 from napari_mosaic.engine.mapping import tiles_left, update_levels
-from napari_mosaic.engine.masks.methods import MaskRequest
-from napari_mosaic.engine.masks.plan import MaskPlan, make_mask_plan
-from napari_mosaic.engine.masks.windows import MaskContext, MaskMaker
+from napari_mosaic.engine.sam.methods import MaskRequest
+from napari_mosaic.engine.sam.plan import MaskPlan, make_mask_plan
+from napari_mosaic.engine.sam.windows import MaskContext, MaskMaker
 from napari_mosaic.engine.schedule import Work, nearest_first
 from napari_mosaic.errors import RecordError
 from napari_mosaic.progress import Progress

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.mapping import compute_tile
-from napari_mosaic.engine.masks.plan import GUIDED, MaskPlan
 from napari_mosaic.engine.resample import read_patiently
+from napari_mosaic.engine.sam.plan import GUIDED, MaskPlan
 from napari_mosaic.errors import ReadError
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Record

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.engine.masks.plan import usual_size
 from napari_mosaic.engine.resample import read_patiently
+from napari_mosaic.engine.sam.plan import usual_size
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Plan
 from napari_mosaic.sam.clicks import ClickSession
