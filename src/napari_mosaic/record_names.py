@@ -28,7 +28,7 @@ from napari_mosaic.record.metadata import SourceEntry, is_source, read_metadata
 SUFFIX = ".mosaic.zarr"
 """What the name of every record ends in."""
 
-_UNTELLING = re.compile(r"(info|manifest|index|default|iiif|image|images|presentation)(\.\w{2,5})?", re.IGNORECASE)
+_GENERIC = re.compile(r"(info|manifest|index|default|iiif|image|images|presentation)(\.\w{2,5})?", re.IGNORECASE)
 """Ends of addresses that are alike for many pictures."""
 
 _IMAGE_REQUEST = re.compile(
@@ -48,7 +48,7 @@ _LONGEST = 150
 
 
 @dataclass(frozen=True, kw_only=True)
-class Telling:
+class SourceParts:
     """What a source's location offers to name it: the nearest part first, and the kind of file."""
 
     location: str
@@ -68,37 +68,37 @@ class Telling:
         return f"{name}-{fingerprint_bytes(self.location)[:8]}"
 
 
-def tell(source: str) -> Telling:
+def source_parts(source: str) -> SourceParts:
     """What there is to name a source by: a path, an address or `sample:NAME`."""
     if "://" in source and not source.startswith("file://"):
-        return _tell_address(source)
+        return _address_parts(source)
     if source.startswith("sample:"):
-        return Telling(location=source, parts=(source.removeprefix("sample:"),))
+        return SourceParts(location=source, parts=(source.removeprefix("sample:"),))
     path = local_path(source)
     if ".." in path.parts:  # what that leads to is the system's to say, where there are links
         path = path.parent.resolve() / path.name if path.name != ".." else path.resolve()
     parts = [path.name, *(parent.name for parent in path.parents if parent.name)]
-    if path.suffix.lower() == ".json" and len(parts) > 1 and _UNTELLING.fullmatch(path.name):
-        return Telling(location=str(path), parts=tuple(parts[1:]), ending="json")
+    if path.suffix.lower() == ".json" and len(parts) > 1 and _GENERIC.fullmatch(path.name):
+        return SourceParts(location=str(path), parts=tuple(parts[1:]), ending="json")
     stem, ending = (path.name, "") if path.is_dir() and path.suffix != ".zarr" else _split(path.name)
-    return Telling(location=str(path), parts=(stem, *parts[1:]), ending=ending)
+    return SourceParts(location=str(path), parts=(stem, *parts[1:]), ending=ending)
 
 
-def _tell_address(address: str) -> Telling:
+def _address_parts(address: str) -> SourceParts:
     """Of an address: the last part that tells something, then those before it, then the server."""
     plain, fragment = urldefrag(address)
     found = urlsplit(plain)
     host = found.hostname or "address"
     text = "/".join([_IMAGE_REQUEST.sub("", found.path), *(value for _, value in parse_qsl(found.query))])
     parts = [part for part in unquote(unquote(text)).split("/") if part]
-    while parts and _UNTELLING.fullmatch(parts[-1]):
+    while parts and _GENERIC.fullmatch(parts[-1]):
         parts.pop()
     stem, ending = _split(parts.pop()) if parts else (host, "")
     if stem.isdigit() and parts:
         stem = f"{parts.pop()}-{stem}"
     if fragment:
         stem = f"{stem}-{fragment.replace('=', '')}"
-    return Telling(location=address, parts=(stem, *reversed(parts), host), ending=ending)
+    return SourceParts(location=address, parts=(stem, *reversed(parts), host), ending=ending)
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -136,16 +136,16 @@ def unique_names(sources: Sequence[str], taken: Mapping[str, str] | None = None)
         Names by source. A source that clashes with no other has its plain name. Capitals tell nothing apart, because
         on many disks they do not.
     """
-    told = {source: tell(source) for source in sources}
-    owners = {source: found.location for source, found in told.items()}
-    names = {source: next(found.names()) for source, found in told.items()}
-    fixed = {_key(name): tell(source).location for name, source in (taken or {}).items()}
+    parts_of = {source: source_parts(source) for source in sources}
+    owners = {source: found.location for source, found in parts_of.items()}
+    names = {source: next(found.names()) for source, found in parts_of.items()}
+    fixed = {_key(name): source_parts(source).location for name, source in (taken or {}).items()}
     widened: set[str] = set()
     for group in _clashes(names, owners, fixed):
-        names |= _told_apart({source: told[source] for source in group})
+        names |= _distinct_names({source: parts_of[source] for source in group})
         widened |= group
     for group in _clashes(names, owners, fixed):
-        names |= {source: told[source].with_mark(names[source]) for source in group & widened}
+        names |= {source: parts_of[source].with_mark(names[source]) for source in group & widened}
     return names
 
 
@@ -165,7 +165,7 @@ def _clashes(names: Mapping[str, str], owners: Mapping[str, str], fixed: Mapping
     ]
 
 
-def _told_apart(group: Mapping[str, Telling]) -> dict[str, str]:
+def _distinct_names(group: Mapping[str, SourceParts]) -> dict[str, str]:
     """The shortest names of one length for all of a group that differ wherever the locations do."""
     locations = len({found.location for found in group.values()})
     offers = {source: list(found.names()) for source, found in group.items()}
@@ -191,7 +191,7 @@ class Wanted:
     @property
     def folder(self) -> Path:
         """The folder that the record goes into."""
-        place = self.named.parent if self.named else self.output or folder_of(tell(self.source).location)
+        place = self.named.parent if self.named else self.output or folder_of(source_parts(self.source).location)
         return place.absolute()
 
 
@@ -220,8 +220,8 @@ def record_places(wanted: Sequence[Wanted]) -> list[Path]:
 
 def _place(item: Wanted, name: str) -> Path:
     """The record that a source has in its folder already, else one of a name."""
-    folder = item.output or folder_of(tell(item.source).location)
-    places = (folder / f"{other}{SUFFIX}" for other in dict.fromkeys(tell(item.source).names()))
+    folder = item.output or folder_of(source_parts(item.source).location)
+    places = (folder / f"{other}{SUFFIX}" for other in dict.fromkeys(source_parts(item.source).names()))
     standing = ((path, entry) for path in places if (entry := entry_of(path)) is not None)
     own = (path for path, entry in standing if _is_at(entry, item.source, path))
     return next(own, folder / f"{name}{SUFFIX}")
@@ -247,7 +247,7 @@ def entry_of(path: Path) -> SourceEntry | None:
 
 def _is_at(entry: SourceEntry, source: str, record: Path) -> bool:
     """Whether a record was made from what lies at a source, whatever lies there now."""
-    location = tell(source).location
+    location = source_parts(source).location
     if entry.location.removesuffix("/info.json").rstrip("/") == location.removesuffix("/info.json").rstrip("/"):
         return True
     if not entry.relative or "://" in location or location.startswith("sample:"):
@@ -263,7 +263,7 @@ def holds(record: Record, source: str) -> bool:
     MosaicError
         If there is no photograph, or none that can be read.
     """
-    path = Path(tell(source).location)
+    path = Path(source_parts(source).location)
     if path.is_file():
         mark, entry = fingerprint_file(path), record.source
         if (mark.size, mark.fingerprint) == (entry.size_bytes, entry.fingerprint):
@@ -314,8 +314,8 @@ def free_place(path: Path, image: MosaicImage, is_own: Callable[[Path], bool] | 
     is there is the image's; by default the fingerprint does.
     """
     stem, location = path.name.removesuffix(SUFFIX), image.source.location
-    telling = list(tell(location).names())[1:-1] if location else []
-    names = chain([stem], telling, (f"{stem} {number}" for number in count(2)))
+    longer = list(source_parts(location).names())[1:-1] if location else []
+    names = chain([stem], longer, (f"{stem} {number}" for number in count(2)))
     places = (path.with_name(f"{name}{SUFFIX}") for name in names)
     own = is_own or (lambda place: is_record_of(place, image))
     return next(place for place in places if not place.exists() or own(place))

@@ -21,7 +21,7 @@ from napari_mosaic.measurement.table import typical_side
 from napari_mosaic.picture_marks import PREVIEW, check_place, is_ours, own_place
 from napari_mosaic.record import Record
 from napari_mosaic.record.masks import MaskStore
-from napari_mosaic.record_names import Wanted, record_places, tell, unique_names
+from napari_mosaic.record_names import Wanted, record_places, source_parts, unique_names
 from napari_mosaic.request import RunOptions, SegmentParams
 from napari_mosaic.sam.params import PRESETS as SAM_PRESETS
 from napari_mosaic.sam.params import SamParams
@@ -240,7 +240,7 @@ def without_own(sources: list[str]) -> list[str]:
         if result or (len(sources) > 1 and source.endswith(PREVIEW)):
             own.append(source)
         else:
-            found.setdefault(tell(source).location, source)
+            found.setdefault(source_parts(source).location, source)
     if not found:
         raise InputError(
             f"{own[0]} is no photograph: napari-mosaic made it; give the photograph that it was made from."
