@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from numpy.typing import NDArray
 
@@ -37,13 +37,17 @@ from napari_mosaic.request import RunEstimate, RunOptions, RunRequest, SegmentPa
 from napari_mosaic.tesserae import TesseraParams, find_in_window
 from napari_mosaic.tiling import Box
 
+if TYPE_CHECKING:
+    from dask.array import Array
+    from distributed import Client
+
 
 def segment(
     source: Any,
     output: str | Path | None = None,
     *,
     params: SegmentParams | None = None,
-    client: Any = None,
+    client: Client | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     **options: Unpack[RunOptions],
 ) -> Record:
@@ -91,7 +95,7 @@ def segment_steps(
     output: str | Path | None = None,
     *,
     params: SegmentParams | None = None,
-    client: Any = None,
+    client: Client | None = None,
     segmenter: Segmenter | None = None,
     **options: Unpack[RunOptions],
 ) -> Steps[Record]:
@@ -127,14 +131,9 @@ def _open(source: Any, stack: ExitStack) -> Steps[MosaicImage]:
 
 def load_method(params: SegmentParams) -> Segmenter:
     """The method that `params` name, ready to run."""
-    segmenter: Segmenter = load_segmenter(
-        params.method,
-        params.model,
-        device=params.device,
-        precision=params.precision,
-        runtime=params.runtime,
+    return load_segmenter(
+        params.method, params.model, device=params.device, precision=params.precision, runtime=params.runtime
     )
-    return segmenter
 
 
 def _load_as_begun(path: Path, begun: SegmentParams, params: SegmentParams) -> Segmenter:
@@ -155,7 +154,7 @@ def _compute(
     record: Record,
     params: SegmentParams,
     request: RunRequest,
-    client: Any,
+    client: Client | None,
     masks: MaskRequest | None,
 ) -> Iterator[Progress]:
     factor = record.plan.factor
@@ -245,7 +244,9 @@ def estimate_run(
         return replace(found, path=path, seconds=found.seconds + opening, preparing=found.preparing + loading)
 
 
-def lazy_tesserae(source: Any, params: SegmentParams | None = None, *, segmenter: Segmenter | None = None) -> list[Any]:
+def lazy_tesserae(
+    source: Any, params: SegmentParams | None = None, *, segmenter: Segmenter | None = None
+) -> list[Array]:
     """The tesserae of a mosaic as lazy dask arrays, largest level first; nothing is computed or written.
 
     Parameters

@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_mosaic.engine.schedule import Failures, Finished, Maker, Window, Work, predict_windows, run_work
 from napari_mosaic.engine.threads import Threads
@@ -25,11 +25,14 @@ from napari_mosaic.progress import Progress
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.tiling import Box, Tile
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 _RETRIES = 2
 """Not varied."""
 
 
-def run_on(client: Any, work: Work, workers: int) -> Iterator[Progress]:
+def run_on(client: Client | None, work: Work, workers: int) -> Iterator[Progress]:
     """Do the work on the workers of a `dask.distributed.Client`; without one here, in `workers` threads."""
     return run_work(work, Threads(work, workers) if client is None else Cluster(client, work))
 
@@ -56,13 +59,13 @@ class Cluster:
 
     windows_at_once = tiles_at_once = tiles_at_end = sys.maxsize
 
-    def __init__(self, client: Any, work: Work) -> None:
+    def __init__(self, client: Client, work: Work) -> None:
         from dask.distributed import as_completed
 
         self._client, self._maker = client, work.maker
         self._sent = uuid.uuid4().hex, work.send_maker()
         self._completed = as_completed()
-        self._pieces: dict[str, list[Window] | Tile] = {}
+        self._pieces: dict[Hashable, list[Window] | Tile] = {}
         self._refusals: dict[str, str] = {}
 
     def group(self, work: Work) -> Iterable[list[Window]]:
@@ -104,13 +107,13 @@ class Cluster:
             if not self._hand_on(piece, answer):
                 return _failed(piece, f"no worker can compute it: {answer.reason}")
 
-    def _hand_on(self, piece: Any, refusal: Refusal) -> bool:
+    def _hand_on(self, piece: list[Window] | Tile, refusal: Refusal) -> bool:
         """Give others what a worker gave back; False where every worker refuses."""
         if refusal.worker not in self._refusals:
             sentence = f"The worker {refusal.worker} takes no windows: {refusal.reason}"
             warnings.warn(sentence, MosaicWarning, stacklevel=2)
         self._refusals[refusal.worker] = refusal.reason
-        if not self._willing():
+        if isinstance(piece, Tile) or not self._willing():
             return False
         self.start_windows(piece)
         return True

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import shapely
@@ -35,6 +35,7 @@ from napari_mosaic.record.map_layer import halve_map
 from napari_mosaic.tesserae import find_in_window
 from napari_mosaic.tiling import Box, Lattice, Tile
 
+T = TypeVar("T")
 _TRIALS = 4
 """Windows of a trial: photographs differ from place to place by half, the mean of four by a quarter."""
 
@@ -291,7 +292,7 @@ def disk_bytes(site: Site, amount: Amount, rates: Rates) -> int:
     return int(1e6 * packed + blocks + fixed)
 
 
-def clocked(work: Callable[[], Any]) -> tuple[Any, float]:
+def clocked(work: Callable[[], T]) -> tuple[T, float]:
     """What `work` returns and the core-seconds of the program that it took."""
     started = time.process_time()
     return work(), time.process_time() - started

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING
 
 from napari_mosaic.engine.cluster import run_on
 from napari_mosaic.engine.mapping import tiles_left, update_levels
@@ -29,6 +29,9 @@ from napari_mosaic.record.pyramid import update_pending
 from napari_mosaic.record.store import open_for_worker
 from napari_mosaic.sam.prompts import MaskNetwork
 from napari_mosaic.tiling import Box
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 def choose_plan(record: Record, request: MaskRequest, *, begin: bool) -> MaskPlan:
@@ -64,7 +67,7 @@ def mask_steps(
     workers: int = 1,
     only: Box | None = None,
     focus: tuple[float, float] | None = None,
-    client: Any = None,
+    client: Client | None = None,
 ) -> Iterator[Progress]:
     """Find SAM 2's masks and write them; stop between two yields to keep what is done.
 
