@@ -122,6 +122,18 @@ def test_a_script_is_refused_by_the_same_sentence(floor: Path, words: str) -> No
     assert estimate_run("a.png", params, resume=True, **areas).seconds >= 0  # of what the record was begun with
 
 
+def test_areas_are_told_as_they_are_asked_for(floor: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_record("a.mosaic.zarr") as record:
+        rules = replace(record.plan.tesserae, min_area=27)
+        plan = replace(record.plan, tessera_px=16.0, tesserae=rules)
+        monkeypatch.setattr(type(record), "plan", property(lambda _: plan))
+        given = SegmentParams(method="brightness", scale=1.0)
+        check_asked(record, given, RunRequest())
+        check_asked(record, replace(given, min_area=61), RunRequest())
+        with pytest.raises(RecordError, match="min-area 61, not 90"):
+            check_asked(record, replace(given, min_area=90), RunRequest())
+
+
 def test_a_script_goes_on_with_what_it_asked_for_or_with_nothing(floor: Path) -> None:
     params = SegmentParams(method="brightness", scale=1.0)
     same = replace(params, threshold=0.6, precision="fp32")  # a method without a model runs in one way only

@@ -20,7 +20,7 @@ from napari_mosaic.areas import AreaSet
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.engine.costs import USUAL, Site, count_blocks, disk_bytes
 from napari_mosaic.engine.domain import Domain
-from napari_mosaic.engine.planning import Choices, make_plan, sized
+from napari_mosaic.engine.planning import Choices, asked_area, make_plan, sized
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.errors import MosaicError, RecordError, WriteError
 from napari_mosaic.image import MosaicImage, PixelSize, surround_mask
@@ -140,6 +140,8 @@ def check_asked(record: Record, params: SegmentParams, request: RunRequest) -> N
     """
     for name, (found, wanted) in record.plan.differences(_plan_asked(record.plan, params)).items():
         word = "scale" if name == "factor" else name.replace("_", "-")
+        if name == "min_area":
+            found, wanted = asked_area(found, record.plan.tessera_px), params.min_area
         raise _begun_otherwise(record.path, f"{word} {_shown(found)}, not {_shown(wanted)}")
     areas: dict[_Kind, AreaSource | None] = {"region": request.region, "exclude": request.exclude}
     for kind, source in areas.items():

@@ -97,6 +97,11 @@ def sized(params: TesseraParams, tessera_px: float | None) -> TesseraParams:
     return replace(params, min_area=min(400, least))
 
 
+def asked_area(min_area: int, tessera_px: float | None) -> int:
+    """A smallest area on the working grid as it was asked for: what `sized` makes it of."""
+    return min_area if tessera_px is None else min(400, round(min_area * (USUAL_PX / tessera_px) ** 2))
+
+
 def check_scale(scale: float) -> float:
     """A factor given by hand; `InputError` outside of 1/64 to 16."""
     if not _SMALLEST <= scale <= _LARGEST:
