@@ -17,7 +17,7 @@ from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.mapping import plan_work
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.sam import windows
-from napari_mosaic.engine.sam.methods import MaskRequest
+from napari_mosaic.engine.sam.methods import _METHODS, MaskRequest, register_mask_method
 from napari_mosaic.engine.sam.plan import AUTOMATIC, GUIDED, MaskPlan, make_mask_plan
 from napari_mosaic.engine.sam.windows import MaskContext
 from napari_mosaic.engine.sam.work import choose_plan, mask_steps
@@ -27,6 +27,7 @@ from napari_mosaic.errors import InputError, ReadError, RecordError
 from napari_mosaic.image import open_image
 from napari_mosaic.record import Record, create_record, open_record
 from napari_mosaic.record.masks import MaskStore
+from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.automatic import grid_points
 from napari_mosaic.sam.cleaning import erode_labels, largest_parts, open_labels
 from napari_mosaic.sam.masks import Frame, Piece, connected_at, cut_mask, without_small_regions
@@ -35,6 +36,7 @@ from napari_mosaic.sam.overlaps import order_of, paint, suppressed
 from napari_mosaic.sam.params import PRESETS, SamParams
 from napari_mosaic.sam.prompts import Answers, Prompts
 from napari_mosaic.sam.proposals import Found, Proposals, pack
+from napari_mosaic.segmentation import segment
 from napari_mosaic.tesserae import Flag, TesseraParams, find_tesserae
 from napari_mosaic.tiling import Box, Lattice
 
@@ -296,6 +298,25 @@ def test_on_a_cluster_the_same_masks(tmp_path: Path, brightness: FunctionSegment
         work = MaskStore(record).read_work()
         assert work is not None
         assert 0 < work["windows"] <= 16
+
+
+def test_settings_that_nobody_asks_for_are_those_that_it_was_begun_with(tmp_path: Path) -> None:
+    picture, path, asked = bordered(68), tmp_path / "a.mosaic.zarr", []  # type: ignore[var-annotated]
+
+    def load(params: SamParams) -> BrightNetwork:
+        asked.append(params)
+        return BrightNetwork()
+
+    params = SegmentParams(method="brightness", scale=1.0)
+    register_mask_method("brightness", GUIDED, load)
+    try:
+        segment(picture, path, params=params, sam=PARAMS).close()
+        segment(picture, path, params=params, resume=True).close()
+        assert asked == [PARAMS, PARAMS]
+        with pytest.raises(RecordError, match="other settings"):
+            segment(picture, path, params=params, resume=True, sam=replace(PARAMS, opening=0))
+    finally:
+        del _METHODS["brightness"]
 
 
 def test_an_image_without_a_stone_asks_nothing(tmp_path: Path, brightness: FunctionSegmenter) -> None:

@@ -21,6 +21,7 @@ from napari_mosaic.data_sizes import data_size
 from napari_mosaic.engine.costs import USUAL, Site, count_blocks, disk_bytes
 from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.planning import Choices, asked_area, make_plan, sized
+from napari_mosaic.engine.sam.plan import MaskPlan
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.errors import MosaicError, RecordError, WriteError
 from napari_mosaic.image import MosaicImage, PixelSize, surround_mask
@@ -29,10 +30,12 @@ from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Plan, Record, check_source, create_record, open_record
 from napari_mosaic.record.edits import has_edits
 from napari_mosaic.record.file_mask import FileMask, read_valid_level
+from napari_mosaic.record.masks import MaskStore
 from napari_mosaic.record.metadata import is_source
 from napari_mosaic.record.replacing import edited_record, replace_record
 from napari_mosaic.record_names import record_place
 from napari_mosaic.request import RunRequest, SegmentParams
+from napari_mosaic.sam.params import SamParams
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.weights import find_weights, hash_of
 
@@ -124,6 +127,15 @@ def as_begun(path: Path, params: SegmentParams, request: RunRequest, *, check: b
             check_asked(record, params, request)
         begun: Any = {"runtime": record.plan.runtime, "precision": record.plan.precision}
     return replace(params, **begun)
+
+
+def begun_sam(path: Path, request: RunRequest) -> SamParams | None:
+    """SAM 2's settings: as asked for, else those that the record of a run that goes on was begun with."""
+    if request.sam is not None or not (request.resume and path.exists()):
+        return request.sam
+    with open_record(path) as record:
+        begun = MaskStore(record).read_plan()
+    return None if begun is None else replace(MaskPlan.from_json(begun).params, device="auto")
 
 
 def check_asked(record: Record, params: SegmentParams, request: RunRequest) -> None:

@@ -32,7 +32,7 @@ from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.replacing import finish_replacement, is_whole, recover_replacement
 from napari_mosaic.record_names import check_owner
-from napari_mosaic.record_setup import as_begun, initial_areas, output_path, plan_segmentation, set_up_record
+from napari_mosaic.record_setup import as_begun, begun_sam, initial_areas, output_path, plan_segmentation, set_up_record
 from napari_mosaic.request import RunEstimate, RunOptions, RunRequest, SegmentParams, request_of
 from napari_mosaic.tesserae import TesseraParams, find_in_window
 from napari_mosaic.tiling import Box
@@ -110,7 +110,7 @@ def segment_steps(
         yield Progress(phase="preparing", done=0, total=1, unit="", message="loading the model")
         begun = as_begun(path, params, request)
         segmenter = segmenter or _load_as_begun(path, begun, params)
-        masks = request_masks(params.method, request.sam)
+        masks = request_masks(params.method, begun_sam(path, request))
         record = yield from set_up_record(path, image, segmenter, params, request)
         stack.callback(record.close)
         stack.enter_context(record.running())
