@@ -81,7 +81,7 @@ def client(request: pytest.FixtureRequest) -> Iterator[Any]:
         yield None
         return
     distributed = pytest.importorskip("distributed")
-    with distributed.Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as client:
+    with distributed.Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=":0") as client:
         yield client
 
 

@@ -32,7 +32,7 @@ _RETRIES = 2
 """Not varied."""
 
 
-def run_on(client: Client | None, work: Work, workers: int) -> Iterator[Progress]:
+def run_on(client: Client | None, work: Work[Any], workers: int) -> Iterator[Progress]:
     """Do the work on the workers of a `dask.distributed.Client`; without one here, in `workers` threads."""
     return run_work(work, Threads(work, workers) if client is None else Cluster(client, work))
 
@@ -59,7 +59,7 @@ class Cluster:
 
     windows_at_once = tiles_at_once = tiles_at_end = sys.maxsize
 
-    def __init__(self, client: Client, work: Work) -> None:
+    def __init__(self, client: Client, work: Work[Any]) -> None:
         from dask.distributed import as_completed
 
         self._client, self._maker = client, work.maker
@@ -68,7 +68,7 @@ class Cluster:
         self._pieces: dict[Hashable, list[Window] | Tile] = {}
         self._refusals: dict[str, str] = {}
 
-    def group(self, work: Work) -> Iterable[list[Window]]:
+    def group(self, work: Work[Any]) -> Iterable[list[Window]]:
         """The windows in groups that write to one shard."""
         groups: dict[Hashable, list[Window]] = defaultdict(list)
         for window in work.windows:
@@ -133,12 +133,12 @@ def _failed(piece: list[Window] | Tile, reason: str) -> Finished:
     return Finished(failed=[(window, reason) for window in piece])
 
 
-_MAKERS: dict[str, Maker] = {}
+_MAKERS: dict[str, Maker[Any]] = {}
 """What a worker keeps between tasks, of the last run: the open record and source, and the network."""
 _OPENING = threading.Lock()
 
 
-def _maker(run: str, open_maker: Callable[[], Maker]) -> Maker:
+def _maker(run: str, open_maker: Callable[[], Maker[Any]]) -> Maker[Any]:
     with _OPENING:  # the threads of a worker share it
         if run not in _MAKERS:
             _MAKERS.clear()
@@ -146,7 +146,7 @@ def _maker(run: str, open_maker: Callable[[], Maker]) -> Maker:
         return _MAKERS[run]
 
 
-def _windows_task(run: str, open_maker: Callable[[], Maker], windows: list[Window]) -> Done | Refusal:
+def _windows_task(run: str, open_maker: Callable[[], Maker[Any]], windows: list[Window]) -> Done | Refusal:
     """Compute and write some windows; what cannot be read is left out and returned with the reason."""
     maker = _maker(run, open_maker)
     try:
@@ -160,11 +160,11 @@ def _windows_task(run: str, open_maker: Callable[[], Maker], windows: list[Windo
     return _done(maker, [window for window, _ in answers], failed)
 
 
-def _tile_task(run: str, open_maker: Callable[[], Maker], core: tuple[int, int, int, int]) -> Done:
+def _tile_task(run: str, open_maker: Callable[[], Maker[Any]], core: tuple[int, int, int, int]) -> Done:
     maker = _maker(run, open_maker)
     return _done(maker, maker.write(Box(*core)), [])
 
 
-def _done(maker: Maker, wrote: list[Any] | list[Index], failed: Failures) -> Done:
+def _done(maker: Maker[Any], wrote: list[Any] | list[Index], failed: Failures) -> Done:
     spent, maker.spent = maker.spent, Counter()
     return Done(wrote, failed, spent)

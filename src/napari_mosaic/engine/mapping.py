@@ -94,7 +94,7 @@ def plan_work(
     context: MapContext | None = None,
     only: Box | None = None,
     focus: tuple[float, float] | None = None,
-) -> Work:
+) -> Work[Index]:
     """The unfinished pieces that meet `only` (a box on the working grid), nearest to `focus` first.
 
     `context` is needed only where there are windows to compute.
@@ -185,7 +185,7 @@ def windows_under(plan: Plan, tile: Tile) -> list[Index]:
     return plan.lattice.overlapping(Box(*first[:2], *last[2:]))
 
 
-def without_network(work: Work) -> Work:
+def without_network(work: Work[Index]) -> Work[Index]:
     """The part of the work that needs no more of the map than is stored."""
     return replace(work, windows=[], tiles=[tile for tile in work.tiles if not work.missing(tile)])
 

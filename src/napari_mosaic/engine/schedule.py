@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from napari_mosaic.errors import ReadError
 from napari_mosaic.progress import Progress
@@ -22,21 +22,23 @@ Window = tuple[int, ...]
 """What names a window among those of one work: its place in a lattice, and which lattice where there are several."""
 Failures = list[tuple[Window | Tile, str]]
 T = TypeVar("T")
+W = TypeVar("W", bound=Window)
+_W = TypeVar("_W", bound=Window, contravariant=True)
 
 
-class Maker(Protocol):
+class Maker(Protocol[_W]):
     """How a piece is made; from any thread, but `keep` from one alone for windows that share a shard."""
 
     spent: Counter[str]
     """What it cost, where that is counted."""
 
-    def read(self, window: Any) -> Any:
+    def read(self, window: _W) -> Any:
         """What the network needs of a window; `ReadError` where the photograph cannot be read."""
 
-    def predict(self, windows: Sequence[Any], inputs: Sequence[Any]) -> Sequence[Any]:
+    def predict(self, windows: Sequence[_W], inputs: Sequence[Any]) -> Sequence[Any]:
         """The network's answers for some windows that are read."""
 
-    def keep(self, window: Any, answer: Any) -> None:
+    def keep(self, window: _W, answer: Any) -> None:
         """Write the answer for a window."""
 
     def write(self, core: Box) -> list[Index]:
@@ -44,27 +46,27 @@ class Maker(Protocol):
 
 
 @dataclass(kw_only=True)
-class Work:
+class Work(Generic[W]):
     """What is left to do, in order, how it is made, and where it is noted."""
 
     names: tuple[str, str]
     """What the two passes are called in `Progress`."""
-    windows: list[Any]
+    windows: list[W]
     tiles: list[Tile]
-    missing: Callable[[Tile], set[Any]]
+    missing: Callable[[Tile], set[W]]
     """The windows that are still to be computed before a tile is made."""
-    place: Callable[[Any], Box]
+    place: Callable[[W], Box]
     """The core of a window on the working grid."""
-    maker: Maker
-    send_maker: Callable[[], Callable[[], Maker]]
+    maker: Maker[W]
+    send_maker: Callable[[], Callable[[], Maker[W]]]
     """What another process is sent to make pieces by itself."""
-    note: Callable[[Any], None]
+    note: Callable[[W], None]
     """Note that a window, which is on disk, is finished."""
     note_tile: Callable[[Iterable[Index]], None]
     """The same of the shards of a tile."""
     update_pyramid: Callable[[bool], Iterator[Progress]]
     """Bring smaller levels up to date: now and then, and where told so at the end."""
-    writes_to: Callable[[Any], Hashable] = lambda window: window
+    writes_to: Callable[[W], Hashable] = lambda window: window
     """What a window writes to: windows that share it have one writer."""
     unit: str = "MP"
     """That windows are counted in; "windows" by number."""
@@ -77,7 +79,7 @@ class Work:
     needs_all: bool = True
     """Whether a tile needs all windows that it waits for; else it is tried without those that failed."""
 
-    def size(self, window: Any) -> float:
+    def size(self, window: W) -> float:
         """How much of `unit` a window is."""
         return self.place(window).area / 1e6 if self.unit == "MP" else 1.0
 
@@ -99,7 +101,7 @@ class Executor(Protocol):
     tiles_at_once: int
     tiles_at_end: int
 
-    def group(self, work: Work) -> Iterable[list[Window]]:
+    def group(self, work: Work[Any]) -> Iterable[list[Window]]:
         """The windows of a work in groups that are begun together."""
 
     def start_windows(self, windows: list[Window]) -> None:
@@ -115,7 +117,7 @@ class Executor(Protocol):
         """Begin nothing more; tiles that are finished by now."""
 
 
-def run_work(work: Work, executor: Executor) -> Iterator[Progress]:
+def run_work(work: Work[Any], executor: Executor) -> Iterator[Progress]:
     """Do the work; yields as pieces are finished. Stop between two yields to keep what is done.
 
     Raises
@@ -137,7 +139,7 @@ def run_work(work: Work, executor: Executor) -> Iterator[Progress]:
 class _Run:
     """The moving parts of one run: which tiles wait for what, and how much is in hand."""
 
-    def __init__(self, work: Work, executor: Executor) -> None:
+    def __init__(self, work: Work[Any], executor: Executor) -> None:
         self.failed: dict[Box, str] = {}
         self._work, self._executor = work, executor
         self._groups = deque(executor.group(work))
@@ -202,7 +204,7 @@ def _megapixels(tile: Tile) -> float:
 
 
 def predict_windows(
-    maker: Maker, inputs: Iterable[tuple[Window, Callable[[], Any]]]
+    maker: Maker[Any], inputs: Iterable[tuple[Window, Callable[[], Any]]]
 ) -> tuple[list[tuple[Window, Any]], Failures]:
     """Answers for windows, each with what reads it; what cannot be read is left out, with the reason."""
     windows: list[Window] = []

@@ -33,7 +33,7 @@ class Threads:
         Threads for tiles beside the network; as many more as it had when it has finished.
     """
 
-    def __init__(self, work: Work, workers: int) -> None:
+    def __init__(self, work: Work[Any], workers: int) -> None:
         self.windows_at_once = work.streams + _READ_AHEAD
         self.tiles_at_once = max(1, workers)
         self.tiles_at_end = self.tiles_at_once + work.streams - 1
@@ -44,7 +44,7 @@ class Threads:
         self._tiles = ThreadPoolExecutor(self.tiles_at_end, "tesserae", initializer=first)
         self._running: dict[Future[Any], Tile | None] = {}
 
-    def group(self, work: Work) -> Iterable[list[Window]]:
+    def group(self, work: Work[Any]) -> Iterable[list[Window]]:
         """Batches for the network."""
         return (work.windows[first : first + work.batch] for first in range(0, len(work.windows), work.batch))
 

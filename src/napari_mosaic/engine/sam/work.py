@@ -17,7 +17,7 @@ from napari_mosaic.engine.cluster import run_on
 from napari_mosaic.engine.mapping import tiles_left, update_levels
 from napari_mosaic.engine.sam.methods import MaskRequest
 from napari_mosaic.engine.sam.plan import MaskPlan, make_mask_plan
-from napari_mosaic.engine.sam.windows import MaskContext, MaskMaker
+from napari_mosaic.engine.sam.windows import MaskContext, MaskMaker, SamWindow
 from napari_mosaic.engine.schedule import Work, nearest_first
 from napari_mosaic.errors import RecordError
 from napari_mosaic.progress import Progress
@@ -100,7 +100,9 @@ def mask_steps(
         )
 
 
-def _plan_work(context: MaskContext, tile_size: int, only: Box | None, focus: tuple[float, float] | None) -> Work:
+def _plan_work(
+    context: MaskContext, tile_size: int, only: Box | None, focus: tuple[float, float] | None
+) -> Work[SamWindow]:
     """The unfinished pieces, nearest to `focus` first; the masks' layer is made, and damage in it struck off.
 
     Windows are in the order in which tiles are likely to need them; what else a tile needs it computes on its way.
