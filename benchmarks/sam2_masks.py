@@ -32,7 +32,7 @@ from napari_mosaic.engine.segmenters import add_factory, load_segmenter
 from napari_mosaic.image import open_image
 from napari_mosaic.metrics import evaluate_labels
 from napari_mosaic.record import Record
-from napari_mosaic.record.masks import MaskStore
+from napari_mosaic.record.sam2 import Sam2Files
 from napari_mosaic.sam.clicks import Clicks
 from napari_mosaic.sam.params import PRESETS, SamParams
 from napari_mosaic.sam.prompts import Prompts
@@ -76,8 +76,8 @@ def run(network: Any, image: Any, truth: Any, scale: Any, method: str, path: Pat
     if mode == AUTOMATIC:  # windows of ten tesserae, as published, whatever the model's size
         sam = replace(sam, tessera_px=sam.tessera_px * network.image_size / 1024)
     with segment(image, path, params=params, sam=sam) as record:
-        plan = MaskPlan.from_json(MaskStore(record).read_plan() or {})
-        work = MaskStore(record).read_work() or {}
+        plan = MaskPlan.from_json(Sam2Files(record).read_plan() or {})
+        work = Sam2Files(record).read_work() or {}
         whole = Box(0, 0, *record.shape)
         labels = record.read_labels(whole) if mode == GUIDED else record.label_layer("sam2").read(whole)
         windows = sum(len(plan.lattice(layer, record.shape)) for layer in range(len(plan.layers)))

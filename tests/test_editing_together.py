@@ -19,7 +19,7 @@ from edit_model import check_whole, largest, make_floor, whole
 from napari_mosaic import editing
 from napari_mosaic.errors import RecordError
 from napari_mosaic.record import Record, open_record
-from napari_mosaic.record.edits import Edits
+from napari_mosaic.record.journaled import JournaledEdits
 from napari_mosaic.record.label_layer import LabelLayer
 from napari_mosaic.record.patches import Patch
 from napari_mosaic.request import SegmentParams
@@ -137,14 +137,14 @@ def test_a_second_programme_can_only_read(record: Record) -> None:
 def test_the_smaller_levels_wait_for_an_edit_that_is_half_way(
     record: Record, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entered, go_on, really = threading.Event(), threading.Event(), Edits.apply_patch
+    entered, go_on, really = threading.Event(), threading.Event(), JournaledEdits.apply_patch
 
-    def apply_late(mine: Edits, patch: Patch) -> None:
+    def apply_late(mine: JournaledEdits, patch: Patch) -> None:
         entered.set()
         assert go_on.wait(WAIT)
         really(mine, patch)
 
-    monkeypatch.setattr(Edits, "apply_patch", apply_late)
+    monkeypatch.setattr(JournaledEdits, "apply_patch", apply_late)
     editor = start(lambda: editing.delete(record, largest(record)))
     assert entered.wait(WAIT)
     settler = start(lambda: editing.settle(record))

@@ -30,8 +30,7 @@ from napari_mosaic.image.pixel_size import (
     size_of_affine,
     size_of_line,
 )
-from napari_mosaic.record import Record, layout, open_record
-from napari_mosaic.record import pixel_size as rescaling
+from napari_mosaic.record import Record, layout, open_record, rescaling
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment, segment_steps
 

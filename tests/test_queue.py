@@ -28,7 +28,7 @@ from napari_mosaic.measurement.columns.colours import colour_contrasts
 from napari_mosaic.measurement.columns.shapes import elongations, solidities
 from napari_mosaic.measurement.moments import moments
 from napari_mosaic.record import Record, create_record, open_record
-from napari_mosaic.record.queue import LOG, read_decisions
+from napari_mosaic.record.decisions import LOG, read_decisions
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 

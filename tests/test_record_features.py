@@ -11,7 +11,7 @@ from PIL import Image
 from bright import bright_stones
 from napari_mosaic import editing
 from napari_mosaic.record import Record, open_record, tables
-from napari_mosaic.record.features import read_features, state_of
+from napari_mosaic.record.layer_features import read_features, state_of
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment
 from napari_mosaic.tiling import Box

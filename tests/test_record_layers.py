@@ -14,6 +14,7 @@ from napari_mosaic.errors import RecordError
 from napari_mosaic.record import Record, open_record, tables
 from napari_mosaic.record.arrays import damaged, discard
 from napari_mosaic.record.label_layer import LabelLayer
+from napari_mosaic.record.masks import MaskStore
 from napari_mosaic.record.pyramid import update_pending
 from napari_mosaic.tiling import Box
 
@@ -60,6 +61,12 @@ def test_a_layer_that_is_not_there_says_so_when_its_arrays_are_asked_for(floor: 
         assert layer.count == len(layer.table()) == 0
         with pytest.raises(RecordError, match=said):
             _ = layer.levels
+
+
+def test_older_names_go_on_meaning_what_they_meant(floor: Path) -> None:
+    assert (editing.settle, editing.settle_steps) == (editing.update_pyramid, editing.update_pyramid_steps)
+    with open_record(floor) as record:
+        assert MaskStore(record).layer is record.label_layer("sam2")
 
 
 @pytest.mark.parametrize("name", ["sam2", "truth"])

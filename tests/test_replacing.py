@@ -17,7 +17,7 @@ from bright import bright_stones
 from edit_model import whole
 from napari_mosaic import editing, segmentation
 from napari_mosaic.errors import MosaicWarning, RecordError
-from napari_mosaic.record import making, open_record, replacing
+from napari_mosaic.record import create, open_record, replacing
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment, segment_steps
 
@@ -89,7 +89,7 @@ def to_place(source: object, _: object) -> bool:
 
 
 MOMENTS = {
-    "the new one is being made": cut_off(making, "write_areas"),
+    "the new one is being made": cut_off(create, "write_areas"),
     "the old one is about to be set aside": cut_off(os, "replace", to_backup),
     "the old one is set aside": cut_off(os, "replace", to_backup, after=True),
     "the new one is in its place": cut_off(os, "replace", to_place, after=True),

@@ -26,7 +26,7 @@ from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import InputError, ReadError, RecordError
 from napari_mosaic.image import open_image
 from napari_mosaic.record import Record, create_record, open_record
-from napari_mosaic.record.masks import MaskStore
+from napari_mosaic.record.sam2 import Sam2Files
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.automatic import grid_points
 from napari_mosaic.sam.cleaning import erode_labels, largest_parts, open_labels
@@ -265,11 +265,11 @@ def test_what_it_cost_is_kept_and_added_up(bright_record: Any) -> None:
     masks_of(record, picture, once, GUIDED)
     first = BrightNetwork()
     masks_of(record, picture, first, GUIDED, tile_size=64, stop=8)
-    work = MaskStore(record).read_work()
+    work = Sam2Files(record).read_work()
     assert work is not None
     assert (work["windows"], work["prompts"]) == (first.encoded, first.prompted)
     masks_of(record, picture, BrightNetwork(), GUIDED, begin=False)
-    work = MaskStore(record).read_work()
+    work = Sam2Files(record).read_work()
     assert work is not None
     assert (work["windows"], work["prompts"]) == (once.encoded, once.prompted)
     assert work["peak_bytes"] == 1_000_000
@@ -295,7 +295,7 @@ def test_on_a_cluster_the_same_masks(tmp_path: Path, brightness: FunctionSegment
         np.testing.assert_array_equal(read(record), expected)
         assert {"sam2", "masks"} <= phases
         assert record.label_layer("sam2").table().sort_by("id").equals(rows)
-        work = MaskStore(record).read_work()
+        work = Sam2Files(record).read_work()
         assert work is not None
         assert 0 < work["windows"] <= 16
 

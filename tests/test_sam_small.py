@@ -18,7 +18,7 @@ from PIL import Image
 
 from napari_mosaic.cli import main
 from napari_mosaic.record import open_record
-from napari_mosaic.record.masks import MaskStore
+from napari_mosaic.record.sam2 import Sam2Files
 from napari_mosaic.sam.registry import SMALLEST
 from napari_mosaic.synthetic import Drawing, draw_mosaic
 from napari_mosaic.tiling import Box
@@ -84,7 +84,7 @@ def test_what_tuning_hands_over_finds_what_was_tuned(
     assert best["score"] > 0.4
     assert got == pytest.approx(best["score"], abs=0.05)
     with open_record(tmp_path / "floor.mosaic.zarr") as record:
-        used = MaskStore(record).read_plan()
+        used = Sam2Files(record).read_plan()
     assert used is not None
     assert {name: used["params"][name] for name in best["sam"]} == best["sam"]
 

@@ -148,13 +148,13 @@ def test_a_record_that_windows_could_not_hold_is_refused_before_it_is_begun(
 
 
 def test_no_path_in_a_record_is_longer_than_what_is_reckoned_with(floor: Path) -> None:
-    from napari_mosaic.record import making
+    from napari_mosaic.record import create
 
     with segment(floor, params=METHOD) as record:
         place = record.path
     longest = max(len(str(path.relative_to(place))) for path in place.rglob("*"))
     partial = len(".") + 32 + len(".partial")  # of zarr's, while it writes
-    assert longest + len("/") + 2 * len("1234") + partial <= making._DEEPEST
+    assert longest + len("/") + 2 * len("1234") + partial <= create._DEEPEST
 
 
 def test_a_map_in_a_file_is_closed_before_it_gets_its_name(floor: Path, monkeypatch: pytest.MonkeyPatch) -> None:

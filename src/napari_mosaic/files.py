@@ -96,6 +96,15 @@ def write_json(path: Path, values: Any, *, sync: bool, indent: int = 1) -> None:
     write_whole(path, json.dumps(values, indent=indent) + "\n", sync=sync)
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """The fields of a JSON file; none where it is missing, cannot be read or holds no object."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], *, sync: bool) -> None:
     """Write arrays by name as an uncompressed `.npz`, whole or not at all."""
     with whole_file(path, sync=sync) as temporary, temporary.open("wb") as file:

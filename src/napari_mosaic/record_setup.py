@@ -28,11 +28,11 @@ from napari_mosaic.image import MosaicImage, PixelSize, surround_mask
 from napari_mosaic.image.pixel_size import given_size
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Plan, Record, check_source, create_record, open_record
-from napari_mosaic.record.edits import has_edits
 from napari_mosaic.record.file_mask import FileMask, read_valid_level
-from napari_mosaic.record.masks import MaskStore
+from napari_mosaic.record.journaled import has_edits
 from napari_mosaic.record.metadata import is_source
 from napari_mosaic.record.replacing import edited_record, replace_record
+from napari_mosaic.record.sam2 import Sam2Files
 from napari_mosaic.record_names import record_place
 from napari_mosaic.request import RunRequest, SegmentParams
 from napari_mosaic.sam.params import SamParams
@@ -134,7 +134,7 @@ def begun_sam(path: Path, request: RunRequest) -> SamParams | None:
     if request.sam is not None or not (request.resume and path.exists()):
         return request.sam
     with open_record(path) as record:
-        begun = MaskStore(record).read_plan()
+        begun = Sam2Files(record).read_plan()
     return None if begun is None else replace(MaskPlan.from_json(begun).params, device="auto")
 
 

@@ -21,8 +21,8 @@ from bright import bright_stones
 from napari_mosaic import editing
 from napari_mosaic.areas import read_areas
 from napari_mosaic.record import open_record
-from napari_mosaic.record.edits import Edits
 from napari_mosaic.record.finished import finished_boxes
+from napari_mosaic.record.journaled import JournaledEdits
 from napari_mosaic.record.tables import read_attributes
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment
@@ -197,13 +197,13 @@ def ctrl(shift: bool = False) -> Any:
 
 
 def test_the_screen_waits_for_the_journal_alone(desk: Desk, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    go_on, really = threading.Event(), Edits.apply_patch
+    go_on, really = threading.Event(), JournaledEdits.apply_patch
 
-    def apply_late(mine: Edits, patch: Any) -> None:
+    def apply_late(mine: JournaledEdits, patch: Any) -> None:
         assert go_on.wait(WAIT_MS / 1000)
         really(mine, patch)
 
-    monkeypatch.setattr(Edits, "apply_patch", apply_late)
+    monkeypatch.setattr(JournaledEdits, "apply_patch", apply_late)
     for look in ("near", "far"):
         getattr(desk, look)()
         go_on.clear()

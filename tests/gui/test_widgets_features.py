@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication
 
 from bright import bright_stones
 from napari_mosaic.errors import InputError
-from napari_mosaic.record import features, open_record
+from napari_mosaic.record import layer_features, open_record
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment
 from napari_mosaic.widgets import colour_by_feature
@@ -108,8 +108,8 @@ def test_a_large_record_has_those_in_view(
 
     told: list[str] = []
     monkeypatch.setattr(_features, "show_info", told.append)
-    look = features.read_features
-    monkeypatch.setattr(features, "read_features", lambda record, box: look(record, box, most=60))
+    look = layer_features.read_features
+    monkeypatch.setattr(layer_features, "read_features", lambda record, box: look(record, box, most=60))
     settle(layer, qtbot)
     viewer.camera.center, viewer.camera.zoom = (0, 280, 360), 0.8
     with open_record(floor, writable=True) as record:

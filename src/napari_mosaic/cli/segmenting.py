@@ -20,7 +20,7 @@ from napari_mosaic.errors import InputError, MissingError, MosaicError, WriteErr
 from napari_mosaic.measurement.table import typical_side
 from napari_mosaic.picture_marks import PREVIEW, check_place, is_ours, own_place
 from napari_mosaic.record import Record
-from napari_mosaic.record.masks import MaskStore
+from napari_mosaic.record.sam2 import Sam2Files
 from napari_mosaic.record_names import Wanted, record_places, source_parts, unique_names
 from napari_mosaic.request import RunOptions, SegmentParams
 from napari_mosaic.sam.params import PRESETS as SAM_PRESETS
@@ -314,7 +314,7 @@ def describe(record: Record, source: str, preview: Path | None = None, seconds: 
         complete=record.complete,
         preview=None if preview is None else str(preview),
         seconds=None if seconds is None else round(seconds, 1),
-        sam2=MaskStore(record).read_work(),
+        sam2=Sam2Files(record).read_work(),
     )
 
 

@@ -12,8 +12,9 @@ Examples
 ...     editing.undo(record)
 """
 
+from napari_mosaic.editing.area_edits import add_area, change_area, remove_area
 from napari_mosaic.editing.entries import Edit
-from napari_mosaic.editing.floor import add_area, change_area, remove_area
+from napari_mosaic.editing.from_mask import add_mask
 from napari_mosaic.editing.history import (
     Report,
     describe_report,
@@ -24,8 +25,8 @@ from napari_mosaic.editing.history import (
     update_pyramid,
     update_pyramid_steps,
 )
-from napari_mosaic.editing.masks import add_mask
 from napari_mosaic.editing.names import is_made, place_of_id
+from napari_mosaic.editing.outliers import REASONS, QueueParams
 from napari_mosaic.editing.outlines import add_click, add_outline, convex, fill_holes, grow, shrink, snap
 from napari_mosaic.editing.painting import replace_window
 from napari_mosaic.editing.queue import (
@@ -45,10 +46,9 @@ from napari_mosaic.editing.replay import (
     replay_kept_steps,
 )
 from napari_mosaic.editing.requests import apply_request, apply_requests, check_requests, read_requests
-from napari_mosaic.editing.stones import assign, delete, merge, split_auto, split_line, split_seeds
-from napari_mosaic.editing.suspicion import REASONS, QueueParams
 from napari_mosaic.editing.tools import EDIT_TOOLS, TOOLS
-from napari_mosaic.record.queue import DECISIONS
+from napari_mosaic.editing.whole_tesserae import assign, delete, merge, split_auto, split_line, split_seeds
+from napari_mosaic.record.decisions import DECISIONS
 
 settle, settle_steps = update_pyramid, update_pyramid_steps
 """Their older names."""

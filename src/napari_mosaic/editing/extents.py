@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,12 +36,12 @@ def mask_bounding_box(mask: NDArray[np.bool_], box: Box) -> Box:
     return Box(int(y[0]), int(x[0]), int(y[-1]) + 1, int(x[-1]) + 1).shift(box.y0, box.x0)
 
 
-def seed_of(labels: NDArray[Any], id_: int, own: NDArray[np.int64], box: Box, old: tuple[int, int]) -> tuple[int, int]:
+def seed_of(labels: NDArray[Any], id_: int, own: Sequence[int], box: Box, old: tuple[int, int]) -> tuple[int, int]:
     """The old seed where it still lies in the tessera, else its nearest pixel, the first of equals."""
     y, x = old[0] - box.y0, old[1] - box.x0
     if 0 <= y < labels.shape[0] and 0 <= x < labels.shape[1] and labels[y, x] == id_:
         return old
-    y0, x0, y1, x1 = (int(edge) for edge in own)
+    y0, x0, y1, x1 = own
     pixels = np.argwhere(labels[y0:y1, x0:x1] == id_) + np.array([y0, x0])
     nearest = pixels[np.argmin(((pixels - np.array([y, x])) ** 2).sum(axis=1))]
     return int(nearest[0]) + box.y0, int(nearest[1]) + box.x0

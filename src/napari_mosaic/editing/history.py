@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from napari_mosaic.editing.drafts import editing
 from napari_mosaic.editing.entries import Edit, read_edit
 from napari_mosaic.editing.tools import group_of
+from napari_mosaic.editing.transaction import editing
 from napari_mosaic.progress import Steps, drain
 from napari_mosaic.record import Record
 

@@ -13,17 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.editing import shapes
-from napari_mosaic.editing.drafts import LabelWindow, Transaction, editing
 from napari_mosaic.editing.entries import Edit
 from napari_mosaic.editing.extents import bounding_box, union
 from napari_mosaic.editing.points import Line, Point, as_points, box_around, plain_points, require_inside
-from napari_mosaic.editing.stones import painted, require_range, some
+from napari_mosaic.editing.transaction import LabelWindow, Transaction, editing
+from napari_mosaic.editing.whole_tesserae import painted, require_range, some
 from napari_mosaic.errors import InputError
 from napari_mosaic.record import Record
 from napari_mosaic.tesserae import joint_limit
 
 _FARTHEST = 64
-_LEAST = 4
+"""Px that an outline moves at once; not varied."""
+
+_FARTHEST_CLICK = 1000
+"""Most `reach` of a click, px; not varied."""
+
+LEAST_AREA = 4
+"""Of what is added by a click or a mask, px: a square of two pixels; not varied."""
+
 Reshape = Callable[[LabelWindow, NDArray[np.bool_]], NDArray[np.bool_]]
 
 
@@ -113,7 +120,7 @@ def add_click(record: Record, point: Point, *, tolerance: float = 0.15, reach: i
     place = require_inside(as_points([point], least=1, what="point"), record.shape)[0]
     rules = record.plan.tesserae
     reach = rules.reach if reach is None else reach
-    require_range("reach", reach, 1, 1000)
+    require_range("reach", reach, 1, _FARTHEST_CLICK)
     if not 0 <= tolerance <= 1:
         raise InputError(f"tolerance is {tolerance}, which is no probability; choose a value from 0 to 1.")
     with editing(record) as transaction:
@@ -126,7 +133,7 @@ def add_click(record: Record, point: Point, *, tolerance: float = 0.15, reach: i
         here = max(int(np.median(near)), int(grout[y, x]))
         limit = min(254, max(joint_limit(rules.threshold), here + round(tolerance * 255)))
         mask = shapes.grown_from((y, x), window.free, grout, limit, reach)
-        if mask.sum() < _LEAST:
+        if mask.sum() < LEAST_AREA:
             raise InputError("The map shows no stone at that point; click into its middle, or draw its outline.")
         after = painted(window, mask, transaction.name(mask, window.box))
         params = {"point": plain_points(place[None])[0], "tolerance": tolerance, "reach": reach}

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mosaic.editing.drafts import editing
 from napari_mosaic.editing.entries import Edit
+from napari_mosaic.editing.points import require_covered
+from napari_mosaic.editing.transaction import editing
 from napari_mosaic.errors import InputError
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
@@ -67,15 +68,7 @@ def _at(box: Box, place: tuple[slice, slice]) -> Box:
 
 def _checked(labels: NDArray[Any], box: Box, shape: tuple[int, int]) -> NDArray[np.uint64]:
     labels = np.asarray(labels)
-    if box.area == 0 or box.clip(shape) != box:
-        raise InputError(
-            f"The window {tuple(box)} does not lie inside of the working grid of {shape[1]} x {shape[0]} px; "
-            "give (y0, x0, y1, x1) in pixels of the analysis size."
-        )
-    if labels.shape != box.shape:
-        raise InputError(
-            f"Labels of shape {labels.shape} do not cover the window {tuple(box)}; give one number a pixel."
-        )
+    require_covered(box, labels, shape, "window")
     if labels.dtype.kind not in "ui" or (labels.size and int(labels.min()) < 0):
         raise InputError("The painted labels hold numbers that are no ids; give whole numbers from 0.")
     return labels.astype(np.uint64)

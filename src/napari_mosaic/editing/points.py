@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from napari_mosaic.errors import InputError
 from napari_mosaic.tiling import Box
 
+_FARTHEST = 2**22
+"""Px from 0; a mask over what reaches farther would not fit into memory. Not varied."""
+
 Point = Sequence[float]
 Line = Sequence[Point] | NDArray[Any]
 
@@ -29,7 +32,7 @@ def as_points(values: Line, *, least: int, what: str) -> NDArray[np.float64]:
         points.ndim != 2
         or points.shape[1] != 2
         or not np.isfinite(points).all()
-        or np.abs(points).max(initial=0) > 2**22
+        or np.abs(points).max(initial=0) > _FARTHEST
     ):
         raise InputError(f"The {what} {str(values)[:60]} is no list of points; give pairs (y, x) of pixels.")
     if len(points) < least:
@@ -58,6 +61,19 @@ def require_inside(points: NDArray[np.float64], shape: tuple[int, int]) -> NDArr
             "give places in pixels of the analysis size."
         )
     return points
+
+
+def require_covered(box: Box, values: NDArray[Any], shape: tuple[int, int], what: str) -> None:
+    """Raise `InputError` where a box does not lie on a working grid of `shape`, or values do not cover it."""
+    if box.area == 0 or box.clip(shape) != box:
+        raise InputError(
+            f"The {what}'s box {tuple(box)} does not lie inside of the working grid of {shape[1]} x {shape[0]} px; "
+            "give (y0, x0, y1, x1) in pixels of the analysis size."
+        )
+    if values.shape != box.shape:
+        raise InputError(
+            f"A {what} of shape {values.shape} does not cover the box {tuple(box)}; give one number a pixel."
+        )
 
 
 def seeds_in(points: NDArray[np.float64], box: Box) -> NDArray[np.uint32]:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.editing.drafts import Transaction
 from napari_mosaic.editing.extents import bounding_box
-from napari_mosaic.editing.suspicion import EMPTY_KINDS, REASONS, QueueParams, severity, strengths
+from napari_mosaic.editing.outliers import EMPTY_KINDS, REASONS, QueueParams, severity, strengths
+from napari_mosaic.editing.transaction import Transaction
 from napari_mosaic.errors import InputError, MosaicError, ReadError, RecordError
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.measurement.features import measure_column
@@ -25,9 +25,17 @@ from napari_mosaic.measurement.table import TesseraTable
 from napari_mosaic.measurement.view import View
 from napari_mosaic.measurement.windows import BOX, HALO, window_of
 from napari_mosaic.progress import Progress, Steps, drain
-from napari_mosaic.record import Record, tables
-from napari_mosaic.record.queue import DECISIONS, Decision, add_decision, read_decisions, read_list, write_list
-from napari_mosaic.record.tables import Columns
+from napari_mosaic.record import Record
+from napari_mosaic.record.decisions import (
+    DECISIONS,
+    Decision,
+    Listed,
+    add_decision,
+    read_decisions,
+    read_list,
+    write_list,
+)
+from napari_mosaic.record.tables import Columns, take_rows
 from napari_mosaic.tiling import Box
 
 _FIGURES = {"solidity": "solidity", "elongation": "elongation", "contrast": "colour_contrast"}
@@ -80,7 +88,8 @@ def suspects_steps(record: Record, params: QueueParams | None = None) -> Steps[l
     params = params or QueueParams()
     decided, decisions = read_decisions(record)
     edits = len(record.journal)
-    best, seen, total = _Best(params.most), 0.0, record.shape[0] * record.shape[1] / 1e6
+    worst: list[Columns] = []
+    seen, total = 0.0, record.shape[0] * record.shape[1] / 1e6
     with ExitStack() as stack:
         image = None if params.without_colours else _photograph(record, stack)
         empty = record.areas.of(*EMPTY_KINDS)
@@ -89,10 +98,12 @@ def suspects_steps(record: Record, params: QueueParams | None = None) -> Steps[l
                 row, around = ready
                 found = strengths(row, around, params, empty, record.plan.factor)
                 found[_decided(row, decided)] = 0
-                best.add(row, found)
+                worst.append(_suspicious(row, found))
+                if sum(len(part["id"]) for part in worst) > 2 * params.most:
+                    worst = [_worst(worst, params.most)]
             seen += core.area / 1e6
             yield Progress(phase="queue", done=min(seen, total), total=total, region=core)
-    columns = best.columns()
+    columns = _worst(worst, params.most)
     if record.writable:
         write_list(record, columns, decisions=decisions, edits=edits)
     return _suspects(columns)
@@ -103,11 +114,15 @@ def read_suspects(record: Record) -> list[Suspect] | None:
     listed = read_list(record)
     if listed is None:
         return None
-    decided, _ = read_decisions(record)
-    after = {id_ for id_, decision in decided.items() if decision.line >= listed.decisions}
-    after |= record.journal.touched_since(listed.edits)
+    after = _seen_since(record, listed, read_decisions(record)[0])
     columns = {name: listed.table.column(name).to_numpy(zero_copy_only=False) for name in _KEPT}
     return [suspect for suspect in _suspects(columns) if suspect.id not in after]
+
+
+def _seen_since(record: Record, listed: Listed, decided: Mapping[int, Decision]) -> set[int]:
+    """The tesserae that were decided about or edited since a list was made."""
+    after = {id_ for id_, decision in decided.items() if decision.line >= listed.decisions}
+    return after | record.journal.touched_since(listed.edits)
 
 
 def decide(record: Record, id_: int, word: str | None) -> None:
@@ -137,49 +152,36 @@ def progress_of_queue(record: Record) -> tuple[int, int]:
     if listed is None:
         return len(decided), len(decided)
     ids = set(listed.table.column("id").to_pylist())
-    after = {id_ for id_, decision in decided.items() if decision.line >= listed.decisions}
-    waiting = ids - after - record.journal.touched_since(listed.edits)
     total = len(ids | decided.keys())
-    return total - len(waiting), total
+    return total - len(ids - _seen_since(record, listed, decided)), total
 
 
-class _Best:
-    """The worst suspects so far, no more than `most`."""
+def _suspicious(rows: Columns, found: NDArray[np.float64]) -> Columns:
+    """What the list keeps of the rows that are suspicious."""
+    weight = severity(found)
+    kept = np.flatnonzero(weight > 0)
+    order = np.argsort(-found[kept], axis=1, kind="stable")
+    reasons = [
+        ", ".join(REASONS[k] for k in ranks if found[row, k] > 0) for row, ranks in zip(kept, order, strict=True)
+    ]
+    part = take_rows({name: rows[name] for name in _KEPT[:-2]}, kept)
+    return {**part, "severity": weight[kept], "reasons": np.array(reasons, object)}
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._parts: list[Columns] = []
-        self._count = 0
 
-    def add(self, rows: Columns, found: NDArray[np.float64]) -> None:
-        weight = severity(found)
-        kept = np.flatnonzero(weight > 0)
-        order = np.argsort(-found[kept], axis=1, kind="stable")
-        reasons = [
-            ", ".join(REASONS[k] for k in ranks if found[row, k] > 0) for row, ranks in zip(kept, order, strict=True)
-        ]
-        part = {name: np.asarray(rows[name])[kept] for name in _KEPT[:-2]}
-        self._parts.append({**part, "severity": weight[kept], "reasons": np.array(reasons, object)})
-        self._count += len(kept)
-        if self._count > 2 * self._most:
-            self._parts = [self.columns()]
-            self._count = self._most
-
-    def columns(self) -> Columns:
-        """All columns, worst first."""
-        if not self._parts:
-            return {name: np.zeros(0, object if name == "reasons" else np.int64) for name in _KEPT}
-        joined = {name: np.concatenate([part[name] for part in self._parts]) for name in _KEPT}
-        order = np.lexsort((joined["id"], -joined["severity"]))[: self._most]
-        return {name: values[order] for name, values in joined.items()}
+def _worst(parts: list[Columns], most: int) -> Columns:
+    """The worst of all parts, no more than `most`, worst first, then by id."""
+    if not parts:
+        return {name: np.zeros(0, object if name == "reasons" else np.int64) for name in _KEPT}
+    joined = _joined(parts)
+    return take_rows(joined, np.lexsort((joined["id"], -joined["severity"]))[:most])
 
 
 def _suspects(columns: Columns) -> list[Suspect]:
-    found = []
-    for id_, y, x, *box, weight, reasons in zip(*(columns[name].tolist() for name in _KEPT), strict=True):
-        words = tuple(reasons.split(", "))
-        found.append(Suspect(id_, y, x, Box(*box), words[0], float(weight), words))
-    return found
+    rows = zip(*(columns[name].tolist() for name in _KEPT), strict=True)
+    return [
+        Suspect(id_, y, x, Box(*box), reasons.split(", ")[0], float(weight), tuple(reasons.split(", ")))
+        for id_, y, x, *box, weight, reasons in rows
+    ]
 
 
 def _decided(rows: Columns, decided: Mapping[int, Decision]) -> list[int]:
@@ -197,7 +199,7 @@ def _walk(record: Record, image: MosaicImage | None) -> Iterator[tuple[Box, tupl
         parts = []
         for j in range(width):
             core = shards.tile((i, j)).core
-            parts.append(_measured(record, image, tables.read_rows(record.tables, (i, j)), core))
+            parts.append(_measured(record, image, record.tesserae.read_rows((i, j)), core))
             if j < width - 1:
                 yield core, None
         lines = [*lines[-2:], _joined(parts)]
@@ -211,7 +213,7 @@ def _joined(parts: list[Columns]) -> Columns:
 
 
 def _measured(record: Record, image: MosaicImage | None, rows: Columns, core: Box) -> Columns:
-    """The rows of a part with the figures of its stones; those of giants made by hand stay unknown."""
+    """The rows of a part with the figures of its tesserae; those of giants made by hand stay unknown."""
     count = len(rows["id"])
     rows = rows | {name: np.full(count, np.nan) for name in _FIGURES}
     near = core.grow(HALO)

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.editing.drafts import Transaction, editing
 from napari_mosaic.editing.entries import enter
 from napari_mosaic.editing.extents import bounding_box, union
+from napari_mosaic.editing.transaction import Transaction, editing
 from napari_mosaic.errors import MissingError, RecordError
 from napari_mosaic.files import whole_file, write_whole
 from napari_mosaic.progress import Progress, Steps
@@ -29,7 +29,11 @@ from napari_mosaic.tiling import Box
 
 CONFLICTS = "conflicts.json"
 _ALIKE = 0.5
+"""Share of a tessera that must lie under an edit for it to make way, and of what was edited that must still look so;
+not varied."""
+
 _LOSS = 0.1
+"""Share of itself that a tessera may lose to an edit before a person is asked to look; not varied."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -113,39 +113,28 @@ def _is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _is_point(value: Any) -> bool:
+    return _is_list(value, _is_number) and len(value) == 2
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_point(value: Any) -> bool:
-    return isinstance(value, list | tuple) and len(value) == 2 and all(_is_number(v) for v in value)
+def _is_list(value: Any, fits: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list | tuple) and len(value) > 0 and all(map(fits, value))
 
 
-def _is_points(value: Any) -> bool:
-    return isinstance(value, list | tuple) and len(value) > 0 and all(_is_point(point) for point in value)
-
-
-def _is_ids(value: Any) -> bool:
-    return isinstance(value, list | tuple) and len(value) > 0 and all(_is_int(v) and v > 0 for v in value)
-
-
-def _is_box(value: Any) -> bool:
-    return isinstance(value, list | tuple) and len(value) == 4 and all(map(_is_int, value))
-
-
-def _is_labels(value: Any) -> bool:
-    return isinstance(value, str | list | np.ndarray)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-_LINE = ("a list of points [y, x] in pixels of the working grid", _is_points)
+_LINE = ("a list of points [y, x] in pixels of the working grid", lambda value: _is_list(value, _is_point))
 _WHOLE = ("a whole number", _is_int)
-_TEXT = ("a text", _is_text)
+_TEXT = ("a text", lambda value: isinstance(value, str))
+_BOX = (
+    "[y0, x0, y1, x1] in pixels of the working grid",
+    lambda value: _is_list(value, _is_int) and len(value) == 4,
+)
+_ROWS = ("rows of numbers, or the name of a .npy file", lambda value: isinstance(value, str | list | np.ndarray))
 FORMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "ids": ("a list of ids", _is_ids),
+    "ids": ("a list of ids", lambda value: _is_list(value, lambda id_: _is_int(id_) and id_ > 0)),
     **dict.fromkeys(("line", "points", "outline"), _LINE),
     "point": ("a point [y, x] in pixels of the working grid", _is_point),
     **dict.fromkeys(("bridge", "gap", "px", "reach", "largest", "number"), _WHOLE),
@@ -153,6 +142,6 @@ FORMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "over": ("true or false", lambda value: isinstance(value, bool)),
     **dict.fromkeys(("material", "state", "kind", "name", "how"), _TEXT),
     "geometry": ("a GeoJSON polygon in pixels of the photograph", lambda value: isinstance(value, Mapping)),
-    "box": ("[y0, x0, y1, x1] in pixels of the working grid", _is_box),
-    **dict.fromkeys(("labels", "before", "mask"), ("rows of numbers, or the name of a .npy file", _is_labels)),
+    "box": _BOX,
+    **dict.fromkeys(("labels", "before", "mask"), _ROWS),
 }  # fmt: skip

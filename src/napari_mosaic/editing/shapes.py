@@ -23,7 +23,13 @@ Labels = NDArray[Any]
 Points = NDArray[np.float64]
 
 _FAR = 32_766
+"""The largest path cost that `_flood.flood` knows: it keeps costs as int16."""
+
 _WALL = 255
+"""The cost of what may not be entered, above every other."""
+
+_STEP = 16
+"""Levels of the map between one look for joints and the next; not varied."""
 
 
 def components(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -104,9 +110,9 @@ def inner_parts(mask: Mask, map_: NDArray[np.uint8], limit: int, least: int) -> 
     Joints are looked for with less and less certainty: in the map of joints, in the core map, in the outline.
     """
     grout = map_[0]
-    looks = [mask & (grout <= level) for level in range(limit, 15, -16)]
+    looks = [mask & (grout <= level) for level in range(limit, _STEP - 1, -_STEP)]
     if len(map_) > 1:
-        looks += [mask & (map_[1] >= level) for level in range(128, 250, 16)]
+        looks += [mask & (map_[1] >= level) for level in range(128, 250, _STEP)]
     distance = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     looks += [distance > depth for depth in range(1, int(distance.max()))]
     for look in looks:

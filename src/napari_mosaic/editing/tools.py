@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from napari_mosaic.editing import floor, masks, outlines, painting, stones
+from napari_mosaic.editing import area_edits, from_mask, outlines, painting, whole_tesserae
 from napari_mosaic.editing.entries import Edit
 
 Gesture = Literal["choose", "touch", "gather", "stroke", "points", "outline", "place"]
@@ -74,19 +74,19 @@ _TOUCH = "Click a tessera, or drag across several."
 _CORNERS = "or click corner by corner and press Enter."
 
 EDIT_TOOLS: tuple[EditTool, ...] = (
-    EditTool(name="merge", function=stones.merge, group="merged", help="Make one tessera of several",
+    EditTool(name="merge", function=whole_tesserae.merge, group="merged", help="Make one tessera of several",
              title="Merge", key="J", gesture="gather", least=2,
              how="Drag across the pieces of one stone, or click them and press Enter."),
-    EditTool(name="split_line", function=stones.split_line, group="split", help="Part tesserae along a line",
+    EditTool(name="split_line", function=whole_tesserae.split_line, group="split", help="Part tesserae along a line",
              title="Cut", key="C", gesture="stroke", cursor="cross", least=2, options=("gap",),
              how=f"Draw a line from side to side of the tessera, {_CORNERS}"),
-    EditTool(name="split_seeds", function=stones.split_seeds, group="split",
+    EditTool(name="split_seeds", function=whole_tesserae.split_seeds, group="split",
              help="Part a tessera at the joints between points",
              title="Split", key="I", gesture="points", cursor="cross", least=2,
              how="Click once into each stone that it holds, then press Enter."),
-    EditTool(name="split_auto", function=stones.split_auto, group="split",
+    EditTool(name="split_auto", function=whole_tesserae.split_auto, group="split",
              help="Part a tessera where the joints are seen", title="Auto-split", key="T", gesture="touch", how=_TOUCH),
-    EditTool(name="delete", function=stones.delete, group="deleted", help="Take tesserae away",
+    EditTool(name="delete", function=whole_tesserae.delete, group="deleted", help="Take tesserae away",
              title="Delete", key="D", gesture="touch", how=_TOUCH),
     EditTool(name="add_outline", function=outlines.add_outline, group="drawn", help="Add a tessera by its outline",
              title="Draw", key="O", gesture="outline", cursor="cross", least=3, options=("over",),
@@ -106,17 +106,18 @@ EDIT_TOOLS: tuple[EditTool, ...] = (
     EditTool(name="convex", function=outlines.convex, group="reshaped",
              help="Mend a broken outline: the tessera becomes convex",
              title="Mend", key="R", gesture="touch", how=_TOUCH),
-    EditTool(name="assign", function=stones.assign, group="assigned",
+    EditTool(name="assign", function=whole_tesserae.assign, group="assigned",
              help="Say what tesserae are made of and how they are",
              title="Assign", key="Y", gesture="touch", options=("material", "state"),
              how="Choose material and state below, then click tesserae, or drag across several."),
-    EditTool(name="add_mask", function=masks.add_mask, group="drawn", help="Make a tessera of a mask, such as SAM 2's"),
+    EditTool(name="add_mask", function=from_mask.add_mask, group="drawn",
+             help="Make a tessera of a mask, such as SAM 2's"),
     EditTool(name="replace_window", function=painting.replace_window, group="painted",
              help="Write what was painted in a window"),
-    EditTool(name="add_area", function=floor.add_area, group="areas", help="Add an area of the floor"),
-    EditTool(name="change_area", function=floor.change_area, group="areas",
+    EditTool(name="add_area", function=area_edits.add_area, group="areas", help="Add an area of the floor"),
+    EditTool(name="change_area", function=area_edits.change_area, group="areas",
              help="Give an area another class, outline or name"),
-    EditTool(name="remove_area", function=floor.remove_area, group="areas", help="Remove an area"),
+    EditTool(name="remove_area", function=area_edits.remove_area, group="areas", help="Remove an area"),
 )  # fmt: skip
 """All tools that edit, in the order of the tool bar."""
 

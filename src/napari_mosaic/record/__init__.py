@@ -1,8 +1,8 @@
 """The record of one mosaic on disk: its only reader and writer."""
 
 from napari_mosaic.record.arrays import write_error
+from napari_mosaic.record.create import create_record, relink
 from napari_mosaic.record.looked_at import Figures
-from napari_mosaic.record.making import create_record, relink
 from napari_mosaic.record.metadata import SourceEntry
 from napari_mosaic.record.plan import SHARD, Plan
 from napari_mosaic.record.source import check_source

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -60,10 +61,17 @@ def read_array(array: Any, key: tuple[Any, ...]) -> NDArray[Any]:
 
 def write_array(path: Path, array: Any, key: tuple[slice, ...], values: NDArray[Any]) -> None:
     """Write to an array of the record at `path`; `WriteError` where its disk does not take it."""
-    try:
+    with writing(path):
         array[key] = values
-    except OSError as error:
-        raise write_error(path, error) from error
+
+
+def stamp_of(path: Path) -> tuple[int, ...]:
+    """Which writing of a file is there, for files that are replaced whole; nothing where it is not."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def damaged(layer: Pieces, indices: Iterable[Index]) -> list[Index]:
@@ -86,6 +94,15 @@ def _is_sound(layer: Pieces, index: Index) -> bool:
     except DAMAGE:
         return False
     return True
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses into one sentence about `path`, a `WriteError`."""
+    try:
+        yield
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def write_error(path: Path, error: OSError) -> WriteError:

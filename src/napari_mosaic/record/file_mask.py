@@ -29,6 +29,7 @@ MOST_PIXELS = 16 << 20
 """Of the mask that is kept: 16 MB in memory, and 4096 x 4096 px put an edge within 0.03 % of the picture's side."""
 
 _TILE = 1024
+"""Side of a tile of the mask, px; memory alone depends on it. Not varied."""
 
 
 @dataclass(frozen=True)

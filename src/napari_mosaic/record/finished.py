@@ -7,11 +7,10 @@ whole and renamed; marking says nothing about the tesserae, and computing never 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from napari_mosaic.errors import InputError, RecordError
 from napari_mosaic.files import write_whole
-from napari_mosaic.record.arrays import write_error
+from napari_mosaic.record.arrays import writing
 from napari_mosaic.record.store import Record
 from napari_mosaic.tiling import Box
 
@@ -35,9 +34,9 @@ def finished_boxes(record: Record) -> list[Box]:
         return [Box(*(int(edge) for edge in box)) for box in values["boxes"]]
     except FileNotFoundError:
         return []
+    except RecordError:
+        raise
     except (OSError, ValueError, TypeError, KeyError) as error:
-        if isinstance(error, RecordError):
-            raise
         raise RecordError(f"{path} cannot be read ({error}); delete it and mark the windows again.") from error
 
 
@@ -96,11 +95,10 @@ def mark_finished(record: Record, box: Box) -> list[Box]:
 def _write(record: Record, boxes: list[Box]) -> list[Box]:
     if not record.writable:
         raise RecordError(f"{record.path} is open for reading only; open it with writable=True to mark windows.")
-    path: Path = record.path / NAME
-    try:
-        write_whole(path, json.dumps({"format": FORMAT, "boxes": [list(box) for box in boxes]}), sync=True)
-    except OSError as error:
-        raise write_error(record.path, error) from error
+    with writing(record.path):
+        write_whole(
+            record.path / NAME, json.dumps({"format": FORMAT, "boxes": [list(box) for box in boxes]}), sync=True
+        )
     return boxes
 
 

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from napari_mosaic.errors import RecordError, WriteError
 from napari_mosaic.files import append_synced, write_whole
+from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.patches import Patch, decode_patch, encode_patch
 from napari_mosaic.tiling import Box
 
@@ -28,7 +29,6 @@ _FRAME = struct.Struct("<4sIQI")
 _MAGIC = b"MOE1"
 
 Header = dict[str, Any]
-Index = tuple[int, int]
 Hear = Callable[[Patch], None]
 
 

@@ -7,8 +7,9 @@ folder, its locks and its damage, and nothing of edits: they are laid over it fr
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,8 @@ from numpy.typing import NDArray
 
 from napari_mosaic.errors import RecordError
 from napari_mosaic.record import layout, tables
-from napari_mosaic.record.arrays import DAMAGE, open_levels, read_array, write_array, write_error
+from napari_mosaic.record.arrays import DAMAGE, open_levels, read_array, write_array, writing
 from napari_mosaic.record.ledger import Index, Ledger
-from napari_mosaic.record.locks import LayerLocks
 from napari_mosaic.record.plan import Plan
 from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box, Lattice
@@ -65,6 +65,21 @@ def layer_names(path: Path) -> list[str]:
     """The names of the label layers that the record at `path` has, the tesserae first."""
     found = (file.parent.name for file in (path / "labels").glob("*/zarr.json"))
     return sorted(found, key=lambda name: (name != TESSERAE, name))
+
+
+@dataclass(frozen=True)
+class LayerLocks:
+    """The locks of a label layer, shared by all that write to it in this process: one a shard and level, one of tables.
+
+    So edits in one place never wait for a run in another; whoever needs both takes the shard's first.
+    """
+
+    table: threading.RLock = field(default_factory=threading.RLock)
+    _shards: dict[tuple[int, Index], threading.RLock] = field(default_factory=dict)
+
+    def shard(self, level: int, index: Index) -> threading.RLock:
+        """The one lock of a shard; `setdefault` is atomic, where a defaultdict may make two for two threads."""
+        return self._shards.setdefault((level, index), threading.RLock())
 
 
 class LabelLayer:
@@ -119,12 +134,9 @@ class LabelLayer:
 
     def create(self, pixel_mm: float | None) -> None:
         """Make its arrays, empty, where they are not there."""
-        if self.exists:
-            return
-        try:
-            layout.create_labels(zarr.open_group(str(self.path), mode="r+"), self.name, self._plan, pixel_mm)
-        except OSError as error:
-            raise write_error(self.path, error) from error
+        if not self.exists:
+            with writing(self.path):
+                layout.create_labels(zarr.open_group(str(self.path), mode="r+"), self.name, self._plan, pixel_mm)
 
     def remove(self) -> None:
         """Take its arrays and its table away; nothing of it is finished then."""

@@ -18,6 +18,7 @@ from napari_mosaic.record.plan import Plan
 
 LABELS = "labels/tesserae"
 _SMALLEST_LEVEL = 512
+"""Longer side of the smallest level, px; it belongs to the format. Not varied."""
 
 
 def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
@@ -59,6 +60,9 @@ def create_labels(root: Any, name: str, plan: Plan, pixel_mm: float | None) -> N
     root["labels"].attrs["ome"] = {"version": "0.5", "labels": sorted({*known, name}, reverse=True)}
 
 
+_CHUNKS, _CLEVEL = 4, 3
+"""Chunks along the side of a shard, and the level of compression; not varied."""
+
 _WINDOW = {"min": 0, "max": 255, "start": 0, "end": 255}
 
 
@@ -68,9 +72,11 @@ def _create(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any],
         name,
         shape=shape,
         dtype=dtype,
-        chunks=(*(1 for _ in lead), shard // 4, shard // 4),
+        chunks=(*(1 for _ in lead), shard // _CHUNKS, shard // _CHUNKS),
         shards=(*lead, shard, shard),
-        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle" if dtype.itemsize > 1 else "noshuffle"),
+        compressors=BloscCodec(
+            cname="zstd", clevel=_CLEVEL, shuffle="bitshuffle" if dtype.itemsize > 1 else "noshuffle"
+        ),
         fill_value=0,
         dimension_names=("c", "y", "x")[-len(shape) :],
         config={"write_empty_chunks": True},

@@ -3,7 +3,7 @@
 One decision: each place of the photograph belongs to exactly one part, in the order of `PARTS`, the first that holds
 it; what is left, *preserved*, is the denominator of every figure. A tessera belongs to the part that holds its centre
 of gravity. For the density alone, one that the edge of a part cuts counts by the share of it that lies inside, or a
-square metre would be good to a row of stones only.
+square metre would be good to a row of tesserae only.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from shapely.geometry.base import BaseGeometry
 
-from napari_mosaic.area_files import Grid, read_geometry
+from napari_mosaic.area_files import AreaSource, Grid, read_geometry
 from napari_mosaic.areas import Area, AreaSet, merged, rasterise
 from napari_mosaic.errors import InputError
-from napari_mosaic.record.file_mask import FileMask, read_file_mask
+from napari_mosaic.record.file_mask import read_file_mask
 from napari_mosaic.record.readable import ReadableRecord
 from napari_mosaic.tiling import Box, Lattice
 
@@ -41,12 +41,19 @@ PARTS = (
 """What a place can be, the first that holds it. *masked* is outside by the file's own word, *surround* the flat border
 that was found in the picture, *outside* what a person drew as such."""
 
+Part = Box | AreaSource | None
+"""A part of the photograph, in source pixels, or all of it."""
+
 TOTAL = "photograph"
 SURROUND = "surround"
 """Name of the area of class "outside" that holds the surround."""
 
 _TILE = 2048
+"""Side of the windows in which tesserae at an edge are looked at, px; memory alone depends on it. Not varied."""
+
 _CELL = 512
+"""Side of the cells that are sorted before tesserae are, px; time alone depends on it. Not varied."""
+
 _ROWS = 100_000
 """Boxes that are polygons at a time: some 50 MB."""
 
@@ -105,27 +112,29 @@ class Figures:
         return values | {"density_per_dm2": self.density_dm2, "areas_m2": areas_m2, "areas_px": areas_px}
 
 
-def measure(record: ReadableRecord, within: Any = None) -> Figures:
+def measure(record: ReadableRecord, within: Part = None) -> Figures:
     """The figures of a record; see `Record.figures`."""
     asked = _asked(record, within)
     areas = record.areas
     sight = _shapes_of(areas, asked)
     computed = _computed(record)
-    parts = dict(_parted(asked, computed, sight))
     mask = read_file_mask(record)
-    px = {name: mask.area_within(shape) for name, shape in parts.items()}
-    px["masked"] = _masked(asked, computed, mask)
-    counted = _count(record, sight["preserved"], _cutting(areas))
+    px = {name: mask.area_within(_within(shape, computed)) for name, shape in sight.items()}
+    looked = _within(asked, computed)
+    missing = shapely.Polygon() if computed is None else _polygonal(asked.difference(computed))
+    px["not computed"] = mask.area_within(missing)
+    px["masked"] = float(looked.area) - mask.area_within(looked)
+    count, worth, median_area = _count(record, sight["preserved"], _cutting(areas))
     return Figures(
-        count=counted.count,
-        worth=counted.worth,
-        median_px=counted.median_area / record.plan.factor**2 if counted.median_area else None,
+        count=count,
+        worth=worth,
+        median_px=median_area / record.plan.factor**2 if median_area else None,
         px={TOTAL: float(asked.area), **{name: px[name] for name in PARTS}},
         pixel_mm=record.pixel_mm,
     )
 
 
-def _asked(record: ReadableRecord, within: Any) -> BaseGeometry:
+def _asked(record: ReadableRecord, within: Part) -> BaseGeometry:
     """What the figures are asked of, within the photograph."""
     height, width = record.plan.source_shape
     frame = shapely.box(0, 0, width, height)
@@ -196,22 +205,13 @@ def _polygonal(geometry: BaseGeometry) -> BaseGeometry:
     return merged(part for part in shapely.get_parts(geometry) if part.geom_type in {"Polygon", "MultiPolygon"})
 
 
-def _parted(
-    asked: BaseGeometry, computed: BaseGeometry | None, sight: Mapping[str, BaseGeometry]
-) -> Iterator[tuple[str, BaseGeometry]]:
-    """Every part but *masked* with its shape; the mask is taken off each of them by its pixels."""
-    yield "not computed", shapely.Polygon() if computed is None else _polygonal(asked.difference(computed))
-    for name, shape in sight.items():
-        yield name, shape if computed is None else _polygonal(shape.intersection(computed))
-
-
-def _masked(asked: BaseGeometry, computed: BaseGeometry | None, mask: FileMask) -> float:
-    whole = asked if computed is None else _polygonal(asked.intersection(computed))
-    return float(whole.area) - mask.area_within(whole)
+def _within(shape: BaseGeometry, computed: BaseGeometry | None) -> BaseGeometry:
+    """The part of a shape that was computed; all of it where everything was."""
+    return shape if computed is None else _polygonal(shape.intersection(computed))
 
 
 def _cutting(areas: AreaSet) -> BaseGeometry | None:
-    """What the run was kept to, where it was: its edge cuts stones, whose other part nobody has seen."""
+    """What the run was kept to, where it was: its edge cuts tesserae, whose other part nobody has seen."""
     if not (_has(areas, "region") or _has(areas, "exclude")):
         return None
     huge = 1e9  # beyond the frame, because its border is no edge that a person drew
@@ -219,20 +219,15 @@ def _cutting(areas: AreaSet) -> BaseGeometry | None:
     return region.difference(areas.of("exclude"))
 
 
-@dataclass(frozen=True)
-class _Counted:
-    count: int
-    worth: float
-    median_area: float | None
-
-
-def _count(record: ReadableRecord, inside: BaseGeometry, cutting: BaseGeometry | None) -> _Counted:
-    """The tesserae in `inside` (source pixels); see the module for the rule."""
+def _count(
+    record: ReadableRecord, inside: BaseGeometry, cutting: BaseGeometry | None
+) -> tuple[int, float, float | None]:
+    """The tesserae in `inside` (source pixels), what they are worth, their median area; see the module for the rule."""
     table = record.tesserae.table(["id", "y0", "x0", "y1", "x1", "area"])
     columns = {name: table.column(name).to_numpy() for name in table.column_names}
     area = columns["area"].astype(float)
     if len(area) == 0 or inside.is_empty:
-        return _Counted(0, 0.0, None)
+        return 0, 0.0, None
     work = shapely.transform(inside, lambda places: places * record.plan.factor)
     kept = None if cutting is None else shapely.transform(cutting, lambda places: places * record.plan.factor)
     whole, crossing = _sort_boxes(columns, work, kept)
@@ -242,7 +237,7 @@ def _count(record: ReadableRecord, inside: BaseGeometry, cutting: BaseGeometry |
         counted[rows] = found.centre_inside
         seen = np.where(found.cut, np.maximum(found.area, usual), found.area)
         share[rows] = found.inside / np.maximum(seen, 1)
-    return _Counted(int(counted.sum()), float(share.sum()), float(np.median(area[counted])) if counted.any() else None)
+    return int(counted.sum()), float(share.sum()), float(np.median(area[counted])) if counted.any() else None
 
 
 def _sort_boxes(
@@ -270,7 +265,7 @@ def _sort_boxes(
 def _cover(
     inside: BaseGeometry, kept: BaseGeometry | None, *edges: NDArray[Any]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which boxes lie inside, a pixel from every edge that cuts stones, and which meet the inside."""
+    """Which boxes lie inside, a pixel from every edge that cuts tesserae, and which meet the inside."""
     y0, x0, y1, x1 = edges
     boxes = shapely.box(x0, y0, x1, y1)
     shapely.prepare(inside)

@@ -47,6 +47,11 @@ class Metadata:
     versions: dict[str, str] = field(default_factory=dict)
     phases: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def complete(self) -> bool:
+        """Whether every phase is done for the whole area."""
+        return all(self.phases.get(phase) == "done" for phase in ("map", "tesserae"))
+
 
 def describe_source(image: MosaicImage, record: Path) -> SourceEntry:
     """The entry of an open image, for a record at `record`."""

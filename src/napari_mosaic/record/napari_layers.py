@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_mosaic.record.features import read_features
+from napari_mosaic.record.layer_features import read_features
 from napari_mosaic.record.map_layer import Channel
 from napari_mosaic.record.readable import ReadableRecord
 

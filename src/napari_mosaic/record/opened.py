@@ -18,10 +18,10 @@ from filelock import FileLock, Timeout
 from napari_mosaic.errors import LockedError, MosaicError, WriteError
 from napari_mosaic.files import remove_leftovers
 from napari_mosaic.folder_lock import acquire_lock, holder_of
+from napari_mosaic.record.arrays import stamp_of
 from napari_mosaic.record.journal import FOLDER, LOG, Journal
-from napari_mosaic.record.label_layer import LabelLayer, kind_of
+from napari_mosaic.record.label_layer import LabelLayer, LayerLocks, kind_of
 from napari_mosaic.record.ledger import Ledger
-from napari_mosaic.record.locks import LayerLocks
 from napari_mosaic.record.metadata import NAME, Metadata, read_metadata
 
 LOCK, HOLDER = "lock", "lock.by"
@@ -71,7 +71,7 @@ class RecordState:
 
     def follow_size(self) -> None:
         """Take over the pixel size that another writer has given the record, of this process or not."""
-        stamp = _stamp(self.path)
+        stamp = stamp_of(self.path / NAME)
         if stamp == self.stamp:
             return
         with suppress(MosaicError):  # it was moved away: what was read stays true of what is open
@@ -86,7 +86,7 @@ _registry_lock = threading.Lock()
 
 def open_for_reading(path: Path) -> RecordState:
     """The state of a record for one reader, or for one worker that writes under somebody else's lock."""
-    stamp = _stamp(path)
+    stamp = stamp_of(path / NAME)
     return RecordState(path, read_metadata(path), Ledger(path / "ledger"), stamp=stamp)
 
 
@@ -129,15 +129,6 @@ def leave(opened: RecordState) -> None:
             with suppress(OSError):
                 (opened.path / HOLDER).unlink(missing_ok=True)
         opened.lock.release()
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    """Which writing of `mosaic.json` is there: it is replaced whole, so its file is another one each time."""
-    try:
-        found = (path / NAME).stat()
-    except OSError:
-        return ()
-    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _identity(path: Path) -> tuple[int, int]:

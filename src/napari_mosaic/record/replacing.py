@@ -12,11 +12,9 @@ place next can finish or roll back, and removes only what nobody has edited sinc
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_mosaic import files
@@ -24,11 +22,7 @@ from napari_mosaic.areas import AreaSet
 from napari_mosaic.errors import MosaicError, MosaicWarning
 from napari_mosaic.image import MosaicImage, PixelSize
 from napari_mosaic.record.arrays import write_error
-from napari_mosaic.record.edits import adopt_edits, has_edits
-from napari_mosaic.record.journal import FOLDER, KEPT, LOG, Journal
-from napari_mosaic.record.making import new_record
-from napari_mosaic.record.metadata import read_metadata
-from napari_mosaic.record.places import (
+from napari_mosaic.record.backups import (
     ASIDE,
     REMOVING,
     REPLACES,
@@ -36,17 +30,15 @@ from napari_mosaic.record.places import (
     passing_name,
     put_back,
     remove_leftovers,
+    replaced_by,
     set_aside_for,
 )
+from napari_mosaic.record.create import new_record
+from napari_mosaic.record.journal import FOLDER, KEPT, LOG, Journal
+from napari_mosaic.record.journaled import adopt_edits, has_edits
+from napari_mosaic.record.metadata import read_metadata
 from napari_mosaic.record.plan import Plan
 from napari_mosaic.record.store import Record, open_record
-
-
-@dataclass(frozen=True)
-class Replacement:
-    """What a new record replaces: names beside it, and the state of the edits in each when it was set aside."""
-
-    backups: dict[str, str] = field(default_factory=dict)
 
 
 def recover_replacement(path: Path) -> None:
@@ -64,12 +56,9 @@ def recover_replacement(path: Path) -> None:
 
 def is_whole(path: Path) -> bool:
     """Whether a record is finished and no edits wait for it; False where it cannot be read."""
-    try:
-        phases = read_metadata(path).phases
-    except MosaicError:
-        return False
-    done = all(phases.get(phase) == "done" for phase in ("map", "tesserae"))
-    return done and not (path / FOLDER / KEPT).exists()
+    with suppress(MosaicError):
+        return read_metadata(path).complete and not (path / FOLDER / KEPT).exists()
+    return False
 
 
 def edited_record(path: Path) -> Path:
@@ -78,7 +67,7 @@ def edited_record(path: Path) -> Path:
     That at the place; where it never became whole and nobody edited it, the one that it was to replace.
     """
     if _is_draft(path):
-        backups = [path.with_name(name) for name in _replaced_by(path).backups]
+        backups = [path.with_name(name) for name in replaced_by(path)]
         return next((backup for backup in reversed(backups) if has_edits(backup)), path)
     return path
 
@@ -137,7 +126,7 @@ def _bring_back(aside: Path, path: Path) -> None:
 
 def finish_replacement(path: Path) -> None:
     """Remove what a whole record has replaced; a backup that was edited meanwhile stays, as a record of its own."""
-    for name, state in _replaced_by(path).backups.items():
+    for name, state in replaced_by(path).items():
         backup = path.with_name(name)
         if set_aside_for(backup) != path.name:
             continue
@@ -160,18 +149,11 @@ def _remove(record: Path) -> None:
         shutil.rmtree(doomed, ignore_errors=True)
 
 
-def _replaced_by(path: Path) -> Replacement:
-    try:
-        content = json.loads((path / REPLACES).read_text(encoding="utf-8"))
-        return Replacement({str(name): str(state) for name, state in content["backups"].items()})
-    except (OSError, ValueError, KeyError, AttributeError):
-        return Replacement()
-
-
 def _present(path: Path) -> dict[str, str]:
     """The backups of a record that are still there, the oldest first."""
-    found = _replaced_by(path).backups
-    return {name: state for name, state in found.items() if set_aside_for(path.with_name(name)) == path.name}
+    return {
+        name: state for name, state in replaced_by(path).items() if set_aside_for(path.with_name(name)) == path.name
+    }
 
 
 def _edits_state(path: Path) -> str:

@@ -24,18 +24,18 @@ from napari_mosaic.image import MosaicImage, PixelSize
 from napari_mosaic.image.pixel_size import USER, confirmed_mm, given_size
 from napari_mosaic.progress import drain
 from napari_mosaic.record import arrays, looked_at, source
-from napari_mosaic.record.arrays import DAMAGE, write_error
-from napari_mosaic.record.edits import Edits
+from napari_mosaic.record.arrays import DAMAGE, writing
+from napari_mosaic.record.backups import put_back
 from napari_mosaic.record.journal import FOLDER, LOG, Journal
+from napari_mosaic.record.journaled import JournaledEdits
 from napari_mosaic.record.label_layer import TESSERAE, LabelLayer, layer_names
 from napari_mosaic.record.ledger import Index, Ledger
 from napari_mosaic.record.map_layer import MapLayer
 from napari_mosaic.record.metadata import AREAS, Metadata, SourceEntry, areas_of, write_metadata
 from napari_mosaic.record.napari_layers import LayerData, layers_of
 from napari_mosaic.record.opened import leave, open_for_reading, open_for_writing
-from napari_mosaic.record.pixel_size import rescale_arrays
-from napari_mosaic.record.places import put_back
 from napari_mosaic.record.plan import Plan
+from napari_mosaic.record.rescaling import rescale_arrays
 from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box
 
@@ -63,7 +63,7 @@ class Record:
         self._leave = weakref.finalize(self, leave, self._opened)
         self._layers: dict[str, LabelLayer] = {}
         self.tesserae = self.label_layer(TESSERAE)
-        self.edits = Edits(self._opened, self.tesserae, writable=writable)
+        self.edits = JournaledEdits(self._opened, self.tesserae, writable=writable)
         try:
             self.map = MapLayer(path, self.plan, writable=writable)
             self.tesserae.open()
@@ -164,13 +164,10 @@ class Record:
                 f"{self.path} is open for reading only; open it with writable=True to set its pixel size."
             )
         size = None if mm is None else given_size(mm, confirmed=confirmed, origin=origin)
-        try:
-            with self._opened.state_lock:
-                if size != self.metadata.pixel_size:
-                    self.update(pixel_size=size)
-                rescale_arrays(self.path, self.plan, confirmed_mm(size))
-        except OSError as error:
-            raise write_error(self.path, error) from error
+        with writing(self.path), self._opened.state_lock:
+            if size != self.metadata.pixel_size:
+                self.update(pixel_size=size)
+            rescale_arrays(self.path, self.plan, confirmed_mm(size))
 
     @property
     def crs(self) -> str | None:
@@ -236,7 +233,7 @@ class Record:
     @property
     def complete(self) -> bool:
         """Whether every phase is done for the whole area."""
-        return all(self.metadata.phases.get(phase) == "done" for phase in ("map", TESSERAE))
+        return self.metadata.complete
 
     @property
     def ledger(self) -> Ledger:
@@ -247,11 +244,6 @@ class Record:
     def journal(self) -> Journal:
         """The edits, read when they are first asked for; a reader sees those that are made meanwhile."""
         return self.edits.journal
-
-    @property
-    def table_lock(self) -> threading.RLock:
-        """The lock of the tables; whoever reads a part to write it again holds it."""
-        return self.tesserae.locks.table
 
     def shard_lock(self, level: int, index: Index) -> threading.RLock:
         """The lock of one shard of the tesserae; whoever reads it to write it again holds it."""
@@ -297,7 +289,7 @@ class Record:
         """Seeds, boxes, areas (px of the working grid), scores and flags by id."""
         return self.tesserae.table(columns)
 
-    def figures(self, within: Any = None) -> looked_at.Figures:
+    def figures(self, within: looked_at.Part = None) -> looked_at.Figures:
         """Count, density and areas of what was looked at: the one source of all figures.
 
         Parameters
@@ -364,7 +356,7 @@ class Record:
     def layers(self) -> list[LayerData]:
         """The joints and the tesserae as layer-data tuples for napari, lazily, in place and scale.
 
-        `features` are there for all tesserae up to `record.features.MOST_FEATURES`, else for none: a viewer fills them
+        `features` are there for all tesserae up to `layer_features.MOST_FEATURES`, else for none: a viewer fills them
         for what it shows.
         """
         return layers_of(self)

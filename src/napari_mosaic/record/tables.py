@@ -1,8 +1,8 @@
 """The table of tesserae: one Parquet file for each shard that holds their seeds.
 
 One decision: the parts are kept, not joined, so that a change in one place rewrites one small file.
-Any Parquet reader takes the folder as one table. What people say of stones, material and state, stands in a
-folder of its own, with rows only for the stones of which something was said.
+Any Parquet reader takes the folder as one table. What people say of tesserae, material and state, stands in
+a folder of its own, with rows only for those of which something was said.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ATTRIBUTES = pa.schema([("id", pa.uint64()), ("material", pa.string()), ("state"
 MATERIALS = ("", "stone", "glass", "ceramic", "other")
 STATES = ("", "sound", "fractured", "detached", "lost")
 WORDS = {"material": MATERIALS, "state": STATES}
-"""What can be said of a stone; the first, nothing, is code 0 in `Columns`."""
+"""What can be said of a tessera; the first, nothing, is code 0 in `Columns`."""
 
 Columns = dict[str, NDArray[Any]]
 
@@ -65,12 +65,12 @@ def read_parts(folder: Path, columns: list[str] | None = None, schema: pa.Schema
     return pa.concat_tables(parts)
 
 
-def read_part(path: Path) -> pa.Table:
+def read_part(path: Path, schema: pa.Schema = SCHEMA) -> pa.Table:
     """The rows of one part; none where there is no such file."""
     try:
         return pq.read_table(path, partitioning=None, use_threads=False)
     except FileNotFoundError:
-        return SCHEMA.empty_table()
+        return schema.empty_table()
 
 
 def count_rows(folder: Path) -> int:
@@ -82,8 +82,12 @@ def rows_in(columns: Columns, box: tuple[int, int, int, int]) -> Columns:
     """The rows whose seeds lie in the half-open `box`."""
     y0, x0, y1, x1 = box
     y, x = columns["y"], columns["x"]
-    inside = (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
-    return {name: np.asarray(values)[inside] for name, values in columns.items()}
+    return take_rows(columns, (y >= y0) & (y < y1) & (x >= x0) & (x < x1))
+
+
+def take_rows(columns: Columns, which: NDArray[Any]) -> Columns:
+    """Some rows, by a mask or by their numbers."""
+    return {name: np.asarray(values)[which] for name, values in columns.items()}
 
 
 def empty_columns() -> Columns:
@@ -92,23 +96,20 @@ def empty_columns() -> Columns:
     return columns | {name: np.zeros(0, np.uint8) for name in WORDS}
 
 
+def columns_of(table: pa.Table) -> Columns:
+    """The columns of some rows as arrays."""
+    return {name: table.column(name).to_numpy() for name in SCHEMA.names}
+
+
 def read_rows(folder: Path, index: tuple[int, int]) -> Columns:
     """The rows of shard `index`, with the codes of material and state; none where it has no part."""
-    table = read_part(folder / part_name(index))
-    columns: Columns = {name: table.column(name).to_numpy() for name in SCHEMA.names}
-    said = {name: np.zeros(len(table), np.uint8) for name in WORDS}
-    path = attribute_folder(folder) / part_name(index)
-    if path.exists():
-        given = pq.read_table(path, partitioning=None)
-        order = np.argsort(columns["id"])
-        place = order[np.searchsorted(columns["id"], given.column("id").to_numpy(), sorter=order)]
-        for name, words in WORDS.items():
-            said[name][place] = [words.index(word) for word in given.column(name).to_pylist()]
-    return columns | said
+    columns = columns_of(read_part(folder / part_name(index)))
+    given = read_part(attribute_folder(folder) / part_name(index), ATTRIBUTES)
+    return columns | _codes(given, columns["id"])
 
 
 def write_rows(folder: Path, index: tuple[int, int], columns: Columns) -> None:
-    """Write the rows of shard `index`, and what is said of their stones, each whole or not at all."""
+    """Write the rows of shard `index`, and what is said of them, each whole or not at all."""
     write_part(folder, index, columns)
     path = attribute_folder(folder) / part_name(index)
     said = np.flatnonzero((columns["material"] > 0) | (columns["state"] > 0))
@@ -121,28 +122,31 @@ def write_rows(folder: Path, index: tuple[int, int], columns: Columns) -> None:
 
 
 def read_attributes(folder: Path) -> pa.Table:
-    """Material and state of all stones of which something was said: `id`, `material`, `state`."""
-    parts = [pq.read_table(path, partitioning=None) for path in sorted(attribute_folder(folder).glob("*.parquet"))]
-    return pa.concat_tables(parts) if parts else ATTRIBUTES.empty_table()
+    """Material and state of all tesserae of which something was said: `id`, `material`, `state`."""
+    return read_parts(attribute_folder(folder), None, ATTRIBUTES)
 
 
 def attributes_of(folder: Path, ids: NDArray[Any]) -> Columns:
     """The codes of material and state of some tesserae, 0 where nothing was said."""
-    given = read_attributes(folder)
+    return _codes(read_attributes(folder), ids)
+
+
+def _codes(given: pa.Table, ids: NDArray[Any]) -> Columns:
+    """The codes of material and state of `ids` by the rows that tell them; 0 for all others."""
     known, order = given.column("id").to_numpy(), np.argsort(ids)
     place = np.searchsorted(ids, known, sorter=order).clip(max=max(len(ids) - 1, 0))
     rows = order[place] if len(ids) else place[:0]
     there = ids[rows] == known[: len(rows)]
-    said = {}
+    found = {}
     for name, words in WORDS.items():
-        said[name] = np.zeros(len(ids), np.uint8)
+        found[name] = np.zeros(len(ids), np.uint8)
         codes = np.array([words.index(word) for word in given.column(name).to_pylist()], np.uint8)
-        said[name][rows[there]] = codes[: len(rows)][there]
-    return said
+        found[name][rows[there]] = codes[: len(rows)][there]
+    return found
 
 
 def clear_attributes(folder: Path) -> None:
-    """Forget what was said of all stones."""
+    """Forget what was said of all tesserae."""
     for path in attribute_folder(folder).glob("*.parquet"):
         path.unlink()
 
@@ -154,15 +158,13 @@ def attribute_folder(folder: Path) -> Path:
 
 def drop_rows(columns: Columns, ids: NDArray[Any]) -> Columns:
     """The rows of other tesserae than `ids`."""
-    kept = ~np.isin(columns["id"], ids)
-    return {name: values[kept] for name, values in columns.items()}
+    return take_rows(columns, ~np.isin(columns["id"], ids))
 
 
 def join_rows(first: Columns, second: Columns) -> Columns:
     """The rows of both, sorted by id."""
     joined = {name: np.concatenate([values, second[name].astype(values.dtype)]) for name, values in first.items()}
-    order = np.argsort(joined["id"], kind="stable")
-    return {name: values[order] for name, values in joined.items()}
+    return take_rows(joined, np.argsort(joined["id"], kind="stable"))
 
 
 def same_rows(first: Columns, second: Columns) -> bool:

@@ -18,8 +18,8 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, QTimer
 
 from napari_mosaic.errors import InputError
-from napari_mosaic.record import features, open_record
-from napari_mosaic.record.features import Features
+from napari_mosaic.record import layer_features, open_record
+from napari_mosaic.record.layer_features import Features
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._edited import is_tesserae, record_of, tessera_layers
 from napari_mosaic.widgets._jobs import Latest
@@ -97,7 +97,7 @@ class LayerFeatures(QObject):
             self._told = True
             show_info(
                 f"This mosaic has more stones than napari's table of features takes; it will hold those in view once "
-                f"they are no more than {features.MOST_FEATURES:,}. Zoom in to see them."
+                f"they are no more than {layer_features.MOST_FEATURES:,}. Zoom in to see them."
             )
 
     def _gone(self, event: Any) -> None:
@@ -168,9 +168,9 @@ def colour_by_feature(layer: Labels, column: str, colormap: str = "viridis") -> 
 def _look(path: Path, box: Box, known: Features) -> Features:
     """What is to be shown now; `known` itself where that is nothing else."""
     with open_record(path) as record:
-        if features.state_of(record) == known.state and (known.of == "all" or known.box == box):
+        if layer_features.state_of(record) == known.state and (known.of == "all" or known.box == box):
             return known
-        return features.read_features(record, box)
+        return layer_features.read_features(record, box)
 
 
 def _forget(layer: Any, *_: Any) -> None:

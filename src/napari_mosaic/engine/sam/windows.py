@@ -26,7 +26,7 @@ from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Record
 from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.record.ledger import Index
-from napari_mosaic.record.masks import MaskStore
+from napari_mosaic.record.sam2 import Sam2Files
 from napari_mosaic.record.tables import rows_in
 from napari_mosaic.sam.automatic import ask_automatic, grid_points
 from napari_mosaic.sam.composing import Around, compose
@@ -148,7 +148,7 @@ class MaskMaker:
         self.spent: Counter[str] = Counter()
         """Windows that were encoded and prompts asked, on the way of a tile or not."""
         self._context = context
-        self._store = MaskStore(context.record)
+        self._store = Sam2Files(context.record)
         self._read = lru_cache(_KEPT)(self._read_proposals)
         self._asking = threading.RLock()
         self._lost: dict[SamWindow, str] = {}

@@ -24,8 +24,8 @@ from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 from napari_mosaic.record.arrays import damaged, discard
 from napari_mosaic.record.label_layer import SAM2
-from napari_mosaic.record.masks import MaskStore
 from napari_mosaic.record.pyramid import update_pending
+from napari_mosaic.record.sam2 import Sam2Files
 from napari_mosaic.record.store import open_for_worker
 from napari_mosaic.sam.prompts import MaskNetwork
 from napari_mosaic.tiling import Box
@@ -42,7 +42,7 @@ def choose_plan(record: Record, request: MaskRequest, *, begin: bool) -> MaskPla
     RecordError
         If SAM 2 was begun in this record with other settings and `begin` does not say to begin again.
     """
-    store = MaskStore(record)
+    store = Sam2Files(record)
     wanted = make_mask_plan(record.plan, request.network, request.params, request.mode)
     values = None if begin else store.read_plan()
     if values is not None:
@@ -92,7 +92,7 @@ def mask_steps(
     try:
         yield from run_on(client, work, workers)
     finally:
-        MaskStore(context.record).add_work(
+        Sam2Files(context.record).add_work(
             windows=work.maker.spent["windows"],
             prompts=work.maker.spent["prompts"],
             seconds=time.monotonic() - started if here else 0.0,
@@ -142,7 +142,7 @@ def _open_maker(path: str, plan: MaskPlan, network: MaskNetwork) -> MaskMaker:
 
 def _update_pyramid(context: MaskContext) -> Iterator[Progress]:
     """The smaller levels; where every tile is done, what the windows proposed goes."""
-    record, store = context.record, MaskStore(context.record)
+    record, store = context.record, Sam2Files(context.record)
     finished = len(record.ledger.done(context.phase)) == len(record.plan.shards)
     if context.phase == SAM2:
         update_pending(store.layer)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from napari_mosaic.editing.drafts import Transaction
 from napari_mosaic.editing.extents import bounding_box
 from napari_mosaic.editing.queue import decide, progress_of_queue
+from napari_mosaic.editing.transaction import Transaction
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 from napari_mosaic.record.finished import finished_boxes, mark_finished

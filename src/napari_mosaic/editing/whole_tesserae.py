@@ -12,16 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.editing import shapes
-from napari_mosaic.editing.drafts import LabelWindow, Transaction, editing
 from napari_mosaic.editing.entries import Edit
 from napari_mosaic.editing.points import Line, as_points, box_around, plain_points, require_inside, seeds_in
+from napari_mosaic.editing.transaction import LabelWindow, Transaction, editing
 from napari_mosaic.errors import InputError
 from napari_mosaic.record import Record
 from napari_mosaic.record.tables import MATERIALS, STATES, Columns
 from napari_mosaic.tesserae import joint_limit
 
 BRIDGE = 6
+"""How far tesserae may reach to be merged, px of the working grid; not varied."""
+
+_WIDEST_GAP = 64
+"""Px; not varied."""
+
 _CRUMB = 8
+"""Parts that a line cuts off are tesserae from this area on, px; not varied."""
+
+_LEAST_SHARE = 12
+"""A tessera is parted at joints into parts of at least its area divided by this; not varied."""
 
 
 def merge(record: Record, ids: Sequence[int], *, bridge: int = BRIDGE) -> Edit | None:
@@ -98,7 +107,7 @@ def split_line(record: Record, line: Line, *, ids: Sequence[int] | None = None, 
         The line parts no tessera.
     """
     points = as_points(line, least=2, what="line")
-    require_range("gap", gap, 0, 64)
+    require_range("gap", gap, 0, _WIDEST_GAP)
     with editing(record) as transaction:
         along = transaction.read(box_around(points, gap + 1))
         crossed = np.unique(along.labels[shapes.line_mask(points, along.box)])
@@ -156,7 +165,7 @@ def split_auto(record: Record, ids: Sequence[int]) -> Edit | None:
         map_, rules = transaction.map(window.box), record.plan.tesserae
         after = window.labels
         for id_, area in zip(rows["id"].tolist(), rows["area"].tolist(), strict=True):
-            mask, least = window.labels == id_, max(rules.min_seed, area // 12)
+            mask, least = window.labels == id_, max(rules.min_seed, area // _LEAST_SHARE)
             seeds = shapes.inner_parts(mask, map_, joint_limit(rules.threshold), least)
             if seeds.max() > 1:
                 after = parted(transaction, window, after, id_, shapes.parts_by_seeds(mask, seeds, map_[0]))

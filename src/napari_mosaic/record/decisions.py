@@ -22,7 +22,6 @@ from napari_mosaic.tiling import Box
 FOLDER, LIST, LOG = "queue", "suspects.parquet", "decisions.log"
 DECISIONS = ("fine", "ignored", "fixed")
 _OPEN = "open"
-_LONGEST = 256
 _DECISIONS_KEY, _EDITS_KEY = b"decisions", b"edits"
 
 
@@ -47,16 +46,15 @@ class Listed:
 def read_decisions(record: Record) -> tuple[dict[int, Decision], int]:
     """The last decision about each tessera that has one, and the number of lines."""
     found: dict[int, Decision] = {}
-    count = 0
-    for line in _whole_lines(_path(record, LOG)):
+    lines = _whole_lines(_path(record, LOG)).decode("ascii", "replace").splitlines()
+    for count, line in enumerate(lines):
         words = line.split()
         if len(words) == 6 and words[1] in (*DECISIONS, _OPEN):
             id_, box = int(words[0]), Box(*(int(edge) for edge in words[2:]))
             found.pop(id_, None)
             if words[1] != _OPEN:
                 found[id_] = Decision(words[1], box, count)
-        count += 1
-    return found, count
+    return found, len(lines)
 
 
 def add_decision(record: Record, id_: int, word: str | None, box: Box) -> None:
@@ -65,7 +63,7 @@ def add_decision(record: Record, id_: int, word: str | None, box: Box) -> None:
     line = " ".join(str(value) for value in (id_, word or _OPEN, *box)) + "\n"
     try:
         path.parent.mkdir(exist_ok=True)
-        append_synced(path, line.encode(), end=_whole_end(path))
+        append_synced(path, line.encode(), end=len(_whole_lines(path)))
     except OSError as error:
         raise WriteError(
             f"The decision could not be written to {path} ({error.strerror or error}), so it does not count; "
@@ -104,19 +102,10 @@ def _path(record: Record, name: str) -> Path:
     return record.path / FOLDER / name
 
 
-def _whole_lines(path: Path) -> list[str]:
+def _whole_lines(path: Path) -> bytes:
+    """The lines of a file; what a crash cut off at its end is left out, so that the next line does not join it."""
     try:
-        text = path.read_bytes().decode("ascii", "replace")
+        content = path.read_bytes()
     except FileNotFoundError:
-        return []
-    return text[: text.rfind("\n") + 1].splitlines()
-
-
-def _whole_end(path: Path) -> int:
-    """Where the last whole line ends: one that a crash cut off goes, so that the next one does not join it."""
-    try:
-        with path.open("rb") as file:
-            start = file.seek(max(0, path.stat().st_size - _LONGEST))
-            return start + file.read().rfind(b"\n") + 1
-    except FileNotFoundError:
-        return 0
+        return b""
+    return content[: content.rfind(b"\n") + 1]

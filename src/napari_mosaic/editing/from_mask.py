@@ -13,17 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.editing import shapes
-from napari_mosaic.editing.drafts import LabelWindow, Transaction, editing
 from napari_mosaic.editing.entries import Edit
-from napari_mosaic.editing.outlines import with_fragments_named, with_neighbours
-from napari_mosaic.editing.stones import painted, parted
+from napari_mosaic.editing.outlines import LEAST_AREA, with_fragments_named, with_neighbours
+from napari_mosaic.editing.points import require_covered
+from napari_mosaic.editing.transaction import LabelWindow, Transaction, editing
+from napari_mosaic.editing.whole_tesserae import painted, parted
 from napari_mosaic.errors import InputError
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
 
 How = Literal["add", "replace", "split"]
-_LEAST = 4
 _MOSTLY = 0.5
+"""Share of a tessera under a mask beyond which the mask takes its place, as `add_mask` says; not varied."""
+
 Mask = NDArray[np.bool_]
 
 
@@ -66,7 +68,7 @@ def add_mask(record: Record, box: Sequence[int], mask: NDArray[Any], *, how: How
 
 def _add(transaction: Transaction, window: LabelWindow, tessera: Mask) -> tuple[LabelWindow, NDArray[Any]]:
     free = shapes.largest_part(tessera & window.free)
-    if free.sum() < _LEAST:
+    if free.sum() < LEAST_AREA:
         raise InputError(
             "The mask lies on tesserae that are there already, so there is nothing to add; replace or split them."
         )
@@ -109,7 +111,7 @@ def _split(transaction: Transaction, window: LabelWindow, tessera: Mask) -> tupl
     common = window.box.intersect(outer.box)
     part[common.within(outer.box)] = tessera[common.within(window.box)]
     part = shapes.largest_part(part & own)
-    if min(part.sum(), (own & ~part).sum()) < _LEAST:
+    if min(part.sum(), (own & ~part).sum()) < LEAST_AREA:
         raise InputError(
             f"The mask covers all of tessera {id_}, so nothing is left to part from it; replace it instead."
         )
@@ -121,16 +123,8 @@ def _checked(mask: NDArray[Any], box: Box, shape: tuple[int, int], how: str) -> 
     tessera = np.asarray(mask) != 0
     if how not in get_args(How):
         raise InputError(f"A mask cannot be used to {how!r}; choose one of {', '.join(get_args(How))}.")
-    if box.area == 0 or box.clip(shape) != box:
-        raise InputError(
-            f"The mask's box {tuple(box)} does not lie inside of the working grid of {shape[1]} x {shape[0]} px; "
-            "give (y0, x0, y1, x1) in pixels of the analysis size."
-        )
-    if tessera.shape != box.shape:
-        raise InputError(
-            f"A mask of shape {tessera.shape} does not cover the box {tuple(box)}; give one value a pixel."
-        )
+    require_covered(box, tessera, shape, "mask")
     tessera = shapes.largest_part(tessera)
-    if tessera.sum() < _LEAST:
+    if tessera.sum() < LEAST_AREA:
         raise InputError("The mask holds no stone; click once more, or draw around one.")
     return tessera

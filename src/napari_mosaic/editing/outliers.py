@@ -35,16 +35,24 @@ EMPTY_KINDS = ("lacuna", "outside", "exclude")
 """Areas in which no tessera should be."""
 
 _NEIGHBOURS = 16
+"""Nearest tesserae that one is judged against; not varied."""
+
 _FEWEST = 6
+"""Of them that must be known; with fewer nothing is said. Not varied."""
+
 _SPREAD = 3 * 1.4826
+"""Three standard deviations as a multiple of the median absolute deviation, which 1.4826 times is that of a normal
+distribution (Rousseeuw and Croux 1993); three: not varied."""
+
 _PLACE, _RULE = 5.0, 1.5
+"""Strengths of lying where no tessera should be, and of a rule that parted a tessera or replaced a mask; not varied."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class QueueParams:
-    """What makes a tessera suspicious."""
+    """What makes a tessera suspicious; the limits are not varied."""
 
     score: Annotated[float, Limits(low=0, high=1, help="confidence below which a tessera needs a look")] = 0.7
     size: Annotated[float, Limits(low=1.1, high=20, help="times larger or smaller than the neighbours")] = 2.5

@@ -15,8 +15,8 @@ from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.areas import Area, AreaSet, check_polygonal, merged, read_shape
-from napari_mosaic.editing.drafts import editing
 from napari_mosaic.editing.entries import Edit, enter
+from napari_mosaic.editing.transaction import editing
 from napari_mosaic.errors import InputError
 from napari_mosaic.record import Record
 from napari_mosaic.record.patches import Patch

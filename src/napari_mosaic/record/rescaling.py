@@ -6,12 +6,11 @@ all; what a crash, or an older version, left behind is derived from it again whe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from napari_mosaic.files import write_json
+from napari_mosaic.files import read_object, write_json
 from napari_mosaic.record import layout
 from napari_mosaic.record.plan import Plan
 
@@ -62,10 +61,10 @@ def _groups(path: Path) -> Iterator[Path]:
 
 def _read(group: Path) -> dict[str, Any] | None:
     """The metadata of a group of images; None where it is none, or cannot be read."""
+    document = read_object(group / _FILE)
     try:
-        document: dict[str, Any] = json.loads((group / _FILE).read_text(encoding="utf-8"))
         multiscales = document["attributes"]["ome"]["multiscales"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return None
     sound = isinstance(multiscales, list) and all(isinstance(item, dict) for item in multiscales)
     return document if sound else None
@@ -83,9 +82,9 @@ def _renewed(multiscale: dict[str, Any], group: Path, plan: Plan, pixel_mm: floa
 def _placed(dataset: dict[str, Any], group: Path, plan: Plan, pixel_mm: float | None) -> dict[str, Any]:
     """A dataset with its scale and translation: by the level that its shape is, else by the floor that it covers."""
     try:
-        shape = json.loads((group / str(dataset["path"]) / _FILE).read_text(encoding="utf-8"))["shape"]
+        shape = read_object(group / str(dataset["path"]) / _FILE)["shape"]
         height, width = (int(side) for side in shape[-2:])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return dataset
     levels = layout.level_shapes(plan.shape)
     if (height, width) in levels:

@@ -7,7 +7,6 @@ such a name is left alone.
 from __future__ import annotations
 
 import itertools
-import json
 import re
 import shutil
 import uuid
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from napari_mosaic.files import replace
+from napari_mosaic.files import read_object, replace
 from napari_mosaic.record.opened import LOCK
 
 ASIDE, REPLACES = "set-aside.json", "replaces.json"
@@ -70,18 +69,15 @@ def _entries(folder: Path) -> list[Path]:
 
 def set_aside_for(path: Path) -> str | None:
     """The name of the place that a record was set aside from, or None."""
-    try:
-        content = json.loads((path / ASIDE).read_text(encoding="utf-8"))
-        return str(content["name"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    name = read_object(path / ASIDE).get("name")
+    return None if name is None else str(name)
 
 
 def put_back(path: Path) -> bool:
     """Bring the record that was set aside last back to its empty place; whether there was one."""
     start = f"{path.name.removesuffix(_ENDING)}.previous"
     found = {name for name in _entries(path.parent) if name.name.startswith(start) and set_aside_for(name) == path.name}
-    replaced = {name.with_name(older) for name in found for older in _older(name)}
+    replaced = {name.with_name(older) for name in found for older in replaced_by(name)}
     for backup in sorted(found - replaced):
         with suppress(OSError):
             replace(backup, path)
@@ -90,7 +86,7 @@ def put_back(path: Path) -> bool:
     return False
 
 
-def _older(path: Path) -> list[str]:
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return list(json.loads((path / REPLACES).read_text(encoding="utf-8"))["backups"])
-    return []
+def replaced_by(path: Path) -> dict[str, str]:
+    """What a new record replaces: names beside it, and the state of the edits in each when it was set aside."""
+    backups = read_object(path / REPLACES).get("backups")
+    return {str(name): str(state) for name, state in backups.items()} if isinstance(backups, dict) else {}

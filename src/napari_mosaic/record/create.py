@@ -19,7 +19,8 @@ from napari_mosaic.errors import RecordError
 from napari_mosaic.image import MosaicImage, PixelSize, open_image
 from napari_mosaic.image.pixel_size import confirmed_mm
 from napari_mosaic.record import layout
-from napari_mosaic.record.arrays import write_error
+from napari_mosaic.record.arrays import writing
+from napari_mosaic.record.backups import MAKING, passing_name
 from napari_mosaic.record.file_mask import read_valid_level, write_file_mask
 from napari_mosaic.record.metadata import (
     AREAS,
@@ -28,7 +29,6 @@ from napari_mosaic.record.metadata import (
     write_metadata,
 )
 from napari_mosaic.record.opened import LOCK
-from napari_mosaic.record.places import MAKING, passing_name
 from napari_mosaic.record.plan import Plan
 from napari_mosaic.record.source import check_source
 from napari_mosaic.record.store import Record, open_record
@@ -49,11 +49,8 @@ def create_record(
         raise RecordError(
             f"{path} exists already; go on with it (resume), replace it (overwrite) or take another name."
         )
-    try:
-        with new_record(path, image, plan, areas=areas, pixel_size=pixel_size):
-            pass
-    except OSError as error:
-        raise write_error(path, error) from error
+    with writing(path), new_record(path, image, plan, areas=areas, pixel_size=pixel_size):
+        pass
     return open_record(path, writable=True)
 
 

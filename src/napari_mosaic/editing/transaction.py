@@ -9,7 +9,7 @@ the writing of an edit would otherwise count as seen, though the edit has read i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,7 @@ from napari_mosaic.editing.extents import bounding_box, bounding_boxes, mask_bou
 from napari_mosaic.editing.names import is_made, new_name
 from napari_mosaic.errors import InputError, RecordError
 from napari_mosaic.record import Record, tables
+from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.patches import Patch
 from napari_mosaic.record.tables import Columns
 from napari_mosaic.tesserae import Flag
@@ -33,7 +34,7 @@ from napari_mosaic.tiling import Box
 Ids = NDArray[Any]
 Attributes = tuple[int, int]
 _LARGEST = 128_000_000
-_FIGURES = ("y0", "x0", "y1", "x1", "area")
+"""Pixels of a window that is edited at once: its labels, before and after, are a gigabyte of uint32; not varied."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Transaction:
         self._finished = record.ledger.done("tesserae")
         self._new: dict[int, tuple[int, int]] = {}
         self._attributes: dict[int, Attributes] = {}
-        self._parts: dict[tuple[int, int], Columns] = {}
+        self._parts: dict[Index, Columns] = {}
 
     def rows(self, ids: Sequence[int] | Ids) -> Columns:
         """The rows of some tesserae, sorted by id; `InputError` where one does not exist."""
@@ -91,9 +92,9 @@ class Transaction:
                 rows = tables.join_rows(rows, _only(self._part((int(i), int(j))), missing))
         return rows
 
-    def _part(self, index: tuple[int, int]) -> Columns:
+    def _part(self, index: Index) -> Columns:
         if index not in self._parts:
-            self._parts[index] = tables.read_rows(self.record.tables, index)
+            self._parts[index] = self.record.tesserae.read_rows(index)
         return self._parts[index]
 
     def read(self, box: Box) -> LabelWindow:
@@ -202,8 +203,8 @@ class Transaction:
         return enter(self.record, tool, params, patch, **extra)
 
     def _with_attributes(self, before: NDArray[Any], after: NDArray[Any]) -> Ids:
-        said = np.array(sorted(self._attributes), before.dtype)
-        return said[np.isin(said, before) | np.isin(said, after)]
+        ids = np.array(sorted(self._attributes), before.dtype)
+        return ids[np.isin(ids, before) | np.isin(ids, after)]
 
     def _widen(self, window: LabelWindow, after: NDArray[Any], rows: Columns) -> tuple[LabelWindow, NDArray[Any]]:
         """The labels before and after in a window that holds all touched tesserae whole."""
@@ -217,62 +218,42 @@ class Transaction:
 
     def _require_known(self, missing: Ids) -> None:
         """Raise `RecordError` for a tessera that is seen, but whose seed lies where the run has not come to yet."""
-        for id_ in missing.tolist():
-            for index in likely_parts(self.record, id_):
-                if index not in self._finished:
-                    raise self._unfinished(index)
+        self._require(index for id_ in missing.tolist() for index in likely_parts(self.record, id_))
 
     def _require_finished(self, boxes: Sequence[Box]) -> None:
         """Raise `RecordError` where a box reaches into a part that was not finished when the edit began.
 
         The box in a tessera's row counts, not its pixels: those in such a part were not there yet.
         """
-        for box in boxes:
-            for index in self.record.plan.shards.overlapping(box):
-                if index not in self._finished:
-                    raise self._unfinished(index)
+        shards = self.record.plan.shards
+        self._require(index for box in boxes for index in shards.overlapping(box))
 
-    def _unfinished(self, index: tuple[int, int]) -> RecordError:
-        place = tuple(self.record.plan.shards.tile(index).core)
-        return RecordError(
-            f"The part {place} of {self.record.path.name} is not segmented yet, and what is edited there "
-            "would be lost; edit another part, or go on with segment --resume first."
-        )
+    def _require(self, indices: Iterable[Index]) -> None:
+        for index in indices:
+            if index not in self._finished:
+                raise RecordError(
+                    f"The part {tuple(self.record.plan.shards.tile(index).core)} of {self.record.path.name} is not "
+                    "segmented yet, and what is edited there would be lost; edit another part, or go on with "
+                    "segment --resume first."
+                )
 
     def _figures(self, labels: NDArray[Any], box: Box, touched: Ids, before: Columns) -> Columns:
         """Rows of the touched tesserae as `labels` over `box` show them."""
-        left = np.intersect1d(touched, labels).astype(labels.dtype)
-        calibrated = soften_bytes(self.map(box)[0], self.record.plan.tesserae.temperature)
-        grout = np.ascontiguousarray(calibrated)
+        left, empty = np.intersect1d(touched, labels).astype(labels.dtype), tables.empty_columns()
+        grout = np.ascontiguousarray(soften_bytes(self.map(box)[0], self.record.plan.tesserae.temperature))
         found = _flood.stone_figures(np.ascontiguousarray(labels), left, grout)
-        rows = tables.empty_columns()
-        columns = {"area": found[:, 0], **{name: found[:, k + 1] for k, name in enumerate(_FIGURES[:4])}}
-        for name, shift in zip(_FIGURES[:4], (box.y0, box.x0) * 2, strict=True):
-            columns[name] = columns[name] + shift
-        columns["score"] = 1 - found[:, 5] / np.maximum(found[:, 0], 1) / 255
-        known = {int(id_): k for k, id_ in enumerate(before["id"])}
-        seeds, rest = [], []
-        for id_, area_box in zip(left.tolist(), found[:, 1:5], strict=True):
-            k = known.get(id_)
-            old = self._new[id_] if k is None else (int(before["y"][k]), int(before["x"][k]))
-            seeds.append(seed_of(labels, id_, area_box, box, old))
-            rest.append(self._flags_and_attributes(id_, k, before))
-        columns |= {"id": left, "y": np.array([y for y, _ in seeds]), "x": np.array([x for _, x in seeds])}
-        edge = self._on_edge(columns)
-        flags, materials, states = (np.array([row[i] for row in rest], np.uint8) for i in range(3))
-        columns |= {"flags": flags | edge, "material": materials, "state": states}
-        return tables.join_rows(rows, columns) if len(left) else rows
-
-    def _flags_and_attributes(self, id_: int, k: int | None, before: Columns) -> tuple[int, int, int]:
-        old = (0, 0) if k is None else (int(before["material"][k]), int(before["state"][k]))
-        flags = 0 if k is None else int(before["flags"][k]) & ~int(Flag.EDGE)
-        return (flags | int(Flag.EDITED), *self._attributes.get(id_, old))
-
-    def _on_edge(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+        names = ("id", "y", "x", "flags", "material", "state")
+        known = {id_: rest for id_, *rest in zip(*(before[name].tolist() for name in names), strict=True)}
         height, width = self.record.shape
-        low = (columns["y0"] == 0) | (columns["x0"] == 0)
-        edge = low | (columns["y1"] == height) | (columns["x1"] == width)
-        return np.where(edge, int(Flag.EDGE), 0).astype(np.uint8)
+        inner, rows = Box(1, 1, height - 1, width - 1), []
+        for id_, (area, *own, joint) in zip(left.tolist(), found.tolist(), strict=True):
+            y, x, flags, *attributes = known.get(id_) or (*self._new[id_], 0, 0, 0)
+            seed, place = seed_of(labels, id_, own, box, (y, x)), Box(*own).shift(box.y0, box.x0)
+            flags = flags & ~int(Flag.EDGE) | int(Flag.EDITED) | (0 if inner.intersect(place) == place else Flag.EDGE)
+            score = 1 - joint / max(area, 1) / 255
+            rows.append((id_, *seed, *place, area, score, flags, *self._attributes.get(id_, attributes)))
+        values = zip(*rows, strict=True) if rows else ((),) * len(empty)
+        return {name: np.array(column, empty[name].dtype) for name, column in zip(empty, values, strict=True)}
 
 
 @contextmanager
@@ -284,8 +265,7 @@ def editing(record: Record, *, replaying: bool = False) -> Iterator[Transaction]
 
 
 def _only(rows: Columns, ids: Ids) -> Columns:
-    kept = np.isin(rows["id"], ids)
-    return {name: values[kept] for name, values in rows.items()}
+    return tables.take_rows(rows, np.isin(rows["id"], ids))
 
 
 def _same_attributes(before: Columns, after: Columns) -> bool:

@@ -8,22 +8,20 @@ would look like a whole one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_mosaic.record import tables
+from napari_mosaic.record.arrays import stamp_of
 from napari_mosaic.record.readable import ReadableRecord
+from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box
 
 MOST_FEATURES = 50_000
 """Most rows. Whenever features are set, napari makes a dictionary of all of them on the main thread: measured 0.07 s
 for 20,000 rows, 0.63 s for 200,000 and 2.7 s for a million (`Labels.features = columns`, a shared machine of 2 cores).
 This many cost a sixth of a second once a burst of edits has ended."""
-
-Columns = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def read_features(record: ReadableRecord, box: Box | None = None, most: int = MO
     Features
         `index` (id), `height_px`, `width_px`, `area_px` in pixels of the photograph, or `height_mm`, `width_mm`,
         `area_mm2` where the pixel size is confirmed, `score`, `flags`; `material` and `state` where something was said
-        of one of the stones.
+        of one of them.
 
     Notes
     -----
@@ -65,8 +63,7 @@ def read_features(record: ReadableRecord, box: Box | None = None, most: int = MO
     """
     state = state_of(record)
     if record.tesserae.count <= most:
-        parts = [record.tesserae.table()]
-        return Features(_columns(record, [_arrays(part) for part in parts]), "all", state)
+        return Features(_columns(record, [tables.columns_of(record.tesserae.table())]), "all", state)
     if box is None:
         return Features(state=state)
     found = _rows_meeting(record, box, most)
@@ -74,18 +71,10 @@ def read_features(record: ReadableRecord, box: Box | None = None, most: int = MO
 
 
 def state_of(record: ReadableRecord) -> int:
-    """A number that is another one when a part of the tables, what is said of stones, or the pixel size changes."""
+    """A number that is another one when a part of the tables, what is said of tesserae, or the pixel size changes."""
     folders = (record.tesserae.tables, tables.attribute_folder(record.tesserae.tables))
     files = sorted(path for folder in folders for path in folder.glob("*.parquet"))
-    return hash((record.pixel_mm, *(_stamp(path) for path in files)))
-
-
-def _stamp(path: Path) -> tuple[str, int, int]:
-    try:
-        found = path.stat()
-    except FileNotFoundError:  # written anew at this moment: the next look will see it
-        return str(path), 0, 0
-    return str(path), found.st_mtime_ns, found.st_size
+    return hash((record.pixel_mm, *((str(path), stamp_of(path)) for path in files)))
 
 
 def _rows_meeting(record: ReadableRecord, box: Box, most: int) -> list[Columns] | None:
@@ -93,25 +82,20 @@ def _rows_meeting(record: ReadableRecord, box: Box, most: int) -> list[Columns] 
     found, count = [], 0
     for index in record.plan.shards.overlapping(box.grow(record.plan.shards.core)):
         path = record.tesserae.tables / tables.part_name(index)
-        rows = _arrays(tables.read_part(path))
+        rows = tables.columns_of(tables.read_part(path))
         meets = (rows["y0"] < box.y1) & (rows["y1"] > box.y0) & (rows["x0"] < box.x1) & (rows["x1"] > box.x0)
-        found.append({name: values[meets] for name, values in rows.items()})
+        found.append(tables.take_rows(rows, meets))
         count += int(meets.sum())
         if count > most:
             return None
     return found
 
 
-def _arrays(table: Any) -> Columns:
-    return {name: table.column(name).to_numpy() for name in tables.SCHEMA.names}
-
-
 def _columns(record: ReadableRecord, parts: list[Columns]) -> Columns:
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
     if not rows or len(rows["id"]) == 0:
         return {}
-    order = np.lexsort((rows["x"], rows["y"]))
-    rows = {name: values[order] for name, values in rows.items()}
+    rows = tables.take_rows(rows, np.lexsort((rows["x"], rows["y"])))
     mm = record.pixel_mm
     edge, length, area = (1.0, "px", "px") if mm is None else (mm, "mm", "mm2")
     edge /= record.plan.factor

@@ -31,7 +31,7 @@ from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box, Lattice
 
 
-class Edits:
+class JournaledEdits:
     """The edits of an open record, and what follows from them in one label layer and in the areas."""
 
     def __init__(self, opened: RecordState, layer: LabelLayer, *, writable: bool) -> None:
