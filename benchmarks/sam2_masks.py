@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 
 from napari_mosaic import SegmentParams, draw_mosaic, segment
-from napari_mosaic.engine.masks.clicks import open_clicks
-from napari_mosaic.engine.masks.methods import register_mask_method
-from napari_mosaic.engine.masks.plan import AUTOMATIC, GUIDED, MaskPlan
+from napari_mosaic.engine.sam.clicks import open_clicks
+from napari_mosaic.engine.sam.methods import register_mask_method
+from napari_mosaic.engine.sam.plan import AUTOMATIC, GUIDED, MaskPlan
 from napari_mosaic.engine.segmenters import add_factory, load_segmenter
 from napari_mosaic.image import open_image
 from napari_mosaic.metrics import evaluate_labels

@@ -14,8 +14,8 @@ import json
 import numpy as np
 
 from napari_mosaic import draw_mosaic, find_tesserae
+from napari_mosaic.engine.resample import mirror
 from napari_mosaic.engine.segmenters import load_segmenter
-from napari_mosaic.engine.windows import mirror
 from napari_mosaic.tiling import Lattice
 
 

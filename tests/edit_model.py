@@ -16,15 +16,16 @@ from bright import bright_stones, make_brightness
 from napari_mosaic import editing
 from napari_mosaic.editing import shapes
 from napari_mosaic.editing.names import new_name
-from napari_mosaic.engine import local
-from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.cluster import run_on
+from napari_mosaic.engine.domain import Domain
+from napari_mosaic.engine.mapping import plan_work
 from napari_mosaic.engine.planning import Choices, make_plan
-from napari_mosaic.engine.tasks import Context
+from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import InputError
 from napari_mosaic.image import open_image
-from napari_mosaic.readying import initial_areas
 from napari_mosaic.record import Record, create_record, open_record
 from napari_mosaic.record.tables import read_attributes
+from napari_mosaic.record_setup import initial_areas
 from napari_mosaic.tesserae import Flag, TesseraParams, joint_limit
 from napari_mosaic.tiling import Box
 
@@ -39,7 +40,7 @@ def make_floor(path: Path) -> Path:
     image, segmenter = open_image(bright_stones(SHAPE, seed=3)), make_brightness()
     areas = initial_areas(image)
     choices = Choices(method="brightness", scale=1.0, tesserae=RULES, shard=64)
-    plan = make_plan(image, segmenter, Outside(image, areas, 1.0), choices)
+    plan = make_plan(image, segmenter, Domain(image, areas, 1.0), choices)
     with create_record(path, image, plan, areas=areas) as record:
         run_all(record)
         record.set_phase(map="done", tesserae="done")
@@ -48,8 +49,8 @@ def make_floor(path: Path) -> Path:
 
 def run_all(record: Record) -> None:
     image = open_image(bright_stones(SHAPE, seed=3))
-    context = Context(image, record.plan, make_brightness(), Outside(image, record.areas, 1.0))
-    for _ in local.run_steps(context, record, local.plan_work(record, 64), 1):
+    context = MapContext(image, record.plan, make_brightness(), Domain(image, record.areas, 1.0))
+    for _ in run_on(None, plan_work(record, 64, context=context), 1):
         pass
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,12 @@ from shapely.geometry import mapping
 
 from napari_mosaic import editing
 from napari_mosaic.cli import main
+from napari_mosaic.errors import RecordError
 from napari_mosaic.record import open_record
+from napari_mosaic.record_setup import check_asked
+from napari_mosaic.request import RunRequest, SegmentParams
+from napari_mosaic.segmentation import estimate_run, segment
+from napari_mosaic.tesserae import TesseraParams
 
 WORDS = ["--method", "brightness", "--scale", "1", "--tile-size", "128"]
 
@@ -93,3 +100,60 @@ def test_one_file_by_two_paths_is_one_photograph(floor: Path) -> None:
     os.mkdir("sub")
     assert main(["segment", "a.png", "./a.png", "sub/../a.png", *WORDS, "-o", "out"]) == 0
     assert [path.name for path in (floor / "out").iterdir()] == ["a.mosaic.zarr"]
+
+
+ASKED = {
+    "method brightness, not quadrangles": {"params": {"method": "quadrangles"}},
+    "scale 1, not 0.5": {"params": {"scale": 0.5}},
+    "threshold 0.6, not 0.7": {"params": {"threshold": 0.7}},
+    "blob-limit 96, not 80": {"params": {"tesserae": TesseraParams(blob_limit=80)}},
+    "temperature 1, not 2": {"params": {"temperature": 2.0}},
+    "another region than": {"region": shapely.box(10, 10, 90, 90)},
+    "another exclude than": {"exclude": shapely.box(10, 10, 90, 90)},
+}
+
+
+@pytest.mark.parametrize("words", ASKED)
+def test_a_script_is_refused_by_the_same_sentence(floor: Path, words: str) -> None:
+    given = {"method": "brightness", "scale": 1.0, **ASKED[words].get("params", {})}
+    params, areas = SegmentParams(**given), {k: v for k, v in ASKED[words].items() if k != "params"}
+    with pytest.raises(RecordError, match=rf"was begun with {words}.*; give the same .*--overwrite"):
+        segment("a.png", params=params, resume=True, **areas)
+    assert estimate_run("a.png", params, resume=True, **areas).seconds >= 0  # of what the record was begun with
+
+
+def test_areas_are_told_as_they_are_asked_for(floor: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_record("a.mosaic.zarr") as record:
+        rules = replace(record.plan.tesserae, min_area=27)
+        plan = replace(record.plan, tessera_px=16.0, tesserae=rules)
+        monkeypatch.setattr(type(record), "plan", property(lambda _: plan))
+        given = SegmentParams(method="brightness", scale=1.0)
+        check_asked(record, given, RunRequest())
+        check_asked(record, replace(given, min_area=61), RunRequest())
+        with pytest.raises(RecordError, match="min-area 61, not 90"):
+            check_asked(record, replace(given, min_area=90), RunRequest())
+
+
+def test_a_script_goes_on_with_what_it_asked_for_or_with_nothing(floor: Path) -> None:
+    params = SegmentParams(method="brightness", scale=1.0)
+    same = replace(params, threshold=0.6, precision="fp32")  # a method without a model runs in one way only
+    segment("a.png", params=params, resume=True).close()
+    segment("a.png", params=same, resume=True, region=shapely.box(10, 10, 100.3, 100.3)).close()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"precision": "fp32"}, "precision int8, not fp32"),
+        ({"runtime": "torch"}, "runtime openvino, not torch"),
+        ({"method": "grout-augmented"}, "method grout, not grout-augmented"),
+    ],
+)
+def test_a_record_is_not_gone_on_with_in_another_way_than_it_was_begun(
+    tmp_path: Path, given: dict[str, Any], words: str
+) -> None:
+    before = Path(__file__).parent / "data" / "before"
+    path = tmp_path / "half.mosaic.zarr"
+    shutil.unpack_archive(before / "half.zip", path)
+    with open_record(path) as record, pytest.raises(RecordError, match=words):
+        check_asked(record, SegmentParams(scale=1.0, **given), RunRequest())

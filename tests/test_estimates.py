@@ -19,9 +19,9 @@ from napari_mosaic.engine.segmenters import FunctionSegmenter
 from napari_mosaic.errors import WriteError
 from napari_mosaic.image import open_image
 from napari_mosaic.progress import drain
-from napari_mosaic.readying import initial_areas, plan_segmentation
 from napari_mosaic.record import open_record
 from napari_mosaic.record.file_mask import FileMask
+from napari_mosaic.record_setup import initial_areas, plan_segmentation
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment_steps
 from napari_mosaic.tiling import Box

@@ -17,10 +17,11 @@ from napari_mosaic import editing
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.cli import main
 from napari_mosaic.editing.queue import Suspect
-from napari_mosaic.engine import local
-from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.cluster import run_on
+from napari_mosaic.engine.domain import Domain
+from napari_mosaic.engine.mapping import plan_work
 from napari_mosaic.engine.planning import Choices, make_plan
-from napari_mosaic.engine.tasks import Context
+from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import InputError, RecordError
 from napari_mosaic.image import open_image
 from napari_mosaic.measurement.columns.colours import colour_contrasts
@@ -61,12 +62,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "floor.mosaic.zarr"
     image, segmenter = open_image(folder / "floor.png"), make_brightness()
     plan = make_plan(
-        image, segmenter, Outside(image, AreaSet(), 1.0),
+        image, segmenter, Domain(image, AreaSet(), 1.0),
         Choices(method="brightness", scale=1.0, tesserae=RULES, shard=64),
     )  # fmt: skip
     with create_record(path, image, plan, areas=AreaSet()) as record:
-        context = Context(image, plan, segmenter, Outside(image, AreaSet(), 1.0))
-        for _ in local.run_steps(context, record, local.plan_work(record, 64), 1):
+        context = MapContext(image, plan, segmenter, Domain(image, AreaSet(), 1.0))
+        for _ in run_on(None, plan_work(record, 64, context=context), 1):
             pass
         record.set_phase(map="done", tesserae="done")
     return path

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_mosaic import editing
-from napari_mosaic.engine import local
-from napari_mosaic.engine.masks.clicks import open_clicks
-from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.cluster import run_on
+from napari_mosaic.engine.domain import Domain
+from napari_mosaic.engine.mapping import plan_work
+from napari_mosaic.engine.sam.clicks import open_clicks
 from napari_mosaic.engine.segmenters import FunctionSegmenter
-from napari_mosaic.engine.tasks import Context
+from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import InputError
 from napari_mosaic.image import open_image
 from napari_mosaic.record import Record
@@ -61,9 +62,9 @@ def stones() -> NDArray[Any]:
 def floor(tmp_path: Path, brightness: FunctionSegmenter) -> Iterator[Record]:
     picture = bordered(68)
     with start(tmp_path / "a.mosaic.zarr", picture, brightness) as record:
-        outside = Outside(open_image(picture), record.areas, 1.0)
-        context = Context(open_image(picture), record.plan, brightness, outside)
-        for _ in local.run_steps(context, record, local.plan_work(record, 64), 1):
+        outside = Domain(open_image(picture), record.areas, 1.0)
+        context = MapContext(open_image(picture), record.plan, brightness, outside)
+        for _ in run_on(None, plan_work(record, 64, context=context), 1):
             pass
         yield record
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from napari_mosaic.cli import main
-from napari_mosaic.engine.masks.plan import AUTOMATIC
+from napari_mosaic.engine.sam.plan import AUTOMATIC
 from napari_mosaic.engine.segmenters import FunctionSegmenter
 from napari_mosaic.errors import RecordError
 from napari_mosaic.evaluation import evaluate_files

@@ -12,21 +12,22 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mosaic.engine import local
-from napari_mosaic.engine.masks import windows
-from napari_mosaic.engine.masks.cluster import masks_on_cluster
-from napari_mosaic.engine.masks.methods import MaskRequest
-from napari_mosaic.engine.masks.plan import AUTOMATIC, GUIDED, MaskPlan, make_mask_plan
-from napari_mosaic.engine.masks.run import mask_steps, settle_plan
-from napari_mosaic.engine.masks.windows import MaskContext
-from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.cluster import run_on
+from napari_mosaic.engine.domain import Domain
+from napari_mosaic.engine.mapping import plan_work
 from napari_mosaic.engine.planning import Choices, make_plan
+from napari_mosaic.engine.sam import windows
+from napari_mosaic.engine.sam.methods import _METHODS, MaskRequest, register_mask_method
+from napari_mosaic.engine.sam.plan import AUTOMATIC, GUIDED, MaskPlan, make_mask_plan
+from napari_mosaic.engine.sam.windows import MaskContext
+from napari_mosaic.engine.sam.work import choose_plan, mask_steps
 from napari_mosaic.engine.segmenters import FunctionSegmenter
-from napari_mosaic.engine.tasks import Context
+from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import InputError, ReadError, RecordError
 from napari_mosaic.image import open_image
 from napari_mosaic.record import Record, create_record, open_record
 from napari_mosaic.record.sam2 import Sam2Files
+from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.automatic import grid_points
 from napari_mosaic.sam.cleaning import erode_labels, largest_parts, open_labels
 from napari_mosaic.sam.masks import Frame, Piece, connected_at, cut_mask, without_small_regions
@@ -35,6 +36,7 @@ from napari_mosaic.sam.overlaps import order_of, paint, suppressed
 from napari_mosaic.sam.params import PRESETS, SamParams
 from napari_mosaic.sam.prompts import Answers, Prompts
 from napari_mosaic.sam.proposals import Found, Proposals, pack
+from napari_mosaic.segmentation import segment
 from napari_mosaic.tesserae import Flag, TesseraParams, find_tesserae
 from napari_mosaic.tiling import Box, Lattice
 
@@ -94,12 +96,12 @@ def bordered(core: int) -> NDArray[np.uint8]:
 def start(path: Path, picture: NDArray[np.uint8] | Path, brightness: FunctionSegmenter) -> Record:
     """A record with its map and shards of 64 px, the tesserae not yet cut."""
     image = open_image(picture)
-    outside = Outside(image, open_areas(), 1.0)
+    outside = Domain(image, open_areas(), 1.0)
     plan = make_plan(image, brightness, outside, Choices(method="brightness", scale=1.0, tesserae=RULES, shard=64))
     record = create_record(path, image, plan, areas=open_areas())
-    work = local.plan_work(record, 64)
+    work = plan_work(record, 64, context=MapContext(image, plan, brightness, outside))
     work.tiles.clear()
-    for _ in local.run_steps(Context(image, plan, brightness, outside), record, work, 1):
+    for _ in run_on(None, work, 1):
         pass
     return record
 
@@ -114,9 +116,8 @@ def masks_of(
     record: Record, picture: NDArray[np.uint8], network: Any, mode: str, params: SamParams = PARAMS, **run: Any
 ) -> MaskPlan:
     image, begin, stop = open_image(picture), run.pop("begin", True), run.pop("stop", None)
-    plan = settle_plan(record, MaskRequest(mode=mode, network=network, params=params), begin=begin)
-    outside = Outside(image, record.areas, record.plan.factor)
-    steps = mask_steps(MaskContext(record=record, image=image, plan=plan, network=network, outside=outside), **run)
+    plan = choose_plan(record, MaskRequest(mode=mode, network=network, params=params), begin=begin)
+    steps = mask_steps(MaskContext(record=record, image=image, plan=plan, network=network), **run)
     for count, _ in enumerate(steps):
         if stop is not None and count == stop:
             steps.close()
@@ -242,15 +243,14 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_finished(
     read = whole if mode == GUIDED else lambda record: record.label_layer("sam2").read(Box(0, 0, *record.shape))
     expected, shards = read(record), len(record.plan.shards)
     with monkeypatch.context() as context:
-        broken = windows.read_resampled
+        broken = windows.read_patiently
 
         def fails_there(image: Any, corner: tuple[float, float], *rest: Any) -> Any:
             if corner[0] > 90 and corner[1] < 0:
                 raise ReadError("the disk is gone")
             return broken(image, corner, *rest)
 
-        context.setattr(windows, "read_resampled", fails_there)
-        context.setattr("napari_mosaic.engine.tasks.time.sleep", lambda _: None)
+        context.setattr(windows, "read_patiently", fails_there)
         with pytest.raises(ReadError, match=r"the disk is gone.*--resume"):
             masks_of(record, picture, BrightNetwork(), mode, tile_size=64, workers=2)
         assert 0 < len(record.ledger.done(phase)) < shards
@@ -287,18 +287,36 @@ def test_on_a_cluster_the_same_masks(tmp_path: Path, brightness: FunctionSegment
         masks_of(record, picture, BrightNetwork(), mode)
         expected, rows = read(record), record.label_layer("sam2").table().sort_by("id")
         request = MaskRequest(mode=mode, network=BrightNetwork(), params=PARAMS)
-        plan = settle_plan(record, request, begin=True)
+        plan = choose_plan(record, request, begin=True)
         image = open_image(tmp_path / "floor.png")
-        outside = Outside(image, record.areas, 1.0)
-        sight = MaskContext(record=record, image=image, plan=plan, network=request.network, outside=outside)
+        sight = MaskContext(record=record, image=image, plan=plan, network=request.network)
         with distributed.Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as client:
-            phases = {step.phase for step in masks_on_cluster(client, sight, tile_size=64)}
+            phases = {step.phase for step in mask_steps(sight, tile_size=64, client=client)}
         np.testing.assert_array_equal(read(record), expected)
         assert {"sam2", "masks"} <= phases
         assert record.label_layer("sam2").table().sort_by("id").equals(rows)
         work = Sam2Files(record).read_work()
         assert work is not None
         assert 0 < work["windows"] <= 16
+
+
+def test_settings_that_nobody_asks_for_are_those_that_it_was_begun_with(tmp_path: Path) -> None:
+    picture, path, asked = bordered(68), tmp_path / "a.mosaic.zarr", []  # type: ignore[var-annotated]
+
+    def load(params: SamParams) -> BrightNetwork:
+        asked.append(params)
+        return BrightNetwork()
+
+    params = SegmentParams(method="brightness", scale=1.0)
+    register_mask_method("brightness", GUIDED, load)
+    try:
+        segment(picture, path, params=params, sam=PARAMS).close()
+        segment(picture, path, params=params, resume=True).close()
+        assert asked == [PARAMS, PARAMS]
+        with pytest.raises(RecordError, match="other settings"):
+            segment(picture, path, params=params, resume=True, sam=replace(PARAMS, opening=0))
+    finally:
+        del _METHODS["brightness"]
 
 
 def test_an_image_without_a_stone_asks_nothing(tmp_path: Path, brightness: FunctionSegmenter) -> None:

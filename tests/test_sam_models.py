@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_mosaic.downloads import hash_file
-from napari_mosaic.engine.masks.plan import AUTOMATIC, GUIDED
+from napari_mosaic.engine.sam.plan import AUTOMATIC, GUIDED
 from napari_mosaic.engine.segmenters import FunctionSegmenter
 from napari_mosaic.errors import DependencyError, InputError, MissingError, ModelError
 from napari_mosaic.sam.params import PRESETS, SamParams
@@ -319,7 +319,7 @@ def test_segment_runs_sam2_from_a_file(tmp_path: Path, weights: Path, photograph
     from PIL import Image
 
     from napari_mosaic.cli import main
-    from napari_mosaic.engine.masks.methods import _METHODS, register_mask_method
+    from napari_mosaic.engine.sam.methods import _METHODS, register_mask_method
 
     register_mask_method("brightness", *_METHODS["grout+sam2"])
     try:

@@ -16,17 +16,18 @@ import pytest
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from napari_mosaic.engine import local
-from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.cluster import run_on
+from napari_mosaic.engine.domain import Domain
+from napari_mosaic.engine.mapping import plan_work
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.segmenters import FunctionSegmenter, load_segmenter
-from napari_mosaic.engine.tasks import Context
+from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import InputError, LockedError, ReadError, RecordError, WriteError
 from napari_mosaic.ids import place_of
 from napari_mosaic.image import open_image
 from napari_mosaic.progress import drain
-from napari_mosaic.readying import initial_areas
 from napari_mosaic.record import Record, create_record, open_record
+from napari_mosaic.record_setup import initial_areas
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import (
     apply_steps,
@@ -49,11 +50,10 @@ def small_record(path: Path, picture: NDArray[np.uint8], segmenter: Any, **run: 
     image = open_image(picture)
     choices = Choices(method="brightness", scale=run.pop("scale", 1.0), tesserae=SMALL, shard=64)
     areas = initial_areas(image)
-    plan = make_plan(image, segmenter, Outside(image, areas, 1.0), choices)
+    plan = make_plan(image, segmenter, Domain(image, areas, 1.0), choices)
     record = create_record(path, image, plan, areas=areas)
-    context = Context(image, plan, segmenter, Outside(image, areas, plan.factor))
-    work = local.plan_work(record, run.pop("tile_size", 64), **run)
-    for _ in local.run_steps(context, record, work, 2):
+    context = MapContext(image, plan, segmenter, Domain(image, areas, plan.factor))
+    for _ in run_on(None, plan_work(record, run.pop("tile_size", 64), context=context, **run), 2):
         pass
     return record
 
@@ -97,13 +97,13 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path, photograph: Photograph, b
         broken = path / "labels" / "tesserae" / "0" / "c" / "0" / "0"
         broken.write_bytes(broken.read_bytes()[:-7])
         image = open_image(picture)
-        context = Context(image, record.plan, brightness, Outside(image, record.areas, 1.0))
-        work = local.plan_work(record, 64)
+        context = MapContext(image, record.plan, brightness, Domain(image, record.areas, 1.0))
+        work = plan_work(record, 64, context=context)
         assert work.windows == [(1, 1)]
-        for _ in local.run_steps(context, record, work, 2):
+        for _ in run_on(None, work, 2):
             pass
         np.testing.assert_array_equal(whole(record), before)
-        assert not local.plan_work(record, 64).tiles
+        assert not plan_work(record, 64).tiles
 
 
 def test_cancel_keeps_what_is_done_and_resume_finishes_it(tmp_path: Path, photograph: Photograph) -> None:
@@ -246,7 +246,7 @@ def test_existing_records_are_not_replaced_by_accident(tmp_path: Path, photograp
         segment(picture, path, params=PARAMS)
     with pytest.raises(RecordError, match="another photograph"):
         segment(photograph((300, 300), seed=9), path, params=PARAMS, resume=True)
-    with pytest.raises(RecordError, match="begun at scale"):
+    with pytest.raises(RecordError, match=r"begun with scale 1, not 0.7; .*--overwrite"):
         segment(picture, path, params=SegmentParams(method="brightness", scale=0.7), resume=True)
     segment(photograph((300, 300), seed=9), path, params=PARAMS, overwrite=True).close()
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.mosaic.zarr"]

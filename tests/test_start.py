@@ -193,7 +193,7 @@ def test_columns_go_to_a_table_and_back(tmp_path: Path) -> None:
 
 
 def test_mirrored_pixels_are_those_that_the_places_name() -> None:
-    from napari_mosaic.engine.windows import mirror, read_mirrored
+    from napari_mosaic.engine.resample import mirror, read_mirrored
     from napari_mosaic.image import open_image
     from napari_mosaic.tiling import Box
 

@@ -120,7 +120,7 @@ def test_ids_become_numbers() -> None:
 def record(tmp_path: Path) -> Record:
     path = save(tmp_path / "floor.png", np.full((120, 200, 3), 90, np.uint8))
     from napari_mosaic.areas import AreaSet
-    from napari_mosaic.readying import plan_segmentation
+    from napari_mosaic.record_setup import plan_segmentation
     from napari_mosaic.request import SegmentParams
     from napari_mosaic.segmentation import load_method
 

@@ -18,11 +18,12 @@ from bright import bright_stones, brightness_map
 from edit_model import RULES, check_whole, first_bytes, rows_of, whole
 from napari_mosaic import editing
 from napari_mosaic.areas import AreaSet
-from napari_mosaic.engine import local
-from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.cluster import run_on
+from napari_mosaic.engine.domain import Domain
+from napari_mosaic.engine.mapping import plan_work
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.segmenters import FunctionSegmenter
-from napari_mosaic.engine.tasks import Context
+from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import InputError, LockedError, RecordError
 from napari_mosaic.image import open_image
 from napari_mosaic.record import Record, create_record, open_record, tables
@@ -70,12 +71,12 @@ def begin(path: Path, gate: Gate, *, hold: bool = False) -> tuple[Record, Iterat
     image = open_image(bright_stones(TALL, seed=9))
     segmenter = FunctionSegmenter(gate, name="brightness", channels=2, halo=8, tessera_px=24.0)
     choices = Choices(method="brightness", scale=1.0, tesserae=RULES, shard=64)
-    plan = make_plan(image, segmenter, Outside(image, AreaSet(), 1.0), choices)
+    plan = make_plan(image, segmenter, Domain(image, AreaSet(), 1.0), choices)
     if hold:
         gate.left = len(plan.lattice) * 8 // 10
     record = create_record(path, image, plan, areas=AreaSet())
-    context = Context(image, plan, segmenter, Outside(image, AreaSet(), 1.0))
-    return record, local.run_steps(context, record, local.plan_work(record, 64), 1)
+    context = MapContext(image, plan, segmenter, Domain(image, AreaSet(), 1.0))
+    return record, run_on(None, plan_work(record, 64, context=context), 1)
 
 
 @pytest.fixture(scope="module")

@@ -9,27 +9,26 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from napari_mosaic.areas import AreaSet
 from napari_mosaic.engine.costs import Costs, Site, clocked, count_blocks, measure_rates, pick_trials
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.image import MosaicImage
-from napari_mosaic.readying import initial_areas, output_path, plan_segmentation
-from napari_mosaic.record import Plan, open_record
+from napari_mosaic.record import open_record
 from napari_mosaic.record.file_mask import FileMask, read_valid_level
-from napari_mosaic.request import Job, RunEstimate, SegmentParams
+from napari_mosaic.record_setup import initial_areas, output_path, plan_segmentation
+from napari_mosaic.request import RunEstimate, RunRequest, SegmentParams
 
 
 def estimate(
-    image: MosaicImage, segmenter: Segmenter, params: SegmentParams, job: Job, *, workers: int = 1
+    image: MosaicImage, segmenter: Segmenter, params: SegmentParams, request: RunRequest, *, workers: int = 1
 ) -> RunEstimate:
     """Seconds and bytes of a run of a method that is loaded; the photograph's opening is not among them."""
-    path = output_path(image, job.output)
-    if job.resume and path.exists():
+    path = output_path(image, request.output)
+    if request.resume and path.exists():
         site, start, preparing = _begun(path, image, params), 0.0, 0.0
     else:
-        site, start, preparing = _new(image, segmenter, params, job)
+        site, start, preparing = _new(image, segmenter, params, request)
     plan = site.plan
-    only = None if job.only is None else job.only.scale(plan.factor)
+    only = None if request.only is None else request.only.scale(plan.factor)
     rates = measure_rates(image, segmenter, site, pick_trials(site, only))
     costs = Costs(site, rates, start, workers)
     seconds, size = costs.of(only)
@@ -53,17 +52,14 @@ def _begun(path: Path, image: MosaicImage, params: SegmentParams) -> Site:
         return Site(record.plan, record.areas, mask, params.tile_size, have, done)
 
 
-def _new(image: MosaicImage, segmenter: Segmenter, params: SegmentParams, job: Job) -> tuple[Site, float, float]:
+def _new(
+    image: MosaicImage, segmenter: Segmenter, params: SegmentParams, request: RunRequest
+) -> tuple[Site, float, float]:
     """A record that is to be made; seconds before its first block, and those for what is in memory by now."""
-    areas, surround = clocked(lambda: initial_areas(image, job.region, job.exclude))
+    areas, surround = clocked(lambda: initial_areas(image, request.region, request.exclude))
     mask, masked = clocked(lambda: FileMask(read_valid_level(image), image.shape))
-    plan, planning = _planned(image, segmenter, params, areas)
+    plan, planning = clocked(lambda: plan_segmentation(image, segmenter, params, areas))
     planning /= os.cpu_count() or 1
     again = bool(image.source.location) and bool(segmenter.sha256)  # see `planning._remembered_scale`
     start = surround + masked + (0.0 if again else planning)
     return Site(plan, areas, mask, params.tile_size), start, planning if again else 0.0
-
-
-def _planned(image: MosaicImage, segmenter: Segmenter, params: SegmentParams, areas: AreaSet) -> tuple[Plan, float]:
-    plan, seconds = clocked(lambda: plan_segmentation(image, segmenter, params, areas))
-    return plan, seconds

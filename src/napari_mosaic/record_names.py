@@ -22,12 +22,13 @@ from napari_mosaic.folders import local_path
 from napari_mosaic.image import MosaicImage, open_image
 from napari_mosaic.image.raster import fingerprint_bytes, fingerprint_file
 from napari_mosaic.record import Record
+from napari_mosaic.record.journaled import has_edits
 from napari_mosaic.record.metadata import SourceEntry, is_source, read_metadata
 
 SUFFIX = ".mosaic.zarr"
 """What the name of every record ends in."""
 
-_UNTELLING = re.compile(r"(info|manifest|index|default|iiif|image|images|presentation)(\.\w{2,5})?", re.IGNORECASE)
+_GENERIC = re.compile(r"(info|manifest|index|default|iiif|image|images|presentation)(\.\w{2,5})?", re.IGNORECASE)
 """Ends of addresses that are alike for many pictures."""
 
 _IMAGE_REQUEST = re.compile(
@@ -47,7 +48,7 @@ _LONGEST = 150
 
 
 @dataclass(frozen=True, kw_only=True)
-class Telling:
+class SourceParts:
     """What a source's location offers to name it: the nearest part first, and the kind of file."""
 
     location: str
@@ -67,37 +68,37 @@ class Telling:
         return f"{name}-{fingerprint_bytes(self.location)[:8]}"
 
 
-def tell(source: str) -> Telling:
+def source_parts(source: str) -> SourceParts:
     """What there is to name a source by: a path, an address or `sample:NAME`."""
     if "://" in source and not source.startswith("file://"):
-        return _tell_address(source)
+        return _address_parts(source)
     if source.startswith("sample:"):
-        return Telling(location=source, parts=(source.removeprefix("sample:"),))
+        return SourceParts(location=source, parts=(source.removeprefix("sample:"),))
     path = local_path(source)
     if ".." in path.parts:  # what that leads to is the system's to say, where there are links
         path = path.parent.resolve() / path.name if path.name != ".." else path.resolve()
     parts = [path.name, *(parent.name for parent in path.parents if parent.name)]
-    if path.suffix.lower() == ".json" and len(parts) > 1 and _UNTELLING.fullmatch(path.name):
-        return Telling(location=str(path), parts=tuple(parts[1:]), ending="json")
+    if path.suffix.lower() == ".json" and len(parts) > 1 and _GENERIC.fullmatch(path.name):
+        return SourceParts(location=str(path), parts=tuple(parts[1:]), ending="json")
     stem, ending = (path.name, "") if path.is_dir() and path.suffix != ".zarr" else _split(path.name)
-    return Telling(location=str(path), parts=(stem, *parts[1:]), ending=ending)
+    return SourceParts(location=str(path), parts=(stem, *parts[1:]), ending=ending)
 
 
-def _tell_address(address: str) -> Telling:
+def _address_parts(address: str) -> SourceParts:
     """Of an address: the last part that tells something, then those before it, then the server."""
     plain, fragment = urldefrag(address)
     found = urlsplit(plain)
     host = found.hostname or "address"
     text = "/".join([_IMAGE_REQUEST.sub("", found.path), *(value for _, value in parse_qsl(found.query))])
     parts = [part for part in unquote(unquote(text)).split("/") if part]
-    while parts and _UNTELLING.fullmatch(parts[-1]):
+    while parts and _GENERIC.fullmatch(parts[-1]):
         parts.pop()
     stem, ending = _split(parts.pop()) if parts else (host, "")
     if stem.isdigit() and parts:
         stem = f"{parts.pop()}-{stem}"
     if fragment:
         stem = f"{stem}-{fragment.replace('=', '')}"
-    return Telling(location=address, parts=(stem, *reversed(parts), host), ending=ending)
+    return SourceParts(location=address, parts=(stem, *reversed(parts), host), ending=ending)
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -135,16 +136,16 @@ def unique_names(sources: Sequence[str], taken: Mapping[str, str] | None = None)
         Names by source. A source that clashes with no other has its plain name. Capitals tell nothing apart, because
         on many disks they do not.
     """
-    told = {source: tell(source) for source in sources}
-    owners = {source: found.location for source, found in told.items()}
-    names = {source: next(found.names()) for source, found in told.items()}
-    fixed = {_key(name): tell(source).location for name, source in (taken or {}).items()}
+    parts_of = {source: source_parts(source) for source in sources}
+    owners = {source: found.location for source, found in parts_of.items()}
+    names = {source: next(found.names()) for source, found in parts_of.items()}
+    fixed = {_key(name): source_parts(source).location for name, source in (taken or {}).items()}
     widened: set[str] = set()
     for group in _clashes(names, owners, fixed):
-        names |= _told_apart({source: told[source] for source in group})
+        names |= _distinct_names({source: parts_of[source] for source in group})
         widened |= group
     for group in _clashes(names, owners, fixed):
-        names |= {source: told[source].with_mark(names[source]) for source in group & widened}
+        names |= {source: parts_of[source].with_mark(names[source]) for source in group & widened}
     return names
 
 
@@ -164,7 +165,7 @@ def _clashes(names: Mapping[str, str], owners: Mapping[str, str], fixed: Mapping
     ]
 
 
-def _told_apart(group: Mapping[str, Telling]) -> dict[str, str]:
+def _distinct_names(group: Mapping[str, SourceParts]) -> dict[str, str]:
     """The shortest names of one length for all of a group that differ wherever the locations do."""
     locations = len({found.location for found in group.values()})
     offers = {source: list(found.names()) for source, found in group.items()}
@@ -183,14 +184,18 @@ class Wanted:
     output: Path | None = None
 
     @property
-    def folder(self) -> Path | None:
-        """The folder to name the record in; None where the record is named already."""
-        if self.output is not None:
-            return None if self.output.name.endswith(".zarr") else self.output
-        return beside(tell(self.source).location)
+    def named(self) -> Path | None:
+        """The record, where it is named already."""
+        return self.output if self.output is not None and self.output.name.endswith(".zarr") else None
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the record goes into."""
+        place = self.named.parent if self.named else self.output or folder_of(source_parts(self.source).location)
+        return place.absolute()
 
 
-def beside(location: str) -> Path:
+def folder_of(location: str) -> Path:
     """The folder of a local source, or the current one."""
     path = Path(location)
     return path.parent if location and "://" not in location and path.exists() else Path.cwd()
@@ -202,38 +207,24 @@ def record_places(wanted: Sequence[Wanted]) -> list[Path]:
     A source that has a record in the folder already, under any of the names that it may have, keeps that one: so a
     twin that comes into a folder later renames nothing.
     """
-    given = [item.output for item in wanted]
     in_folders: dict[Path, list[str]] = defaultdict(list)
-    for item in wanted:
-        if item.folder is not None:
-            in_folders[item.folder.absolute()].append(item.source)
     taken: dict[Path, dict[str, str]] = defaultdict(dict)
-    for item, output in zip(wanted, given, strict=True):
-        if item.folder is None and output is not None:
-            taken[output.absolute().parent][output.name.removesuffix(SUFFIX)] = item.source
+    for item in wanted:
+        if item.named:
+            taken[item.folder][item.named.name.removesuffix(SUFFIX)] = item.source
+        else:
+            in_folders[item.folder].append(item.source)
     chosen = {folder: unique_names(sources, taken[folder]) for folder, sources in in_folders.items()}
-    return [
-        item.output if item.folder is None and item.output is not None else _standing(item) or _named(item, chosen)
-        for item in wanted
-    ]
+    return [item.named or _place(item, chosen[item.folder][item.source]) for item in wanted]
 
 
-def _named(item: Wanted, chosen: Mapping[Path, Mapping[str, str]]) -> Path:
-    folder = item.folder
-    assert folder is not None
-    return folder / f"{chosen[folder.absolute()][item.source]}{SUFFIX}"
-
-
-def _standing(item: Wanted) -> Path | None:
-    """The record of a source that is in its folder already."""
-    folder = item.folder
-    assert folder is not None
-    for name in dict.fromkeys(tell(item.source).names()):
-        path = folder / f"{name}{SUFFIX}"
-        entry = entry_of(path)
-        if entry is not None and _is_at(entry, item.source, path):
-            return path
-    return None
+def _place(item: Wanted, name: str) -> Path:
+    """The record that a source has in its folder already, else one of a name."""
+    folder = item.output or folder_of(source_parts(item.source).location)
+    places = (folder / f"{other}{SUFFIX}" for other in dict.fromkeys(source_parts(item.source).names()))
+    standing = ((path, entry) for path in places if (entry := entry_of(path)) is not None)
+    own = (path for path, entry in standing if _is_at(entry, item.source, path))
+    return next(own, folder / f"{name}{SUFFIX}")
 
 
 def record_place(location: str, name: str, output: Path | None) -> Path:
@@ -256,7 +247,7 @@ def entry_of(path: Path) -> SourceEntry | None:
 
 def _is_at(entry: SourceEntry, source: str, record: Path) -> bool:
     """Whether a record was made from what lies at a source, whatever lies there now."""
-    location = tell(source).location
+    location = source_parts(source).location
     if entry.location.removesuffix("/info.json").rstrip("/") == location.removesuffix("/info.json").rstrip("/"):
         return True
     if not entry.relative or "://" in location or location.startswith("sample:"):
@@ -272,7 +263,7 @@ def holds(record: Record, source: str) -> bool:
     MosaicError
         If there is no photograph, or none that can be read.
     """
-    path = Path(tell(source).location)
+    path = Path(source_parts(source).location)
     if path.is_file():
         mark, entry = fingerprint_file(path), record.source
         if (mark.size, mark.fingerprint) == (entry.size_bytes, entry.fingerprint):
@@ -301,29 +292,19 @@ def check_owner(path: Path, image: MosaicImage, *, overwrite: bool, discard_edit
     if not bare and not (location and _is_at(entry, location, path)):
         raise RecordError(
             f"{path} holds the record of another photograph ({entry.location or entry.name}), so {image.name} neither "
-            f"goes on with it nor replaces it; give this one a name of its own, such as -o {_suggest(path, image)}."
+            f"goes on with it nor replaces it; give this one a name of its own, "
+            f"such as -o {free_place(path, image).name}."
         )
     if not overwrite:
         raise RecordError(
             f"{location} was changed since {path.name} was made from it, so that record is not its own any more; "
             "add --overwrite to segment it again, or give another place with -o."
         )
-    if not discard_edits and _edited(path):
+    if not discard_edits and has_edits(path):
         raise RecordError(
             f"{location or image.name} was changed since {path.name} was made from it and edited by hand, and the "
             "edits are of the old pixels; add --discard-edits to lose them, or give another place with -o."
         )
-
-
-def _edited(path: Path) -> bool:
-    from napari_mosaic.record.journaled import has_edits
-
-    return has_edits(path)
-
-
-def _suggest(path: Path, image: MosaicImage) -> str:
-    """A free name for the image, beside `path`."""
-    return free_place(path, image).name
 
 
 def free_place(path: Path, image: MosaicImage, is_own: Callable[[Path], bool] | None = None) -> Path:
@@ -333,8 +314,8 @@ def free_place(path: Path, image: MosaicImage, is_own: Callable[[Path], bool] | 
     is there is the image's; by default the fingerprint does.
     """
     stem, location = path.name.removesuffix(SUFFIX), image.source.location
-    telling = list(tell(location).names())[1:-1] if location else []
-    names = chain([stem], telling, (f"{stem} {number}" for number in count(2)))
+    longer = list(source_parts(location).names())[1:-1] if location else []
+    names = chain([stem], longer, (f"{stem} {number}" for number in count(2)))
     places = (path.with_name(f"{name}{SUFFIX}") for name in names)
     own = is_own or (lambda place: is_record_of(place, image))
     return next(place for place in places if not place.exists() or own(place))
@@ -344,19 +325,3 @@ def is_record_of(path: Path, image: MosaicImage) -> bool:
     """Whether there is a record of just this image at a place."""
     entry = entry_of(path)
     return entry is not None and is_source(image, entry)
-
-
-__all__ = [
-    "Telling",
-    "Wanted",
-    "check_owner",
-    "clean_name",
-    "entry_of",
-    "free_place",
-    "holds",
-    "is_record_of",
-    "record_place",
-    "record_places",
-    "tell",
-    "unique_names",
-]

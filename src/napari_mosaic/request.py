@@ -1,23 +1,37 @@
 """What a user asks of a segmentation: how, where to, and which part.
 
-One decision: defaults, limits and help of every parameter stand here once, for the API, the command line and forms.
+One decision: defaults, limits and help of every parameter stand once, for the API, the command line and forms: those of
+the rules that cut tesserae in `TesseraParams`, which `SegmentParams` holds and gives by their own names, too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
+from napari_mosaic.area_files import AreaSource
 from napari_mosaic.limits import Limits, check_limits
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 
+if TYPE_CHECKING:
+    from napari_mosaic.engine.costs import Costs
+
+RULES = ("threshold", "core_threshold", "min_area", "max_hole", "min_seed", "reach")
+"""The rules of `TesseraParams` that a person gives: `SegmentParams` takes and has them by these names."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentParams:
-    """How to segment. The one source of defaults and limits for the API, the command line and forms."""
+    """How to segment: the method, where and how exactly it runs, and the rules that cut tesserae.
+
+    Each of the `RULES` in `tesserae` can be given, replaced and read by its own name: `SegmentParams(min_area=90)` is
+    `SegmentParams(tesserae=TesseraParams(min_area=90))`. Of the two temperatures the one here counts, and that of
+    `tesserae` follows it: 1 where the model decides.
+    """
 
     model: Annotated[str, "name or file of the model"] = "grout-lite"
     method: Annotated[
@@ -30,45 +44,54 @@ class SegmentParams:
     precision: Annotated[Literal["auto", "int8", "fp32", "bf16", "fp16"], "number format of the network"] = "auto"
     runtime: Annotated[Literal["auto", "torch", "openvino"], "what executes the network"] = "auto"
     workers: Annotated[int, Limits(low=0, high=256, help="threads beside the network, 0 = half of the cores")] = 0
-    threshold: Annotated[float, Limits(low=0.05, high=0.95, help="joint probability above which a pixel is joint")] = (
-        TesseraParams.threshold
-    )
-    core_threshold: Annotated[
-        float, Limits(low=0.05, high=0.95, help="probability above which a pixel is the inside of a stone")
-    ] = TesseraParams.core_threshold
-    min_area: Annotated[
-        int, Limits(low=0, high=400, help="smallest tessera kept, in pixels where a usual one is 24 across")
-    ] = TesseraParams.min_area
-    max_hole: Annotated[int, Limits(low=0, high=64, help="largest hole filled inside a tessera")] = (
-        TesseraParams.max_hole
-    )
-    min_seed: Annotated[int, Limits(low=1, high=64, help="smallest inner part that makes a tessera")] = (
-        TesseraParams.min_seed
-    )
-    reach: Annotated[int, Limits(low=8, high=200, help="largest growth of a tessera from its inside")] = (
-        TesseraParams.reach
-    )
+    tesserae: TesseraParams = TesseraParams()  # noqa: RUF009 - frozen
     temperature: Annotated[
         float | Literal["auto"],
         "how confidence is told: 1 as the model says, above 1 less sure, auto as the model's file asks; moves no stone",
     ] = "auto"
 
+    if TYPE_CHECKING:  # what `_with_rules` adds
+        threshold: float = TesseraParams.threshold
+        core_threshold: float = TesseraParams.core_threshold
+        min_area: int = TesseraParams.min_area
+        max_hole: int = TesseraParams.max_hole
+        min_seed: int = TesseraParams.min_seed
+        reach: int = TesseraParams.reach
+
     def __post_init__(self) -> None:
         check_limits(self)
-        check_limits(self.tesserae)
+        temperature = 1.0 if self.temperature == "auto" else self.temperature
+        object.__setattr__(self, "tesserae", replace(self.tesserae, temperature=temperature))
 
-    @property
-    def tesserae(self) -> TesseraParams:
-        """The rules for cutting tesserae from the map; where the model decides the temperature it is 1."""
-        return TesseraParams(
-            temperature=1.0 if self.temperature == "auto" else self.temperature,
-            threshold=self.threshold,
-            core_threshold=self.core_threshold,
-            min_area=self.min_area,
-            max_hole=self.max_hole,
-            min_seed=self.min_seed,
-            reach=self.reach,
-        )
+
+class _Rule:
+    """One of the rules in `tesserae`; of the class its default."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, params: SegmentParams | None, owner: type[SegmentParams]) -> Any:
+        return getattr(owner.tesserae if params is None else params.tesserae, self._name)
+
+
+def _with_rules(cls: type[SegmentParams]) -> None:
+    """Let the rules in `tesserae` be given and read by their own names."""
+    make: Any = cls.__init__
+
+    @functools.wraps(make)
+    def __init__(self: SegmentParams, **values: Any) -> None:
+        rules = {name: values.pop(name) for name in RULES if name in values}
+        given = values.get("tesserae", cls.tesserae)
+        if given.temperature != 1.0:
+            values.setdefault("temperature", given.temperature)
+        make(self, **values | {"tesserae": replace(given, **rules)})
+
+    cls.__init__ = __init__  # type: ignore[method-assign]
+    for name in RULES:
+        setattr(cls, name, _Rule(name))
+
+
+_with_rules(SegmentParams)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,16 +110,31 @@ class RunEstimate:
     tessera_px: float | None
     megapixels: float
     preparing: float = 0.0
-    costs: Any = None
+    costs: Costs | None = None
+
+
+class RunOptions(TypedDict, total=False):
+    """What `segment` and its kin take by name beside the source: the fields of `RunRequest`, all but `output`."""
+
+    region: AreaSource | None
+    exclude: AreaSource | None
+    pixel_mm: float | None
+    pixel_origin: str
+    overwrite: bool
+    resume: bool
+    discard_edits: bool
+    only: Box | tuple[int, int, int, int] | None
+    focus: tuple[float, float] | None
+    sam: SamParams | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class RunRequest:
     """Where the result goes and what part of the source is wanted."""
 
     output: str | Path | None = None
-    region: Any = None
-    exclude: Any = None
+    region: AreaSource | None = None
+    exclude: AreaSource | None = None
     pixel_mm: float | None = None
     pixel_origin: str = "user"
     overwrite: bool = False
@@ -106,6 +144,9 @@ class Job:
     focus: tuple[float, float] | None = None
     sam: SamParams | None = None
 
-    def __post_init__(self) -> None:
-        if self.only is not None:  # people give four numbers
-            object.__setattr__(self, "only", Box(*self.only))
+
+def request_of(output: str | Path | None, options: RunOptions) -> RunRequest:
+    """What is asked for by name, as a value; people give a box as four numbers."""
+    given: Any = options
+    only = options.get("only")
+    return RunRequest(output=output, **given | {"only": None if only is None else Box(*only)})

@@ -11,30 +11,35 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from numpy.typing import NDArray
 
 from napari_mosaic.editing.replay import discard_kept, replay_kept_steps
+from napari_mosaic.engine.cluster import run_on
 from napari_mosaic.engine.costs import clocked
-from napari_mosaic.engine.local import plan_work, run_steps, without_network
-from napari_mosaic.engine.masks.methods import MaskRequest, request_masks
-from napari_mosaic.engine.masks.run import mask_steps, settle_plan
-from napari_mosaic.engine.masks.windows import MaskContext
-from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.domain import Domain
+from napari_mosaic.engine.mapping import compute_tile, plan_work, without_network
+from napari_mosaic.engine.sam.methods import MaskRequest, request_masks
+from napari_mosaic.engine.sam.windows import MaskContext
+from napari_mosaic.engine.sam.work import choose_plan, mask_steps
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
-from napari_mosaic.engine.tasks import Context, compute_tile
+from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import ReadError, RecordError, UnfitError
 from napari_mosaic.estimating import estimate
 from napari_mosaic.image import MosaicImage, open_image_steps
 from napari_mosaic.progress import Progress, Steps, drain
-from napari_mosaic.readying import initial_areas, output_path, plan_segmentation, ready_record
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.replacing import finish_replacement, is_whole, recover_replacement
 from napari_mosaic.record_names import check_owner
-from napari_mosaic.request import Job, RunEstimate, SegmentParams
+from napari_mosaic.record_setup import as_begun, begun_sam, initial_areas, output_path, plan_segmentation, set_up_record
+from napari_mosaic.request import RunEstimate, RunOptions, RunRequest, SegmentParams, request_of
 from napari_mosaic.tesserae import TesseraParams, find_in_window
 from napari_mosaic.tiling import Box
+
+if TYPE_CHECKING:
+    from dask.array import Array
+    from distributed import Client
 
 
 def segment(
@@ -42,9 +47,9 @@ def segment(
     output: str | Path | None = None,
     *,
     params: SegmentParams | None = None,
-    client: Any = None,
+    client: Client | None = None,
     on_progress: Callable[[Progress], None] | None = None,
-    **job: Any,
+    **options: Unpack[RunOptions],
 ) -> Record:
     """Find all joints and tesserae of a mosaic and keep them as a record.
 
@@ -60,8 +65,8 @@ def segment(
         A `dask.distributed.Client` to run on; this machine by default.
     on_progress
         Called with each `Progress`.
-    **job
-        Fields of `Job`: `region`, `exclude`, `pixel_mm` (also for a record that is gone on with) and
+    **options
+        Fields of `RunRequest`: `region`, `exclude`, `pixel_mm` (also for a record that is gone on with) and
         `pixel_origin`, `overwrite`, `resume`, `discard_edits`, `only`, `focus`, `sam` (the settings of the SAM 2
         methods). What was edited by hand is kept when a record is overwritten, unless `discard_edits`, and so is
         a pixel size that was confirmed.
@@ -82,7 +87,7 @@ def segment(
     >>> record = segment("sample:brick", "brick.mosaic.zarr")  # doctest: +SKIP
     >>> record.count  # doctest: +SKIP
     """
-    return drain(segment_steps(source, output, params=params, client=client, **job), on_progress)
+    return drain(segment_steps(source, output, params=params, client=client, **options), on_progress)
 
 
 def segment_steps(
@@ -90,26 +95,27 @@ def segment_steps(
     output: str | Path | None = None,
     *,
     params: SegmentParams | None = None,
-    client: Any = None,
+    client: Client | None = None,
     segmenter: Segmenter | None = None,
-    **job: Any,
+    **options: Unpack[RunOptions],
 ) -> Steps[Record]:
     """`segment` as a generator: stop between two yields to cancel; what is finished stays."""
     params = params or SegmentParams()
-    wanted = Job(output=output, **job)
+    request = request_of(output, options)
     with ExitStack() as stack:
         image = yield from _open(source, stack)
-        path = output_path(image, wanted.output)
+        path = output_path(image, request.output)
         recover_replacement(path)
-        check_owner(path, image, overwrite=wanted.overwrite, discard_edits=wanted.discard_edits)
+        check_owner(path, image, overwrite=request.overwrite, discard_edits=request.discard_edits)
         yield Progress(phase="preparing", done=0, total=1, unit="", message="loading the model")
-        segmenter = segmenter or _load_as_planned(path, params, wanted)
-        masks = request_masks(params.method, wanted.sam)
-        record = yield from ready_record(path, image, segmenter, params, wanted)
+        begun = as_begun(path, params, request)
+        segmenter = segmenter or _load_as_begun(path, begun, params)
+        masks = request_masks(params.method, begun_sam(path, request))
+        record = yield from set_up_record(path, image, segmenter, params, request)
         stack.callback(record.close)
         stack.enter_context(record.running())
-        context = Context(image, record.plan, segmenter, Outside(image, record.areas, record.plan.factor))
-        yield from _compute(context, record, params, wanted, client, masks)
+        context = MapContext(image, record.plan, segmenter, Domain(image, record.areas, record.plan.factor))
+        yield from _compute(context, record, params, request, client, masks)
         if is_whole(path):
             finish_replacement(path)
     return open_record(path)
@@ -125,82 +131,53 @@ def _open(source: Any, stack: ExitStack) -> Steps[MosaicImage]:
 
 def load_method(params: SegmentParams) -> Segmenter:
     """The method that `params` name, ready to run."""
-    segmenter: Segmenter = load_segmenter(
-        params.method,
-        params.model,
-        device=params.device,
-        precision=params.precision,
-        runtime=params.runtime,
+    return load_segmenter(
+        params.method, params.model, device=params.device, precision=params.precision, runtime=params.runtime
     )
-    return segmenter
 
 
-def _load_as_planned(path: Path, params: SegmentParams, job: Job) -> Segmenter:
+def _load_as_begun(path: Path, begun: SegmentParams, params: SegmentParams) -> Segmenter:
     """The method; `RecordError` where this machine cannot go on as a record was begun: its map would be another."""
-    planned = _as_planned(path, params, job)
     try:
-        return load_method(planned)
+        return load_method(begun)
     except UnfitError as error:
-        if planned is params:
+        if begun is params:
             raise
         raise RecordError(
-            f"{path} was begun in {planned.precision} by {planned.runtime}, and this machine would go on with another "
+            f"{path} was begun in {begun.precision} by {begun.runtime}, and this machine would go on with another "
             f"map ({error}); go on where it was begun, or begin again here with --overwrite, which keeps edits."
         ) from error
 
 
-def _as_planned(path: Path, params: SegmentParams, job: Job) -> SegmentParams:
-    """The parameters with the runtime and precision that a record to be resumed was begun with."""
-    if not (job.resume and path.exists()):
-        return params
-    with open_record(path) as record:
-        plan = record.plan
-    runtime: Any = plan.runtime
-    precision: Any = plan.precision
-    return replace(params, runtime=runtime, precision=precision)
-
-
 def _compute(
-    context: Context, record: Record, params: SegmentParams, job: Job, client: Any, masks: MaskRequest | None
+    context: MapContext,
+    record: Record,
+    params: SegmentParams,
+    request: RunRequest,
+    client: Client | None,
+    masks: MaskRequest | None,
 ) -> Iterator[Progress]:
     factor = record.plan.factor
-    only = None if job.only is None else job.only.scale(factor)
-    focus = None if job.focus is None else (job.focus[0] * factor, job.focus[1] * factor)
-    plan = None if masks is None else settle_plan(record, masks, begin=not job.resume)
+    only = None if request.only is None else request.only.scale(factor)
+    focus = None if request.focus is None else (request.focus[0] * factor, request.focus[1] * factor)
+    plan = None if masks is None else choose_plan(record, masks, begin=not request.resume)
     around = only if plan is None or only is None else only.grow(plan.needed)
-    work = plan_work(record, params.tile_size, only=around, focus=focus)
+    work = plan_work(record, params.tile_size, context=context, only=around, focus=focus)
     if plan is not None and plan.into == "tesserae":
         work.tiles.clear()
     workers, failure = params.workers or default_workers(), None
     try:
-        if client is None:
-            yield from run_steps(context, record, work, workers)
-        else:
-            from napari_mosaic.engine.cluster import run_on_cluster
-
-            yield from run_on_cluster(client, record, work, context.segmenter)
+        yield from run_on(client, work, workers)
     except ReadError as error:  # masks are found where the joints are, then it is told
         failure = error
     if masks is not None and plan is not None:
-        sight = MaskContext(
-            record=record, image=context.image, plan=plan, network=masks.network, outside=context.outside
-        )
-        yield from _find_masks(sight, params.tile_size, workers, client, only, focus)
+        sight = MaskContext(record=record, image=context.image, plan=plan, network=masks.network)
+        size = params.tile_size
+        yield from mask_steps(sight, tile_size=size, workers=workers, only=only, focus=focus, client=client)
     if failure is not None:
         raise failure
     mark_phases(record)
     yield from replay_kept_steps(record)
-
-
-def _find_masks(
-    sight: MaskContext, tile_size: int, workers: int, client: Any, only: Box | None, focus: Any
-) -> Iterator[Progress]:
-    if client is None:
-        yield from mask_steps(sight, tile_size=tile_size, workers=workers, only=only, focus=focus)
-        return
-    from napari_mosaic.engine.masks.cluster import masks_on_cluster
-
-    yield from masks_on_cluster(client, sight, tile_size=tile_size, only=only)
 
 
 def default_workers() -> int:
@@ -227,7 +204,7 @@ def apply_steps(
         mine.edits.set_aside()
         if discard_edits:
             discard_kept(mine)
-        yield from run_steps(None, mine, without_network(mine, plan_work(mine, tile_size)), default_workers())
+        yield from run_on(None, without_network(plan_work(mine, tile_size)), default_workers())
         mark_phases(mine)
         yield from replay_kept_steps(mine)
     return open_record(path)
@@ -241,7 +218,7 @@ def preview_tesserae(record: Record, box: Box, params: TesseraParams) -> NDArray
 
 
 def estimate_run(
-    source: Any, params: SegmentParams | None = None, *, output: str | Path | None = None, **job: Any
+    source: Any, params: SegmentParams | None = None, *, output: str | Path | None = None, **options: Unpack[RunOptions]
 ) -> RunEstimate:
     """How long `segment` will take and how much disk it needs, from a short trial of the blocks that it will compute.
 
@@ -249,8 +226,8 @@ def estimate_run(
     ----------
     source, params, output
         As for `segment`.
-    **job
-        Of the fields of `Job`, `region`, `exclude`, `only` and `resume`: only what is left is counted then.
+    **options
+        Of the fields of `RunRequest`, `region`, `exclude`, `only` and `resume`: only what is left is counted then.
 
     Examples
     --------
@@ -258,16 +235,18 @@ def estimate_run(
     >>> estimate_run("sample:brick").seconds  # doctest: +SKIP
     """
     params = params or SegmentParams()
-    wanted = Job(output=output, **job)
+    request = request_of(output, options)
     with ExitStack() as stack:
         image, opening = clocked(lambda: drain(_open(source, stack)))
         path = output_path(image, output)
-        segmenter, loading = clocked(lambda: load_method(_as_planned(path, params, wanted)))
-        found = estimate(image, segmenter, params, wanted, workers=params.workers or default_workers())
+        segmenter, loading = clocked(lambda: load_method(as_begun(path, params, request, check=False)))
+        found = estimate(image, segmenter, params, request, workers=params.workers or default_workers())
         return replace(found, path=path, seconds=found.seconds + opening, preparing=found.preparing + loading)
 
 
-def lazy_tesserae(source: Any, params: SegmentParams | None = None, *, segmenter: Segmenter | None = None) -> list[Any]:
+def lazy_tesserae(
+    source: Any, params: SegmentParams | None = None, *, segmenter: Segmenter | None = None
+) -> list[Array]:
     """The tesserae of a mosaic as lazy dask arrays, largest level first; nothing is computed or written.
 
     Parameters
@@ -294,5 +273,5 @@ def lazy_tesserae(source: Any, params: SegmentParams | None = None, *, segmenter
     segmenter = segmenter or load_method(params)
     areas = initial_areas(image)
     plan = plan_segmentation(image, segmenter, params, areas)
-    cache = MapCache(Context(image, plan, segmenter, Outside(image, areas, plan.factor)))
+    cache = MapCache(MapContext(image, plan, segmenter, Domain(image, areas, plan.factor)))
     return lazy_levels(plan, lambda core: compute_tile(cache.read_map, plan, core).labels)

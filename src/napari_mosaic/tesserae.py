@@ -49,7 +49,10 @@ class Flag(enum.IntFlag):
 
 @dataclass(frozen=True, kw_only=True)
 class TesseraParams:
-    """How tesserae are cut from a map. Lengths and areas are in pixels of the working grid."""
+    """How tesserae are cut from a map. Lengths and areas are in pixels of the working grid.
+
+    The defaults were not varied as a set; `tune` fits them to a mosaic.
+    """
 
     threshold: Annotated[float, Limits(low=0.05, high=0.95, help="joint probability above which a pixel is joint")] = (
         0.5
@@ -57,7 +60,10 @@ class TesseraParams:
     core_threshold: Annotated[
         float, Limits(low=0.05, high=0.95, help="probability above which a pixel is the inside of a stone")
     ] = 0.5
-    min_area: Annotated[int, Limits(low=0, high=400, help="smallest tessera kept, in pixels of the analysis size")] = 60
+    min_area: Annotated[
+        int, Limits(low=0, high=400, help="smallest tessera kept, in pixels where a usual one is 24 across")
+    ] = 60
+    """In a plan, and wherever a map is cut, in pixels of that map (`engine.planning.sized`)."""
     max_hole: Annotated[int, Limits(low=0, high=64, help="largest hole filled inside a tessera")] = 30
     min_seed: Annotated[int, Limits(low=1, high=64, help="smallest inner part that makes a tessera")] = 5
     reach: Annotated[int, Limits(low=8, high=200, help="largest growth of a tessera from its inside")] = 40

@@ -135,6 +135,26 @@ def test_cancel_keeps_what_is_done_and_the_next_run_goes_on(
     assert panel.state.record.complete
 
 
+def test_a_slider_that_was_moved_is_not_left_aside_when_a_run_goes_on(
+    open_panel: Callable[..., Any], settled: Callable[[Any], None], floor: Path
+) -> None:
+    panel = open_panel()
+    panel.open_photograph(floor)
+    settled(panel)
+    panel.find_in_view()
+    settled(panel)
+    before = panel.state.applied
+    panel.tune(Tuning(threshold=0.3, min_area=before.min_area))
+    panel.find_all()
+    settled(panel)
+    assert "was begun with threshold 0.5, not 0.3; give the same to go on" in panel.state.message
+    panel.tune(before)
+    panel.find_all()
+    settled(panel)
+    assert panel.state.message == ""
+    assert panel.state.record.complete
+
+
 def test_the_seven_steps_with_nothing_but_the_panel(
     open_panel: Callable[..., Any], viewer: Any, qtbot: Any, settled: Callable[[Any], None], floor: Path
 ) -> None:

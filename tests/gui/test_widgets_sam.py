@@ -17,7 +17,7 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from scipy import ndimage
 
 from bright import bright_stones
-from napari_mosaic.engine.masks.clicks import open_clicks
+from napari_mosaic.engine.sam.clicks import open_clicks
 from napari_mosaic.errors import ModelError
 from napari_mosaic.record import open_record
 from napari_mosaic.request import SegmentParams

@@ -14,7 +14,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from napari_mosaic.cli.asked import check_asked
 from napari_mosaic.cli.options import Flag, Json, plain
 from napari_mosaic.cli.output import answer, answer_json, say
 from napari_mosaic.cli.segmenting import Outcome, SegmentOptions, attempt, describe
@@ -23,7 +22,8 @@ from napari_mosaic.files import whole_file, write_csv
 from napari_mosaic.image.pixel_size import given_size
 from napari_mosaic.record import open_record
 from napari_mosaic.record_names import Wanted, holds, record_places
-from napari_mosaic.request import SegmentParams
+from napari_mosaic.record_setup import check_asked
+from napari_mosaic.request import RunOptions, RunRequest, SegmentParams
 
 _NAMES = {
     "source": "source",
@@ -46,6 +46,11 @@ class Row:
     region: Path | None = None
     exclude: Path | None = None
     pixel_mm: float | None = None
+
+    def asked(self, *, overwrite: bool) -> RunOptions:
+        """What of the line is asked of `segment`."""
+        areas = RunOptions(region=self.region, exclude=self.exclude, pixel_mm=self.pixel_mm)
+        return {**areas, "overwrite": overwrite, "resume": not overwrite}
 
 
 def batch(
@@ -79,7 +84,7 @@ def batch(
     outcomes = []
     for row in rows:
         done = None if overwrite else finished(row, settings)
-        outcomes.append(done or _segment_row(row, settings, overwrite=overwrite))
+        outcomes.append(done or attempt(row.source, row.output, settings, row.asked(overwrite=overwrite)))
         if not as_json and outcomes[-1].error is None:
             answer(outcomes[-1].line + (" (was done)" if done else ""))
     path = summary or jobs.with_name(f"{jobs.stem}.summary.csv")
@@ -89,18 +94,6 @@ def batch(
         answer_json({"results": [asdict(o) for o in outcomes], "failed": failed, "summary": str(path)})
     say(f"{len(rows) - failed} of {len(rows)} photographs done, {failed} failed; summary in {path}.")
     return 1 if failed else 0
-
-
-def _segment_row(row: Row, params: SegmentParams, *, overwrite: bool) -> Outcome:
-    job = {
-        "output": row.output,
-        "region": row.region,
-        "exclude": row.exclude,
-        "pixel_mm": row.pixel_mm,
-        "overwrite": overwrite,
-        "resume": not overwrite,
-    }
-    return attempt(row.source, params, job, None)
 
 
 def finished(row: Row, params: SegmentParams) -> Outcome | None:
@@ -114,7 +107,7 @@ def finished(row: Row, params: SegmentParams) -> Outcome | None:
         with open_record(row.output) as record:
             if not (record.complete and holds(record, row.source)):
                 return None
-            check_asked(record, params, region=row.region, exclude=row.exclude)
+            check_asked(record, params, RunRequest(region=row.region, exclude=row.exclude))
             if row.pixel_mm is not None and record.pixel_size != given_size(row.pixel_mm):
                 with open_record(row.output, writable=True) as mine:
                     mine.set_pixel_size(row.pixel_mm)

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from napari_mosaic.cli.options import Flag, Json, options_of, plain
+from napari_mosaic.cli.options import Flag, Json, choices_of, options_of, over_preset, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run
-from napari_mosaic.cli.presets import choices_of, over_preset
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.sam.params import PRESETS as SAM_PRESETS
 from napari_mosaic.sam.params import SamParams

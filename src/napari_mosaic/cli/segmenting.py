@@ -13,18 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from napari_mosaic.cli.asked import check_asked
-from napari_mosaic.cli.options import Flag, Json, options_of, plain
+from napari_mosaic.cli.options import Flag, Json, choices_of, option_of, options_of, over_preset, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
-from napari_mosaic.cli.presets import choices_of, over_preset
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.errors import InputError, MissingError, MosaicError, WriteError
 from napari_mosaic.measurement.table import typical_side
 from napari_mosaic.picture_marks import PREVIEW, check_place, is_ours, own_place
-from napari_mosaic.record import Record, open_record
+from napari_mosaic.record import Record
 from napari_mosaic.record.sam2 import Sam2Files
-from napari_mosaic.record_names import Wanted, entry_of, record_places, tell, unique_names
-from napari_mosaic.request import SegmentParams
+from napari_mosaic.record_names import Wanted, record_places, source_parts, unique_names
+from napari_mosaic.request import RunOptions, SegmentParams
 from napari_mosaic.sam.params import PRESETS as SAM_PRESETS
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.segmentation import segment_steps
@@ -32,9 +30,11 @@ from napari_mosaic.segmentation import segment_steps
 if TYPE_CHECKING:
     SegmentOptions = SegmentParams
     SamOptions = SamParams
+    Into = Literal["auto", "sam2", "tesserae"]
 else:
     SegmentOptions = options_of(SegmentParams)
     SamOptions = choices_of(SamParams, SAM_PRESETS, leave_out=("into",))
+    Into = option_of(SamParams, "into")
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".jp2", ".vrt", ".dzi"}
 _ZARR = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
@@ -87,7 +87,7 @@ def segment(
     blocks: Flag = False,
     tuned: Annotated[Path | None, Parameter(name="--params")] = None,
     calibration: Path | None = None,
-    into: Literal["auto", "sam2", "tesserae"] = "auto",
+    into: Into = "auto",
     preset: Annotated[Literal["ours", "mosaic-sam2"], Parameter(name="--sam2-preset")] = "ours",
     as_json: Json = False,
     params: Annotated[SegmentOptions, Parameter(name="*")] = SegmentOptions(),  # noqa: B008 - frozen
@@ -121,8 +121,6 @@ def segment(
         Take the settings from this best.json, which tune or sam2-tune wrote; what is given beside it counts more.
     calibration
         Adjust confidence by this file, which calibrate wrote for the model.
-    into
-        Where the masks of SAM 2 go: a layer of their own (sam2) or the tesserae; auto: guided ones into the tesserae.
     preset
         Settings of SAM 2 to begin with: ours, or those that Mosaic-SAM2 was published with.
     as_json
@@ -142,15 +140,15 @@ def segment(
     settings, base = plain(params, SegmentParams), SAM_PRESETS[preset]
     if tuned is not None:
         settings, base = with_tuned(settings, tuned, base)
-    job = {
-        "region": region,
-        "exclude": exclude,
-        "pixel_mm": pixel_mm,
-        "overwrite": overwrite,
-        "resume": resume,
-        "sam": replace(over_preset(sam, base), into=into),
-        "discard_edits": discard_edits,
-    }
+    asked = RunOptions(
+        region=region,
+        exclude=exclude,
+        pixel_mm=pixel_mm,
+        overwrite=overwrite,
+        resume=resume,
+        sam=replace(over_preset(sam, base), into=into),
+        discard_edits=discard_edits,
+    )
     if calibration is not None:
         settings = with_calibration(settings, calibration)
     places = record_places([Wanted(source, output) for source in found])
@@ -160,7 +158,7 @@ def segment(
         _offer_gpu()
     outcomes = []
     for source, place, picture in zip(found, places, pictures, strict=True):
-        outcomes.append(work(source, settings, {**job, "output": place}, picture))
+        outcomes.append(work(source, place, settings, asked, picture))
         if not as_json and outcomes[-1].error is None:
             answer(outcomes[-1].line)
     return summarise(outcomes, as_json=as_json, several=several)
@@ -242,7 +240,7 @@ def without_own(sources: list[str]) -> list[str]:
         if result or (len(sources) > 1 and source.endswith(PREVIEW)):
             own.append(source)
         else:
-            found.setdefault(tell(source).location, source)
+            found.setdefault(source_parts(source).location, source)
     if not found:
         raise InputError(
             f"{own[0]} is no photograph: napari-mosaic made it; give the photograph that it was made from."
@@ -271,22 +269,23 @@ def preview_places(preview: Path | None, sources: list[str]) -> list[Path | None
     return [folder / f"{names[source]}{PREVIEW}" for source in sources]
 
 
-def attempt(source: str, params: SegmentParams, job: dict[str, Any], preview: Path | None) -> Outcome:
+def attempt(
+    source: str, output: Path, params: SegmentParams, asked: RunOptions, preview: Path | None = None
+) -> Outcome:
     """`perform`, with a failure of this photograph as an outcome."""
     try:
-        return perform(source, params, job, preview)
+        return perform(source, output, params, asked, preview)
     except MosaicError as error:
         say(f"{source}: {error}")
         return Outcome(source=source, error=str(error))
 
 
-def perform(source: str, params: SegmentParams, job: dict[str, Any], preview: Path | None) -> Outcome:
+def perform(
+    source: str, output: Path, params: SegmentParams, asked: RunOptions, preview: Path | None = None
+) -> Outcome:
     """Segment one photograph under a bar."""
     start = time.monotonic()
-    if job["resume"] and entry_of(job["output"]) is not None:
-        with open_record(job["output"]) as record:
-            check_asked(record, params, region=job["region"], exclude=job["exclude"])
-    with run(segment_steps(source, params=params, **job), Path(source).name) as record:
+    with run(segment_steps(source, output, params=params, **asked), Path(source).name) as record:
         if preview is not None:
             preview = own_place(preview, record.source.fingerprint) if preview.name.endswith(PREVIEW) else preview
             draw(record, preview, source)

@@ -16,6 +16,7 @@ from napari_mosaic.engine.segmenters import Network, Windows
 from napari_mosaic.errors import InputError
 
 COPIES = (2, 4, 8)
+"""Half a turn; with its mirror image; all ways that a square can lie."""
 Predict = Callable[[Windows], NDArray[np.uint8]]
 _Floats = NDArray[np.float32]
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import shapely
@@ -21,20 +21,21 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.areas import AreaSet
-from napari_mosaic.engine.local import tile_lattice, windows_below
-from napari_mosaic.engine.outside import Mask, Outside, blank_outside
+from napari_mosaic.engine.domain import Domain, Mask
+from napari_mosaic.engine.mapping import pieces_left
 from napari_mosaic.engine.segmenters import Segmenter
-from napari_mosaic.engine.tasks import Index
-from napari_mosaic.engine.windows import network_window, read_window, to_working
+from napari_mosaic.engine.windows import blank_outside, network_window, read_window, to_working
 from napari_mosaic.ids import id_dtype
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Plan
 from napari_mosaic.record.file_mask import FileMask
 from napari_mosaic.record.layout import level_shapes
+from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.map_layer import halve_map
 from napari_mosaic.tesserae import find_in_window
 from napari_mosaic.tiling import Box, Lattice, Tile
 
+T = TypeVar("T")
 _TRIALS = 4
 """Windows of a trial: photographs differ from place to place by half, the mean of four by a quarter."""
 
@@ -129,12 +130,8 @@ def _valid_share(mask: FileMask, edges: NDArray[np.float64]) -> float:
 def count_blocks(site: Site, only: Box | None = None) -> Amount:
     """The blocks that a run will compute; `only` is the box on the working grid that it is kept to."""
     plan = site.plan
-    wanted = Box(0, 0, *plan.shape) if only is None else only.clip(plan.shape)
-    lattice = tile_lattice(plan.shape, plan.shard, site.tile_size)
-    tiles = [lattice.tile(index) for index in lattice.overlapping(wanted)]
-    tiles = [tile for tile in tiles if not site.done.issuperset(plan.shards.overlapping(tile.core))]
-    needed = {index for tile in tiles for index in windows_below(plan, tile)} | set(plan.lattice.overlapping(wanted))
-    windows = sorted(needed - site.have)
+    needed, tiles = pieces_left(plan, site.tile_size, site.have, site.done, only)
+    windows = sorted(needed)
     full = {index: share for index, share in _with_shares(site, plan.lattice, windows) if share > 0}
     shards = sorted({shard for tile in tiles for shard in plan.shards.overlapping(tile.core)})
     shares = dict(_with_shares(site, plan.shards, shards))
@@ -187,11 +184,11 @@ def measure_rates(image: MosaicImage, segmenter: Segmenter, site: Site, trials: 
     Each window is computed once before anything is timed: what is compiled or loaded at the first call belongs to no
     megapixel.
     """
-    plan, outside = site.plan, Outside(image, site.areas, site.plan.factor)
+    plan, domain = site.plan, Domain(image, site.areas, site.plan.factor)
     pixels = [read_window(image, plan, index) for index in trials]
     maps = [to_working(plan, index, segmenter.predict(one[None])[0]) for index, one in zip(trials, pixels, strict=True)]
     network, on_device = _time_network(segmenter, pixels)
-    cut = _time_tesserae(plan, maps, [outside.mask(plan.lattice.tile(index).core) for index in trials])
+    cut = _time_tesserae(plan, maps, [domain.mask(plan.lattice.tile(index).core) for index in trials])
     return replace(cut, network=network, on_device=on_device)
 
 
@@ -295,7 +292,7 @@ def disk_bytes(site: Site, amount: Amount, rates: Rates) -> int:
     return int(1e6 * packed + blocks + fixed)
 
 
-def clocked(work: Callable[[], Any]) -> tuple[Any, float]:
+def clocked(work: Callable[[], T]) -> tuple[T, float]:
     """What `work` returns and the core-seconds of the program that it took."""
     started = time.process_time()
     return work(), time.process_time() - started

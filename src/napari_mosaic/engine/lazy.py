@@ -7,30 +7,33 @@ the same plan, so blocks need neither each other nor an order.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.engine.tasks import Context, Index, predict_maps, read_for_network
+from napari_mosaic.engine.windows import MapContext, predict_maps, read_for_network
 from napari_mosaic.ids import id_dtype
 from napari_mosaic.record import Plan
 from napari_mosaic.record.layout import level_shapes
+from napari_mosaic.record.ledger import Index
 from napari_mosaic.tiling import Box
 
 _BLOCK = 512
+"""Side of a block; not varied."""
 _KEPT = 64
+"""Windows of the map that are kept in memory, 2 MB each at 1024 px with two channels; not varied."""
 
 
 class MapCache:
     """The map of a plan, computed window by window when it is read; the last windows are kept."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: MapContext) -> None:
         self._context = context
-        self._maps: OrderedDict[Index, NDArray[np.uint8]] = OrderedDict()
+        self._window = lru_cache(_KEPT)(self._compute)
         self._lock = threading.Lock()
 
     def read_map(self, box: Box) -> NDArray[np.uint8]:
@@ -40,18 +43,13 @@ class MapCache:
         for index in plan.lattice.overlapping(box):
             core = plan.lattice.tile(index).core
             part = core.intersect(box)
-            out[(slice(None), *part.within(box))] = self._window(index)[(slice(None), *part.within(core))]
+            with self._lock:  # no window is computed twice
+                map_ = self._window(index)
+            out[(slice(None), *part.within(box))] = map_[(slice(None), *part.within(core))]
         return out
 
-    def _window(self, index: Index) -> NDArray[np.uint8]:
-        with self._lock:
-            if index not in self._maps:
-                window = read_for_network(self._context, index)
-                self._maps[index] = predict_maps(self._context, [index], [window])[0]
-                while len(self._maps) > _KEPT:
-                    self._maps.popitem(last=False)
-            self._maps.move_to_end(index)
-            return self._maps[index]
+    def _compute(self, index: Index) -> NDArray[np.uint8]:
+        return predict_maps(self._context, [index], [read_for_network(self._context, index)])[0]
 
 
 def lazy_levels(plan: Plan, labels_of: Callable[[Box], NDArray[Any]]) -> list[da.Array]:

@@ -184,9 +184,9 @@ def import_method(address: str) -> FunctionSegmenter:
         ) from error
     if not callable(function):
         raise InputError(f"{address!r} is no function; give MODULE:FUNCTION of one that takes a window.")
-    told: dict[str, Any] = {"gives": "labels", "tessera_px": 24.0, "halo": 64, "stride": 1, "channels": 2}
-    told |= {key: getattr(function, key) for key in told if hasattr(function, key)}
-    return _make(address, function, **told)
+    settings: dict[str, Any] = {"gives": "labels", "tessera_px": 24.0, "halo": 64, "stride": 1, "channels": 2}
+    settings |= {key: getattr(function, key) for key in settings if hasattr(function, key)}
+    return _make(address, function, **settings)
 
 
 @contextmanager

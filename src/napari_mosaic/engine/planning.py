@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.scale import ScaleEstimate, estimate_scale, zone_scales
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.errors import InputError
@@ -21,11 +21,13 @@ from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Lattice
 
 _SMALLEST, _LARGEST = 1 / 64, 16.0
+"""Scales that may be given; not varied."""
 _ZONE_WINDOW = 512
+"""Core of windows where they have scales of their own; not varied."""
 _WINDOW_SHARDS = 1
-"""Larger windows waste less on halos, but the network needs 0.35 GB a megapixel: memory decides."""
+"""Larger windows waste less on halos, but the network needs 0.35 GB a megapixel: memory decides. Not varied."""
 USUAL_PX = 24.0
-"""Size of tessera that `min_area` is given for."""
+"""Size of tessera that `min_area` is given for, and that is assumed where none was found; not varied."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +40,10 @@ class Choices:
     shard: int = SHARD
 
 
-def make_plan(image: MosaicImage, segmenter: Segmenter, outside: Outside, choices: Choices) -> Plan:
+def make_plan(image: MosaicImage, segmenter: Segmenter, domain: Domain, choices: Choices) -> Plan:
     """The plan for `image`; finds the scale where it is "auto"."""
     if isinstance(choices.scale, str):
-        estimate = _remembered_scale(image, segmenter, outside)
+        estimate = _remembered_scale(image, segmenter, domain)
     else:
         estimate = ScaleEstimate(check_scale(choices.scale), None, ())
     factor = estimate.factor
@@ -76,13 +78,13 @@ _SCALES: deque[tuple[tuple[Any, ...], ScaleEstimate]] = deque(maxlen=4)
 """The last estimates: a person who looks at the cost of a run first does not wait for its scale twice."""
 
 
-def _remembered_scale(image: MosaicImage, segmenter: Segmenter, outside: Outside) -> ScaleEstimate:
+def _remembered_scale(image: MosaicImage, segmenter: Segmenter, domain: Domain) -> ScaleEstimate:
     source = image.source
-    key = (source.location, source.fingerprint, image.shape, outside.areas, segmenter.sha256, segmenter.precision)
+    key = (source.location, source.fingerprint, image.shape, domain.areas, segmenter.sha256, segmenter.precision)
     for known, estimate in _SCALES:
         if source.location and segmenter.sha256 and known == key:
             return estimate
-    estimate = estimate_scale(image, segmenter, outside)
+    estimate = estimate_scale(image, segmenter, domain)
     _SCALES.append((key, estimate))
     return estimate
 
@@ -93,6 +95,11 @@ def sized(params: TesseraParams, tessera_px: float | None) -> TesseraParams:
         return params
     least = round(params.min_area * (tessera_px / USUAL_PX) ** 2)
     return replace(params, min_area=min(400, least))
+
+
+def asked_area(min_area: int, tessera_px: float | None) -> int:
+    """A smallest area on the working grid as it was asked for: what `sized` makes it of."""
+    return min_area if tessera_px is None else min(400, round(min_area * (USUAL_PX / tessera_px) ** 2))
 
 
 def check_scale(scale: float) -> float:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.domain import Domain
+from napari_mosaic.engine.resample import read_resampled
 from napari_mosaic.engine.segmenters import Segmenter
-from napari_mosaic.engine.windows import read_resampled
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.tesserae import GROUT, Flag, TesseraParams, find_in_window
 from napari_mosaic.tiling import Box
@@ -69,7 +69,7 @@ class ScaleEstimate:
         return max(sure) / min(sure) if sure else 1.0
 
 
-def estimate_scale(image: MosaicImage, segmenter: Segmenter, outside: Outside) -> ScaleEstimate:
+def estimate_scale(image: MosaicImage, segmenter: Segmenter, outside: Domain) -> ScaleEstimate:
     """Find the factor at which tesserae have the size that the method was trained for.
 
     Returns factor 1 and no size where no place shows stones at any scale.
@@ -102,7 +102,7 @@ def working_pitch(pitch: float, trained_px: float) -> float:
     return pitch * keep_resolution(trained_px / pitch)
 
 
-def probe_places(image: MosaicImage, outside: Outside, count: int = _PLACES) -> list[tuple[float, float]]:
+def probe_places(image: MosaicImage, outside: Domain, count: int = _PLACES) -> list[tuple[float, float]]:
     """Centres `(y, x)` in source pixels of about `count` places spread over what is inside."""
     height, width = image.shape
     rows = max(1, round(np.sqrt(count * height / width)))
@@ -112,7 +112,7 @@ def probe_places(image: MosaicImage, outside: Outside, count: int = _PLACES) -> 
     return inside or places
 
 
-def _is_inside(outside: Outside, place: tuple[float, float], shape: tuple[int, int]) -> bool:
+def _is_inside(outside: Domain, place: tuple[float, float], shape: tuple[int, int]) -> bool:
     factor = outside.factor
     y, x = int(place[0] * factor), int(place[1] * factor)
     limit = (max(1, int(shape[0] * factor)), max(1, int(shape[1] * factor)))

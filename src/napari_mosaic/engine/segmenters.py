@@ -182,7 +182,7 @@ def load_segmenter(
     precision: str = "auto",
     runtime: str = "auto",
     threads: int | None = None,
-) -> Any:
+) -> Segmenter:
     """Make a method ready to run; `InputError` where there is none of that name.
 
     `MODULE:FUNCTION` is a function of the user's own; see `own_methods.import_method`.

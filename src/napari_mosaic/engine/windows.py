@@ -1,4 +1,4 @@
-"""From the photograph to the network's windows and back to the working grid.
+"""The windows of the map: from the photograph to the network and back to the working grid.
 
 One decision: the pixels of a window are a function of the plan and the window's index alone, so a map
 does not depend on the order, the tile size or the number of workers.
@@ -7,17 +7,31 @@ does not depend on the order, the tile size or the number of workers.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from napari_mosaic.engine.domain import Domain, Mask
+from napari_mosaic.engine.resample import read_patiently
+from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Plan
+from napari_mosaic.record.ledger import Index
+from napari_mosaic.tesserae import GROUT
 from napari_mosaic.tiling import Box
 
-_MARGIN = 4
+
+@dataclass(frozen=True)
+class MapContext:
+    """What the work needs: the photograph, the plan, the method, and where nothing is to be computed."""
+
+    image: MosaicImage
+    plan: Plan
+    segmenter: Segmenter
+    domain: Domain
 
 
 @dataclass(frozen=True)
@@ -31,16 +45,15 @@ class NetworkWindow:
     core: Box
     scale: float
     size: tuple[int, int]
-    inner: tuple[int, int]
     halo: int
 
 
 def network_window(plan: Plan, index: tuple[int, int]) -> NetworkWindow:
     """The window at `index` of the plan's lattice."""
     core, scale = plan.lattice.tile(index).core, plan.zone(index)
-    inner = tuple(max(1, math.ceil(side * scale)) for side in core.shape)
-    size = tuple(-(-(side + 2 * plan.halo) // plan.stride) * plan.stride for side in inner)
-    return NetworkWindow(core, scale, (size[0], size[1]), (inner[0], inner[1]), plan.halo)
+    inner = (max(1, math.ceil(side * scale)) for side in core.shape)
+    size = [-(-(side + 2 * plan.halo) // plan.stride) * plan.stride for side in inner]
+    return NetworkWindow(core, scale, (size[0], size[1]), plan.halo)
 
 
 def read_window(image: MosaicImage, plan: Plan, index: tuple[int, int]) -> NDArray[np.uint8]:
@@ -49,70 +62,36 @@ def read_window(image: MosaicImage, plan: Plan, index: tuple[int, int]) -> NDArr
     factor = plan.factor * window.scale
     y0 = window.core.y0 / plan.factor - window.halo / factor
     x0 = window.core.x0 / plan.factor - window.halo / factor
-    return read_resampled(image, (y0, x0), factor, window.size)
+    return read_patiently(image, (y0, x0), factor, window.size)
 
 
-def read_resampled(
-    image: MosaicImage, corner: tuple[float, float], factor: float, size: tuple[int, int]
-) -> NDArray[np.uint8]:
-    """Read `size` pixels at `factor` pixels per source pixel, from `corner` in source pixels.
-
-    Parameters
-    ----------
-    image
-        The photograph.
-    corner
-        `(y, x)` of the upper left edge in source pixels; may lie outside, where the image is mirrored.
-    factor
-        Output pixels per source pixel; below 1 a smaller level is read, so memory stays bounded.
-    size
-        Height and width of the result.
-    """
-    level = _level_for(image, factor)
-    shape = image.level_shapes[level]
-    ratios = [side / whole for side, whole in zip(shape, image.shape, strict=True)]
-    starts = [edge * ratio for edge, ratio in zip(corner, ratios, strict=True)]
-    stops = [start + count / factor * ratio for start, count, ratio in zip(starts, size, ratios, strict=True)]
-    margin = _MARGIN if factor != 1 else 0
-    box = Box(
-        math.floor(starts[0]) - margin,
-        math.floor(starts[1]) - margin,
-        math.ceil(stops[0]) + margin,
-        math.ceil(stops[1]) + margin,
-    )
-    pixels = read_mirrored(image, box, level)
-    if (stops[0] - starts[0], stops[1] - starts[1]) == size and starts == [box.y0, box.x0]:
-        return pixels
-    frame = (starts[1] - box.x0, starts[0] - box.y0, stops[1] - box.x0, stops[0] - box.y0)
-    resized = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BICUBIC, box=frame)
-    return np.asarray(resized)
+def read_for_network(context: MapContext, index: Index) -> NDArray[np.uint8] | None:
+    """The pixels of a window, or None where all of it is outside."""
+    if context.domain.covers(context.plan.lattice.tile(index).core):
+        return None
+    return read_window(context.image, context.plan, index)
 
 
-def _level_for(image: MosaicImage, factor: float) -> int:
-    """The smallest level that still has at least as many pixels as wanted."""
-    level = 0
-    for k, shape in enumerate(image.level_shapes):
-        if min(side / whole for side, whole in zip(shape, image.shape, strict=True)) >= factor * 0.999:
-            level = k
-    return level
-
-
-def read_mirrored(image: MosaicImage, box: Box, level: int) -> NDArray[np.uint8]:
-    """Read a box that may reach over the border, where the image is mirrored."""
-    shape = image.level_shapes[level]
-    rows = mirror(np.arange(box.y0, box.y1), shape[0])
-    columns = mirror(np.arange(box.x0, box.x1), shape[1])
-    inside = Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
-    pixels = image.read(inside, level)
-    if inside == box:
-        return pixels
-    return pixels.take(columns - inside.x0, axis=1).take(rows - inside.y0, axis=0)
-
-
-def mirror(places: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """Places outside of `0 … length - 1` mirrored into it, the edge pixel repeated."""
-    folded = places % (2 * length)
-    return np.minimum(folded, 2 * length - 1 - folded)
+def predict_maps(
+    context: MapContext, indices: Sequence[Index], windows: Sequence[NDArray[np.uint8] | None]
+) -> list[NDArray[np.uint8]]:
+    """The maps of some windows on the working grid; equal sizes go through the network together."""
+    plan = context.plan
+    maps: dict[Index, NDArray[np.uint8]] = {}
+    groups: dict[tuple[int, ...], list[tuple[Index, NDArray[np.uint8]]]] = {}
+    for index, window in zip(indices, windows, strict=True):
+        if window is None:
+            maps[index] = blank_map(plan.channels, network_window(plan, index).core.shape)
+        else:
+            groups.setdefault(window.shape, []).append((index, window))
+    for group in groups.values():
+        for first in range(0, len(group), plan.batch):
+            batch = group[first : first + plan.batch]
+            predicted = context.segmenter.predict(np.stack([window for _, window in batch]))
+            for (index, _), map_ in zip(batch, predicted, strict=True):
+                core = plan.lattice.tile(index).core
+                maps[index] = blank_outside(to_working(plan, index, map_), context.domain.mask(core))
+    return [maps[index] for index in indices]
 
 
 def to_working(plan: Plan, index: tuple[int, int], map_: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -133,3 +112,19 @@ def to_working(plan: Plan, index: tuple[int, int], map_: NDArray[np.uint8]) -> N
         for plane in map_
     ]
     return np.stack(planes)
+
+
+def blank_outside(map_: NDArray[np.uint8], mask: Mask | None) -> NDArray[np.uint8]:
+    """The map with joints, and no stone, wherever `mask` is True."""
+    if mask is None:
+        return map_
+    blank: NDArray[np.uint8] = np.where(mask, np.uint8(0), map_)
+    blank[GROUT][mask] = 255
+    return blank
+
+
+def blank_map(channels: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """The map of a window with nothing in it."""
+    map_ = np.zeros((channels, *shape), np.uint8)
+    map_[GROUT] = 255
+    return map_

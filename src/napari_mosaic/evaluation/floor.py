@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, stats
 
-from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.domain import Domain
 from napari_mosaic.errors import InputError
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.limits import Limits, check_limits
@@ -153,7 +153,7 @@ class _Inside:
 
     def __init__(self, record: Record, image: MosaicImage) -> None:
         self._record = record
-        self._outside = Outside(image, record.areas, record.plan.factor)
+        self._outside = Domain(image, record.areas, record.plan.factor)
         self._done = record.ledger.done("tesserae")
 
     def holds(self, box: Box) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.engine.windows import read_resampled
+from napari_mosaic.engine.resample import read_resampled
 from napari_mosaic.errors import InputError
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.measurement import moments

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from napari_mosaic.confidence import soften_bytes
 from napari_mosaic.engine.augmented import COPIES, predict_augmented
-from napari_mosaic.engine.outside import Outside, blank_map
+from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
-from napari_mosaic.engine.tasks import Context, Index, read_for_network
-from napari_mosaic.engine.windows import to_working
+from napari_mosaic.engine.windows import MapContext, blank_map, read_for_network, to_working
 from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.files import write_csv
 from napari_mosaic.limits import Limits, check_limits
@@ -30,7 +29,7 @@ from napari_mosaic.output_files import replacing
 from napari_mosaic.probability.maps import ProbabilityGrid, write_map_steps
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Plan, Record
-from napari_mosaic.record.ledger import Ledger
+from napari_mosaic.record.ledger import Index, Ledger
 from napari_mosaic.tiling import Box
 
 MAPS, VARIANCE = "maps.npy", "variance.npy"
@@ -95,7 +94,7 @@ def augment_record_steps(
         if waiting:
             yield Progress(phase="preparing", done=0, total=1, unit="", message="loading the model")
             segmenter = segmenter or _method_of(plan, params)
-            context = Context(image, plan, segmenter, Outside(image, record.areas, plan.factor))
+            context = MapContext(image, plan, segmenter, Domain(image, record.areas, plan.factor))
             for done, index in enumerate(waiting, start=1):
                 core = plan.lattice.tile(index).core
                 maps[(slice(None), *core.slices)], variance[core.slices] = _window(context, index, params.copies)
@@ -137,7 +136,7 @@ def _arrays(folder: Path, plan: Plan, *, begun: bool) -> tuple[Any, Any]:
     return opened[0], opened[1]
 
 
-def _window(context: Context, index: Index, copies: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def _window(context: MapContext, index: Index, copies: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Mean maps and variance of the joints of a window's core."""
     plan = context.plan
     core = plan.lattice.tile(index).core
@@ -147,7 +146,7 @@ def _window(context: Context, index: Index, copies: int) -> tuple[NDArray[np.uin
     mean, variance = predict_augmented(context.segmenter.predict, window[None], copies)
     joined: Any = to_working(plan, index, np.concatenate([mean[0], variance[0, :1]]))  # type: ignore[arg-type]
     maps = np.round(joined[:-1] * 255).clip(0, 255).astype(np.uint8)
-    outside = context.outside.mask(core)
+    outside = context.domain.mask(core)
     if outside is not None:
         maps = np.where(outside, blank_map(plan.channels, core.shape), maps)
         joined[-1][outside] = 0

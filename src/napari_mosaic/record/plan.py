@@ -82,3 +82,12 @@ class Plan:
                 f"The plan in mosaic.json cannot be read ({error}); it was damaged or written by another "
                 "version: restore the file or segment again."
             ) from error
+
+    def differences(self, other: Plan) -> dict[str, tuple[Any, Any]]:
+        """What gives another map or other tesserae: the values here and there by name, the rules' among them.
+
+        Only the batch, which leaves no trace, may differ.
+        """
+        mine, theirs = (plan.to_json() | dataclasses.asdict(plan.tesserae) for plan in (self, other))
+        names = (name for name in mine if name not in ("tesserae", "batch"))
+        return {name: (mine[name], theirs[name]) for name in names if mine[name] != theirs[name]}

@@ -19,14 +19,15 @@ class SamParams:
     """Model, windows, prompts, thresholds and finishing of SAM 2's masks.
 
     Areas and radii are in pixels of the working grid, scores and shares from 0 to 1, thresholds of masks in
-    logits. The names of the automatic generator's parameters are those of sam2.
+    logits. The names of the automatic generator's parameters are those of sam2. The defaults were not varied as a set;
+    `sam2-tune` fits the thresholds to a mosaic.
     """
 
     model: Annotated[str, "name or file of the SAM 2 model"] = DEFAULT
     config: Annotated[str | None, "configuration of a model file: a name or a .yaml; recognised by default"] = None
     into: Annotated[
         Literal["auto", "sam2", "tesserae"],
-        "where masks go: a layer of their own (sam2) or the tesserae; auto: guided ones into the tesserae",
+        "where the masks of SAM 2 go: a layer of their own (sam2) or the tesserae; auto: guided ones into the tesserae",
     ] = "auto"
     tessera_px: Annotated[
         float, Limits(low=0, high=512, help="size of a tessera in pixels that SAM 2 sees, 0 = as the model is used to")

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.engine.windows import read_resampled
+from napari_mosaic.engine.resample import read_resampled
 from napari_mosaic.errors import InputError, MissingError, RecordError
 from napari_mosaic.image import MosaicImage, open_image
 from napari_mosaic.progress import Progress, Steps

@@ -15,12 +15,13 @@ from typing import Any
 from napari_mosaic.areas import read_json
 from napari_mosaic.errors import InputError
 from napari_mosaic.output_files import replacing
+from napari_mosaic.request import RULES
 from napari_mosaic.sam.params import SamParams
 
 KIND = "napari-mosaic parameters"
 SAM_KIND = "napari-mosaic SAM 2 thresholds"
 BEST = "best.json"
-TUNED = ("threshold", "core_threshold", "min_area", "max_hole", "min_seed", "reach")
+TUNED = RULES
 """The rules that `tune` searches, in the units of `segment`."""
 _OF_THE_MACHINE = ("device", "into")
 """Parameters of SAM 2 that are not the search's business: where it runs, and where its masks go."""

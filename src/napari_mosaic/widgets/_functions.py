@@ -22,6 +22,7 @@ from napari_mosaic.limits import Limits
 from napari_mosaic.record import open_record
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import preview_tesserae as cut_again
+from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.widgets import _runs
 from napari_mosaic.widgets._commands import segment_layer
 from napari_mosaic.widgets._edited import is_tesserae, record_of
@@ -32,12 +33,12 @@ from napari_mosaic.widgets._state import Tuning
 from napari_mosaic.widgets._tuning import PREVIEW_PX, central, tessera_params
 
 _USUAL = SegmentParams()
-_HINTS = get_type_hints(SegmentParams, include_extras=True)
+_HINTS = get_type_hints(TesseraParams, include_extras=True)
 _exporting: set[Job] = set()
 
 
 def _bounded(name: str, label: str, kind: type) -> Any:
-    """A field of `SegmentParams` as magicgui takes it: its kind, bounds and help."""
+    """A field of `TesseraParams` as magicgui takes it: its kind, bounds and help."""
     limits = next(extra for extra in get_args(_HINTS[name])[1:] if isinstance(extra, Limits))
     options = {"min": kind(limits.low), "max": kind(limits.high), "label": label, "tooltip": limits.help}
     return Annotated[kind, options | ({"step": 0.05} if kind is float else {})]

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_mosaic.engine.masks.plan import check_pitch
+from napari_mosaic.engine.sam.plan import check_pitch
 from napari_mosaic.engine.scale import working_pitch
 from napari_mosaic.errors import InputError
 from napari_mosaic.folder_lock import working_in

@@ -268,7 +268,7 @@ class MosaicPanel(RunningDock):
             request = _runs.FindRequest(
                 layer=self._layer,
                 place=self.state.place,
-                params=self._params(),
+                params=self._asked(),
                 region=self._polygons(self.state.include),
                 exclude=self._polygons(self.state.exclude),
                 elsewhere=True,
@@ -456,6 +456,14 @@ class MosaicPanel(RunningDock):
         if size.analysis_px and estimate is not None and estimate.stone_px and self.state.record is None:
             scale = size.analysis_px / estimate.stone_px
         return replace(self.params, scale=scale, **rules)
+
+    def _asked(self) -> SegmentParams:
+        """The same, of a run that goes on: its record keeps its rules, and a slider that was moved asks for others."""
+        params, applied = self._params(), thresholds(self.state.applied)
+        if self.state.record is None:
+            return params
+        moved = {name: value for name, value in thresholds(self.state.tuning).items() if value != applied[name]}
+        return replace(params, tesserae=TesseraParams(), temperature="auto", **moved)
 
     def _polygons(self, name: str) -> Any:
         if not name or self._layer is None or name not in self.viewer.layers:

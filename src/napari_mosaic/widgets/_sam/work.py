@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari_mosaic.dependencies import needed_for
-from napari_mosaic.engine.masks.clicks import open_clicks
+from napari_mosaic.engine.sam.clicks import open_clicks
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Plan, Record
 from napari_mosaic.sam.clicks import Clicks, ClickSession, Suggestion

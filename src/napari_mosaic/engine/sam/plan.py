@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from napari_mosaic.engine.planning import USUAL_PX
 from napari_mosaic.errors import InputError, RecordError
 from napari_mosaic.ids import CELL
 from napari_mosaic.record import Plan
@@ -21,10 +22,10 @@ from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box, Lattice
 
 GUIDED, AUTOMATIC = "guided", "automatic"
-_USUAL_PX = 24.0
 _ROOM = 1.25
-"""Halo, in tesserae, that the widest windows have at least."""
+"""Halo, in tesserae, that the widest windows have at least; not varied."""
 _SMALLEST_CORE = 4
+"""Pixels of the working grid that a window must keep; not varied."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ class MaskPlan:
 
 def usual_size(plan: Plan) -> float:
     """Size of a tessera on the working grid, px: as the record found it, else the usual one."""
-    return plan.tessera_px or _USUAL_PX
+    return plan.tessera_px or USUAL_PX
 
 
 def make_mask_plan(plan: Plan, network: MaskNetwork, params: SamParams, mode: str) -> MaskPlan:

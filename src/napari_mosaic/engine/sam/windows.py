@@ -7,32 +7,40 @@ it, when, or for the sake of which tile.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.engine.masks.plan import GUIDED, MaskPlan
-from napari_mosaic.engine.outside import Outside
-from napari_mosaic.engine.tasks import compute_tile, retry
-from napari_mosaic.engine.windows import read_resampled
+from napari_mosaic.engine.domain import Domain
+from napari_mosaic.engine.mapping import compute_tile
+from napari_mosaic.engine.resample import read_patiently
+from napari_mosaic.engine.sam.plan import GUIDED, MaskPlan
 from napari_mosaic.errors import ReadError
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Record
+from napari_mosaic.record.label_layer import SAM2
+from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.sam2 import Sam2Files
+from napari_mosaic.record.tables import rows_in
 from napari_mosaic.sam.automatic import ask_automatic, grid_points
+from napari_mosaic.sam.composing import Around, compose
 from napari_mosaic.sam.guided import Guide, ask_guided
 from napari_mosaic.sam.prompts import MaskNetwork
 from napari_mosaic.sam.proposals import FIELDS, Proposals, join, pack
 from napari_mosaic.tesserae import Tesserae
 from napari_mosaic.tiling import Box
 
-Window = tuple[int, int, int]
+SamWindow = tuple[int, int, int]
 """Layer, row and column of a window."""
 _KEPT = 256
+"""Windows whose proposals are kept in memory; not varied."""
+_NEEDED = {*FIELDS, "boxes", "reaches", "bits", "starts"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +51,21 @@ class MaskContext:
     image: MosaicImage
     plan: MaskPlan
     network: MaskNetwork
-    outside: Outside
+
+    @cached_property
+    def domain(self) -> Domain:
+        """Where nothing is asked."""
+        return Domain(self.image, self.record.areas, self.record.plan.factor)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Of the working grid."""
         return self.record.plan.shape
 
-    def joints(self, box: Box) -> NDArray[Any]:
-        """The joints' tesserae over a box, from the stored map; `ReadError` where that is not complete."""
-        return self.found(box).labels
+    @property
+    def phase(self) -> str:
+        """The phase of the record's ledger that the masks belong to."""
+        return "tesserae" if self.plan.into == "tesserae" else SAM2
 
     def found(self, box: Box) -> Tesserae:
         """The joints' tesserae of a box and their rows; `ReadError` where the map around it is not complete."""
@@ -73,13 +86,13 @@ class MaskContext:
 class Prepared:
     """A window that is read, with what to ask; without anything to ask there are no pixels."""
 
-    window: Window
+    window: SamWindow
     pixels: NDArray[np.uint8] | None
     guide: Guide | None
     points: NDArray[np.int64] | None
 
 
-def prepare_window(context: MaskContext, window: Window) -> Prepared:
+def prepare_window(context: MaskContext, window: SamWindow) -> Prepared:
     """Read a window and find what to ask there; no network is needed for it."""
     layer, index = window[0], window[1:]
     frame = context.plan.frame(layer, index, context.shape)
@@ -90,7 +103,7 @@ def prepare_window(context: MaskContext, window: Window) -> Prepared:
         wanted = len(guide.ids)
     else:
         points = grid_points(core, context.plan.layers[layer].pitch)
-        outside = context.outside.mask(core)
+        outside = context.domain.mask(core)
         if outside is not None:
             points = points[~outside[points[:, 0] - core.y0, points[:, 1] - core.x0]]
         wanted = len(points)
@@ -98,7 +111,7 @@ def prepare_window(context: MaskContext, window: Window) -> Prepared:
         return Prepared(window, None, guide, points)
     factor, size = context.record.plan.factor, context.plan.image_size
     corner = (frame.read.y0 / factor, frame.read.x0 / factor)
-    pixels = retry(lambda: read_resampled(context.image, corner, factor * frame.zoom, (size, size)))
+    pixels = read_patiently(context.image, corner, factor * frame.zoom, (size, size))
     return Prepared(window, pixels, guide, points)
 
 
@@ -122,24 +135,73 @@ def ask_window(context: MaskContext, prepared: Prepared) -> Proposals:
     return ask_automatic(context.network, prepared.pixels, frame, points, plan.params, plan.batch)
 
 
-class ProposalSource:
-    """Proposals of windows: from memory, from disk, or from the network, in this order.
+class MaskMaker:
+    """Makes windows' proposals, which are taken from disk where they are there, and tiles.
 
     Parameters
     ----------
     context
-        What the work needs.
+        What the work needs; its record is open for writing.
     """
 
     def __init__(self, context: MaskContext) -> None:
+        self.spent: Counter[str] = Counter()
+        """Windows that were encoded and prompts asked, on the way of a tile or not."""
         self._context = context
         self._store = Sam2Files(context.record)
-        self._kept: OrderedDict[Window, Proposals] = OrderedDict()
-        self._lock = threading.Lock()
+        self._read = lru_cache(_KEPT)(self._read_proposals)
         self._asking = threading.RLock()
-        self._lost: dict[Window, str] = {}
+        self._lost: dict[SamWindow, str] = {}
+        self._around = Around(
+            proposals=self.meeting,
+            tesserae=(lambda box: context.found(box).labels) if context.plan.mode == GUIDED else None,
+            outside=context.domain.mask,
+            joints=context.grout,
+            shape=context.shape,
+        )
 
-    def windows(self, box: Box) -> list[Window]:
+    def read(self, window: SamWindow) -> Prepared | None:
+        """Read a window and find what to ask there; None where a tile has computed it on its way."""
+        if not self.missing([window]):
+            return None
+        try:
+            return prepare_window(self._context, window)
+        except ReadError as error:  # whoever needs it is told the same
+            self._lost[window] = str(error)
+            raise
+
+    def predict(self, windows: Sequence[SamWindow], inputs: Sequence[Prepared | None]) -> Sequence[Prepared | None]:
+        """Ask about windows that are read, and keep the answers on disk."""
+        for prepared in inputs:
+            if prepared is not None:
+                self.compute(prepared)
+        return inputs
+
+    def keep(self, window: SamWindow, answer: Any) -> None:
+        """Nothing: proposals are on disk by now."""
+
+    def write(self, core: Box) -> list[Index]:
+        """Compose a tile and write its shards; their indices.
+
+        Raises
+        ------
+        ReadError
+            If the photograph cannot be read where the tile needs it.
+        """
+        record, layer = self._context.record, self._context.record.label_layer(SAM2)
+        found = compose(core, self._around, self._context.plan.params)
+        written = record.plan.shards.overlapping(core)
+        for index in written:
+            box = record.plan.shards.tile(index).core
+            labels, rows = found.labels[box.within(core)], rows_in(found.columns, box)
+            if self._context.phase == SAM2:
+                layer.write_shard(index, labels, rows)
+            else:
+                layer.write_rows(index, rows)
+                record.write_tesserae(index, labels, rows)
+        return written
+
+    def windows(self, box: Box) -> list[SamWindow]:
         """The windows whose proposals may reach into `box`."""
         plan, shape = self._context.plan, self._context.shape
         near = box.grow(plan.margin)
@@ -149,64 +211,41 @@ class ProposalSource:
             for index in plan.lattice(layer, shape).overlapping(near)
         ]
 
-    def missing(self, windows: Sequence[Window]) -> list[Window]:
-        """Those that are neither in memory nor on disk."""
-        with self._lock:
-            return [
-                window
-                for window in windows
-                if window not in self._kept
-                and window not in self._lost
-                and not self._store.has_proposals(window[0], window[1:])
-            ]
+    def missing(self, windows: Sequence[SamWindow]) -> list[SamWindow]:
+        """Those that are not on disk, and can be read as far as is known."""
+        return [
+            window
+            for window in windows
+            if window not in self._lost and not self._store.has_proposals(window[0], window[1:])
+        ]
 
-    def give_up(self, window: Window, error: ReadError) -> None:
-        """Note that a window cannot be read: whoever needs it is told the same."""
-        self._lost[window] = str(error)
-
-    def compute(self, prepared: Prepared) -> Proposals:
+    def compute(self, prepared: Prepared) -> None:
         """Ask the network about a window, and keep the answer on disk; one window at a time."""
-        with self._asking:
-            found = ask_window(self._context, prepared)
-            self._store.write_proposals(prepared.window[0], prepared.window[1:], found.arrays())
-            return self._keep(prepared.window, found)
-
-    def count(self, prepared: Prepared) -> tuple[int, int]:
-        """`compute`, with the windows that were encoded for it and the prompts asked, whatever other threads ask."""
         network = self._context.network
         with self._asking:
             encoded, prompted = network.encoded, network.prompted
-            self.compute(prepared)
-            return network.encoded - encoded, network.prompted - prompted
+            found = ask_window(self._context, prepared)
+            self.spent.update(windows=network.encoded - encoded, prompts=network.prompted - prompted)
+            self._store.write_proposals(prepared.window[0], prepared.window[1:], found.arrays())
 
-    def _keep(self, window: Window, found: Proposals) -> Proposals:
-        with self._lock:
-            self._kept[window] = found
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        return found
-
-    def _known(self, window: Window) -> Proposals | None:
-        """The proposals of a window from memory or disk; None where they are missing or damaged."""
-        with self._lock:
-            if window in self._kept:
-                self._kept.move_to_end(window)
-                return self._kept[window]
+    def _read_proposals(self, window: SamWindow) -> Proposals:
+        """The proposals of a window from disk; `LookupError` where they are missing or damaged."""
         arrays = self._store.read_proposals(window[0], window[1:])
-        if arrays is None or not set(FIELDS) | {"boxes", "reaches", "bits", "starts"} <= set(arrays):
-            return None
-        return self._keep(window, Proposals.from_arrays(arrays))
+        if arrays is None or not set(arrays) >= _NEEDED:
+            raise LookupError(window)
+        return Proposals.from_arrays(arrays)
 
-    def of_window(self, window: Window) -> Proposals:
+    def of_window(self, window: SamWindow) -> Proposals:
         """The proposals of one window; `ReadError` where it cannot be read."""
         if window in self._lost:
             raise ReadError(self._lost[window])
-        found = self._known(window)
-        if found is not None:
-            return found
+        with suppress(LookupError):
+            return self._read(window)
         with self._asking:
-            found = self._known(window)
-            return self.compute(prepare_window(self._context, window)) if found is None else found
+            with suppress(LookupError):
+                return self._read(window)
+            self.compute(prepare_window(self._context, window))
+            return self._read(window)
 
     def meeting(self, box: Box) -> Proposals:
         """All proposals that reach into `box`, in order of windows."""

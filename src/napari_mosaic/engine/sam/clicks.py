@@ -9,9 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.engine.masks.plan import usual_size
-from napari_mosaic.engine.tasks import retry
-from napari_mosaic.engine.windows import read_resampled
+from napari_mosaic.engine.resample import read_patiently
+from napari_mosaic.engine.sam.plan import usual_size
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Plan
 from napari_mosaic.sam.clicks import ClickSession
@@ -44,6 +43,6 @@ def open_clicks(plan: Plan, image: MosaicImage, network: MaskNetwork, params: Sa
 
     def read(frame: Frame) -> NDArray[np.uint8]:
         corner = (frame.read.y0 / factor, frame.read.x0 / factor)
-        return retry(lambda: read_resampled(image, corner, factor * frame.zoom, (size, size)))
+        return read_patiently(image, corner, factor * frame.zoom, (size, size))
 
     return ClickSession(network, read, plan.shape, usual=usual_size(plan), params=params or SamParams())

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from napari_mosaic.dependencies import needed_for
-from napari_mosaic.engine.masks.plan import AUTOMATIC, GUIDED
+from napari_mosaic.engine.sam.plan import AUTOMATIC, GUIDED
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.prompts import MaskNetwork
 

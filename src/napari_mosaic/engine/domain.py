@@ -1,4 +1,4 @@
-"""Where nothing is computed: outside of the mosaic by the file's word, its surround, or the user's.
+"""Where something is computed, and where not: outside of the mosaic by the file's word, its surround, or the user's.
 
 One decision: it is decided per pixel of the working grid from the source's mask and from polygons in
 the record, so that a worker needs nothing but the record and the source to know it.
@@ -6,21 +6,19 @@ the record, so that a worker needs nothing but the record and the source to know
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.areas import AreaSet
+from napari_mosaic.engine.resample import level_for
 from napari_mosaic.image import MosaicImage
-from napari_mosaic.tesserae import GROUT
 from napari_mosaic.tiling import Box
 
 Mask = NDArray[np.bool_]
 
 
-class Outside:
-    """Answers which pixels of a box on the working grid are not to be computed."""
+class Domain:
+    """The part of the working grid that is computed; answers which pixels of a box are outside of it."""
 
     def __init__(self, image: MosaicImage, areas: AreaSet, factor: float) -> None:
         self._image = image
@@ -43,10 +41,7 @@ class Outside:
     def _read_valid(self, box: Box) -> Mask:
         """The source's own mask at the centres of working pixels."""
         image, factor = self._image, self.factor
-        level = 0
-        for k, shape in enumerate(image.level_shapes):
-            if shape[0] / image.shape[0] >= factor * 0.999:
-                level = k
+        level = level_for(image, factor)
         shape = image.level_shapes[level]
         rows = _centres(box.y0, box.y1, factor, shape[0] / image.shape[0], shape[0])
         columns = _centres(box.x0, box.x1, factor, shape[1] / image.shape[1], shape[1])
@@ -58,19 +53,3 @@ class Outside:
 def _centres(start: int, stop: int, factor: float, ratio: float, length: int) -> NDArray[np.int64]:
     places = np.floor((np.arange(start, stop) + 0.5) / factor * ratio).astype(np.int64)
     return np.asarray(np.clip(places, 0, length - 1))
-
-
-def blank_outside(map_: NDArray[np.uint8], mask: Mask | None) -> NDArray[np.uint8]:
-    """The map with joints, and no stone, wherever `mask` is True."""
-    if mask is None:
-        return map_
-    blank: Any = np.where(mask, 0, map_)
-    blank[GROUT][mask] = 255
-    return np.asarray(blank, dtype=np.uint8)
-
-
-def blank_map(channels: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """The map of a window with nothing in it."""
-    map_ = np.zeros((channels, *shape), np.uint8)
-    map_[GROUT] = 255
-    return map_

@@ -1,0 +1,221 @@
+"""The joints and tesserae of a record as work: which windows and tiles are left, and how one is made.
+
+One decision: a tile of tesserae is ready as soon as the windows in the shards that it reads are on disk.
+"""
+
+from __future__ import annotations
+
+import functools
+import pickle
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mosaic.engine.domain import Domain
+from napari_mosaic.engine.schedule import Work, nearest_first
+from napari_mosaic.engine.segmenters import Segmenter
+from napari_mosaic.engine.windows import MapContext, predict_maps, read_for_network
+from napari_mosaic.errors import InputError
+from napari_mosaic.progress import Progress
+from napari_mosaic.record import Plan, Record
+from napari_mosaic.record.ledger import Index
+from napari_mosaic.record.pyramid import update_pyramid
+from napari_mosaic.record.store import open_for_worker
+from napari_mosaic.record.tables import rows_in
+from napari_mosaic.tesserae import Tesserae, find_in_window
+from napari_mosaic.tiling import Box, Lattice, Tile
+
+_PYRAMID_EVERY = 24
+"""Finished shards that are waited for before the smaller levels follow. Not varied."""
+
+
+class MapMaker:
+    """Makes windows of the map and tiles of tesserae.
+
+    Parameters
+    ----------
+    record
+        Open for writing.
+    open_context
+        What windows need; called when the first one is asked for.
+    """
+
+    def __init__(self, record: Record, open_context: Callable[[], MapContext]) -> None:
+        self.spent: Counter[str] = Counter()
+        self._record, self._open = record, open_context
+
+    @functools.cached_property
+    def _context(self) -> MapContext:
+        return self._open()
+
+    def read(self, window: Index) -> NDArray[np.uint8] | None:
+        """The pixels of a window, or None where all of it is outside."""
+        return read_for_network(self._context, window)
+
+    def predict(self, windows: Sequence[Index], inputs: Sequence[NDArray[np.uint8] | None]) -> list[NDArray[np.uint8]]:
+        """The maps of some windows."""
+        return predict_maps(self._context, windows, inputs)
+
+    def keep(self, window: Index, answer: NDArray[np.uint8]) -> None:
+        """Write the map of a window."""
+        self._record.write_map(self._record.plan.lattice.tile(window).core, answer)
+
+    def write(self, core: Box) -> list[Index]:
+        """Cut the tesserae of whole shards and write them; the shards' indices."""
+        plan = self._record.plan
+        found = compute_tile(self._record.read_map, plan, core)
+        written = plan.shards.overlapping(core)
+        for index in written:
+            box = plan.shards.tile(index).core
+            self._record.write_tesserae(index, found.labels[box.within(core)], rows_in(found.columns, box))
+        return written
+
+
+def _open_maker(path: str, plan: Plan, method: bytes) -> MapMaker:
+    """A maker in another process; `UnfitError` at its first window where the method cannot be computed there."""
+    record = open_for_worker(path)
+
+    def open_context() -> MapContext:
+        segmenter: Segmenter = pickle.loads(method)
+        image = record.open_source()
+        return MapContext(image, plan, segmenter, Domain(image, record.areas, plan.factor))
+
+    return MapMaker(record, open_context)
+
+
+def plan_work(
+    record: Record,
+    tile_size: int,
+    *,
+    context: MapContext | None = None,
+    only: Box | None = None,
+    focus: tuple[float, float] | None = None,
+) -> Work[Index]:
+    """The unfinished pieces that meet `only` (a box on the working grid), nearest to `focus` first.
+
+    `context` is needed only where there are windows to compute.
+    """
+    plan, ledger = record.plan, record.ledger
+    _forget_damage(record)
+    have = ledger.done("map")
+    windows, tiles = pieces_left(plan, tile_size, have, ledger.done("tesserae"), only)
+
+    def place(window: Index) -> Box:
+        return plan.lattice.tile(window).core
+
+    def need_context() -> MapContext:
+        if context is None:
+            raise InputError("Windows of the map cannot be computed without the photograph; open it first.")
+        return context
+
+    return Work(
+        names=("joints", "tesserae"),
+        windows=nearest_first(_in_order(windows, plan, tile_size), place, focus),
+        tiles=nearest_first(tiles, lambda tile: tile.core, focus),
+        missing=lambda tile: set(windows_under(plan, tile)) - have,
+        place=place,
+        maker=MapMaker(record, need_context),
+        send_maker=lambda: partial(_open_maker, str(record.path), plan, _as_bytes(need_context().segmenter)),
+        note=lambda window: ledger.add("map", [window]),
+        note_tile=lambda shards: ledger.add("tesserae", shards),
+        update_pyramid=lambda last: update_levels(record, least=1 if last else _PYRAMID_EVERY),
+        writes_to=lambda window: plan.shards.overlapping(place(window))[0],
+        batch=plan.batch,
+        streams=1 if context is None else context.segmenter.streams,
+        yielding=context is not None,
+    )
+
+
+def _as_bytes(segmenter: Segmenter) -> bytes:
+    """A method for a worker, which unpickles it where a task can tell that it fails."""
+    from distributed.protocol.pickle import dumps
+
+    method: bytes = dumps(segmenter)
+    return method
+
+
+def pieces_left(
+    plan: Plan, tile_size: int, have: Collection[Index], done: Collection[Index], only: Box | None = None
+) -> tuple[set[Index], list[Tile]]:
+    """Windows that are not among those that the record has, and tiles with shards that are not done."""
+    tiles = tiles_left(plan, tile_size, done, only)
+    needed = {index for tile in tiles for index in windows_under(plan, tile)}
+    needed |= set(plan.lattice.overlapping(only or Box(0, 0, *plan.shape)))
+    return needed.difference(have), tiles
+
+
+def tiles_left(plan: Plan, tile_size: int, done: Collection[Index], only: Box | None = None) -> list[Tile]:
+    """The tiles that meet a box and have shards that are not done, row by row."""
+    lattice, done = tile_lattice(plan.shape, plan.shard, tile_size), frozenset(done)
+    tiles = map(lattice.tile, lattice.overlapping(only or Box(0, 0, *plan.shape)))
+    return [tile for tile in tiles if not done.issuperset(plan.shards.overlapping(tile.core))]
+
+
+def _in_order(windows: set[Index], plan: Plan, tile_size: int) -> list[Index]:
+    """Windows row by row, but for the last row of tiles: there tile by tile.
+
+    Tiles of that row would otherwise all become ready with the last windows, and be cut when nothing else is left.
+    """
+    tiles = tile_lattice(plan.shape, plan.shard, tile_size)
+    last = (tiles.counts[0] - 1) * tiles.core
+
+    def place(index: Index) -> tuple[int, ...]:
+        core = plan.lattice.tile(index).core
+        return (core.y0, 0, 0, core.x0) if core.y0 < last else (last, core.x0 // tiles.core, core.y0, core.x0)
+
+    return sorted(windows, key=place)
+
+
+def tile_lattice(shape: tuple[int, int], shard: int, tile_size: int) -> Lattice:
+    """Tiles of tesserae: whole shards, `tile_size` pixels or the next multiple of a shard."""
+    return Lattice(shape=shape, core=max(1, -(-tile_size // shard)) * shard)
+
+
+def windows_under(plan: Plan, tile: Tile) -> list[Index]:
+    """The windows of the map in the shards that a tile reads.
+
+    Whole shards, because a window smaller than its shard rewrites it, and nobody may read it meanwhile.
+    """
+    shards = plan.shards.overlapping(tile.core.grow(plan.tesserae.halo))
+    first, last = (plan.shards.tile(index).core for index in (shards[0], shards[-1]))
+    return plan.lattice.overlapping(Box(*first[:2], *last[2:]))
+
+
+def without_network(work: Work[Index]) -> Work[Index]:
+    """The part of the work that needs no more of the map than is stored."""
+    return replace(work, windows=[], tiles=[tile for tile in work.tiles if not work.missing(tile)])
+
+
+def update_levels(record: Record, *, least: int = 1) -> Iterator[Progress]:
+    """Bring the smaller levels up to date where at least so many shards have changed."""
+    dirty = record.tesserae.pending()
+    if len(dirty) < least:
+        return
+    for count, _ in enumerate(update_pyramid([record.map, record.tesserae], dirty), 1):
+        yield Progress(phase="overview", done=count, total=max(count, len(dirty)), unit="blocks")
+    record.tesserae.mark_pyramid(dirty)
+
+
+def compute_tile(read_map: Callable[[Box], NDArray[np.uint8]], plan: Plan, core: Box) -> Tesserae:
+    """The tesserae of a box of the working grid, from the map around it."""
+    window = core.grow(plan.tesserae.halo).clip(plan.shape)
+    return find_in_window(read_map(window), window, core, plan.shape, plan.tesserae)
+
+
+def _forget_damage(record: Record) -> None:
+    """Strike from the ledger what is missing, empty or unreadable on disk, and what was made from it."""
+    plan = record.plan
+    windows = record.damaged("map", record.ledger.done("map"))
+    record.ledger.forget("map", windows)
+    record.discard("map", windows)
+    damaged = record.damaged("tesserae", record.ledger.done("tesserae"))
+    shards = set(damaged)
+    for index in windows:
+        core = plan.lattice.tile(index).core
+        shards |= set(plan.shards.overlapping(core.grow(plan.tesserae.halo)))
+    record.forget_tesserae(shards)
+    record.discard("tesserae", damaged)
