@@ -32,8 +32,7 @@ if importlib.util.find_spec("sam2") is None:  # importing it here would initiali
 from napari_mosaic.sam.building import build_model
 from napari_mosaic.sam.checkpoints import read_weights, write_weights
 from napari_mosaic.sam.network import SamNetwork, load_sam
-from napari_mosaic.training.sam import finetuning, losses
-from napari_mosaic.training.sam import run as run_module
+from napari_mosaic.training.sam import finetuning, learner, losses
 from napari_mosaic.training.sam.annotations import store_annotations
 from napari_mosaic.training.sam.answers import keep_answers
 from napari_mosaic.training.sam.cache import EmbeddingCache
@@ -121,10 +120,8 @@ def test_a_small_model_is_trained_from_chance_by_one_command(tmp_path: Path, cap
 def test_a_frozen_encoder_stays_and_runs_once_for_each_crop(
     tmp_path: Path, folder: Path, weights: Path, monkeypatch: Any
 ) -> None:
-    from napari_mosaic.training.sam import steps
-
     seen = []
-    monkeypatch.setattr(steps, "encode", lambda model, images: seen.append(len(images)) or encode(model, images))
+    monkeypatch.setattr(learner, "encode", lambda model, images: seen.append(len(images)) or encode(model, images))
     params = tune_of(weights, rate=1e-3, steps=9, stones=25, round_steps=9)
     out = learn(folder, tmp_path / "out", params)
     split = json.loads((tmp_path / "out" / "split.json").read_text())
@@ -148,6 +145,11 @@ def test_a_stopped_run_ends_like_an_undisturbed_one(tmp_path: Path, folder: Path
         if progress.phase == "train" and progress.done == 2:
             break
     steps.close()
+    content = learner.read_sam_checkpoint(tmp_path / "cut" / "checkpoint.pt")
+    assert content.keys() == {
+        "learned", "average", "optimiser", "scaler", "config", "base", "base_sha256", "step", "total", "best",
+        "best_step", "losses", "params",
+    }  # fmt: skip
     again = learn(folder, tmp_path / "cut", params, resume=True)
     for name, value in read_weights(whole)[0].items():
         torch.testing.assert_close(value, read_weights(again)[0][name], rtol=0, atol=0)
@@ -160,13 +162,13 @@ def test_what_is_told_is_of_the_file_that_is_delivered(
     tmp_path: Path, folder: Path, weights: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     """The best of three rounds is the first one: its figures are told, those of the last are not."""
-    left, real = [0.0, 0.9, 0.2, 0.1], run_module._validate  # first comes the model before
+    left, real = [0.0, 0.9, 0.2, 0.1], learner.judge  # first comes the model before
 
-    def scored(*given: Any) -> dict[str, float]:
-        figures = real(*given)
+    def scored(*given: Any, automatic: bool) -> dict[str, float]:
+        figures = real(*given, automatic=automatic)
         return figures | {"score": left.pop(0)} if left else figures
 
-    monkeypatch.setattr(run_module, "_validate", scored)
+    monkeypatch.setattr(learner, "judge", scored)
     words = ["sam2-finetune", str(folder), "-o", str(tmp_path / "out"), "--model", str(weights), "--half", "--json"]
     words += _words("--steps 3 --round-steps 1 --rate 0.01 --accumulate 1 --stones 16 --most-prompts 4 --device cpu")
     words += _words("--validation-part 0.3 --test-part 0.3 --most-judged 1 --judge prompts --learn lora --group (.+)")

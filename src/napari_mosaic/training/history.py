@@ -17,7 +17,7 @@ from napari_mosaic.record import write_error
 
 TABLE, PLOT, LOGS = "history.csv", "history.png", "tensorboard"
 Panels = tuple[tuple[str, ...], ...]
-_PANELS: Panels = (("loss",), ("grout_dice", "found", "false", "score"), ("rate",))
+"""Which figures are drawn together."""
 
 
 def read_history(folder: str | Path) -> list[dict[str, float]]:
@@ -38,7 +38,7 @@ def read_history(folder: str | Path) -> list[dict[str, float]]:
 class History:
     """The open history of a run; closing it draws the curves."""
 
-    def __init__(self, folder: Path, step: int, panels: Panels = _PANELS) -> None:
+    def __init__(self, folder: Path, step: int, panels: Panels) -> None:
         self.folder, self._panels = folder, panels
         self.rows = [row for row in read_history(folder) if row["step"] <= step]
         self._write()
@@ -71,7 +71,7 @@ class History:
             raise write_error(path, error) from error
 
 
-def plot_history(rows: list[dict[str, float]], path: Path, panels: Panels = _PANELS) -> None:
+def plot_history(rows: list[dict[str, float]], path: Path, panels: Panels) -> None:
     """Draw loss, validation and learning rate over the steps, as a PNG."""
     figure = new_figure(11, 3.2)
     for axes, names in zip(figure.subplots(1, len(panels)), panels, strict=True):

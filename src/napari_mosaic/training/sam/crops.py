@@ -20,6 +20,7 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.sam.prompts import MASK_STRIDE
 from napari_mosaic.training.data import Picture, Pictures, cut_square, recolour, resize_crop, turned
 from napari_mosaic.training.sam.params import SamTrainParams
+from napari_mosaic.training.sam.sources import SamMaterial
 
 _JOINT = 2.5
 """What a joint adds to a stone's side, px; as in the search for the scale."""
@@ -186,6 +187,43 @@ def _number(labels: NDArray[np.int32], ignore: NDArray[np.bool_] | None) -> NDAr
         good &= ~np.isin(ids, np.unique(labels[ignore]))
     numbers = np.where(good, np.cumsum(good), 0).astype(np.int32)
     return np.asarray(numbers[inverse].reshape(labels.shape))
+
+
+class Crops:
+    """The crops of a run by step: fixed ones in shuffled order, or cut anew; encoded, or as they are."""
+
+    def __init__(self, material: SamMaterial, params: SamTrainParams, size: int) -> None:
+        self.material, self.params, self.size = material, params, size
+        self.fixed = params.turns == "eight"
+        self.pitches = Pitches(material.pictures)
+        self.places = fixed_places(material.pictures, material.train, params.stones) if self.fixed else []
+
+    def __len__(self) -> int:
+        """Crops in an epoch."""
+        return len(self.places) * TURNS if self.fixed else len(self.material.train)
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Steps that an epoch takes."""
+        return max(1, math.ceil(len(self) / (self.params.batch * self.params.accumulate)))
+
+    def of_step(self, step: int) -> list[tuple[int, Sample]]:
+        """The crops of a step with their numbers."""
+        rng = np.random.default_rng((self.params.seed, step))
+        count = self.params.batch * self.params.accumulate
+        if not self.fixed:
+            pictures, train, stones = self.material.pictures, self.material.train, self.params.stones
+            return [(k, take_free(pictures, train, rng, stones, self.size, self.pitches)) for k in range(count)]
+        numbers = [self._number(step * count + k) for k in range(count)]
+        return [(n, self.take(n)) for n in numbers]
+
+    def _number(self, position: int) -> int:
+        epoch, place = divmod(position, len(self))
+        return int(np.random.default_rng((self.params.seed, 1, epoch)).permutation(len(self))[place])
+
+    def take(self, number: int) -> Sample:
+        """A fixed crop by its number."""
+        return take_place(self.material.pictures, self.places[number // TURNS], number % TURNS, self.size)
 
 
 def ask(sample: Sample, params: SamTrainParams, rng: np.random.Generator | None, most: int | None = None) -> Asked:

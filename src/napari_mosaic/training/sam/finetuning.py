@@ -17,13 +17,13 @@ from napari_mosaic.folder_lock import working_in
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.sam.checkpoints import write_weights
 from napari_mosaic.training.history import read_history
+from napari_mosaic.training.loop import check_folder
 from napari_mosaic.training.pool import write_json
-from napari_mosaic.training.run import check_folder
+from napari_mosaic.training.sam.learner import put, read_sam_checkpoint
 from napari_mosaic.training.sam.network import merge_low_rank, start_model
 from napari_mosaic.training.sam.params import CHANCE, SamTrainParams
 from napari_mosaic.training.sam.run import judge_delivered, train_material
 from napari_mosaic.training.sam.sources import SamMaterial, sam_material
-from napari_mosaic.training.sam.state import put, read_state
 from napari_mosaic.training.sources import Masks
 
 GRID_RATES = (1e-5, 2e-5, 3e-5)
@@ -103,7 +103,7 @@ def finetune_sam_steps(
 
 def export_sam(checkpoint: Path, path: Path, params: SamTrainParams, *, command: str = "", half: bool = False) -> Path:
     """Write what a checkpoint learned as a weights file, whole or not at all."""
-    content = read_state(checkpoint)
+    content = read_sam_checkpoint(checkpoint)
     start = start_model(params)
     put(start.model, content["average"])
     merge_low_rank(start.model)
