@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from napari.viewer import Viewer
 
 from napari_mosaic.errors import MosaicError
+from napari_mosaic.progress import Progress
 from napari_mosaic.training import PRESETS, FinetuneParams
 from napari_mosaic.widgets import _places, _runs
 from napari_mosaic.widgets._dock import press
@@ -21,7 +22,7 @@ from napari_mosaic.widgets._jobs import JobFailure
 from napari_mosaic.widgets._panel.beside import ProcessDock
 from napari_mosaic.widgets._train.face import TrainFace
 from napari_mosaic.widgets._train.request import TrainRequest
-from napari_mosaic.widgets._train.runs import Curves, HeldRun, Learned, Sample, held_run, training_steps
+from napari_mosaic.widgets._train.runs import Curves, HeldRun, Sample, TrainEvent, held_run, training_steps
 from napari_mosaic.widgets._train.sample import show_sample
 from napari_mosaic.widgets._train.state import FINETUNE, OFFERED, HeldFacts, TrainState, length_of, resolve_training
 
@@ -139,22 +140,22 @@ class TrainDock(ProcessDock):
         request = replace(request, sample=self.face.sample.isChecked())
         self._run(lambda: training_steps(request), "loading the network", model="", losses=())
 
-    def _step(self, event: Any) -> None:
-        if isinstance(event, Learned):
+    def _step(self, event: TrainEvent) -> None:
+        if isinstance(event, Progress):
             self._learned(event)
         elif isinstance(event, Curves):
             self.tell(rows=event.rows)
         elif isinstance(event, Sample):
             show_sample(self.viewer, event)
 
-    def _learned(self, event: Learned) -> None:
+    def _learned(self, progress: Progress) -> None:
         losses = self.state.losses
-        if event.loss is not None:
-            last = losses[-1][0] if losses else event.progress.done - 1
-            losses = (*losses[-MOST_LOSSES:], (max(event.progress.done, last + 1), event.loss))
-        run = self._gone_on(event.progress)
+        if "loss" in progress.figures:
+            last = losses[-1][0] if losses else progress.done - 1
+            losses = (*losses[-MOST_LOSSES:], (max(progress.done, last + 1), progress.figures["loss"]))
+        run = self._gone_on(progress)
         if run is not None:
-            run = replace(run, title="learning" if event.progress.unit == "steps" else "preparing")
+            run = replace(run, title="learning" if progress.unit == "steps" else "preparing")
         self.tell(losses=losses, run=run)
 
     def _returned(self, path: str) -> None:

@@ -22,7 +22,7 @@ from napari_mosaic.errors import MosaicError
 from napari_mosaic.files import write_arrays
 from napari_mosaic.progress import Progress
 from napari_mosaic.widgets._process import Stopped, Tell, serve, tell_progress
-from napari_mosaic.widgets._train.request import SAMPLE, TrainRequest, history_files, loss_of, read_rows
+from napari_mosaic.widgets._train.request import SAMPLE, TrainRequest, history_files, read_rows
 
 _SIDE = 512
 
@@ -40,7 +40,7 @@ def run(request: TrainRequest, tell: Tell, stopped: Stopped) -> None:
                 watch.look()
                 tell("done", path=str(stop.value))
                 return
-            tell_progress(progress, tell, loss=loss_of(progress.message))
+            tell_progress(progress, tell)
             watch.look()
         steps.close()
         watch.look(sample=False)

@@ -15,6 +15,7 @@ from qtpy.QtCore import QEvent
 
 from napari_mosaic.dependencies import missing_of
 from napari_mosaic.errors import MosaicError
+from napari_mosaic.progress import Progress
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tuning import TuneResult
 from napari_mosaic.widgets import _places, _runs
@@ -25,7 +26,6 @@ from napari_mosaic.widgets._panel.beside import ProcessDock
 from napari_mosaic.widgets._tune.face import TuneFace
 from napari_mosaic.widgets._tune.runs import (
     RecordLook,
-    Tried,
     TuneRequest,
     fresh_folder,
     look_at_record,
@@ -134,10 +134,10 @@ class TuneDock(ProcessDock):
         changes = {"folder": folder, "scores": scores, "before": len(scores), "best": None}
         self._run(lambda: searching_steps(request), "reading the windows", **changes)
 
-    def _step(self, event: Any) -> None:
-        run = self._gone_on(event.progress) if isinstance(event, Tried) else None
-        if run is not None:
-            self.tell(run=replace(run, title="searching"), scores=(*self.state.scores, event.score))
+    def _step(self, progress: Progress | None) -> None:
+        run = None if progress is None else self._gone_on(progress)
+        if progress is not None and run is not None:
+            self.tell(run=replace(run, title="searching"), scores=(*self.state.scores, progress.figures["score"]))
 
     def _returned(self, best: TuneResult) -> None:
         self.tell(best=best, scores=best.history)

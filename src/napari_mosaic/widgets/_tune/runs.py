@@ -52,14 +52,6 @@ class TuneRequest:
 
 
 @dataclass(frozen=True)
-class Tried:
-    """A trial is done, with its score."""
-
-    progress: Progress
-    score: float
-
-
-@dataclass(frozen=True)
 class RecordLook:
     """What a record says: its finished windows, its rules, and the last search in `folder` with its result."""
 
@@ -69,8 +61,8 @@ class RecordLook:
     best: TuneResult | None
 
 
-def searching_steps(request: TuneRequest) -> Generator[Any, None, TuneResult]:
-    """Search in a process of its own; yields `Tried`, and None while nothing happens."""
+def searching_steps(request: TuneRequest) -> Generator[Progress | None, None, TuneResult]:
+    """Search in a process of its own; yields each trial with its score, and None while nothing happens."""
     events = process_events(COMMAND, request.to_json(), "search")
     try:
         while True:
@@ -78,7 +70,7 @@ def searching_steps(request: TuneRequest) -> Generator[Any, None, TuneResult]:
                 event = next(events)
             except StopIteration as stop:
                 return read_best(stop.value["path"])
-            yield None if event is None else Tried(progress_of(event), event["score"])
+            yield None if event is None else progress_of(event)
     finally:
         events.close()
 
