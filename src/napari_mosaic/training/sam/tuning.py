@@ -36,25 +36,25 @@ from napari_mosaic.training.sam.params import USUAL_GROUP, SamTuneParams
 from napari_mosaic.training.sam.sources import join_pictures, mark_of, read_sources
 from napari_mosaic.training.sam.validation import automatic_labels, compare, grid_of, whole_frame
 from napari_mosaic.training.sources import Masks
-from napari_mosaic.tuning.handed import BEST, SAM_KIND, sam_values, write_best
-from napari_mosaic.tuning.search import (
-    GOALS,
-    complete_trials,
-    draw_history,
-    draw_importance,
-    find_importance,
+from napari_mosaic.tuning.handed import SAM_KIND, sam_values
+from napari_mosaic.tuning.study import (
+    Ranges,
+    around,
+    course_of,
+    keep_result,
     load_optuna,
+    mean_score,
     open_study,
+    search_steps,
 )
 from napari_mosaic.weights import find_weights
 
-RANGES: dict[str, tuple[float, float]] = {
+RANGES: Ranges = {
     "pred_iou_thresh": (0.0, 0.95),
     "stability_score_thresh": (0.0, 0.95),
     "stability_score_offset": (0.5, 1.5),
     "mask_threshold": (-1.0, 1.5),
 }
-"""What is searched, and between what."""
 
 
 @dataclass(frozen=True)
@@ -138,15 +138,21 @@ def _tune(data: Sequence[Path], out: Path, sam: SamParams, params: SamTuneParams
     mark = _mark(mark_of(stored), network.sha256, sam, params)
     study = open_study(optuna, out, mark, params.seed)
     crops = yield from _ask_all(network, pictures, places, out / "answers" / mark[:16], sam)
-    if not complete_trials(study):
-        study.enqueue_trial({name: getattr(sam, name) for name in RANGES}, skip_if_exists=True)
-    for done in range(len(complete_trials(study)), params.trials):
-        trial = study.ask()
-        tried = replace(sam, **{name: trial.suggest_float(name, *_range(sam, name)) for name in RANGES})
-        study.tell(trial, _score(crops, tried, params.goal))
-        message = f"best {study.best_value:.4f}"
-        yield Progress(phase="trying", done=done + 1, total=params.trials, unit="trials", message=message)
-    return _finish(study, out, params, sam, len(crops))
+    ranges = around(RANGES, sam)
+
+    def try_one(trial: Any) -> float:
+        tried = replace(sam, **{name: trial.suggest_float(name, *span) for name, span in ranges.items()})
+        found = [automatic_labels(crop.answers, crop.sample, tried, crop.side) for crop in crops]
+        return mean_score(params.goal, [compare(*pair) for pair in zip(found, (c.sample for c in crops), strict=True)])
+
+    def finish() -> SamTuneResult:
+        best = {name: float(study.best_trial.params[name]) for name in RANGES}
+        tuned = replace(sam, **best)  # type: ignore[arg-type]
+        result = SamTuneResult(best=best, sam=tuned, goal=params.goal, crops=len(crops), **course_of(study))
+        return keep_result(result, out, SAM_KIND, sam=sam_values(tuned))
+
+    start = {name: getattr(sam, name) for name in RANGES}
+    return (yield from search_steps(study, params.trials, start, try_one, finish))
 
 
 def _choose_places(pictures: Pictures, network: MaskNetwork, sam: SamParams, params: SamTuneParams) -> list[Place]:
@@ -182,7 +188,8 @@ def _ask_all(
 ) -> Steps[list[KeptCrop]]:
     """Crops with the network's answers to the grid of prompts; it is asked only where some are missing."""
     size = network.image_size
-    floor = _range(sam, "mask_threshold")[0] - _range(sam, "stability_score_offset")[1]
+    ranges = around(RANGES, sam)
+    floor = ranges["mask_threshold"][0] - ranges["stability_score_offset"][1]
     kept: list[KeptCrop] = []
     for number, place in enumerate(places):
         yield Progress(phase="asking", done=number, total=len(places), unit="crops")
@@ -198,30 +205,3 @@ def _ask_all(
             write_answers(path, answers)
         kept.append(KeptCrop(sample, answers, side))
     return kept
-
-
-def _range(sam: SamParams, name: str) -> tuple[float, float]:
-    """What is tried of a parameter: the usual range, with what was given inside."""
-    low, high = RANGES[name]
-    return min(low, getattr(sam, name)), max(high, getattr(sam, name))
-
-
-def _score(crops: list[KeptCrop], sam: SamParams, goal: str) -> float:
-    """The goal's mean over the crops."""
-    found = [(crop, automatic_labels(crop.answers, crop.sample, sam, crop.side)) for crop in crops]
-    return float(np.mean([GOALS[goal](compare(labels, crop.sample)) for crop, labels in found]))
-
-
-def _finish(study: Any, out: Path, params: SamTuneParams, sam: SamParams, crops: int) -> SamTuneResult:
-    trials = complete_trials(study)
-    history, importance = tuple(float(trial.value) for trial in trials), find_importance(study)
-    best: dict[str, Any] = {name: float(study.best_trial.params[name]) for name in RANGES}
-    result = SamTuneResult(
-        best=best, sam=replace(sam, **best), goal=params.goal, before=history[0], score=float(study.best_value),
-        trials=len(trials), crops=crops, history=history, importance=importance,
-    )  # fmt: skip
-    values = {name: value for name, value in asdict(result).items() if name != "files"}
-    path = write_best(out / BEST, SAM_KIND, values | {"sam": sam_values(result.sam)})
-    files = [path, draw_history(history, params.goal, out / "history.png")]
-    files += [drawn] if (drawn := draw_importance(importance, out / "importance.png")) else []
-    return replace(result, files=tuple(str(file) for file in files))
