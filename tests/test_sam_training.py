@@ -33,13 +33,11 @@ from napari_mosaic.sam.building import build_model
 from napari_mosaic.sam.checkpoints import read_weights, write_weights
 from napari_mosaic.sam.network import SamNetwork, load_sam
 from napari_mosaic.training.sam import finetuning, learner, losses
-from napari_mosaic.training.sam.annotations import store_annotations
-from napari_mosaic.training.sam.answers import keep_answers
-from napari_mosaic.training.sam.cache import EmbeddingCache
+from napari_mosaic.training.sam.annotations import decode_coco, decode_label_studio, store_annotations
 from napari_mosaic.training.sam.crops import Place, Sample, ask, fixed_places, take_free, take_place
+from napari_mosaic.training.sam.finetuning import train_material
 from napari_mosaic.training.sam.network import Levels, decode, encode, learning, mark_learning, start_model
-from napari_mosaic.training.sam.run import train_material
-from napari_mosaic.training.sam.run_lengths import decode_coco, decode_label_studio
+from napari_mosaic.training.sam.prediction_cache import EmbeddingCache, keep_answers
 from napari_mosaic.training.sam.sources import mosaic_of, sam_material
 from napari_mosaic.training.sam.validation import automatic_labels, guided_labels, judge
 

@@ -22,7 +22,6 @@ from napari_mosaic.synthetic import draw_mosaic  # noqa: E402
 from napari_mosaic.training import PRESETS, TrainParams, export_weights, train, train_steps  # noqa: E402
 from napari_mosaic.training import learner as learner_module  # noqa: E402
 from napari_mosaic.training import loop as loop_module  # noqa: E402
-from napari_mosaic.training.batches import cut_step  # noqa: E402
 from napari_mosaic.training.checkpoints import BEST, LAST, read_checkpoint  # noqa: E402
 from napari_mosaic.training.data import (  # noqa: E402
     Mixture,
@@ -34,6 +33,7 @@ from napari_mosaic.training.data import (  # noqa: E402
     random_crop,
 )
 from napari_mosaic.training.history import read_history  # noqa: E402
+from napari_mosaic.training.learner import cut_step  # noqa: E402
 from napari_mosaic.training.loop import Standing  # noqa: E402
 from napari_mosaic.training.losses import line_loss, map_loss  # noqa: E402
 from napari_mosaic.training.network import make_unet  # noqa: E402

@@ -110,10 +110,10 @@ def test_finished_windows_are_a_truth_and_a_stopped_search_can_be_used(
     with open_record(good, writable=True) as opened:
         mark_finished(opened, Box(0, 0, 100, 120))
         steps = tune_steps(opened, [], folder, params=TuneParams(trials=3))
-        scores = [float(next(steps).message.split()[1].rstrip(",")) for _ in range(2)]
+        scores = [next(steps).figures["score"] for _ in range(2)]
         steps.close()
     best = read_best(folder / "best.json")
-    assert best.history == pytest.approx(scores, abs=1e-4)
+    assert list(best.history) == scores
     assert best.score == best.before == scores[0] == 1.0
     assert best.tesserae == TesseraParams(threshold=0.5, core_threshold=0.5)
     capsys.readouterr()

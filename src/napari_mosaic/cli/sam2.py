@@ -99,8 +99,7 @@ def _tell(path: Path, folder: Path, *, grid: bool, as_json: bool) -> None:
 
     with needed_for("Fine-tuning SAM 2", extra="sam2"):
         from napari_mosaic.training.loop import DELIVERED
-        from napari_mosaic.training.sam.finetuning import GRID
-        from napari_mosaic.training.sam.run import BEFORE
+        from napari_mosaic.training.sam.finetuning import BEFORE, GRID
 
     rows = _read_json(folder / GRID) if grid else read_history(folder)
     before, delivered = {} if grid else _read_json(folder / BEFORE), _read_json(folder / DELIVERED)

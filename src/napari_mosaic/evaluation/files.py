@@ -92,6 +92,14 @@ class Truth:
         """What lies on the photograph brought to the grid of the truth."""
         return labels if self.crop is None else _cropped(labels, self.crop, self.labels.shape, name)
 
+    def align(
+        self, labels: LabelGrid, names: tuple[str, str], ignore: str | Path | None
+    ) -> tuple[LabelGrid, NDArray[np.bool_] | None]:
+        """Labels of the photograph and what is left out, on the truth's grid; `InputError` where they do not fit."""
+        left_out, cut = self.ignored(ignore, labels.shape), self.cut(labels, names[0])
+        require_same(cut.shape, self.labels.shape, *names)
+        return cut, left_out
+
     def ignored(self, path: str | Path | None, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
         """What the truth itself and a file on the photograph's grid (`shape`) leave out, on the truth's grid."""
         left_out = None if path is None else _read_ignored(path, shape)
@@ -140,9 +148,7 @@ def compare_labels(
     ignore: str | Path | None = None,
 ) -> Evaluation:
     """Compare open labels with an open truth; `names` are those of prediction and truth in messages."""
-    left_out = true.ignored(ignore, predicted.shape)
-    predicted = true.cut(predicted, names[0])
-    require_same(predicted.shape, true.labels.shape, *names)
+    predicted, left_out = true.align(predicted, names, ignore)
     overlaps = add_overlaps(list(_count_bands(predicted, true.labels, left_out)))
     metrics = summarise(overlaps)
     if (predicted.guessed or true.labels.guessed) and _is_inverted(overlaps):
@@ -167,13 +173,18 @@ def _is_inverted(overlaps: Overlaps) -> bool:
 
 
 def _count_bands(predicted: LabelGrid, true: LabelGrid, ignore: NDArray[np.bool_] | None) -> Iterator[Overlaps]:
-    height, width = true.shape
-    rows = max(1, _BAND_PIXELS // width)
-    for y in range(0, height, rows):
-        band = Box(y, 0, min(y + rows, height), width)
-        edges = (band.y0 == 0, band.y1 == height, True, True)
+    for band in bands(true.shape, _BAND_PIXELS):
+        edges = (band.y0 == 0, band.y1 == true.shape[0], True, True)
         left_out = None if ignore is None else ignore[band.slices]
         yield count_overlaps(predicted.read(band), true.read(band), ignore=left_out, edges=edges)
+
+
+def bands(shape: tuple[int, int], pixels: int) -> Iterator[Box]:
+    """A grid in bands of about so many pixels, from the top."""
+    height, width = shape
+    rows = max(1, pixels // width)
+    for y in range(0, height, rows):
+        yield Box(y, 0, min(y + rows, height), width)
 
 
 def _grout(

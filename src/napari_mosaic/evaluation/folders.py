@@ -10,14 +10,12 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from napari_mosaic.errors import InputError, MissingError
-from napari_mosaic.evaluation.files import Evaluation, EvaluationParams, compare_labels, open_labels, open_truth
-from napari_mosaic.evaluation.files import read_crop as read_place
+from napari_mosaic.evaluation.files import Evaluation, EvaluationParams, evaluate_files, read_crop
 from napari_mosaic.metrics import ratio
 from napari_mosaic.output_files import replacing
 from napari_mosaic.progress import Progress, Steps, drain
@@ -75,14 +73,10 @@ def evaluate_folders_steps(
     predictions: str | Path, truths: str | Path, *, params: EvaluationParams | None = None
 ) -> Steps[FolderEvaluation]:
     """`evaluate_folders` as a generator, one step an image."""
-    params = params or EvaluationParams()
     pairs = pair_files(predictions, truths)
     found: dict[str, Evaluation] = {}
     for name, (prediction, truth) in pairs.items():
-        with ExitStack() as stack:
-            true = open_truth(truth, params, stack)
-            predicted = open_labels(prediction, params.prediction_is, params.min_area, stack)
-            found[name] = compare_labels(predicted, true, params, (str(prediction), str(truth)))
+        found[name] = evaluate_files(prediction, truth, params=params)
         yield Progress(phase="comparing", done=len(found), total=len(pairs), unit="images")
     return table_of(found)
 
@@ -186,7 +180,7 @@ def _truths(folder: str | Path) -> list[Path]:
 
 
 def _photographs(truth: Path) -> list[str]:
-    crop, _ = read_place(truth)
+    crop, _ = read_crop(truth)
     return [] if crop is None or not crop.photograph else [plain_name(Path(crop.photograph))]
 
 

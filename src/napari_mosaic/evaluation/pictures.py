@@ -27,10 +27,10 @@ from napari_mosaic.evaluation.files import (
     EvaluationParams,
     LabelGrid,
     Truth,
+    bands,
     compare_labels,
     open_labels,
     open_truth,
-    require_same,
 )
 from napari_mosaic.metrics import count_overlaps, ratio, sort_stones
 from napari_mosaic.output_files import replacing
@@ -51,7 +51,7 @@ STONE_COLOURS = {
     "left out": (90, 90, 90),
 }
 _LARGEST = 2**28
-_ROWS = 1024
+_BAND_PIXELS = 2**22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +102,8 @@ def compare_predictions(
 
 
 def _bands(sides: list[LabelGrid], true: Truth, left_out: NDArray[np.bool_] | None) -> Iterator[NDArray[np.uint8]]:
-    height, width = true.labels.shape
     cut = [true.cut(side, "The prediction") for side in sides]
-    for y in range(0, height, _ROWS):
-        band = Box(y, 0, min(y + _ROWS, height), width)
+    for band in bands(true.labels.shape, _BAND_PIXELS):
         stone = true.labels.read(band) > 0
         if left_out is not None:
             stone &= ~left_out[band.slices]
@@ -151,9 +149,7 @@ def draw_stones(
         true = open_truth(truth, params, stack)
         _require_small(true, truth)
         predicted = open_labels(prediction, params.prediction_is, params.min_area, stack)
-        left_out = true.ignored(ignore, predicted.shape)
-        predicted = true.cut(predicted, str(prediction))
-        require_same(predicted.shape, true.labels.shape, str(prediction), str(truth))
+        predicted, left_out = true.align(predicted, (str(prediction), str(truth)), ignore)
         whole = Box(0, 0, *true.labels.shape)
         return stone_colours(predicted.read(whole), true.labels.read(whole), left_out)
 

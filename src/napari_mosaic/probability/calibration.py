@@ -27,20 +27,18 @@ from scipy.optimize import minimize_scalar
 from napari_mosaic.areas import read_json
 from napari_mosaic.confidence import soften
 from napari_mosaic.errors import InputError
-from napari_mosaic.evaluation.files import EvaluationParams, LabelGrid, Truth, open_truth, require_same
+from napari_mosaic.evaluation.files import EvaluationParams, LabelGrid, Truth, bands, open_truth, require_same
 from napari_mosaic.measurement.source_grid import read_source_labels
 from napari_mosaic.output_files import replacing
 from napari_mosaic.plots import new_figure, save_figure
-from napari_mosaic.probability.maps import open_map
+from napari_mosaic.probability.maps import BAND_PIXELS, open_map
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Record
 from napari_mosaic.record.finished import require_finished
-from napari_mosaic.tiling import Box
 
 KIND = "napari-mosaic calibration"
 BINS = 15
 _LEVELS = 4096
-_ROWS = 1024
 _Counts = NDArray[np.float64]
 
 
@@ -158,9 +156,7 @@ def calibrate_finished_steps(record: Record) -> Steps[Calibration]:
 def _count(map_: LabelGrid, truth: Truth, ignore: NDArray[np.bool_] | None) -> _Counts:
     """Pixels of stone and of joint, `(2, levels)`, at each level of probability."""
     counts = np.zeros((2, _LEVELS))
-    height, width = map_.shape
-    for y in range(0, height, _ROWS):
-        box = Box(y, 0, min(y + _ROWS, height), width)
+    for box in bands(map_.shape, BAND_PIXELS):
         counted = None if ignore is None else ~ignore[box.slices]
         counts += _count_box(map_.read(box), truth.labels.read(box) == 0, counted)
     return counts

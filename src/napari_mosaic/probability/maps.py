@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from napari_mosaic.area_files import UNREADABLE, read_pixels
 from napari_mosaic.confidence import soften
 from napari_mosaic.errors import InputError, MissingError, ReadError
+from napari_mosaic.evaluation.files import bands
 from napari_mosaic.measurement.source_grid import places_under
 from napari_mosaic.output_files import replacing
 from napari_mosaic.png_rows import PngRows
@@ -30,7 +31,7 @@ Floats = NDArray[np.float32]
 GridName = Literal["photograph", "analysis"]
 ChannelName = Literal["joints", "insides"]
 CHANNELS = ("joints", "insides")
-_BAND_PIXELS = 2**22
+BAND_PIXELS = 2**22
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,7 @@ class ProbabilityGrid:
 
     def bands(self) -> Iterator[tuple[Box, Floats]]:
         """All of it in bands of some megapixels, from the top."""
-        height, width = self.shape
-        rows = max(1, _BAND_PIXELS // width)
-        for y in range(0, height, rows):
-            box = Box(y, 0, min(y + rows, height), width)
-            yield box, self.read(box)
+        return ((box, self.read(box)) for box in bands(self.shape, BAND_PIXELS))
 
 
 def open_map(

@@ -12,13 +12,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from napari_mosaic.errors import ModelError
 from napari_mosaic.grout import choose_device
 from napari_mosaic.torch_files import BAD_FILE
-from napari_mosaic.training.batches import Tensors, batches
 from napari_mosaic.training.checkpoints import read_checkpoint
+from napari_mosaic.training.data import Mixture, draw_batch
 from napari_mosaic.training.history import Panels
 from napari_mosaic.training.loop import Course, Standing
 from napari_mosaic.training.losses import map_loss
@@ -34,6 +37,9 @@ _WARM = 0.05
 """Part of a run in which the rate of a cycle rises, from a tenth. *Not varied.*"""
 _LEAST = 0.01
 """Part of the highest rate that a cycle ends with. *Not varied.*"""
+
+
+Tensors = tuple[Tensor, Tensor, Tensor]
 
 
 class GroutLearner:
@@ -144,3 +150,33 @@ class GroutLearner:
                 f"{path} is no checkpoint that this run can resume from: another network made it."
             ) from error
         return dict(content["params"])
+
+
+class _Steps(Dataset[Tensors]):
+    def __init__(self, mixture: Mixture, params: TrainParams, channels: int, first: int, total: int) -> None:
+        self.mixture, self.params, self.channels = mixture, params, channels
+        self.first, self.total = first, total
+
+    def __len__(self) -> int:
+        return max(0, self.total - self.first)
+
+    def __getitem__(self, index: int) -> Tensors:
+        return cut_step(self.mixture, self.params, self.channels, self.first + index)
+
+
+def cut_step(mixture: Mixture, params: TrainParams, channels: int, step: int) -> Tensors:
+    """The batch of a step: images, targets, weights."""
+    rng = np.random.default_rng((params.seed, step))
+    pictures = mixture.draw(rng, params.batch)
+    images, targets, weights = draw_batch(pictures, rng, params.side, edges=params.edges, channels=channels)
+    return torch.from_numpy(images), torch.from_numpy(targets), torch.from_numpy(weights)
+
+
+def batches(mixture: Mixture, params: TrainParams, channels: int, first: int, total: int) -> Iterator[Tensors]:
+    """The batches of the steps `first` to `total`, in order, cut ahead by `params.workers` processes."""
+    workers = params.workers
+    steps = _Steps(mixture, params, channels, first, total)
+    loader = DataLoader(
+        steps, batch_size=None, shuffle=False, num_workers=workers, prefetch_factor=6 if workers else None
+    )
+    return iter(loader)

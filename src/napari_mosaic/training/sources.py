@@ -33,6 +33,7 @@ from napari_mosaic.training.pool import (
     open_pool,
     write_json,
 )
+from napari_mosaic.training.sam.params import SamTrainParams
 from napari_mosaic.training.truth import Kind, find_pairs, number, read_known, read_truth, usual_factor
 from napari_mosaic.training.validation import draw_validation, middle_crops
 
@@ -81,7 +82,7 @@ def draw_material(out: Path, params: TrainParams) -> Steps[Material]:
     return Material(Mixture((source,)), validation, [])
 
 
-def rehearsal(out: Path, params: TrainParams) -> Steps[Pool | Endless]:
+def rehearsal(out: Path, params: TrainParams | SamTrainParams) -> Steps[Pool | Endless]:
     """The drawn mosaics that `params` ask for."""
     if params.drawings == 0:
         return Endless(params.drawing_size, params.geometry)

@@ -97,13 +97,17 @@ def read_known(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return known
 
 
+def usual_pitch(labels: NDArray[Any]) -> float | None:
+    """The distance of two stones in a picture, px; None where it shows no stone."""
+    area = np.bincount(np.asarray(labels).ravel())[1:]
+    area = area[area > 0]
+    return float(np.sqrt(np.median(area))) + _JOINT if len(area) else None
+
+
 def usual_factor(labels: NDArray[Any], tessera_px: float) -> float:
     """How much to enlarge a picture so that its stones have the size that a program run would give them."""
-    area = np.bincount(labels.ravel())[1:]
-    area = area[area > 0]
-    if not len(area):
-        return 1.0
-    return keep_resolution(tessera_px / (float(np.sqrt(np.median(area))) + _JOINT))
+    pitch = usual_pitch(labels)
+    return 1.0 if pitch is None else keep_resolution(tessera_px / pitch)
 
 
 def number(labels: NDArray[Any]) -> NDArray[np.uint32]:

@@ -34,7 +34,7 @@ from napari_mosaic.tuning.study import (
     open_study,
     search_steps,
 )
-from napari_mosaic.tuning.windows import Maps, Window, judge, load_windows
+from napari_mosaic.tuning.windows import Maps, TruthWindow, judge, load_windows
 
 _STORED, _AGAIN = "stored", "augmented"
 
@@ -142,7 +142,7 @@ def tune_steps(
 
 
 def _search(
-    study: Any, record: Record, windows: list[Window], maps: list[str], params: TuneParams, folder: Path
+    study: Any, record: Record, windows: list[TruthWindow], maps: list[str], params: TuneParams, folder: Path
 ) -> Steps[TuneResult]:
     plan = record.plan
 
@@ -212,14 +212,14 @@ def _start(params: TesseraParams, maps: list[str]) -> dict[str, Any]:
 
 
 def _fingerprint(
-    record: Record, truths: Sequence[str | Path | Window], params: TuneParams, augmented: str | Path | None
+    record: Record, truths: Sequence[str | Path | TruthWindow], params: TuneParams, augmented: str | Path | None
 ) -> str:
     """What a search must have in common with the one that it goes on with."""
     digest = hashlib.sha256()
     for part in (record.source.fingerprint, record.plan.model_sha256, params.goal, str(augmented is not None)):
         digest.update(part.encode())
     for truth in truths:
-        if isinstance(truth, Window):
+        if isinstance(truth, TruthWindow):
             digest.update(str(tuple(truth.box)).encode() + truth.truth.tobytes())
         else:
             digest.update(Path(truth).read_bytes() if Path(truth).is_file() else str(truth).encode())

@@ -7,8 +7,9 @@ stones of one size; what nobody said the truth about is seen, but never asked fo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import cv2
@@ -21,9 +22,8 @@ from napari_mosaic.sam.prompts import MASK_STRIDE
 from napari_mosaic.training.data import Picture, Pictures, cut_square, recolour, resize_crop, turned
 from napari_mosaic.training.sam.params import SamTrainParams
 from napari_mosaic.training.sam.sources import SamMaterial
+from napari_mosaic.training.truth import usual_pitch
 
-_JOINT = 2.5
-"""What a joint adds to a stone's side, px; as in the search for the scale."""
 _JITTER = 0.3
 """Free crops are cut at up to this much, as a logarithm, more or less than the usual size."""
 _LEAST_SHARE, _LEAST_AREA = 0.1, 12
@@ -74,13 +74,6 @@ class Asked(NamedTuple):
     boxes: NDArray[np.int64]
 
 
-def usual_pitch(labels: NDArray[np.integer]) -> float | None:
-    """The distance of two stones in a picture, px; None where it shows no stone."""
-    area = np.bincount(np.asarray(labels).ravel())[1:]
-    area = area[area > 0]
-    return float(np.sqrt(np.median(area))) + _JOINT if len(area) else None
-
-
 def fixed_places(pictures: Pictures, indices: Sequence[int], stones: int) -> list[Place]:
     """Squares of about `stones` tesserae that cover the pictures evenly; a small picture is one square.
 
@@ -128,35 +121,23 @@ def take_place(pictures: Pictures, place: Place, turn: int, size: int) -> Sample
     return _finish(picture, place, size, turn % 4, turn >= 4, None)
 
 
-class Pitches(dict[int, float | None]):
-    """The usual pitch of pictures by number, measured when it is first asked for."""
-
-    def __init__(self, pictures: Pictures) -> None:
-        self._pictures = pictures
-
-    def __missing__(self, number: int) -> float | None:
-        self[number] = usual_pitch(self._pictures[number].labels)
-        return self[number]
-
-
 def take_free(
     pictures: Pictures, indices: Sequence[int], rng: np.random.Generator, stones: int, size: int,
-    pitches: Pitches | None = None,
+    pitch_of: Callable[[int], float | None] | None = None,
 ) -> Sample:  # fmt: skip
-    """A crop cut at chance: place, size, position, colours.
+    """A crop cut at chance: place, size, position, colours; `pitch_of` tells the usual pitch of a picture.
 
     Raises
     ------
     InputError
         If picture after picture shows no stone.
     """
-    pitches = Pitches(pictures) if pitches is None else pitches
     for _ in range(_TRIES):
         index = int(indices[int(rng.integers(len(indices)))])
-        pitch = pitches[index]
+        picture = pictures[index]
+        pitch = pitch_of(index) if pitch_of else usual_pitch(picture.labels)
         if pitch is None:
             continue
-        picture = pictures[index]
         shape = picture.labels.shape
         cut = round(math.sqrt(stones) * pitch * math.exp(rng.uniform(-_JITTER, _JITTER)))
         cut = int(np.clip(cut, 16, max(16, *shape)))
@@ -195,7 +176,7 @@ class Crops:
     def __init__(self, material: SamMaterial, params: SamTrainParams, size: int) -> None:
         self.material, self.params, self.size = material, params, size
         self.fixed = params.turns == "eight"
-        self.pitches = Pitches(material.pictures)
+        self.pitch_of = cache(lambda number: usual_pitch(material.pictures[number].labels))
         self.places = fixed_places(material.pictures, material.train, params.stones) if self.fixed else []
 
     def __len__(self) -> int:
@@ -213,7 +194,7 @@ class Crops:
         count = self.params.batch * self.params.accumulate
         if not self.fixed:
             pictures, train, stones = self.material.pictures, self.material.train, self.params.stones
-            return [(k, take_free(pictures, train, rng, stones, self.size, self.pitches)) for k in range(count)]
+            return [(k, take_free(pictures, train, rng, stones, self.size, self.pitch_of)) for k in range(count)]
         numbers = [self._number(step * count + k) for k in range(count)]
         return [(n, self.take(n)) for n in numbers]
 

@@ -28,11 +28,11 @@ from napari_mosaic.training.checkpoints import read_checkpoint
 from napari_mosaic.training.history import Panels
 from napari_mosaic.training.loop import Course, Standing
 from napari_mosaic.training.optimising import Optimiser, cosine, follow, half_type
-from napari_mosaic.training.sam.cache import EmbeddingCache
 from napari_mosaic.training.sam.crops import Crops, Sample, ask
 from napari_mosaic.training.sam.losses import Weights, best_loss, first_loss
 from napari_mosaic.training.sam.network import Levels, Start, decode, encode, learning
 from napari_mosaic.training.sam.params import SamTrainParams
+from napari_mosaic.training.sam.prediction_cache import EmbeddingCache
 from napari_mosaic.training.sam.validation import judge
 
 _LOSSES = {"first": first_loss, "best": best_loss}

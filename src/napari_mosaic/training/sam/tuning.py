@@ -30,12 +30,13 @@ from napari_mosaic.sam.network import SamNetwork, load_sam
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.prompts import MaskNetwork, Prompts, tessera_size
 from napari_mosaic.training.data import Pictures
-from napari_mosaic.training.sam.answers import KeptAnswers, keep_answers, read_answers, write_answers
-from napari_mosaic.training.sam.crops import Place, Sample, fixed_places, take_place, usual_pitch
+from napari_mosaic.training.sam.crops import Place, Sample, fixed_places, take_place
 from napari_mosaic.training.sam.params import USUAL_GROUP, SamTuneParams
+from napari_mosaic.training.sam.prediction_cache import KeptAnswers, keep_answers, read_answers, write_answers
 from napari_mosaic.training.sam.sources import join_pictures, mark_of, read_sources
 from napari_mosaic.training.sam.validation import automatic_labels, compare, grid_of, whole_frame
 from napari_mosaic.training.sources import Masks
+from napari_mosaic.training.truth import usual_pitch
 from napari_mosaic.tuning.handed import SAM_KIND, sam_values
 from napari_mosaic.tuning.study import (
     Ranges,
