@@ -32,8 +32,8 @@ if importlib.util.find_spec("sam2") is None:  # importing it here would initiali
 from napari_mosaic.sam.building import build_model
 from napari_mosaic.sam.checkpoints import read_weights, write_weights
 from napari_mosaic.sam.network import SamNetwork, load_sam
+from napari_mosaic.training.annotations import decode_coco, decode_label_studio, store_annotations
 from napari_mosaic.training.sam import finetuning, learner, losses
-from napari_mosaic.training.sam.annotations import decode_coco, decode_label_studio, store_annotations
 from napari_mosaic.training.sam.crops import Place, Sample, ask, fixed_places, take_free, take_place
 from napari_mosaic.training.sam.finetuning import train_material
 from napari_mosaic.training.sam.network import Levels, decode, encode, learning, mark_learning, start_model

@@ -18,8 +18,8 @@ from torch.utils.data import ConcatDataset
 
 from napari_mosaic.errors import InputError, MissingError
 from napari_mosaic.progress import Steps
+from napari_mosaic.training.annotations import store_annotations
 from napari_mosaic.training.data import Picture, Pictures
-from napari_mosaic.training.sam.annotations import store_annotations
 from napari_mosaic.training.sam.params import SamTrainParams
 from napari_mosaic.training.sources import Masks, Stored, rehearsal, split, store_folder, store_record
 from napari_mosaic.training.validation import draw_validation
