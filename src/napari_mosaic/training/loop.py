@@ -7,7 +7,6 @@ networks (what a step is, how it is judged, what a checkpoint holds) stands in a
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -19,11 +18,10 @@ import numpy as np
 
 from napari_mosaic.errors import InputError
 from napari_mosaic.progress import Progress, Steps
-from napari_mosaic.record import write_error
 from napari_mosaic.training.checkpoints import BEST, LAST, write_checkpoint
 from napari_mosaic.training.history import History, Panels
 from napari_mosaic.training.params import TrainParams
-from napari_mosaic.training.pool import write_json
+from napari_mosaic.training.run_files import read_note, write_json, writing
 from napari_mosaic.training.sam.params import SamTrainParams
 
 NOTE, TEST, DELIVERED = "run.json", "test.json", "delivered.json"
@@ -124,10 +122,8 @@ def check_folder(out: Path, resume: bool) -> None:
             f"{out} holds a training run already, which would be lost; add --resume to go on with it, or give "
             "another folder."
         )
-    try:
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(out, error) from error
 
 
 def begin_run(out: Path, learner: Learner, *, resume: bool) -> None:
@@ -137,7 +133,7 @@ def begin_run(out: Path, learner: Learner, *, resume: bool) -> None:
         _check_same(out, asdict(params), learner.restore(path), learner.free)
         total = learner.course.total
     elif resume and (out / NOTE).exists():
-        total = int(json.loads((out / NOTE).read_text(encoding="utf-8"))["total"])
+        total = int(read_note(out / NOTE).get("total", 0))
     for stale in (TEST, DELIVERED) if path.exists() else (TEST, DELIVERED, BEST):
         (out / stale).unlink(missing_ok=True)
     learner.course.total = _total(learner, total)

@@ -26,7 +26,7 @@ from napari_mosaic.training.checkpoints import BEST, LAST
 from napari_mosaic.training.history import read_history
 from napari_mosaic.training.loop import begin_run, check_folder, note_delivered, run_steps
 from napari_mosaic.training.optimising import half_type
-from napari_mosaic.training.pool import write_json
+from napari_mosaic.training.run_files import write_json
 from napari_mosaic.training.sam.crops import Crops, Sample, fixed_places, take_place
 from napari_mosaic.training.sam.learner import SamLearner, put, read_sam_checkpoint
 from napari_mosaic.training.sam.network import merge_low_rank, start_model

@@ -22,9 +22,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from napari_mosaic.files import whole_file, write_arrays
-from napari_mosaic.record import write_error
 from napari_mosaic.sam.prompts import Answers, MaskNetwork, Prompts
-from napari_mosaic.training.pool import check_room, write_json
+from napari_mosaic.training.run_files import check_room, read_note, write_json, writing
 from napari_mosaic.training.sam.network import Levels
 
 NOTE = "embeddings.json"
@@ -48,13 +47,11 @@ class EmbeddingCache:
         self.hits = self.misses = 0
         mark = hashlib.sha256(json.dumps(belongs_to, sort_keys=True).encode()).hexdigest()
         note = folder / NOTE
-        try:
+        with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            if not note.exists() or json.loads(note.read_text(encoding="utf-8")).get("mark") != mark:
+            if read_note(note).get("mark") != mark:
                 for old in folder.glob("*.safetensors"):
                     old.unlink()
-        except (OSError, ValueError) as error:
-            raise write_error(folder, error if isinstance(error, OSError) else OSError(str(error))) from error
         write_json(note, {"mark": mark})
 
     def take(self, number: int, make: Callable[[], Levels], device: torch.device) -> Levels:
@@ -71,11 +68,8 @@ class EmbeddingCache:
 
     def _keep(self, path: Path, parts: dict[str, torch.Tensor]) -> None:
         check_room(self.folder, sum(part.nbytes for part in parts.values()))
-        try:
-            with whole_file(path, sync=False) as beside:
-                save_file(parts, beside)
-        except (OSError, SafetensorError) as error:
-            raise write_error(path, error if isinstance(error, OSError) else OSError(str(error))) from error
+        with writing(path), whole_file(path, sync=False) as beside:
+            save_file(parts, beside)
 
 
 class KeptAnswers:
@@ -176,8 +170,6 @@ def read_answers(path: Path, image_size: int, floor: float) -> KeptAnswers | Non
 
 def write_answers(path: Path, answers: KeptAnswers) -> None:
     """Write answers whole or not at all."""
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_arrays(path, answers.arrays, sync=False)
-    except OSError as error:
-        raise write_error(path, error) from error
