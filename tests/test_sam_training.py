@@ -34,10 +34,10 @@ from napari_mosaic.sam.checkpoints import read_weights, write_weights
 from napari_mosaic.sam.network import SamNetwork, load_sam
 from napari_mosaic.training.annotations import decode_coco, decode_label_studio, store_annotations
 from napari_mosaic.training.sam import finetuning, learner, losses
-from napari_mosaic.training.sam.crops import Place, Sample, ask, fixed_places, take_free, take_place
+from napari_mosaic.training.sam.crops import Cutout, SamCrop, ask, fixed_places, take_free, take_place
 from napari_mosaic.training.sam.finetuning import train_material
 from napari_mosaic.training.sam.network import Levels, decode, encode, learning, mark_learning, start_model
-from napari_mosaic.training.sam.prediction_cache import EmbeddingCache, keep_answers
+from napari_mosaic.training.sam.prediction_cache import EmbeddingCache, cache_predictions
 from napari_mosaic.training.sam.sources import mosaic_of, sam_material
 from napari_mosaic.training.sam.validation import automatic_labels, guided_labels, judge
 
@@ -233,7 +233,7 @@ def test_the_grid_runs_all_and_keeps_the_best(
 def test_validation_with_the_generator_uses_the_published_settings(weights: Path) -> None:
     assert (VALIDATION.points_per_side, VALIDATION.pred_iou_thresh, VALIDATION.stability_score_thresh) == (16, 0.7, 0.7)
     image, labels = floor(4, 128)
-    sample = Sample(image, labels)
+    sample = SamCrop(image, labels)
     network = Perfect(labels)
     params = SamTrainParams(model="x", judge="automatic")
     figures = judge(network, [sample], params, automatic=True)  # type: ignore[arg-type]
@@ -296,7 +296,7 @@ def test_kept_answers_give_the_masks_of_the_network(weights: Path) -> None:
     network = load_sam(weights, device="cpu", precision="fp32")
     points = np.random.default_rng(0).uniform(5, 120, (5, 2))
     prompts = Prompts(points=points)
-    kept = keep_answers(network, image, prompts, floor=-0.5, batch=2)
+    kept = cache_predictions(network, image, prompts, floor=-0.5, batch=2)
     ((_, mine),) = kept.predict(None, prompts, batch=9)
     ((_, theirs),) = network.predict(network.embed(image), prompts, batch=9)
     np.testing.assert_allclose(mine.scores, theirs.scores, atol=1e-5)
@@ -304,8 +304,8 @@ def test_kept_answers_give_the_masks_of_the_network(weights: Path) -> None:
     np.testing.assert_allclose(mine.logits[above], theirs.logits[above], atol=1e-4)
     params = SamParams(points_per_side=4, pred_iou_thresh=0.0, stability_score_thresh=0.0, max_mask_share=1.0)
     grid = np.stack(np.meshgrid(*[(np.arange(4) + 0.5) * 32] * 2, indexing="ij"), -1).reshape(-1, 2) // 1 + 0.5
-    all_kept = keep_answers(network, image, Prompts(points=grid), floor=-2.0, batch=8)
-    sample = Sample(image, labels)
+    all_kept = cache_predictions(network, image, Prompts(points=grid), floor=-2.0, batch=8)
+    sample = SamCrop(image, labels)
     np.testing.assert_array_equal(automatic_labels(all_kept, sample, params), automatic_labels(network, sample, params))
 
 
@@ -337,7 +337,7 @@ def test_what_is_unknown_is_never_asked_for() -> None:
     image, labels = floor(2, 128)
     known = np.ones(labels.shape, bool)
     known[:, :64] = False
-    sample = take_place([Picture(image, labels, known)], Place(0, 0, 0, 128), 0, 128)
+    sample = take_place([Picture(image, labels, known)], Cutout(0, 0, 0, 128), 0, 128)
     assert sample.ignore is not None
     assert not sample.labels[sample.ignore].any()
     assert 0 < sample.count < len(np.unique(labels)) - 1
@@ -369,14 +369,14 @@ def test_losses_fall_with_better_masks_and_honest_scores(loss: Any) -> None:
 def test_what_is_decoded_is_what_inference_decodes(weights: Path) -> None:
     image, labels = floor(3, 128)
     network = load_sam(weights, device="cpu", precision="fp32")
-    asked = ask(Sample(image, labels), SamTrainParams(model="x"), None, 3)
+    asked = ask(SamCrop(image, labels), SamTrainParams(model="x"), None, 3)
     with torch.no_grad():
         logits, scores = decode(network.model, encode(network.model, [image]), 0, asked)
     prompts = Prompts(points=asked.points[:, 0, ::-1].astype(float) + 0.5)
     ((_, answers),) = network.predict(network.embed(image), prompts, batch=3)
     np.testing.assert_allclose(logits[:, 1:].numpy(), answers.logits, atol=1e-4)
     np.testing.assert_allclose(scores[:, 1:].numpy(), answers.scores, atol=1e-4)
-    _, overlaps = guided_labels(network, Sample(image, labels), SamTrainParams(model="x"))
+    _, overlaps = guided_labels(network, SamCrop(image, labels), SamTrainParams(model="x"))
     assert len(overlaps) == int(labels.max())
 
 

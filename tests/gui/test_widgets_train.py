@@ -279,7 +279,7 @@ def test_a_process_of_its_own_trains_a_few_steps_and_goes_on(tmp_path: Path) -> 
             model = Path(stop.value)
             break
     assert model.exists()
-    assert any(isinstance(event, runs.Sample) and event.joints.shape == (64, 64) for event in seen)
+    assert any(isinstance(event, runs.SamplePrediction) and event.joints.shape == (64, 64) for event in seen)
     held = runs.held_run(str(out))
     assert held is not None
     assert held.rows[-1]["step"] == 3

@@ -201,8 +201,10 @@ def export_model(
             from napari_mosaic.training.importing import import_model
 
         entry = find_weights(model)
-        told = None if calibration is None else _temperature(calibration, entry)
-        import_model(str(entry.path), name=output.stem, folder=output.parent, temperature=told, overwrite=overwrite)
+        calibrated = None if calibration is None else _temperature(calibration, entry)
+        import_model(
+            str(entry.path), name=output.stem, folder=output.parent, temperature=calibrated, overwrite=overwrite
+        )
     else:
         _quantise(model, output)
     size = output.stat().st_size

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from napari_mosaic import _flood
-from napari_mosaic.confidence import soften_bytes
+from napari_mosaic.confidence import temperature_scale_bytes
 from napari_mosaic.editing.entries import Edit, enter, likely_parts
 from napari_mosaic.editing.extents import box_of, boxes_of, extent, seed_of, union
 from napari_mosaic.editing.names import is_made, new_name
@@ -243,7 +243,7 @@ class Draft:
     def _figures(self, labels: NDArray[Any], box: Box, touched: Ids, before: Columns) -> Columns:
         """Rows of the touched tesserae as `labels` over `box` show them."""
         left = np.intersect1d(touched, labels).astype(labels.dtype)
-        told = soften_bytes(self.map(box)[0], self.record.plan.tesserae.temperature)
+        told = temperature_scale_bytes(self.map(box)[0], self.record.plan.tesserae.temperature)
         grout = np.ascontiguousarray(told)
         found = _flood.stone_figures(np.ascontiguousarray(labels), left, grout)
         rows = tables.empty_columns()

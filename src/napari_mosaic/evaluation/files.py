@@ -72,7 +72,7 @@ class LabelGrid:
 
 
 @dataclass(frozen=True)
-class Crop:
+class TruthPlace:
     """A truth drawn over an enlarged crop of a photograph: where it is and by how much."""
 
     box: Box
@@ -86,7 +86,7 @@ class Truth:
     """The labels of a truth on their own grid and, where that is an enlarged crop, its place."""
 
     labels: LabelGrid
-    crop: Crop | None
+    crop: TruthPlace | None
 
     def cut(self, labels: LabelGrid, name: str) -> LabelGrid:
         """What lies on the photograph brought to the grid of the truth."""
@@ -275,7 +275,7 @@ def label_mask(mask: NDArray[np.bool_], min_area: int = 0) -> NDArray[np.int32]:
     return result
 
 
-def read_crop(truth: str | Path) -> tuple[Crop | None, Path]:
+def read_crop(truth: str | Path) -> tuple[TruthPlace | None, Path]:
     """The place of a truth that is a JSON file, and the file or record that holds its labels."""
     path = Path(truth)
     if path.suffix.lower() != ".json":
@@ -289,10 +289,11 @@ def read_crop(truth: str | Path) -> tuple[Crop | None, Path]:
         raise InputError(
             f"{path} does not tell the place of a truth ({error}); it needs the numbers y, x, size and zoom."
         ) from error
-    return Crop(Box(y, x, y + size, x + size), zoom, ignore, str(values.get("file", ""))), path.with_suffix(".png")
+    place = TruthPlace(Box(y, x, y + size, x + size), zoom, ignore, str(values.get("file", "")))
+    return place, path.with_suffix(".png")
 
 
-def _cropped(labels: LabelGrid, crop: Crop, shape: tuple[int, int], name: str) -> LabelGrid:
+def _cropped(labels: LabelGrid, crop: TruthPlace, shape: tuple[int, int], name: str) -> LabelGrid:
     """Labels of the photograph cut out and enlarged like the truth."""
     if labels.shape == shape:
         return labels
@@ -309,7 +310,7 @@ def enlarge(values: NDArray[Any], zoom: int) -> NDArray[Any]:
     return np.repeat(np.repeat(values, zoom, axis=0), zoom, axis=1)
 
 
-def _crop_ignored(crop: Crop, ignore: NDArray[np.bool_] | None, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def _crop_ignored(crop: TruthPlace, ignore: NDArray[np.bool_] | None, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """What the truth itself and the user leave out, on the truth's grid."""
     mask = np.zeros(shape, bool)
     for box in crop.ignore:

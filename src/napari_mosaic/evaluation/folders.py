@@ -23,15 +23,15 @@ from napari_mosaic.progress import Progress, Steps, drain
 PICTURES = {".png", ".tif", ".tiff", ".npy", ".jpg", ".jpeg", ".bmp"}
 _ENDINGS = ("_mask", "_labels", "_label", "_truth", "_gt", "_prediction", "_pred", ".mosaic")
 
-Row = dict[str, float | int | str | None]
+ImageRow = dict[str, float | int | str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderEvaluation:
     """One row an image, by name of its truth, and their mean; every figure as `evaluate_files` gives it."""
 
-    rows: tuple[Row, ...]
-    mean: Row
+    rows: tuple[ImageRow, ...]
+    mean: ImageRow
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, ready for JSON."""
@@ -87,7 +87,7 @@ def table_of(found: Mapping[str, Evaluation]) -> FolderEvaluation:
     return FolderEvaluation(rows=tuple(rows), mean=mean_row(rows))
 
 
-def figures(name: str, found: Evaluation) -> Row:
+def figures(name: str, found: Evaluation) -> ImageRow:
     """One line of the table."""
     metrics, pixels, grout = found.metrics, found.metrics.pixels, found.grout
     half = metrics.at(0.5)
@@ -113,9 +113,9 @@ def figures(name: str, found: Evaluation) -> Row:
     }
 
 
-def mean_row(rows: list[Row]) -> Row:
+def mean_row(rows: list[ImageRow]) -> ImageRow:
     """The plain mean of every column, each image weighing the same; counts are summed."""
-    mean: Row = {"image": "mean", **{name: sum(int(row[name] or 0) for row in rows) for name in ("true", "found")}}
+    mean: ImageRow = {"image": "mean", **{name: sum(int(row[name] or 0) for row in rows) for name in ("true", "found")}}
     for name in rows[0]:
         values = [float(row[name] or 0.0) for row in rows if row[name] is not None] if name not in mean else []
         if name not in mean:

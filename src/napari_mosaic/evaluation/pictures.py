@@ -44,7 +44,7 @@ COLOURS = {
     "second only": (220, 0, 0),
     "neither": (0, 60, 255),
 }
-STONE_COLOURS = {
+TESSERA_COLOURS = {
     "found": (255, 255, 255),
     "missed": (0, 60, 255),
     "false": (255, 140, 0),
@@ -104,10 +104,10 @@ def compare_predictions(
 def _bands(sides: list[LabelGrid], true: Truth, left_out: NDArray[np.bool_] | None) -> Iterator[NDArray[np.uint8]]:
     cut = [true.cut(side, "The prediction") for side in sides]
     for band in bands(true.labels.shape, _BAND_PIXELS):
-        stone = true.labels.read(band) > 0
+        tessera = true.labels.read(band) > 0
         if left_out is not None:
-            stone &= ~left_out[band.slices]
-        yield five_colours(cut[0].read(band) > 0, cut[1].read(band) > 0, stone)
+            tessera &= ~left_out[band.slices]
+        yield five_colours(cut[0].read(band) > 0, cut[1].read(band) > 0, tessera)
 
 
 def five_colours(first: NDArray[Any], second: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.uint8]:
@@ -125,7 +125,7 @@ def shares_of(picture: NDArray[np.uint8]) -> dict[str, float]:
     return {name: ratio(count, total) for name, count in counts.items() if name != "background"}
 
 
-def draw_stones(
+def draw_tesserae(
     prediction: str | Path,
     truth: str | Path,
     *,
@@ -151,20 +151,20 @@ def draw_stones(
         predicted = open_labels(prediction, params.prediction_is, params.min_area, stack)
         predicted, left_out = true.align(predicted, (str(prediction), str(truth)), ignore)
         whole = Box(0, 0, *true.labels.shape)
-        return stone_colours(predicted.read(whole), true.labels.read(whole), left_out)
+        return tessera_colours(predicted.read(whole), true.labels.read(whole), left_out)
 
 
-def stone_colours(
+def tessera_colours(
     prediction: NDArray[Any], truth: NDArray[Any], left_out: NDArray[np.bool_] | None = None
 ) -> NDArray[np.uint8]:
-    """The picture `(Y, X, 3)` of labels against true ones, as `draw_stones` gives it."""
-    stones = sort_stones(count_overlaps(prediction, truth, ignore=left_out))
+    """The picture `(Y, X, 3)` of labels against true ones, as `draw_tesserae` gives it."""
+    tesserae = sort_stones(count_overlaps(prediction, truth, ignore=left_out))
     picture = np.zeros((*truth.shape, 3), np.uint8)
-    picture[np.isin(prediction, stones.false)] = STONE_COLOURS["false"]
-    picture[np.isin(truth, stones.missed)] = STONE_COLOURS["missed"]
-    picture[np.isin(truth, stones.found)] = STONE_COLOURS["found"]
+    picture[np.isin(prediction, tesserae.false)] = TESSERA_COLOURS["false"]
+    picture[np.isin(truth, tesserae.missed)] = TESSERA_COLOURS["missed"]
+    picture[np.isin(truth, tesserae.found)] = TESSERA_COLOURS["found"]
     if left_out is not None:
-        picture[left_out] = STONE_COLOURS["left out"]
+        picture[left_out] = TESSERA_COLOURS["left out"]
     return picture
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.confidence import soften_bytes
+from napari_mosaic.confidence import temperature_scale_bytes
 from napari_mosaic.engine.augmented import COPIES, predict_augmented
 from napari_mosaic.engine.outside import Outside, blank_map
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
@@ -179,10 +179,10 @@ def write_confidences(record: Record, joints: Any, variance: Any, path: Path) ->
     for window in tessera_windows(record, tesserae):
         flat, count = window.local.ravel(), len(window.rows) + 1
         area = np.maximum(np.bincount(flat, minlength=count), 1)[1:]
-        told = soften_bytes(np.asarray(joints[window.box.slices]), record.plan.tesserae.temperature)
-        stone = 1 - told.ravel() / 255.0
+        calibrated = temperature_scale_bytes(np.asarray(joints[window.box.slices]), record.plan.tesserae.temperature)
+        tessera = 1 - calibrated.ravel() / 255.0
         spread = np.sqrt(np.asarray(variance[window.box.slices], np.float64)).ravel()
-        mean[window.rows] = np.bincount(flat, stone, count)[1:] / area
+        mean[window.rows] = np.bincount(flat, tessera, count)[1:] / area
         deviation[window.rows] = np.bincount(flat, spread, count)[1:] / area
     columns = zip(tesserae.columns["id"], tesserae.columns["score"], mean, deviation, strict=True)
     rows = ([k, int(id_), *(f"{value:.4f}" for value in figures)] for k, (id_, *figures) in enumerate(columns, 1))

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from napari_mosaic.areas import read_json
-from napari_mosaic.confidence import soften
+from napari_mosaic.confidence import temperature_scale
 from napari_mosaic.errors import InputError
 from napari_mosaic.evaluation.files import EvaluationParams, LabelGrid, Truth, bands, open_truth, require_same
 from napari_mosaic.measurement.source_grid import read_source_labels
@@ -180,11 +180,11 @@ def fit_temperature(counts: _Counts, *, model: str = "", model_sha256: str = "")
     said = np.linspace(0, 1, counts.shape[1])
 
     def loss(log_temperature: float) -> float:
-        return _nll(counts, soften(said, float(np.exp(log_temperature))))
+        return _nll(counts, temperature_scale(said, float(np.exp(log_temperature))))
 
     best = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded", options={"xatol": 1e-4})
     temperature = round(float(np.exp(best.x)), 4)
-    after = soften(said, temperature)
+    after = temperature_scale(said, temperature)
     bins_before, bins_after = _bins(counts, said), _bins(counts, after)
     return Calibration(
         temperature=temperature,
@@ -245,7 +245,7 @@ def read_calibration(path: str | Path) -> Calibration:
             raise KeyError("kind")
         bins: Any = {name: tuple(Bin(**part) for part in values.pop(name)) for name in ("before", "after")}
         found = Calibration(**values, **bins)
-        soften(np.zeros(1), float(found.temperature))
+        temperature_scale(np.zeros(1), float(found.temperature))
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is no calibration; give a JSON file that calibrate wrote.") from error
     return found

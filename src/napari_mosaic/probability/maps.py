@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.area_files import UNREADABLE, read_pixels
-from napari_mosaic.confidence import soften
+from napari_mosaic.confidence import temperature_scale
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.evaluation.files import bands
 from napari_mosaic.measurement.source_grid import places_under
@@ -113,7 +113,7 @@ def _record_map(record: Record, channel: ChannelName, grid: GridName, adjusted: 
             columns = places_under(box.x0, box.x1, plan.factor, plan.shape[1])
             work = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
             stored = record.read_map(work)[k][(rows - work.y0)[:, None], columns - work.x0]
-        return soften(np.asarray(stored, np.float32) / np.float32(255), temperature)
+        return temperature_scale(np.asarray(stored, np.float32) / np.float32(255), temperature)
 
     shape = plan.shape if grid == "analysis" else plan.source_shape
     return ProbabilityGrid(shape, read, plan.model_sha256, plan.model)

@@ -93,7 +93,7 @@ def _pictures(path: Path, found: list[Annotated], out: Path) -> Iterator[tuple[s
             height, width = image.shape[:2]
             check_room(out, height * width * 7)
             try:
-                labels = paint_stones(list(one.draw((height, width))), (height, width))
+                labels = paint_tesserae(list(one.draw((height, width))), (height, width))
             except _ODD as error:
                 raise InputError(
                     f"What {path.name} says of {picture.name} ({width} x {height} px) cannot be drawn ({error}); check "
@@ -131,7 +131,7 @@ def _find(path: Path, names: tuple[str, ...]) -> Path:
     )
 
 
-def paint_stones(masks: list[Mask], shape: tuple[int, int]) -> NDArray[np.uint32]:
+def paint_tesserae(masks: list[Mask], shape: tuple[int, int]) -> NDArray[np.uint32]:
     """Masks `(Y, X)` as ids 1..N, smaller ones over larger; specks are left out."""
     labels = np.zeros(shape, np.uint32)
     masks = [mask for mask in masks if int(mask.sum()) >= LEAST_AREA]

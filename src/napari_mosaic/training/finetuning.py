@@ -22,7 +22,7 @@ from napari_mosaic.grout import read_model
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.training.data import Mixture
 from napari_mosaic.training.export import export_weights
-from napari_mosaic.training.loop import check_folder
+from napari_mosaic.training.loop import claim_folder
 from napari_mosaic.training.params import FinetuneParams, TrainParams
 from napari_mosaic.training.run import Delivery, run_material
 from napari_mosaic.training.sources import (
@@ -100,7 +100,7 @@ def finetune_steps(
 def _finetune(source: Path, out: Path, params: FinetuneParams, resume: bool) -> Steps[Path]:
     stages: tuple[Literal["1", "2"], ...] = ("1", "2") if params.stage == "both" else (params.stage,)
     for stage in stages:
-        check_folder(out / f"stage{stage}", resume)
+        claim_folder(out / f"stage{stage}", resume)
     entry = find_weights(params.model)
     network, card = read_model(entry)
     stored = open_stored(out / "data") if resume else None

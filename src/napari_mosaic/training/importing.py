@@ -70,6 +70,6 @@ def import_model(
     state: dict[str, Any] = {key: value.detach().contiguous().clone() for key, value in model.state_dict().items()}
     rights = licence or card.licence or "as its owner says"
     header = describe(name, recipe, licence=rights, summary=f"Imported from {Path(source).name}.", halo=card.halo)
-    told = card.temperature if temperature is None else temperature
-    write_weights(path, state, header | {"source_sha256": card.sha256, "temperature": told})
+    calibrated = card.temperature if temperature is None else temperature
+    write_weights(path, state, header | {"source_sha256": card.sha256, "temperature": calibrated})
     return path

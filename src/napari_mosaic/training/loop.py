@@ -115,7 +115,7 @@ class Learner(Protocol):
         """Go on from a checkpoint; the parameters that it was trained with. `ModelError` where it does not fit."""
 
 
-def check_folder(out: Path, resume: bool) -> None:
+def claim_folder(out: Path, resume: bool) -> None:
     """Raise `InputError` where `out` holds a run that would be lost; make the folder."""
     if not resume and (out / LAST).exists():
         raise InputError(

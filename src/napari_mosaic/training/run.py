@@ -13,7 +13,7 @@ from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.training.checkpoints import BEST, LAST, read_checkpoint
 from napari_mosaic.training.export import delivered_weights
 from napari_mosaic.training.learner import GroutLearner
-from napari_mosaic.training.loop import begin_run, check_folder, note_delivered, run_steps
+from napari_mosaic.training.loop import begin_run, claim_folder, note_delivered, run_steps
 from napari_mosaic.training.params import TrainParams
 from napari_mosaic.training.sources import Masks, Material, draw_material, folder_material
 from napari_mosaic.training.validation import validate
@@ -89,7 +89,7 @@ def train_steps(
     """
     params, out = params or TrainParams(), Path(out)
     with working_in(out, "a training"):
-        check_folder(out, resume)
+        claim_folder(out, resume)
         if data is None:
             material = yield from draw_material(out, params)
         else:

@@ -158,12 +158,12 @@ def store_record(path: Path, out: Path) -> Steps[Stored]:
         boxes = require_finished(record)
 
         def read() -> Iterator[tuple[str, Picture]]:
-            stones = 0
+            tesserae = 0
             for index, box in enumerate(boxes):
                 pixels, labels, known = read_finished(record, image, box)
-                stones += len(np.unique(labels[known & (labels > 0)]))
+                tesserae += len(np.unique(labels[known & (labels > 0)]))
                 yield f"window{index}", Picture(pixels, labels, known)
-            if stones == 0:
+            if tesserae == 0:
                 raise InputError(
                     f"The finished windows of {path} hold no stone; mark windows that show corrected stones."
                 )

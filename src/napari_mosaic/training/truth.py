@@ -74,12 +74,12 @@ def read_truth(path: Path, kind: Kind, shape: tuple[int, int], *, bare: bool = F
             f"The mask {path.name} is {values.shape[1]} x {values.shape[0]} px and its picture "
             f"{shape[1]} x {shape[0]}; a mask must be as large as its picture."
         )
-    if bare and not _shows_stones(values, kind):
+    if bare and not _shows_tesserae(values, kind):
         return np.zeros(shape, np.uint32)
     return _from_labels(values, path) if kind == "labels" else _from_mask(values, kind, path)
 
 
-def _shows_stones(values: NDArray[Any], kind: Kind) -> bool:
+def _shows_tesserae(values: NDArray[Any], kind: Kind) -> bool:
     return bool(values.min() < values.max() or (values.max() > 0) != (kind == "grout"))
 
 
@@ -147,10 +147,10 @@ def _from_mask(values: NDArray[Any], kind: Kind, path: Path) -> NDArray[np.uint3
             "stone, say --masks labels."
         )
     white = part > 0.5
-    stones = ~white if kind == "grout" else white
-    labels, n = _pieces(stones)
-    _, other = _pieces(~stones)
-    if other >= _SOME and (n * 2 < other or (n < other and _web(stones) > 2 * _web(~stones))):
+    tesserae = ~white if kind == "grout" else white
+    labels, n = _pieces(tesserae)
+    _, other = _pieces(~tesserae)
+    if other >= _SOME and (n * 2 < other or (n < other and _web(tesserae) > 2 * _web(~tesserae))):
         word = {"grout": "joints", "tesserae": "stones"}[kind]
         turn = "tesserae" if kind == "grout" else "grout"
         raise InputError(
@@ -162,9 +162,9 @@ def _from_mask(values: NDArray[Any], kind: Kind, path: Path) -> NDArray[np.uint3
     return labels
 
 
-def _pieces(stones: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], int]:
+def _pieces(tesserae: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], int]:
     """Connected stones as 1..N without specks, and N."""
-    _n, pieces, figures, _ = cv2.connectedComponentsWithStats(stones.astype(np.uint8), connectivity=4)
+    _n, pieces, figures, _ = cv2.connectedComponentsWithStats(tesserae.astype(np.uint8), connectivity=4)
     keep = figures[:, cv2.CC_STAT_AREA] >= LEAST_AREA
     keep[0] = False
     numbers = np.where(keep, np.cumsum(keep), 0)

@@ -56,7 +56,7 @@ def validate(model: nn.Module, crops: Sequence[Crop], recipe: Recipe | None = No
     there is nothing to find, as in `metrics`, nothing found is 1.
     """
     recipe = recipe or Recipe()
-    both = total = stones = found = spurious = 0
+    both = total = tesserae = found = spurious = 0
     model.eval()
     for crop in crops:
         height, width = (side // 32 * 32 for side in crop.labels.shape)
@@ -68,14 +68,14 @@ def validate(model: nn.Module, crops: Sequence[Crop], recipe: Recipe | None = No
         total += int(grout.sum() + truth.sum())
         if len(maps) > 1:
             n, hit, wrong = count_blobs((maps[1] > 0.5) & known, labels)
-            stones, found, spurious = stones + n, found + hit, spurious + wrong
+            tesserae, found, spurious = tesserae + n, found + hit, spurious + wrong
     if not crops:
         return {}
     figures = {"grout_dice": 2 * both / total if total else 1.0}
     if recipe.channels == 1:
         return figures | {"score": figures["grout_dice"]}
-    hits, extra = found / max(stones, 1), spurious / max(stones, 1)
-    f1 = 2 * hits / (1 + hits + extra) if stones else float(spurious == 0)
+    hits, extra = found / max(tesserae, 1), spurious / max(tesserae, 1)
+    f1 = 2 * hits / (1 + hits + extra) if tesserae else float(spurious == 0)
     return figures | {"found": hits, "false": extra, "score": (figures["grout_dice"] + f1) / 2}
 
 
@@ -89,10 +89,10 @@ def _predict(model: nn.Module, image: NDArray[np.uint8], recipe: Recipe) -> NDAr
 def count_blobs(core: NDArray[np.bool_], labels: NDArray[np.int32]) -> tuple[int, int, int]:
     """Stones, stones with exactly one blob, and blobs too many (on no stone, or a second one on it)."""
     n, _blobs, _, centres = cv2.connectedComponentsWithStats(core.astype(np.uint8), connectivity=8)
-    stones = int(labels.max())
+    tesserae = int(labels.max())
     place = np.round(centres[1:n]).astype(int)
     owner = labels[place[:, 1], place[:, 0]]
-    per_stone = np.bincount(owner, minlength=stones + 1)
-    hit = int((per_stone[1:] == 1).sum())
-    extra = int(per_stone[0] + np.maximum(per_stone[1:] - 1, 0).sum())
+    per_tessera = np.bincount(owner, minlength=tesserae + 1)
+    hit = int((per_tessera[1:] == 1).sum())
+    extra = int(per_tessera[0] + np.maximum(per_tessera[1:] - 1, 0).sum())
     return int(np.unique(labels[labels > 0]).size), hit, extra

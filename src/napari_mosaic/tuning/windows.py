@@ -49,7 +49,7 @@ class TruthWindow:
     maps: dict[str, NDArray[np.uint8]]
 
 
-Drawn = tuple[Box, int, NDArray[Any], NDArray[np.bool_] | None]
+DrawnWindow = tuple[Box, int, NDArray[Any], NDArray[np.bool_] | None]
 """What somebody drew of a window: the first four fields of it."""
 
 
@@ -70,7 +70,7 @@ def load_windows(record: Record, truths: list[str | Path], maps: Maps, halo: int
         Chooses the pieces.
 
     """
-    drawn: list[Drawn] = []
+    drawn: list[DrawnWindow] = []
     if not truths:  # those that somebody has corrected, with the tesserae that they hold now
         drawn += [(box, 1, read_source_labels(record, box), None) for box in require_finished(record)]
     for path in truths:
@@ -83,7 +83,7 @@ def load_windows(record: Record, truths: list[str | Path], maps: Maps, halo: int
     return [_with_maps(record, one, maps, halo) for one in filled]
 
 
-def _windows_of(record: Record, truth: Truth, name: str, seed: int) -> Iterator[Drawn]:
+def _windows_of(record: Record, truth: Truth, name: str, seed: int) -> Iterator[DrawnWindow]:
     shape = record.plan.source_shape
     if truth.crop is not None:
         box = truth.crop.box
@@ -103,7 +103,7 @@ def _windows_of(record: Record, truth: Truth, name: str, seed: int) -> Iterator[
             yield pieces[k], 1, labels, None
 
 
-def _with_maps(record: Record, drawn: Drawn, maps: Maps, halo: int) -> TruthWindow:
+def _with_maps(record: Record, drawn: DrawnWindow, maps: Maps, halo: int) -> TruthWindow:
     box, (height, width), factor = drawn[0], record.plan.shape, record.plan.factor
     rows = places_under(box.y0, box.y1, factor, height)
     columns = places_under(box.x0, box.x1, factor, width)

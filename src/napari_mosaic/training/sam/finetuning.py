@@ -24,10 +24,10 @@ from napari_mosaic.sam.checkpoints import write_weights
 from napari_mosaic.sam.network import load_sam
 from napari_mosaic.training.checkpoints import BEST, LAST
 from napari_mosaic.training.history import read_history
-from napari_mosaic.training.loop import begin_run, check_folder, note_delivered, run_steps
+from napari_mosaic.training.loop import begin_run, claim_folder, note_delivered, run_steps
 from napari_mosaic.training.optimising import half_type
 from napari_mosaic.training.run_files import write_json
-from napari_mosaic.training.sam.crops import Crops, Sample, fixed_places, take_place
+from napari_mosaic.training.sam.crops import Crops, SamCrop, fixed_places, take_place
 from napari_mosaic.training.sam.learner import SamLearner, put, read_sam_checkpoint
 from napari_mosaic.training.sam.network import merge_low_rank, start_model
 from napari_mosaic.training.sam.params import CHANCE, SamTrainParams
@@ -104,7 +104,7 @@ def finetune_sam_steps(
     """
     params = params or SamTrainParams()
     with working_in(out, "a training"):
-        check_folder(out, resume)
+        claim_folder(out, resume)
         material = yield from sam_material(data, out, params, masks)
         checkpoint = yield from train_material(out, params, material, resume=resume)
         path = export_sam(checkpoint, out / f"{out.resolve().name}.safetensors", params, command=command, half=half)
@@ -147,7 +147,7 @@ def grid_steps(
 def _grid(
     data: Sequence[Path], out: Path, params: SamTrainParams, masks: Masks, command: str, half: bool
 ) -> Steps[Path]:
-    check_folder(out, True)
+    claim_folder(out, True)
     material = yield from sam_material(data, out, params, masks)
     if not material.validation:
         raise InputError(
@@ -208,7 +208,7 @@ def train_material(
     MosaicError
         One of its kinds: pictures without stones, a loss that is no number, a full disk.
     """
-    check_folder(out, resume)
+    claim_folder(out, resume)
     start = start_model(params)
     crops = Crops(material, params, int(start.model.image_size))  # type: ignore[arg-type]
     learner = SamLearner(params, start, crops, fixed_samples(material, material.validation, params, crops.size))
@@ -233,7 +233,7 @@ def judge_delivered(path: Path, out: Path, params: SamTrainParams, material: Sam
     note_delivered(out, {"step": int(read_header(path)["step"])}, judged, tested, {"crops": len(parts[1])})
 
 
-def fixed_samples(material: SamMaterial, indices: list[int], params: SamTrainParams, size: int) -> list[Sample]:
+def fixed_samples(material: SamMaterial, indices: list[int], params: SamTrainParams, size: int) -> list[SamCrop]:
     """Some of the crops of some pictures, chosen by the seed."""
     if not indices:
         return []

@@ -28,7 +28,7 @@ from napari_mosaic.training.checkpoints import read_checkpoint
 from napari_mosaic.training.history import Panels
 from napari_mosaic.training.loop import Course, Standing
 from napari_mosaic.training.optimising import Optimiser, cosine, follow, half_type
-from napari_mosaic.training.sam.crops import Crops, Sample, ask
+from napari_mosaic.training.sam.crops import Crops, SamCrop, ask
 from napari_mosaic.training.sam.losses import Weights, best_loss, first_loss
 from napari_mosaic.training.sam.network import Levels, Start, decode, encode, learning
 from napari_mosaic.training.sam.params import SamTrainParams
@@ -50,7 +50,7 @@ class SamLearner:
     usual_steps = 1000
     free = frozenset({"steps", "minutes", "epochs", "processes", "device", "cache", "model", "most_judged"})
 
-    def __init__(self, params: SamTrainParams, start: Start, crops: Crops, judged: Sequence[Sample]) -> None:
+    def __init__(self, params: SamTrainParams, start: Start, crops: Crops, judged: Sequence[SamCrop]) -> None:
         self.params, self.start, self.crops, self.judged = params, start, crops, judged
         self.cache: EmbeddingCache | None = None
         self.course = Course(Standing(params.rate))
@@ -119,8 +119,8 @@ class SamLearner:
         return total
 
     def _encoded(
-        self, part: list[tuple[int, Sample]], cache: EmbeddingCache | None
-    ) -> Iterator[tuple[Levels, int, Sample]]:
+        self, part: list[tuple[int, SamCrop]], cache: EmbeddingCache | None
+    ) -> Iterator[tuple[Levels, int, SamCrop]]:
         """The crops of a batch with their embeddings: all at once where the encoder learns, else one by one."""
         if not self.params.frozen:
             levels = encode(self.model, [sample.image for _, sample in part])
@@ -215,6 +215,6 @@ def memory_explained(params: SamTrainParams, device: torch.device) -> Iterator[N
         ) from error
 
 
-def _encode_frozen(model: nn.Module, sample: Sample) -> Levels:
+def _encode_frozen(model: nn.Module, sample: SamCrop) -> Levels:
     with torch.no_grad():
         return encode(model, [sample.image])

@@ -72,7 +72,7 @@ class EmbeddingCache:
             save_file(parts, beside)
 
 
-class KeptAnswers:
+class CachedPredictions:
     """Answers to N prompts of one crop, M masks each: a `MaskNetwork` for these prompts alone.
 
     Parameters
@@ -120,9 +120,9 @@ class KeptAnswers:
         return None
 
 
-def keep_answers(
+def cache_predictions(
     network: MaskNetwork, image: NDArray[np.uint8], prompts: Prompts, *, floor: float, batch: int
-) -> KeptAnswers:
+) -> CachedPredictions:
     """Ask a network once, and keep of each mask what lies above `floor`."""
     scores, boxes, logits = [], [], [np.zeros(0, np.float32)]
     starts: list[list[int]] = []
@@ -142,7 +142,7 @@ def keep_answers(
         "side": np.int64(side), "floor": np.float64(floor), "scores": np.concatenate(scores),
         "boxes": np.array(boxes, np.int32), "starts": np.array(starts, np.int64), "logits": np.concatenate(logits),
     }  # fmt: skip
-    return KeptAnswers({name: np.asarray(value) for name, value in arrays.items()}, image.shape[0])
+    return CachedPredictions({name: np.asarray(value) for name, value in arrays.items()}, image.shape[0])
 
 
 def _box_above(mask: NDArray[np.float32], floor: float) -> tuple[int, int, int, int]:
@@ -158,17 +158,17 @@ def _box_above(mask: NDArray[np.float32], floor: float) -> tuple[int, int, int, 
     )  # fmt: skip
 
 
-def read_answers(path: Path, image_size: int, floor: float) -> KeptAnswers | None:
+def read_predictions(path: Path, image_size: int, floor: float) -> CachedPredictions | None:
     """Answers from a file; None where there is none, or a damaged one, or one that does not reach down to `floor`."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in _FIELDS}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    return KeptAnswers(arrays, image_size) if float(arrays["floor"]) <= floor else None
+    return CachedPredictions(arrays, image_size) if float(arrays["floor"]) <= floor else None
 
 
-def write_answers(path: Path, answers: KeptAnswers) -> None:
+def write_predictions(path: Path, answers: CachedPredictions) -> None:
     """Write answers whole or not at all."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

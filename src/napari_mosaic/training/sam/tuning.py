@@ -30,9 +30,14 @@ from napari_mosaic.sam.network import SamNetwork, load_sam
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.prompts import MaskNetwork, Prompts, tessera_size
 from napari_mosaic.training.data import Pictures
-from napari_mosaic.training.sam.crops import Place, Sample, fixed_places, take_place
+from napari_mosaic.training.sam.crops import Cutout, SamCrop, fixed_places, take_place
 from napari_mosaic.training.sam.params import USUAL_GROUP, SamTuneParams
-from napari_mosaic.training.sam.prediction_cache import KeptAnswers, keep_answers, read_answers, write_answers
+from napari_mosaic.training.sam.prediction_cache import (
+    CachedPredictions,
+    cache_predictions,
+    read_predictions,
+    write_predictions,
+)
 from napari_mosaic.training.sam.sources import join_pictures, mark_of, read_sources
 from napari_mosaic.training.sam.validation import automatic_labels, compare, grid_of, whole_frame
 from napari_mosaic.training.sources import Masks
@@ -62,8 +67,8 @@ RANGES: Ranges = {
 class KeptCrop:
     """A crop, what the network answered to it, and how many pixels of the working grid `segment` would see it in."""
 
-    sample: Sample
-    answers: KeptAnswers
+    sample: SamCrop
+    answers: CachedPredictions
     side: int
 
 
@@ -156,15 +161,15 @@ def _tune(data: Sequence[Path], out: Path, sam: SamParams, params: SamTuneParams
     return (yield from search_steps(study, params.trials, start, try_one, finish))
 
 
-def _choose_places(pictures: Pictures, network: MaskNetwork, sam: SamParams, params: SamTuneParams) -> list[Place]:
+def _choose_places(pictures: Pictures, network: MaskNetwork, sam: SamParams, params: SamTuneParams) -> list[Cutout]:
     """Some crops, chosen by the seed; without a number of stones they show as many as a window of `segment`."""
-    stones = params.stones or max(4, round((network.image_size / tessera_size(network, sam.tessera_px)) ** 2))
-    places = fixed_places(pictures, range(len(pictures)), stones)
+    tesserae = params.stones or max(4, round((network.image_size / tessera_size(network, sam.tessera_px)) ** 2))
+    places = fixed_places(pictures, range(len(pictures)), tesserae)
     order = np.random.default_rng(params.seed).permutation(len(places))[: params.crops]
     return [places[int(k)] for k in order]
 
 
-def as_in_windows(sam: SamParams, pictures: Pictures, places: Sequence[Place], size: int) -> SamParams:
+def as_in_windows(sam: SamParams, pictures: Pictures, places: Sequence[Cutout], size: int) -> SamParams:
     """The settings as they hold in crops, each a window of `size` px: tesserae of their size, in one layer."""
     seen = [size * float(usual_pitch(pictures[place.picture].labels) or 0.0) / place.cut for place in places]
     return replace(sam, tessera_px=float(np.clip(np.median(seen), 1.0, 512.0)), crop_n_layers=0)
@@ -178,14 +183,14 @@ def _mark(data: str, sha256: str, sam: SamParams, params: SamTuneParams) -> str:
     return hashlib.sha256(json.dumps(same).encode()).hexdigest()
 
 
-def working_side(pictures: Pictures, place: Place) -> int:
+def working_side(pictures: Pictures, place: Cutout) -> int:
     """How many pixels of the working grid a crop measures, by the rule that `segment` finds its scale by."""
     pitch = usual_pitch(pictures[place.picture].labels)
     return place.cut if pitch is None else round(place.cut * working_pitch(pitch, find_weights().tessera_px) / pitch)
 
 
 def _ask_all(
-    network: SamNetwork, pictures: Pictures, places: list[Place], folder: Path, sam: SamParams
+    network: SamNetwork, pictures: Pictures, places: list[Cutout], folder: Path, sam: SamParams
 ) -> Steps[list[KeptCrop]]:
     """Crops with the network's answers to the grid of prompts; it is asked only where some are missing."""
     size = network.image_size
@@ -197,12 +202,12 @@ def _ask_all(
         side, path = working_side(pictures, place), folder / f"{number}.npz"
         check_pitch(side / sam.points_per_side)
         sample = take_place(pictures, place, 0, size)
-        answers = read_answers(path, size, floor)
+        answers = read_predictions(path, size, floor)
         if answers is None:
             y, x = (grid_of(side, sam).astype(np.float64) + 0.5).T
             prompts = Prompts(points=whole_frame(size, side).to_network(y, x))
             batch = sam.points_per_batch or network.fitting_batch()
-            answers = keep_answers(network, sample.image, prompts, floor=floor, batch=batch)
-            write_answers(path, answers)
+            answers = cache_predictions(network, sample.image, prompts, floor=floor, batch=batch)
+            write_predictions(path, answers)
         kept.append(KeptCrop(sample, answers, side))
     return kept

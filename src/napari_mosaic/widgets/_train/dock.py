@@ -22,7 +22,7 @@ from napari_mosaic.widgets._jobs import JobFailure
 from napari_mosaic.widgets._panel.beside import ProcessDock
 from napari_mosaic.widgets._train.face import TrainFace
 from napari_mosaic.widgets._train.request import TrainRequest
-from napari_mosaic.widgets._train.runs import Curves, HeldRun, Sample, TrainEvent, held_run, training_steps
+from napari_mosaic.widgets._train.runs import Curves, HeldRun, SamplePrediction, TrainEvent, held_run, training_steps
 from napari_mosaic.widgets._train.sample import show_sample
 from napari_mosaic.widgets._train.state import FINETUNE, OFFERED, HeldFacts, TrainState, length_of, resolve_training
 
@@ -145,7 +145,7 @@ class TrainDock(ProcessDock):
             self._learned(event)
         elif isinstance(event, Curves):
             self.tell(rows=event.rows)
-        elif isinstance(event, Sample):
+        elif isinstance(event, SamplePrediction):
             show_sample(self.viewer, event)
 
     def _learned(self, progress: Progress) -> None:

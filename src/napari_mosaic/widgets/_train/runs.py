@@ -29,14 +29,14 @@ class Curves:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SamplePrediction:
     """What the model makes of a picture now: image `(Y, X, 3)` and joints `(Y, X)`, uint8."""
 
     image: NDArray[np.uint8]
     joints: NDArray[np.uint8]
 
 
-TrainEvent = Progress | Curves | Sample
+TrainEvent = Progress | Curves | SamplePrediction
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def training_steps(request: TrainRequest) -> Generator[TrainEvent | None, None, 
 
     Yields
     ------
-    Progress, Curves, Sample or None
+    Progress, Curves, SamplePrediction or None
         A step with its loss, the end of a round, and None while nothing happens.
     """
     Path(request.out).mkdir(parents=True, exist_ok=True)
@@ -87,5 +87,5 @@ def _event(event: Event) -> TrainEvent:
         return Curves(tuple(event["rows"]))
     if event["kind"] == "sample":
         with np.load(event["path"]) as arrays:
-            return Sample(arrays["image"], arrays["joints"])
+            return SamplePrediction(arrays["image"], arrays["joints"])
     return progress_of(event)
