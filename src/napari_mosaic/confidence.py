@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from napari_mosaic.errors import InputError
 
 _CERTAIN = 0.5 / 255
+"""Half a byte: log odds of 0 and 1 have no end."""
 
 
 def temperature_scale(probability: NDArray[Any], temperature: float) -> NDArray[np.float32]:

@@ -30,6 +30,7 @@ from napari_mosaic.tiling import Box
 Meaning = Literal["auto", "labels", "tesserae", "grout"]
 
 _BAND_PIXELS = 2**23
+"""Pixels that are compared at once. *Not varied.*"""
 _INVERTED = 0.25
 """Share of the true tesserae, and of the true joints, below which a mask that finds them is taken for an inverted one:
 by chance each would be a half. Both must be low: a mask that is nearly black finds no tessera, but all joints."""

@@ -28,8 +28,9 @@ from napari_mosaic.tiling import Box
 RULE = "a tessera belongs to the square that holds its centre"
 COUNTED, MISSED, WRONG = "counted", "missed", "wrong"
 _TRIES = 4000
+"""So many squares are drawn by lot before it is said that there is no room. *Not varied.*"""
 _LEFT_OUT = 0.02
-"""Part of a square that may lie outside of the computed area."""
+"""Part of a square that may lie outside of the computed area. *Not varied.*"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,14 +44,18 @@ COLOURS = {
     "second only": (220, 0, 0),
     "neither": (0, 60, 255),
 }
+"""Of two predictions, by pixels; as published."""
 TESSERA_COLOURS = {
     "found": (255, 255, 255),
     "missed": (0, 60, 255),
     "false": (255, 140, 0),
     "left out": (90, 90, 90),
 }
+"""Of one prediction, by tesserae."""
 _LARGEST = 2**28
+"""Most pixels of a picture, which is held in memory whole. *Not varied.*"""
 _BAND_PIXELS = 2**22
+"""Pixels that are painted at once. *Not varied.*"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from napari_mosaic.progress import Steps, drain
 from napari_mosaic.tiling import Box
 
 _CERTAIN = np.float32(0.5 / 255)
+"""Half a byte: log odds of 0 and 1 have no end."""
 
 
 def _logit_mean(maps: Floats) -> Floats:

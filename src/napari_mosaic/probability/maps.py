@@ -32,6 +32,7 @@ GridName = Literal["photograph", "analysis"]
 ChannelName = Literal["joints", "insides"]
 CHANNELS = ("joints", "insides")
 BAND_PIXELS = 2**22
+"""Pixels that are in memory at once. *Not varied.*"""
 
 
 @dataclass(frozen=True)

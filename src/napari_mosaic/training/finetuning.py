@@ -38,8 +38,11 @@ from napari_mosaic.training.validation import middle_crops
 from napari_mosaic.weights import find_weights
 
 _ROUNDS = 6
+"""Rounds of a stage, each with its checkpoint. *Not varied.*"""
 _SLOWER = 5.0
+"""Stage 2 learns so many times more slowly. *Not varied.*"""
 _DRAWING_SIZE = 320
+"""Least side of the mosaics to rehearse on, px: that of the bundled weights' training."""
 
 
 def finetune(

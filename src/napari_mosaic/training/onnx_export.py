@@ -33,6 +33,7 @@ from napari_mosaic.weights import ModelCard, find_weights
 TOLERANCE = 1e-4
 """Largest difference of a probability from torch's."""
 OPSET = 18
+"""Version of ONNX's operators. *Not varied.*"""
 _TRIALS = ((1, 64, 64), (2, 96, 160), (1, 256, 192))
 """Batch, height and width of the windows that are compared; all different, so that none can be fixed."""
 

@@ -16,6 +16,7 @@ from napari_mosaic.synthetic import GEOMETRIES
 
 LITE_ENCODER = "lite"
 CORES = os.cpu_count() or 2
+"""How many drawings are made at a time by default."""
 MIXES = ("mix", "grout", "floors", "both")
 """Named sets of drawings: ours, GROUT's with its own layouts, colours and joints, worn floors, and ours by halves."""
 

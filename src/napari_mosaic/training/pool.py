@@ -30,6 +30,7 @@ FIRST_TRAINING_SEED = 1_000_000
 """Smaller seeds are for tests, validation and looking at."""
 _ARRAYS = {"images": np.uint8, "labels": np.uint16, "known": np.bool_}
 _CHUNK = 20
+"""Drawings that are made, and noted, at once. *Not varied.*"""
 
 J = TypeVar("J")
 R = TypeVar("R")

@@ -39,7 +39,7 @@ from napari_mosaic.training.validation import draw_validation, middle_crops
 Masks = Literal["auto", "labels", "tesserae", "grout"]
 INDEX = "pictures.json"
 _CONTEXT = 96
-"""What is read around a finished window, in pixels of the working grid: seen, but not learned from."""
+"""What is read around a finished window, in pixels of the working grid: seen, but not learned from. *Not varied.*"""
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,11 @@ from napari_mosaic.training.run_files import check_room, read_note, write_json, 
 NOTE, SHEET = "set.json", "contact-sheet.png"
 FOLDERS = ("images", "masks", "labels", "cores", "known")
 _CHUNK = 4
+"""Drawings that are made at once. *Not varied.*"""
 _CELL, _COLUMNS, _ROWS = 192, 6, 4
+"""Side of a picture on the contact sheet, px, and how many stand beside and below each other."""
 _MIX = 1_000_003
+"""More than the drawings of the largest set, so two sets of different seeds share none."""
 
 
 def synthesize(

@@ -20,12 +20,12 @@ from napari_mosaic.errors import InputError, MissingError, ReadError
 
 Kind = Literal["labels", "tesserae", "grout"]
 LEAST_AREA = 12
-"""Stones of fewer pixels in a mask are specks."""
+"""Stones of fewer pixels in a mask are specks. *Not varied.*"""
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".jp2")
 TRUTHS = (".png", ".tif", ".tiff", ".npy", ".bmp", ".jpg", ".jpeg")
 _UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, struct.error, zlib.error, EOFError)
 _SOME = 5
-"""So many pieces are stones and no accident."""
+"""So many pieces are stones and no accident. *Not varied.*"""
 _BARE = "take it out, draw its stones, or say by a white mask of its name in known/ that there is none"
 _JOINT = 2.5
 """What a joint adds to a stone's side, px; as in the search for the scale."""

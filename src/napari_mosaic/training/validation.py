@@ -19,8 +19,11 @@ from napari_mosaic.training.network import Recipe, normalise
 from napari_mosaic.training.pool import draw_one
 
 FIRST_VALIDATION_SEED = 500_000
+"""Drawings to validate on begin here: half way to those that are learned from."""
 _LARGEST = 512
+"""Largest side of a crop to validate on, px at the model's scale. *Not varied.*"""
 _MOST = 225
+"""Most pictures that are validated on: as many as GROUT validates on."""
 
 
 def draw_validation(count: int, size: int, geometry: str = "mix") -> list[Crop]:

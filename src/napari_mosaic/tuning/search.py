@@ -182,6 +182,7 @@ _RANGES: Ranges = {
     "min_seed": (1, 40),
     "reach": (15, 80),
 }
+"""Between what is searched. *Not varied.*"""
 
 
 def _suggest(trial: Any, plan: Plan, maps: list[str]) -> tuple[str, TesseraParams]:

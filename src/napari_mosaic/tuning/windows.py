@@ -27,7 +27,9 @@ from napari_mosaic.tiling import Box, Lattice
 Maps = dict[str, Callable[[Box], NDArray[np.uint8]]]
 """Readers of maps `(C, h, w)` uint8 by box of the working grid, by name."""
 SIDE = 768
+"""Side of the pieces that the truth of a whole photograph is parted into, working pixels. *Not varied.*"""
 MOST = 8
+"""Most of these pieces that are compared with. *Not varied.*"""
 
 
 @dataclass(frozen=True)

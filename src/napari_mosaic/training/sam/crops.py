@@ -25,14 +25,17 @@ from napari_mosaic.training.sam.sources import SamMaterial
 from napari_mosaic.training.truth import usual_pitch
 
 _JITTER = 0.3
-"""Free crops are cut at up to this much, as a logarithm, more or less than the usual size."""
+"""Free crops are cut at up to this much, as a logarithm, more or less than the usual size. *Not varied.*"""
 _LEAST_SHARE, _LEAST_AREA = 0.1, 12
-"""Stones of which a crop shows less than a tenth of the usual, or a speck, are not asked for."""
+"""Stones of which a crop shows less than a tenth of the usual, or a speck, are not asked for. *Not varied.*"""
 _LEAST_TESSERAE = 4
+"""A crop that shows fewer is not learned from. *Not varied.*"""
 _BOXES = 0.25
-"""Part of mixed prompts that are boxes."""
+"""Part of mixed prompts that are boxes. *Not varied.*"""
 _TRIES = 64
+"""So often another place is tried. *Not varied.*"""
 TURNS = 8
+"""Four quarter turns, mirrored and not."""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from napari_mosaic.training.sam.validation import judge
 
 _LOSSES = {"first": first_loss, "best": best_loss}
 _TRIAL = 6
+"""Steps that are tried to find out how long one takes. *Not varied.*"""
 
 
 class SamLearner:
@@ -47,7 +48,7 @@ class SamLearner:
     """
 
     panels: Panels = (("loss",), ("iou", "dice", "automatic_dice", "automatic_f1"), ("rate",))
-    usual_steps = 1000
+    usual_steps = 1000  # not varied
     free = frozenset({"steps", "minutes", "epochs", "processes", "device", "cache", "model", "most_judged"})
 
     def __init__(self, params: SamTrainParams, start: Start, crops: Crops, judged: Sequence[SamCrop]) -> None:

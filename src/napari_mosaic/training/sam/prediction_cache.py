@@ -28,6 +28,7 @@ from napari_mosaic.training.sam.network import Levels
 
 NOTE = "embeddings.json"
 _NOTHING = -100.0
+"""The logit of what was left out: no mask there at any threshold."""
 _FIELDS = ("side", "floor", "scores", "boxes", "starts", "logits")
 
 

@@ -61,6 +61,7 @@ RANGES: Ranges = {
     "stability_score_offset": (0.5, 1.5),
     "mask_threshold": (-1.0, 1.5),
 }
+"""Between what is searched. *Not varied.*"""
 
 
 @dataclass(frozen=True)

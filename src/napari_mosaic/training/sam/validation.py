@@ -25,6 +25,7 @@ from napari_mosaic.training.sam.crops import SamCrop, ask
 from napari_mosaic.training.sam.params import VALIDATION, SamTrainParams
 
 _BATCH = 64
+"""Prompts at a time. *Not varied.*"""
 LabelArray = NDArray[np.int64]
 
 

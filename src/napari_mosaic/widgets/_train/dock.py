@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_mosaic.widgets._panel.dock import MosaicPanel
 
 MOST_LOSSES = 20_000
+"""Most losses that are remembered for the plot. *Not varied.*"""
 
 
 class TrainDock(ProcessDock):

@@ -25,6 +25,7 @@ from napari_mosaic.widgets._process import Stopped, Tell, serve, tell_progress
 from napari_mosaic.widgets._train.request import SAMPLE, TrainRequest, history_files, read_rows
 
 _SIDE = 512
+"""Largest side of the picture that is looked at while a model learns, px. *Not varied.*"""
 
 
 def run(request: TrainRequest, tell: Tell, stopped: Stopped) -> None:
