@@ -16,6 +16,7 @@ from scipy import ndimage, stats
 
 from napari_mosaic.engine.outside import Outside
 from napari_mosaic.errors import InputError
+from napari_mosaic.evaluation.files import LabelGrid
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.limits import Limits, check_limits
 from napari_mosaic.measurement.moments import centres
@@ -189,7 +190,7 @@ def _held(centres: NDArray[np.float64], box: Box) -> NDArray[np.bool_]:
     return np.asarray(((centres >= (box.y0, box.x0)) & (centres < (box.y1, box.x1))).all(1))
 
 
-def judge_squares(record: Record, squares: Iterable[Square], truth: Any) -> list[Square]:
+def judge_squares(record: Record, squares: Iterable[Square], truth: LabelGrid) -> list[Square]:
     """The squares counted by true labels instead of by somebody.
 
     Parameters

@@ -34,6 +34,7 @@ from napari_mosaic.record.ledger import Ledger
 from napari_mosaic.tiling import Box
 
 MAPS, VARIANCE = "maps.npy", "variance.npy"
+Mapped = np.memmap[Any, Any]
 _WIDEST = np.float32(0.25)
 """The largest variance that a probability can have; white in the picture."""
 
@@ -118,7 +119,7 @@ def _method_of(plan: Plan, params: AugmentParams) -> Segmenter:
     return segmenter
 
 
-def _arrays(folder: Path, plan: Plan, *, begun: bool) -> tuple[Any, Any]:
+def _arrays(folder: Path, plan: Plan, *, begun: bool) -> tuple[Mapped, Mapped]:
     """The two arrays on disk, made empty or opened again."""
     wanted: list[tuple[str, Any, tuple[int, ...]]] = [
         (MAPS, np.uint8, (plan.channels, *plan.shape)),
@@ -154,7 +155,7 @@ def _window(context: Context, index: Index, copies: int) -> tuple[NDArray[np.uin
     return maps, joined[-1]
 
 
-def _pictures(folder: Path, maps: Any, variance: Any) -> Iterator[Progress]:
+def _pictures(folder: Path, maps: Mapped, variance: Mapped) -> Iterator[Progress]:
     shape = variance.shape
 
     def joints(box: Box) -> NDArray[np.float32]:
@@ -167,7 +168,7 @@ def _pictures(folder: Path, maps: Any, variance: Any) -> Iterator[Progress]:
     yield from write_map_steps(ProbabilityGrid(shape, spread), folder / "variance.png")
 
 
-def write_confidences(record: Record, joints: Any, variance: Any, path: Path) -> Path:
+def write_confidences(record: Record, joints: NDArray[np.uint8], variance: NDArray[np.float32], path: Path) -> Path:
     """Write the confidence of every tessera as CSV, numbered in reading order.
 
     `score` is that of the record, `mean` the same over all copies (0..1, told as the record tells it),

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from napari_mosaic.dependencies import has_package, needed_for
 from napari_mosaic.files import whole_file, write_csv
 from napari_mosaic.plots import new_figure, save_figure
 from napari_mosaic.training.run_files import writing
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 TABLE, PLOT, LOGS = "history.csv", "history.png", "tensorboard"
 Panels = tuple[tuple[str, ...], ...]
@@ -82,7 +85,7 @@ def plot_history(rows: list[dict[str, float]], path: Path, panels: Panels) -> No
     save_figure(figure, path)
 
 
-def _open_log(folder: Path, step: int) -> Any:
+def _open_log(folder: Path, step: int) -> SummaryWriter | None:
     """A TensorBoard writer that forgets what is later than `step`; None where TensorBoard is not installed."""
     if not has_package("tensorboard"):
         return None

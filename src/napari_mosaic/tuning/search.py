@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
@@ -35,6 +35,10 @@ from napari_mosaic.tuning.study import (
     search_steps,
 )
 from napari_mosaic.tuning.windows import Maps, TruthWindow, judge, load_windows
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import Trial
 
 _STORED, _AGAIN = "stored", "augmented"
 
@@ -142,11 +146,11 @@ def tune_steps(
 
 
 def _search(
-    study: Any, record: Record, windows: list[TruthWindow], maps: list[str], params: TuneParams, folder: Path
+    study: Study, record: Record, windows: list[TruthWindow], maps: list[str], params: TuneParams, folder: Path
 ) -> Steps[TuneResult]:
     plan = record.plan
 
-    def try_one(trial: Any) -> float:
+    def try_one(trial: Trial) -> float:
         name, rules = _suggest(trial, plan, maps)
         return mean_score(params.goal, [judge(record, window, name, rules) for window in windows])
 
@@ -185,7 +189,7 @@ _RANGES: Ranges = {
 """Between what is searched. *Not varied.*"""
 
 
-def _suggest(trial: Any, plan: Plan, maps: list[str]) -> tuple[str, TesseraParams]:
+def _suggest(trial: Trial, plan: Plan, maps: list[str]) -> tuple[str, TesseraParams]:
     """The map and the rules of a trial."""
     values: dict[str, Any] = {}
     for name, (low, high) in around(_RANGES, plan.tesserae).items():
@@ -227,7 +231,7 @@ def _fingerprint(
     return digest.hexdigest()
 
 
-def _result(study: Any, plan: Plan, windows: int, goal: str) -> TuneResult:
+def _result(study: Study, plan: Plan, windows: int, goal: str) -> TuneResult:
     best = study.best_trial.params
     map_, tuned = best.get("map", _STORED), _rules(plan, best)
     return TuneResult(

@@ -15,7 +15,8 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +26,10 @@ from napari_mosaic.metrics import Metrics
 from napari_mosaic.plots import new_figure, save_figure
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.tuning.handed import BEST, write_best
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial, Trial
 
 R = TypeVar("R")
 
@@ -40,7 +45,7 @@ Ranges = Mapping[str, tuple[float, float]]
 """What is searched, and between what."""
 
 
-def load_optuna() -> Any:
+def load_optuna() -> ModuleType:
     """The package optuna, told to be quiet; `DependencyError` where it is not installed."""
     with needed_for("Tuning"):
         import optuna
@@ -48,7 +53,7 @@ def load_optuna() -> Any:
     return optuna
 
 
-def open_study(optuna: Any, folder: Path, fingerprint: str, seed: int) -> Any:
+def open_study(optuna: ModuleType, folder: Path, fingerprint: str, seed: int) -> Study:
     """The search in a folder, begun or gone on with; `InputError` where it is one with another fingerprint."""
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -56,7 +61,9 @@ def open_study(optuna: Any, folder: Path, fingerprint: str, seed: int) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
-        study = optuna.create_study(storage=storage, study_name="tune", direction="maximize", load_if_exists=True)
+        study: Study = optuna.create_study(
+            storage=storage, study_name="tune", direction="maximize", load_if_exists=True
+        )
         # A search that goes on must not draw the same first trials again.
         study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials), multivariate=True)
     known = study.user_attrs.get("fingerprint")
@@ -71,7 +78,7 @@ def open_study(optuna: Any, folder: Path, fingerprint: str, seed: int) -> Any:
 
 
 def search_steps(
-    study: Any, trials: int, start: Mapping[str, Any], try_one: Callable[[Any], float], finish: Callable[[], R]
+    study: Study, trials: int, start: Mapping[str, Any], try_one: Callable[[Trial], float], finish: Callable[[], R]
 ) -> Steps[R]:
     """Try until so many `trials` are done, the first one with the values of `start`; what `finish` returns then.
 
@@ -104,14 +111,14 @@ def around(ranges: Ranges, params: object) -> dict[str, tuple[float, float]]:
     return {name: (min(low, given[name]), max(high, given[name])) for name, (low, high) in ranges.items()}
 
 
-def complete_trials(study: Any) -> list[Any]:
+def complete_trials(study: Study) -> list[FrozenTrial]:
     """The trials that came to their end."""
     return [trial for trial in study.trials if trial.state.name == "COMPLETE"]
 
 
-def course_of(study: Any) -> dict[str, Any]:
+def course_of(study: Study) -> dict[str, Any]:
     """How a search went: the fields `before`, `score`, `trials`, `history` and `importance` of a result."""
-    history = tuple(float(trial.value) for trial in complete_trials(study))
+    history = tuple(float(trial.value) for trial in complete_trials(study) if trial.value is not None)
     return {
         "before": history[0], "score": float(study.best_value), "trials": len(history), "history": history,
         "importance": find_importance(study),
@@ -132,7 +139,7 @@ def keep_result(result: R, folder: Path, kind: str, **instead: Any) -> R:
     return replace(result, files=tuple(str(path) for path in files))  # type: ignore[type-var]
 
 
-def find_importance(study: Any) -> dict[str, float]:
+def find_importance(study: Study) -> dict[str, float]:
     """How much each parameter mattered, in all 1; empty where too few trials are finished to tell."""
     from optuna.importance import get_param_importances
 

@@ -17,7 +17,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -54,6 +54,9 @@ from napari_mosaic.tuning.study import (
     search_steps,
 )
 from napari_mosaic.weights import find_weights
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
 
 RANGES: Ranges = {
     "pred_iou_thresh": (0.0, 0.95),
@@ -147,8 +150,8 @@ def _tune(data: Sequence[Path], out: Path, sam: SamParams, params: SamTuneParams
     crops = yield from _ask_all(network, pictures, places, out / "answers" / mark[:16], sam)
     ranges = around(RANGES, sam)
 
-    def try_one(trial: Any) -> float:
-        tried = replace(sam, **{name: trial.suggest_float(name, *span) for name, span in ranges.items()})
+    def try_one(trial: Trial) -> float:
+        tried = replace(sam, **{name: trial.suggest_float(name, *span) for name, span in ranges.items()})  # type: ignore[arg-type]
         found = [automatic_labels(crop.answers, crop.sample, tried, crop.side) for crop in crops]
         return mean_score(params.goal, [compare(*pair) for pair in zip(found, (c.sample for c in crops), strict=True)])
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari.viewer import Viewer
 
@@ -24,7 +24,15 @@ from napari_mosaic.widgets._train.face import TrainFace
 from napari_mosaic.widgets._train.request import TrainRequest
 from napari_mosaic.widgets._train.runs import Curves, HeldRun, SamplePrediction, TrainEvent, held_run, training_steps
 from napari_mosaic.widgets._train.sample import show_sample
-from napari_mosaic.widgets._train.state import FINETUNE, OFFERED, HeldFacts, TrainState, length_of, resolve_training
+from napari_mosaic.widgets._train.state import (
+    FINETUNE,
+    OFFERED,
+    Data,
+    HeldFacts,
+    TrainState,
+    length_of,
+    resolve_training,
+)
 
 if TYPE_CHECKING:
     from napari_mosaic.widgets._panel.dock import MosaicPanel
@@ -62,7 +70,7 @@ class TrainDock(ProcessDock):
 
     # what a person can do -------------------------------------------------------------------------
 
-    def learn_from(self, data: Any, source: str | Path = "") -> None:
+    def learn_from(self, data: Data, source: str | Path = "") -> None:
         """Choose what is learned from: `drawn`, a `folder`, or a `record`; by default that of the panel."""
         panel = self._find_panel() if data == "record" and not source else None
         if panel is not None and panel.state.record is not None:

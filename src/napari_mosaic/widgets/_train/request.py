@@ -27,11 +27,11 @@ class TrainRequest:
     out: str
     params: dict[str, Any]
     source: str = ""
-    masks: str = "auto"
+    masks: Literal["auto", "labels", "tesserae", "grout"] = "auto"
     resume: bool = False
     sample: bool = True
 
-    def parameters(self) -> Any:
+    def parameters(self) -> TrainParams | FinetuneParams:
         """The parameters as the core takes them; raises `InputError` where they do not go together."""
         return (TrainParams if self.task == "train" else FinetuneParams)(**self.params)
 

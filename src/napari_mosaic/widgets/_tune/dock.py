@@ -15,6 +15,7 @@ from qtpy.QtCore import QEvent
 
 from napari_mosaic.dependencies import missing_of
 from napari_mosaic.errors import MosaicError
+from napari_mosaic.probability import Calibration
 from napari_mosaic.progress import Progress
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tuning import TuneResult
@@ -32,7 +33,7 @@ from napari_mosaic.widgets._tune.runs import (
     measure_confidence,
     searching_steps,
 )
-from napari_mosaic.widgets._tune.state import TuneState, resolve_tuning
+from napari_mosaic.widgets._tune.state import TruthChoice, TuneState, resolve_tuning
 
 if TYPE_CHECKING:
     from napari_mosaic.widgets._panel.dock import MosaicPanel
@@ -80,7 +81,7 @@ class TuneDock(ProcessDock):
         else:
             self.tell()
 
-    def compare_with(self, truth: Any, files: tuple[str, ...] = ()) -> None:
+    def compare_with(self, truth: TruthChoice, files: tuple[str, ...] = ()) -> None:
         """Choose the truth: the windows that are `finished`, or `files`."""
         self.face.choose(truth)
         self.tell(truth=truth, files=files or self.state.files, calibration=None, message="")
@@ -167,7 +168,7 @@ class TuneDock(ProcessDock):
         scores = self.state.scores if best is None else best.history
         self.tell(finished=found.finished, rules=found.rules, folder=found.folder, best=best, scores=scores)
 
-    def _measured(self, found: Any) -> None:
+    def _measured(self, found: Calibration) -> None:
         self.tell(calibration=found, measuring=False)
 
     # the frame ------------------------------------------------------------------------------------
