@@ -56,7 +56,7 @@ def pixels(path: Path) -> NDArray[Any]:
 def test_thresholding_the_exported_map_gives_the_mask_exactly(
     record: Path, tmp_path: Path, suffix: str, grid: str, threshold: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probability_maps, "_BAND_PIXELS", 210 * 33)
+    monkeypatch.setattr(probability_maps, "BAND_PIXELS", 210 * 33)
     path, mask = tmp_path / f"joints{suffix}", tmp_path / "mask.png"
     words = ["probabilities", str(record), "-o", str(path), "--mask", str(mask), "--grid", grid]
     assert main([*words, "--threshold", str(threshold)]) == 0

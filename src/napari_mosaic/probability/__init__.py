@@ -14,8 +14,15 @@ from napari_mosaic.probability.calibration import (
     read_calibration,
     write_calibration,
 )
-from napari_mosaic.probability.fusion import WAYS, fuse_maps, fuse_maps_steps
-from napari_mosaic.probability.maps import ProbabilityGrid, export_probabilities, open_map, write_map_steps
+from napari_mosaic.probability.maps import (
+    WAYS,
+    ProbabilityGrid,
+    export_probabilities,
+    fuse_maps,
+    fuse_maps_steps,
+    open_map,
+    write_map_steps,
+)
 
 soften = temperature_scale
 """Its name before."""

@@ -90,7 +90,9 @@ def augment_record_steps(
     plan, folder = record.plan, Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     ledger, phase = Ledger(folder / "ledger"), f"{plan.model_sha256[:12] or plan.method}-{params.copies}"
-    maps, variance = _arrays(folder, plan, begun=bool(ledger.done(phase)))
+    begun = bool(ledger.done(phase))
+    maps = _mapped(folder / MAPS, np.uint8, (plan.channels, *plan.shape), begun=begun)
+    variance = _mapped(folder / VARIANCE, np.float32, plan.shape, begun=begun)
     waiting = [tile.index for tile in plan.lattice if tile.index not in ledger.done(phase)]
     with record.open_source() as image:
         if waiting:
@@ -119,23 +121,14 @@ def _method_of(plan: Plan, params: AugmentParams) -> Segmenter:
     return segmenter
 
 
-def _arrays(folder: Path, plan: Plan, *, begun: bool) -> tuple[Mapped, Mapped]:
-    """The two arrays on disk, made empty or opened again."""
-    wanted: list[tuple[str, Any, tuple[int, ...]]] = [
-        (MAPS, np.uint8, (plan.channels, *plan.shape)),
-        (VARIANCE, np.float32, plan.shape),
-    ]
-    opened = []
-    for name, dtype, shape in wanted:
-        path = folder / name
-        if begun and path.exists():
-            array: Any = np.load(path, mmap_mode="r+", allow_pickle=False)
-            if array.shape != shape:
-                raise WriteError(f"{folder} holds the result for another record; give another folder with -o.")
-        else:
-            array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)  # type: ignore[no-untyped-call]
-        opened.append(array)
-    return opened[0], opened[1]
+def _mapped(path: Path, dtype: type[np.generic], shape: tuple[int, ...], *, begun: bool) -> Mapped:
+    """An array on disk, made empty or opened again."""
+    if not (begun and path.exists()):
+        return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)  # type: ignore[no-untyped-call, no-any-return]
+    array: Mapped = np.load(path, mmap_mode="r+", allow_pickle=False)
+    if array.shape != shape:
+        raise WriteError(f"{path.parent} holds the result for another record; give another folder with -o.")
+    return array
 
 
 def _window(context: Context, index: Index, copies: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

@@ -1,13 +1,13 @@
-"""Maps of probabilities in records and files.
+"""Maps of probabilities in records and files, and several of them made one.
 
 One decision: a pixel is joint where its probability is *above* the threshold, in the record, in a file
 and in a mask alike, so thresholding an exported map gives the exported mask, pixel for pixel; and, at the
-analysis size, the very pixels that tesserae are cut from.
+analysis size, the very pixels that tesserae are cut from. Of several maps on one grid each weighs the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -235,3 +235,74 @@ def _rows_writer(path: Path, shape: tuple[int, int], stack: ExitStack) -> Callab
         return stored.astype(np.float32) / np.float32(255)
 
     return write_bytes
+
+
+_CERTAIN = np.float32(0.5 / 255)
+"""Half a byte: log odds of 0 and 1 have no end."""
+
+
+def _logit_mean(maps: Floats) -> Floats:
+    """The mean of the log odds, as a probability; certain values are kept half a byte away from 0 and 1."""
+    values = np.clip(maps, _CERTAIN, 1 - _CERTAIN)
+    odds = np.log(values / (1 - values)).mean(0)
+    return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
+
+
+WAYS: dict[str, Callable[[Floats], Floats]] = {
+    "mean": lambda maps: np.asarray(maps.mean(0), np.float32),
+    "max": lambda maps: np.asarray(maps.max(0), np.float32),
+    "logit-mean": _logit_mean,
+}
+"""From maps `(n, h, w)` to one `(h, w)`."""
+
+
+def fuse_maps(
+    maps: Sequence[str | Path],
+    output: str | Path,
+    *,
+    how: str = "mean",
+    mask: str | Path | None = None,
+    threshold: float = 0.5,
+) -> Path:
+    """Join several maps into one file; see `fuse_maps_steps`."""
+    return drain(fuse_maps_steps(maps, output, how=how, mask=mask, threshold=threshold))
+
+
+def fuse_maps_steps(
+    maps: Sequence[str | Path],
+    output: str | Path,
+    *,
+    how: str = "mean",
+    mask: str | Path | None = None,
+    threshold: float = 0.5,
+) -> Steps[Path]:
+    """Join several maps into one, band by band.
+
+    Parameters
+    ----------
+    maps
+        Records or maps in files, at least two, of one size.
+    output, mask, threshold
+        As for `write_map_steps`.
+    how
+        A name of `WAYS`: the mean, the largest, or the mean of the log odds.
+
+    """
+    if how not in WAYS:
+        raise InputError(f"Maps cannot be fused by {how!r}; choose one of {', '.join(WAYS)}.")
+    if len(maps) < 2:
+        raise InputError("One map alone cannot be fused; give at least two of the same photograph.")
+    with ExitStack() as stack:
+        grids = [open_map(path, stack) for path in maps]
+        for path, grid in zip(maps, grids, strict=True):
+            if grid.shape != grids[0].shape:
+                raise InputError(
+                    f"{path} measures {grid.shape[1]} x {grid.shape[0]} px and {maps[0]} {grids[0].shape[1]} x "
+                    f"{grids[0].shape[0]} px, so their pixels do not correspond; give maps of one photograph."
+                )
+
+        def read(box: Box) -> Floats:
+            return WAYS[how](np.stack([grid.read(box) for grid in grids]))
+
+        fused = ProbabilityGrid(grids[0].shape, read)
+        return (yield from write_map_steps(fused, output, mask=mask, threshold=threshold))

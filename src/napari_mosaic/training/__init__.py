@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from napari_mosaic._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from napari_mosaic.training.export import export_weights
+    from napari_mosaic.training.export import export_weights, import_model
     from napari_mosaic.training.finetuning import finetune, finetune_steps
-    from napari_mosaic.training.importing import import_model
     from napari_mosaic.training.onnx_export import export_onnx, export_onnx_steps
     from napari_mosaic.training.params import PRESETS, FinetuneParams, SynthesisParams, TrainParams
     from napari_mosaic.training.run import train, train_steps
@@ -29,7 +28,7 @@ _PUBLIC = {
     "export_weights": "export",
     "finetune": "finetuning",
     "finetune_steps": "finetuning",
-    "import_model": "importing",
+    "import_model": "export",
     "synthesize": "synthesis",
     "synthesize_steps": "synthesis",
     "train": "run",

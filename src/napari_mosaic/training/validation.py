@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from napari_mosaic.training.data import Crop, Picture, Pictures, cut_square, grout_target
+from napari_mosaic.training.data import Crop, Picture, Pictures, cut_square, grout_target, resize_crop
 from napari_mosaic.training.network import Recipe, normalise
 from napari_mosaic.training.pool import draw_one
 
@@ -41,15 +41,8 @@ def _middle(picture: Picture) -> Crop:
     height, width = picture.labels.shape
     cut = min(height, width, round(_LARGEST / picture.factor))
     crop = cut_square(picture, (height - cut) // 2, (width - cut) // 2, cut)
-    side = max(32, round(cut * picture.factor) // 32 * 32)
-    size = (side, side)
-    image = cv2.resize(crop.image, size, interpolation=cv2.INTER_AREA if side < cut else cv2.INTER_CUBIC)
-    labels = cv2.resize(crop.labels.astype(np.float32), size, interpolation=cv2.INTER_NEAREST).astype(np.int32)
-    if crop.known is not None:
-        known = cv2.resize(crop.known.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-        labels = np.where(known, labels, 0)
-        return Crop(np.asarray(image, np.uint8), labels, known)
-    return Crop(np.asarray(image, np.uint8), labels, None)
+    crop = resize_crop(crop, max(32, round(cut * picture.factor) // 32 * 32))
+    return crop if crop.known is None else crop._replace(labels=np.where(crop.known, crop.labels, 0))
 
 
 def validate(model: nn.Module, crops: Sequence[Crop], recipe: Recipe | None = None) -> dict[str, float]:

@@ -178,21 +178,17 @@ def _grid_run(
     out: Path, number: int, params: SamTrainParams, material: SamMaterial
 ) -> Steps[dict[str, float | int | str]]:
     folder = out / f"run{number}"
-    steps = train_material(folder, params, material, resume=True, shared=out / "embeddings")
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration:
-            break
-        yield replace(progress, phase=f"run {number} of {len(grid_of(params))}")
+    phase = f"run {number} of {len(grid_of(params))}"
+    yield from train_material(folder, params, material, resume=True, shared=out / "embeddings", phase=phase)
     best = max(read_history(folder), key=lambda row: row["score"])
     settings = {"rate": params.rate, "weight_decay": params.weight_decay, "batch": params.accumulate}
     return {"run": number, **best, **settings}
 
 
 def train_material(
-    out: Path, params: SamTrainParams, material: SamMaterial, *, resume: bool, shared: Path | None = None
-) -> Steps[Path]:
+    out: Path, params: SamTrainParams, material: SamMaterial, *, resume: bool, shared: Path | None = None,
+    phase: str = "train",
+) -> Steps[Path]:  # fmt: skip
     """Train on pictures that are there; the best checkpoint by validation, or the last where there is none.
 
     What the model could do before is judged too, unless `shared`, a folder of embeddings, says that this is one of
@@ -219,7 +215,7 @@ def train_material(
         learner.cache = EmbeddingCache(shared or out / "embeddings", belongs_to)
     if learner.course.step == 0 and learner.judged and params.model != CHANCE and shared is None:
         write_json(out / BEFORE, learner.validate())
-    yield from run_steps(out, learner)
+    yield from run_steps(out, learner, phase)
     return out / BEST if (out / BEST).exists() else out / LAST
 
 

@@ -6,7 +6,7 @@ compared by the metrics that `evaluate` prints; nothing is measured in a way of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from napari_mosaic.sam.masks import Frame, cut_mask
 from napari_mosaic.sam.network import SamNetwork
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.prompts import MaskNetwork, Prompts
-from napari_mosaic.sam.proposals import Proposals
 from napari_mosaic.tiling import Box
 from napari_mosaic.training.sam.crops import SamCrop, ask
 from napari_mosaic.training.sam.params import VALIDATION, SamTrainParams
@@ -98,23 +97,14 @@ def automatic_labels(
     size = sample.labels.shape[0]
     side = side or size
     proposals = ask_automatic(network, sample.image, whole_frame(size, side), grid_of(side, params), params, _BATCH)
-    labels = compose_whole(proposals, side, params)
+    y0, x0, y1, x1 = proposals.reaches.T
+    around = Around(
+        proposals=lambda box: proposals.part((y0 < box.y1) & (y1 > box.y0) & (x0 < box.x1) & (x1 > box.x0)),
+        tesserae=None, outside=lambda _: None, shape=(side, side),
+    )  # fmt: skip
+    labels = np.asarray(compose(Box(0, 0, side, side), around, params).labels, np.int64)
     places = ((np.arange(size) + 0.5) * side / size).astype(np.int64)
     return labels[np.ix_(places, places)]
-
-
-def compose_whole(proposals: Proposals, size: int, params: SamParams) -> LabelArray:
-    """The labels of one window whose proposals are known."""
-    around = Around(proposals=_meeting(proposals), tesserae=None, outside=lambda _: None, shape=(size, size))
-    return np.asarray(compose(Box(0, 0, size, size), around, params).labels, np.int64)
-
-
-def _meeting(proposals: Proposals) -> Callable[[Box], Proposals]:
-    def meeting(box: Box) -> Proposals:
-        y0, x0, y1, x1 = proposals.reaches.T
-        return proposals.part((y0 < box.y1) & (y1 > box.y0) & (x0 < box.x1) & (x1 > box.x0))
-
-    return meeting
 
 
 def _figures(labels: LabelArray, sample: SamCrop, names: tuple[str, ...], before: str) -> dict[str, float]:
