@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from napari_mosaic.sam.registry import sam_registry
 from napari_mosaic.synthetic import draw_mosaic
 from napari_mosaic.training.data import Picture
 from napari_mosaic.training.history import read_history
-from napari_mosaic.training.sam.params import PRESETS, USUAL_GROUP, VALIDATION, SamTrainParams
+from napari_mosaic.training.sam.params import PRESETS, USUAL_GROUP, VALIDATION, SamTrainParams, SamTuneParams
 
 if importlib.util.find_spec("sam2") is None:  # importing it here would initialise hydra
     pytest.skip("sam2 is not installed", allow_module_level=True)
@@ -39,6 +40,7 @@ from napari_mosaic.training.sam.finetuning import train_material
 from napari_mosaic.training.sam.network import Levels, decode, encode, learning, mark_learning, start_model
 from napari_mosaic.training.sam.prediction_cache import EmbeddingCache, cache_predictions
 from napari_mosaic.training.sam.sources import mosaic_of, sam_material
+from napari_mosaic.training.sam.tuning import tune_sam_steps
 from napari_mosaic.training.sam.validation import automatic_labels, guided_labels, judge
 
 TINY = Path(__file__).parent / "data" / "sam2_tiny.yaml"
@@ -289,6 +291,16 @@ def test_thresholds_are_searched_without_the_network(
     assert second["score"] >= first["score"] >= first["before"]
     assert json.loads((tmp_path / "out" / "best.json").read_text())["best"].keys() == first["best"].keys()
     assert (tmp_path / "out" / "history.png").is_file()
+
+
+def test_a_stopped_search_leaves_what_it_found(tmp_path: Path, folder: Path, weights: Path) -> None:
+    sam = SamParams(model=str(weights), points_per_side=4, device="cpu")
+    params = SamTuneParams(trials=9, crops=1, stones=16)
+    steps = tune_sam_steps([folder], tmp_path / "out", sam, params)
+    scores = [progress.figures["score"] for progress in islice((p for p in steps if p.phase == "trying"), 2)]
+    steps.close()
+    best = json.loads((tmp_path / "out" / "best.json").read_text())
+    assert (best["history"], best["score"]) == (scores, max(scores))
 
 
 def test_kept_answers_give_the_masks_of_the_network(weights: Path) -> None:

@@ -18,6 +18,7 @@ from napari_mosaic.cli.output import UsageError
 from napari_mosaic.cli.segmenting import with_tuned
 from napari_mosaic.engine.planning import sized
 from napari_mosaic.errors import InputError, LockedError
+from napari_mosaic.progress import Progress
 from napari_mosaic.record import Plan, open_record
 from napari_mosaic.record.finished import mark_finished
 from napari_mosaic.request import SegmentParams
@@ -119,6 +120,12 @@ def test_finished_windows_are_a_truth_and_a_stopped_search_can_be_used(
     capsys.readouterr()
     assert main(["calibrate", str(good), "-o", str(record.with_name("c.json")), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["pixels"] == 100 * 120
+
+
+def test_what_a_step_measured_is_named_and_told_in_one_line() -> None:
+    step = Progress(phase="trying", done=1, total=3, unit="trials", figures={"score": 0.5, "best": 0.75})
+    assert step.text == "trying, score 0.5000, best 0.7500"
+    assert replace(step, message="trial 1", figures={}).text == "trial 1"
 
 
 def test_areas_are_told_in_the_units_of_segment() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from napari_mosaic.errors import InputError
 from napari_mosaic.limits import Limits, check_limits
@@ -104,17 +104,22 @@ class TrainParams:
     workers: Annotated[int, Limits(low=0, high=256, help="processes that cut crops beside the network")] = 1
 
     def __post_init__(self) -> None:
-        check_limits(self)
-        check_geometry(self.geometry)
+        check_run(self)
         if self.side % 32 or (self.drawings and self.drawing_size < self.side):
             raise InputError(
                 f"Crops of {self.side} px from drawings of {self.drawing_size} px cannot be trained on; "
                 f"the crop's side must be a multiple of 32, 64 at least, and no larger than the drawing."
             )
-        if any(stop is not None and stop <= 0 for stop in (self.steps, self.minutes, self.epochs)):
-            raise InputError("A training run needs some time; give at least one step, epoch or part of a minute.")
-        if self.entropy + self.dice <= 0:
-            raise InputError("Without cross-entropy and Dice there is nothing to learn; give one of them a weight.")
+
+
+def check_run(params: Any) -> None:
+    """Raise `InputError` where a training run could not begin or learn nothing; `params` are of either network."""
+    check_limits(params)
+    check_geometry(params.geometry)
+    if any(stop is not None and stop <= 0 for stop in (params.steps, params.minutes, params.epochs)):
+        raise InputError("A training run needs some time; give at least one step, epoch or part of a minute.")
+    if params.entropy + params.dice <= 0:
+        raise InputError("Without cross-entropy and Dice there is nothing to learn; give one of them a weight.")
 
 
 PRESETS: dict[str, TrainParams] = {
