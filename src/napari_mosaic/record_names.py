@@ -360,3 +360,8 @@ __all__ = [
     "tell",
     "unique_names",
 ]
+
+
+def companion(record: Path, what: str) -> Path:
+    """The place of something beside a record that bears its name, such as `NAME.tuned`."""
+    return record.with_name(f"{record.name.removesuffix('.zarr').removesuffix('.mosaic')}.{what}")

@@ -32,6 +32,7 @@ from napari_mosaic.probability import (
 )
 from napari_mosaic.probability.maps import ChannelName, GridName
 from napari_mosaic.record import open_record
+from napari_mosaic.record_names import companion
 
 if TYPE_CHECKING:
     AugmentOptions = AugmentParams
@@ -217,7 +218,7 @@ def augment(
         How to ask again.
 
     """
-    folder = output or record.with_name(f"{record.name.removesuffix('.zarr').removesuffix('.mosaic')}.augmented")
+    folder = output or companion(record, "augmented")
     with open_record(record) as opened:
         warn_incomplete(opened)
         run(augment_record_steps(opened, folder, params=plain(params, AugmentParams)), record.name)

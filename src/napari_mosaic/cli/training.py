@@ -148,7 +148,7 @@ def finetune(
 
     """
     with needed_for("Fine-tuning"):
-        from napari_mosaic.training.finetuning import finetune_steps
+        from napari_mosaic.training.run import finetune_steps
 
     settings = plain(params, FinetuneParams)
     path = run(finetune_steps(source, output, settings, resume=resume), output.name)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from napari_mosaic.errors import ModelError
 from napari_mosaic.grout import choose_device
@@ -154,18 +155,6 @@ class GroutLearner:
         return dict(content["params"])
 
 
-class _Steps(Dataset[Tensors]):
-    def __init__(self, mixture: Mixture, params: TrainParams, channels: int, first: int, total: int) -> None:
-        self.mixture, self.params, self.channels = mixture, params, channels
-        self.first, self.total = first, total
-
-    def __len__(self) -> int:
-        return max(0, self.total - self.first)
-
-    def __getitem__(self, index: int) -> Tensors:
-        return cut_step(self.mixture, self.params, self.channels, self.first + index)
-
-
 def cut_step(mixture: Mixture, params: TrainParams, channels: int, step: int) -> Tensors:
     """The batch of a step: images, targets, weights."""
     rng = np.random.default_rng((params.seed, step))
@@ -176,9 +165,10 @@ def cut_step(mixture: Mixture, params: TrainParams, channels: int, step: int) ->
 
 def batches(mixture: Mixture, params: TrainParams, channels: int, first: int, total: int) -> Iterator[Tensors]:
     """The batches of the steps `first` to `total`, in order, cut ahead by `params.workers` processes."""
-    workers = params.workers
-    steps = _Steps(mixture, params, channels, first, total)
-    loader = DataLoader(
-        steps, batch_size=None, shuffle=False, num_workers=workers, prefetch_factor=6 if workers else None
-    )
-    return iter(loader)
+    cut, workers = partial(cut_step, mixture, params, channels), params.workers
+    return iter(
+        DataLoader(
+            range(first, max(first, total)), batch_size=None, collate_fn=cut, num_workers=workers,
+            prefetch_factor=6 if workers else None,
+        )
+    )  # fmt: skip

@@ -19,6 +19,7 @@ from napari_mosaic.probability import Calibration, calibrate_finished_steps, cal
 from napari_mosaic.progress import Progress, drain
 from napari_mosaic.record import open_record
 from napari_mosaic.record.finished import finished_boxes
+from napari_mosaic.record_names import companion
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tuning import TuneParams, TuneResult, read_best
 from napari_mosaic.widgets._process import process_events, progress_of
@@ -106,8 +107,7 @@ def searches(record: Path) -> int:
 
 def tuned_folder(record: Path, number: int) -> Path:
     """`NAME.tuned`, `NAME.tuned 2` and so on beside a record."""
-    stem = record.name.removesuffix(".zarr").removesuffix(".mosaic")
-    return record.with_name(f"{stem}.tuned" + (f" {number}" if number > 1 else ""))
+    return companion(record, "tuned" + (f" {number}" if number > 1 else ""))
 
 
 def measure_confidence(path: Path, truths: tuple[str, ...]) -> Calibration:
@@ -117,6 +117,5 @@ def measure_confidence(path: Path, truths: tuple[str, ...]) -> Calibration:
     else:
         with open_record(path) as record:
             found = drain(calibrate_finished_steps(record))
-    stem = path.name.removesuffix(".zarr").removesuffix(".mosaic")
-    write_calibration(found, path.with_name(f"{stem}.calibration.json"), diagram=False)
+    write_calibration(found, companion(path, "calibration.json"), diagram=False)
     return found
