@@ -74,7 +74,7 @@ class History:
 def plot_history(rows: list[dict[str, float]], path: Path, panels: Panels) -> None:
     """Draw loss, validation and learning rate over the steps, as a PNG."""
     figure = new_figure(11, 3.2)
-    for axes, names in zip(figure.subplots(1, len(panels)), panels, strict=True):
+    for axes, names in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for name in names:
             points = [(row["step"], row[name]) for row in rows if name in row]
             if points:
