@@ -10,7 +10,6 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -159,7 +158,7 @@ def _grid(
         rows.append((yield from _grid_run(out, number, run, material)))
         write_json(out / GRID, rows)
     best = max(rows, key=lambda row: float(row["score"]))
-    chosen = list(grid_of(params))[int(best["run"]) - 1]
+    chosen = grid_of(params)[int(best["run"]) - 1]
     path = out / f"{out.resolve().name}.safetensors"
     export_sam(out / f"run{best['run']}" / "best.pt", path, chosen, command=command, half=half)
     judge_delivered(path, out, chosen, material)
@@ -236,4 +235,4 @@ def fixed_samples(material: SamMaterial, indices: list[int], params: SamTrainPar
     places = fixed_places(material.pictures, indices, params.stones)
     order = np.random.default_rng(params.seed).permutation(len(places))
     taken = (take_place(material.pictures, places[int(k)], 0, size) for k in order)
-    return list(islice((sample for sample in taken if sample.count), params.most_judged))
+    return list(itertools.islice((sample for sample in taken if sample.count), params.most_judged))
