@@ -54,6 +54,9 @@ class Counter:
     def validate(self) -> dict[str, float]:
         return {"score": SCORES[(self.course.step - 1) // 2 % 3]}
 
+    def note(self, score: float) -> bool:
+        return self.course.standing.note(score, self.course.step, self.params)
+
     def about(self) -> dict[str, Any]:
         return {"counts": True}
 

@@ -125,6 +125,10 @@ class GroutLearner:
         """Figures of the averaged weights on the pictures that are kept back."""
         return validate(self.average, self.material.validation, self.recipe)
 
+    def note(self, score: float) -> bool:
+        """Take the score of a round in; whether it is the best so far."""
+        return self.course.standing.note(score, self.course.step, self.params)
+
     def about(self) -> dict[str, Any]:
         """What the network is."""
         return {"recipe": self.recipe.to_dict()}

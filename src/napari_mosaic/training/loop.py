@@ -20,9 +20,8 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.training.checkpoints import BEST, LAST, write_checkpoint
 from napari_mosaic.training.history import History, Panels
-from napari_mosaic.training.params import TrainParams
+from napari_mosaic.training.params import RunParams, TrainParams
 from napari_mosaic.training.run_files import read_note, write_json, writing
-from napari_mosaic.training.sam.params import SamTrainParams
 
 NOTE, TEST, DELIVERED = "run.json", "test.json", "delivered.json"
 _WARM = 0.25
@@ -40,14 +39,14 @@ class Standing:
     since_change: int = 0
     stopped: bool = False
 
-    def note(self, score: float, step: int, params: TrainParams | SamTrainParams) -> bool:
-        """Take a round's score in; whether it is the best so far."""
+    def note(self, score: float, step: int, params: TrainParams | None = None) -> bool:
+        """Take a round's score in; whether it is the best so far. `params` tell of a plateau and an early stop."""
         gain = score > self.best
         self.since_best = 0 if gain else self.since_best + 1
         self.since_change = 0 if gain else self.since_change + 1
         if gain:
             self.best, self.best_step = score, step
-        if isinstance(params, SamTrainParams):
+        if params is None:
             return gain
         if params.schedule == "plateau" and self.since_change > params.patience:
             self.rate, self.since_change = max(self.rate * params.factor, params.least_rate), 0
@@ -86,7 +85,7 @@ class Learner(Protocol):
     """Parameters that may change when a run goes on."""
 
     @property
-    def params(self) -> TrainParams | SamTrainParams:
+    def params(self) -> RunParams:
         """How it learns."""
 
     @property
@@ -104,6 +103,9 @@ class Learner(Protocol):
 
     def validate(self) -> dict[str, float]:
         """Figures of the averaged weights; the best `score` is kept, empty where there is nothing to judge by."""
+
+    def note(self, score: float) -> bool:
+        """Take the score of a round that has ended in; whether it is the best so far."""
 
     def about(self) -> dict[str, Any]:
         """What is noted of the run beside its parameters."""
@@ -213,7 +215,7 @@ def _end_round(out: Path, learner: Learner, history: History, rate: float) -> No
     row = {"step": float(course.step), "loss": float(np.mean(course.losses)), "rate": rate}
     row |= learner.validate()
     course.losses.clear()
-    best = course.standing.note(row.get("score", -row["loss"]), course.step, learner.params)
+    best = learner.note(row.get("score", -row["loss"]))
     history.add(row)
     write_checkpoint(out / LAST, learner.content())
     if best:

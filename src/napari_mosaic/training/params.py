@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from napari_mosaic.errors import InputError
 from napari_mosaic.limits import Limits, check_limits
@@ -45,6 +45,52 @@ class SynthesisParams:
     def __post_init__(self) -> None:
         check_limits(self)
         check_geometry(self.geometry)
+
+
+class RunParams(Protocol):
+    """What the parameters of both networks say alike of a run: how long it is, and what is drawn for it."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def steps(self) -> int | None:
+        """End after so many steps."""
+
+    @property
+    def minutes(self) -> float | None:
+        """End after about so many minutes."""
+
+    @property
+    def epochs(self) -> int | None:
+        """End after so many times through the data."""
+
+    @property
+    def round_steps(self) -> int:
+        """Steps between checkpoints, 0 = once through the data."""
+
+    @property
+    def drawings(self) -> int:
+        """Drawn mosaics to learn from."""
+
+    @property
+    def drawing_size(self) -> int:
+        """Side of a drawn mosaic, px."""
+
+    @property
+    def geometry(self) -> str:
+        """Layouts of the drawn mosaics."""
+
+    @property
+    def processes(self) -> int:
+        """Drawings at a time."""
+
+    @property
+    def entropy(self) -> float:
+        """Weight of the cross-entropy."""
+
+    @property
+    def dice(self) -> float:
+        """Weight of the Dice loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +158,8 @@ class TrainParams:
             )
 
 
-def check_run(params: Any) -> None:
-    """Raise `InputError` where a training run could not begin or learn nothing; `params` are of either network."""
+def check_run(params: RunParams) -> None:
+    """Raise `InputError` where a training run could not begin or learn nothing."""
     check_limits(params)
     check_geometry(params.geometry)
     if any(stop is not None and stop <= 0 for stop in (params.steps, params.minutes, params.epochs)):

@@ -23,7 +23,7 @@ from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.finished import require_finished
 from napari_mosaic.tiling import Box
 from napari_mosaic.training.data import Crop, Mixture, Picture
-from napari_mosaic.training.params import TrainParams
+from napari_mosaic.training.params import RunParams, TrainParams
 from napari_mosaic.training.pool import (
     FIRST_TRAINING_SEED,
     Endless,
@@ -32,7 +32,6 @@ from napari_mosaic.training.pool import (
     open_pool,
 )
 from napari_mosaic.training.run_files import check_room, read_note, write_json, writing
-from napari_mosaic.training.sam.params import SamTrainParams
 from napari_mosaic.training.truth import Kind, find_pairs, number, read_known, read_truth, usual_factor
 from napari_mosaic.training.validation import draw_validation, middle_crops
 
@@ -81,7 +80,7 @@ def draw_material(out: Path, params: TrainParams) -> Steps[Material]:
     return Material(Mixture((source,)), validation, [])
 
 
-def rehearsal(out: Path, params: TrainParams | SamTrainParams) -> Steps[Pool | Endless]:
+def rehearsal(out: Path, params: RunParams) -> Steps[Pool | Endless]:
     """The drawn mosaics that `params` ask for."""
     if params.drawings == 0:
         return Endless(params.drawing_size, params.geometry)

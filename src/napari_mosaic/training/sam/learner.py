@@ -143,6 +143,10 @@ class SamLearner:
             put(self.model, now)
             self.model.train()
 
+    def note(self, score: float) -> bool:
+        """Take the score of a round in; whether it is the best so far."""
+        return self.course.standing.note(score, self.course.step)
+
     def about(self) -> dict[str, Any]:
         """How many crops there are, and what the model is."""
         return {"crops": len(self.crops), **self._base()}
