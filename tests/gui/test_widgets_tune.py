@@ -148,7 +148,7 @@ def test_a_real_search_runs_in_a_process_of_its_own_and_stops(small: Path) -> No
         except StopIteration as stop:
             best = stop.value
             break
-        tried += [] if event is None else [event.score]
+        tried += [] if event is None else [event.figures["score"]]
     assert len(tried) == len(best.history) == 3
     assert tried[0] == pytest.approx(1.0)
     look = runs.look_at_record(path)
