@@ -19,8 +19,8 @@ import sys
 import time
 from pathlib import Path
 
+from napari_mosaic.training.checkpoints import read_checkpoint
 from napari_mosaic.training.history import read_history
-from napari_mosaic.training.state import read_checkpoint
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from napari_mosaic import open_image, segment
-from napari_mosaic.evaluation import draw_stones
+from napari_mosaic.evaluation import draw_tesserae
 from napari_mosaic.export.preview import render_preview
 
 HARDEST = {"onager": "lion_onager_cat5_detail.jpg", "lionbull": "lion_bull_cat19.jpg"}
@@ -40,7 +40,7 @@ def main() -> None:
         for truth, photograph in HARDEST.items():
             record = Path(folder) / f"{Path(photograph).stem}.mosaic.zarr"
             segment(data / photograph, record).close()
-            pictures.append(draw_stones(record, data / f"{truth}.json"))
+            pictures.append(draw_tesserae(record, data / f"{truth}.json"))
         with segment("sample:brick", Path(folder) / "brick.mosaic.zarr") as bricks:
             pictures.append(render_preview(bricks, open_image("sample:brick")))
     strip = Image.new("RGB", (len(pictures) * (SIDE + GAP) - GAP, SIDE), "white")

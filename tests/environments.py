@@ -10,6 +10,7 @@ NEEDS_TORCH = (
     "test_sam_training.py",
     "test_training.py",
     "test_training_commands.py",
+    "test_training_loop.py",
 )
 """Files whose tests all bear the mark `torch`: they import it, so without it they are not even read."""
 CORE = (

@@ -13,7 +13,7 @@ from PIL import Image
 
 from napari_mosaic.cli import main
 from napari_mosaic.evaluation import evaluate_files, evaluate_folders, five_colours
-from napari_mosaic.evaluation.pictures import COLOURS, STONE_COLOURS, stone_colours
+from napari_mosaic.evaluation.pictures import COLOURS, TESSERA_COLOURS, tessera_colours
 
 
 def stones(rows: int = 5, columns: int = 6, size: int = 12) -> NDArray[np.uint16]:
@@ -84,10 +84,10 @@ def test_found_missed_and_false_stones() -> None:
     prediction = np.repeat([[5, 5, 5, 0, 6, 0, 7, 7, 0, 8]], 4, axis=0)
     left_out = np.zeros(truth.shape, bool)
     left_out[:, 8:] = True
-    picture = stone_colours(prediction, truth, left_out)
+    picture = tessera_colours(prediction, truth, left_out)
     names = ["found"] * 3 + [None, "missed", "missed", "false", "false", "left out", "left out"]
     assert [tuple(pixel) for pixel in picture[0].tolist()] == [
-        STONE_COLOURS.get(str(name), (0, 0, 0)) for name in names
+        TESSERA_COLOURS.get(str(name), (0, 0, 0)) for name in names
     ]
 
 
@@ -95,7 +95,7 @@ def test_the_picture_of_one_prediction(folders: tuple[Path, Path, Path], tmp_pat
     first, truth = folders[0] / "west.png", folders[1] / "west_mask.png"
     assert main(["evaluate", str(first), str(truth), "--picture", str(tmp_path / "stones.png")]) == 0
     seen = {tuple(pixel) for pixel in np.asarray(Image.open(tmp_path / "stones.png")).reshape(-1, 3).tolist()}
-    assert STONE_COLOURS["found"] in seen
+    assert TESSERA_COLOURS["found"] in seen
     assert main(["evaluate", *map(str, folders[:2]), "--picture", str(tmp_path / "many")]) == 0
     assert sorted(path.name for path in (tmp_path / "many").iterdir()) == ["east.png", "west.png"]
 

@@ -23,7 +23,7 @@ from napari_mosaic.probability import (
     calibrate,
     open_map,
     read_calibration,
-    soften,
+    temperature_scale,
     write_calibration,
 )
 from napari_mosaic.probability import maps as probability_maps
@@ -56,7 +56,7 @@ def pixels(path: Path) -> NDArray[Any]:
 def test_thresholding_the_exported_map_gives_the_mask_exactly(
     record: Path, tmp_path: Path, suffix: str, grid: str, threshold: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probability_maps, "_BAND_PIXELS", 210 * 33)
+    monkeypatch.setattr(probability_maps, "BAND_PIXELS", 210 * 33)
     path, mask = tmp_path / f"joints{suffix}", tmp_path / "mask.png"
     words = ["probabilities", str(record), "-o", str(path), "--mask", str(mask), "--grid", grid]
     assert main([*words, "--threshold", str(threshold)]) == 0
@@ -89,7 +89,7 @@ def test_a_temperature_that_was_applied_is_found_again() -> None:
     rng = np.random.default_rng(0)
     honest = rng.beta(0.6, 0.6, 200_000).clip(0.06, 0.94)
     truth = rng.random(honest.size) < honest
-    said = soften(honest, 0.5)
+    said = temperature_scale(honest, 0.5)
     counts = np.stack([np.histogram(said[truth == k], 4096, (-0.5 / 4095, 1 + 0.5 / 4095))[0] for k in (False, True)])
     found = fit_temperature(counts.astype(float))
     assert found.temperature == pytest.approx(2.0, rel=0.03)
@@ -100,10 +100,10 @@ def test_a_temperature_that_was_applied_is_found_again() -> None:
 def test_softening_crosses_no_half() -> None:
     values = np.arange(256) / 255
     for temperature in (0.3, 1.0, 4.0):
-        assert np.array_equal(soften(values, temperature) > 0.5, values > 0.5)
-        assert (np.diff(soften(values, temperature)) >= 0).all()
+        assert np.array_equal(temperature_scale(values, temperature) > 0.5, values > 0.5)
+        assert (np.diff(temperature_scale(values, temperature)) >= 0).all()
     with pytest.raises(InputError, match="above 0"):
-        soften(values, 0)
+        temperature_scale(values, 0)
 
 
 def test_the_calibration_is_kept_and_applied_on_request(
@@ -119,7 +119,7 @@ def test_the_calibration_is_kept_and_applied_on_request(
     temperature = read_calibration(kept).temperature
     for name, extra in (("plain.npy", []), ("soft.npy", ["--calibration", str(kept)])):
         assert main(["probabilities", str(record), "-o", str(tmp_path / name), *extra]) == 0
-    assert np.allclose(pixels(tmp_path / "soft.npy"), soften(pixels(tmp_path / "plain.npy"), temperature))
+    assert np.allclose(pixels(tmp_path / "soft.npy"), temperature_scale(pixels(tmp_path / "plain.npy"), temperature))
     again = calibrate([tmp_path / "soft.npy"], [tmp_path / "truth.png"])
     assert again.temperature == pytest.approx(1, abs=0.06)
 
@@ -136,7 +136,7 @@ def test_a_record_tells_its_confidence_by_the_temperature_and_no_tessera_changes
     with open_record(record) as plain, open_record(warm) as told:
         assert np.array_equal(plain.read_labels(whole), told.read_labels(whole))
         assert np.array_equal(plain.read_map(whole), told.read_map(whole))
-        assert np.allclose(open_map(told).read(whole), soften(open_map(plain).read(whole), 0.5))
+        assert np.allclose(open_map(told).read(whole), temperature_scale(open_map(plain).read(whole), 0.5))
         assert np.array_equal(open_map(told, adjusted=False).read(whole), open_map(plain).read(whole))
         assert (told.table()["score"].to_numpy() > plain.table()["score"].to_numpy()).mean() > 0.9
     found = [calibrate([path], [tmp_path / "t.png"]).temperature for path in (record, warm)]

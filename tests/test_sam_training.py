@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +26,21 @@ from napari_mosaic.sam.registry import sam_registry
 from napari_mosaic.synthetic import draw_mosaic
 from napari_mosaic.training.data import Picture
 from napari_mosaic.training.history import read_history
-from napari_mosaic.training.sam.params import PRESETS, USUAL_GROUP, VALIDATION, SamTrainParams
+from napari_mosaic.training.sam.params import PRESETS, USUAL_GROUP, VALIDATION, SamTrainParams, SamTuneParams
 
 if importlib.util.find_spec("sam2") is None:  # importing it here would initialise hydra
     pytest.skip("sam2 is not installed", allow_module_level=True)
 from napari_mosaic.sam.building import build_model
 from napari_mosaic.sam.checkpoints import read_weights, write_weights
 from napari_mosaic.sam.network import SamNetwork, load_sam
-from napari_mosaic.training.sam import finetuning, losses
-from napari_mosaic.training.sam import run as run_module
-from napari_mosaic.training.sam.annotations import store_annotations
-from napari_mosaic.training.sam.answers import keep_answers
-from napari_mosaic.training.sam.cache import EmbeddingCache
-from napari_mosaic.training.sam.crops import Place, Sample, ask, fixed_places, take_free, take_place
+from napari_mosaic.training.annotations import decode_coco, decode_label_studio, store_annotations
+from napari_mosaic.training.sam import finetuning, learner, losses
+from napari_mosaic.training.sam.crops import Cutout, SamCrop, ask, fixed_places, take_free, take_place
+from napari_mosaic.training.sam.finetuning import train_material
 from napari_mosaic.training.sam.network import Levels, decode, encode, learning, mark_learning, start_model
-from napari_mosaic.training.sam.run import train_material
-from napari_mosaic.training.sam.run_lengths import decode_coco, decode_label_studio
+from napari_mosaic.training.sam.prediction_cache import EmbeddingCache, cache_predictions
 from napari_mosaic.training.sam.sources import mosaic_of, sam_material
+from napari_mosaic.training.sam.tuning import tune_sam_steps
 from napari_mosaic.training.sam.validation import automatic_labels, guided_labels, judge
 
 TINY = Path(__file__).parent / "data" / "sam2_tiny.yaml"
@@ -121,10 +120,8 @@ def test_a_small_model_is_trained_from_chance_by_one_command(tmp_path: Path, cap
 def test_a_frozen_encoder_stays_and_runs_once_for_each_crop(
     tmp_path: Path, folder: Path, weights: Path, monkeypatch: Any
 ) -> None:
-    from napari_mosaic.training.sam import steps
-
     seen = []
-    monkeypatch.setattr(steps, "encode", lambda model, images: seen.append(len(images)) or encode(model, images))
+    monkeypatch.setattr(learner, "encode", lambda model, images: seen.append(len(images)) or encode(model, images))
     params = tune_of(weights, rate=1e-3, steps=9, stones=25, round_steps=9)
     out = learn(folder, tmp_path / "out", params)
     split = json.loads((tmp_path / "out" / "split.json").read_text())
@@ -148,6 +145,11 @@ def test_a_stopped_run_ends_like_an_undisturbed_one(tmp_path: Path, folder: Path
         if progress.phase == "train" and progress.done == 2:
             break
     steps.close()
+    content = learner.read_sam_checkpoint(tmp_path / "cut" / "checkpoint.pt")
+    assert content.keys() == {
+        "learned", "average", "optimiser", "scaler", "config", "base", "base_sha256", "step", "total", "best",
+        "best_step", "losses", "params",
+    }  # fmt: skip
     again = learn(folder, tmp_path / "cut", params, resume=True)
     for name, value in read_weights(whole)[0].items():
         torch.testing.assert_close(value, read_weights(again)[0][name], rtol=0, atol=0)
@@ -160,13 +162,13 @@ def test_what_is_told_is_of_the_file_that_is_delivered(
     tmp_path: Path, folder: Path, weights: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     """The best of three rounds is the first one: its figures are told, those of the last are not."""
-    left, real = [0.0, 0.9, 0.2, 0.1], run_module._validate  # first comes the model before
+    left, real = [0.0, 0.9, 0.2, 0.1], learner.judge  # first comes the model before
 
-    def scored(*given: Any) -> dict[str, float]:
-        figures = real(*given)
+    def scored(*given: Any, automatic: bool) -> dict[str, float]:
+        figures = real(*given, automatic=automatic)
         return figures | {"score": left.pop(0)} if left else figures
 
-    monkeypatch.setattr(run_module, "_validate", scored)
+    monkeypatch.setattr(learner, "judge", scored)
     words = ["sam2-finetune", str(folder), "-o", str(tmp_path / "out"), "--model", str(weights), "--half", "--json"]
     words += _words("--steps 3 --round-steps 1 --rate 0.01 --accumulate 1 --stones 16 --most-prompts 4 --device cpu")
     words += _words("--validation-part 0.3 --test-part 0.3 --most-judged 1 --judge prompts --learn lora --group (.+)")
@@ -233,7 +235,7 @@ def test_the_grid_runs_all_and_keeps_the_best(
 def test_validation_with_the_generator_uses_the_published_settings(weights: Path) -> None:
     assert (VALIDATION.points_per_side, VALIDATION.pred_iou_thresh, VALIDATION.stability_score_thresh) == (16, 0.7, 0.7)
     image, labels = floor(4, 128)
-    sample = Sample(image, labels)
+    sample = SamCrop(image, labels)
     network = Perfect(labels)
     params = SamTrainParams(model="x", judge="automatic")
     figures = judge(network, [sample], params, automatic=True)  # type: ignore[arg-type]
@@ -291,12 +293,22 @@ def test_thresholds_are_searched_without_the_network(
     assert (tmp_path / "out" / "history.png").is_file()
 
 
+def test_a_stopped_search_leaves_what_it_found(tmp_path: Path, folder: Path, weights: Path) -> None:
+    sam = SamParams(model=str(weights), points_per_side=4, device="cpu")
+    params = SamTuneParams(trials=9, crops=1, stones=16)
+    steps = tune_sam_steps([folder], tmp_path / "out", sam, params)
+    scores = [progress.figures["score"] for progress in islice((p for p in steps if p.phase == "trying"), 2)]
+    steps.close()
+    best = json.loads((tmp_path / "out" / "best.json").read_text())
+    assert (best["history"], best["score"]) == (scores, max(scores))
+
+
 def test_kept_answers_give_the_masks_of_the_network(weights: Path) -> None:
     image, labels = floor(5, 128)
     network = load_sam(weights, device="cpu", precision="fp32")
     points = np.random.default_rng(0).uniform(5, 120, (5, 2))
     prompts = Prompts(points=points)
-    kept = keep_answers(network, image, prompts, floor=-0.5, batch=2)
+    kept = cache_predictions(network, image, prompts, floor=-0.5, batch=2)
     ((_, mine),) = kept.predict(None, prompts, batch=9)
     ((_, theirs),) = network.predict(network.embed(image), prompts, batch=9)
     np.testing.assert_allclose(mine.scores, theirs.scores, atol=1e-5)
@@ -304,8 +316,8 @@ def test_kept_answers_give_the_masks_of_the_network(weights: Path) -> None:
     np.testing.assert_allclose(mine.logits[above], theirs.logits[above], atol=1e-4)
     params = SamParams(points_per_side=4, pred_iou_thresh=0.0, stability_score_thresh=0.0, max_mask_share=1.0)
     grid = np.stack(np.meshgrid(*[(np.arange(4) + 0.5) * 32] * 2, indexing="ij"), -1).reshape(-1, 2) // 1 + 0.5
-    all_kept = keep_answers(network, image, Prompts(points=grid), floor=-2.0, batch=8)
-    sample = Sample(image, labels)
+    all_kept = cache_predictions(network, image, Prompts(points=grid), floor=-2.0, batch=8)
+    sample = SamCrop(image, labels)
     np.testing.assert_array_equal(automatic_labels(all_kept, sample, params), automatic_labels(network, sample, params))
 
 
@@ -337,7 +349,7 @@ def test_what_is_unknown_is_never_asked_for() -> None:
     image, labels = floor(2, 128)
     known = np.ones(labels.shape, bool)
     known[:, :64] = False
-    sample = take_place([Picture(image, labels, known)], Place(0, 0, 0, 128), 0, 128)
+    sample = take_place([Picture(image, labels, known)], Cutout(0, 0, 0, 128), 0, 128)
     assert sample.ignore is not None
     assert not sample.labels[sample.ignore].any()
     assert 0 < sample.count < len(np.unique(labels)) - 1
@@ -369,14 +381,14 @@ def test_losses_fall_with_better_masks_and_honest_scores(loss: Any) -> None:
 def test_what_is_decoded_is_what_inference_decodes(weights: Path) -> None:
     image, labels = floor(3, 128)
     network = load_sam(weights, device="cpu", precision="fp32")
-    asked = ask(Sample(image, labels), SamTrainParams(model="x"), None, 3)
+    asked = ask(SamCrop(image, labels), SamTrainParams(model="x"), None, 3)
     with torch.no_grad():
         logits, scores = decode(network.model, encode(network.model, [image]), 0, asked)
     prompts = Prompts(points=asked.points[:, 0, ::-1].astype(float) + 0.5)
     ((_, answers),) = network.predict(network.embed(image), prompts, batch=3)
     np.testing.assert_allclose(logits[:, 1:].numpy(), answers.logits, atol=1e-4)
     np.testing.assert_allclose(scores[:, 1:].numpy(), answers.scores, atol=1e-4)
-    _, overlaps = guided_labels(network, Sample(image, labels), SamTrainParams(model="x"))
+    _, overlaps = guided_labels(network, SamCrop(image, labels), SamTrainParams(model="x"))
     assert len(overlaps) == int(labels.max())
 
 

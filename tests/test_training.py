@@ -20,9 +20,9 @@ from napari_mosaic.inference import load_network  # noqa: E402
 from napari_mosaic.progress import Progress  # noqa: E402
 from napari_mosaic.synthetic import draw_mosaic  # noqa: E402
 from napari_mosaic.training import PRESETS, TrainParams, export_weights, train, train_steps  # noqa: E402
-from napari_mosaic.training import run as run_module  # noqa: E402
-from napari_mosaic.training import state as state_module  # noqa: E402
-from napari_mosaic.training.batches import cut_step  # noqa: E402
+from napari_mosaic.training import learner as learner_module  # noqa: E402
+from napari_mosaic.training import loop as loop_module  # noqa: E402
+from napari_mosaic.training.checkpoints import BEST, LAST, read_checkpoint  # noqa: E402
 from napari_mosaic.training.data import (  # noqa: E402
     Mixture,
     Picture,
@@ -33,10 +33,11 @@ from napari_mosaic.training.data import (  # noqa: E402
     random_crop,
 )
 from napari_mosaic.training.history import read_history  # noqa: E402
+from napari_mosaic.training.learner import cut_step  # noqa: E402
+from napari_mosaic.training.loop import Standing  # noqa: E402
 from napari_mosaic.training.losses import line_loss, map_loss  # noqa: E402
 from napari_mosaic.training.network import make_unet  # noqa: E402
 from napari_mosaic.training.pool import Endless, draw_one, draw_pool, open_pool  # noqa: E402
-from napari_mosaic.training.state import BEST, LAST, Standing, read_checkpoint  # noqa: E402
 from napari_mosaic.training.validation import count_blobs  # noqa: E402
 
 SMALL = TrainParams(
@@ -238,6 +239,18 @@ def test_a_run_that_is_stopped_anywhere_ends_like_an_undisturbed_one(whole: Path
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+def test_checkpoints_hold_what_they_held_before_so_older_runs_go_on(whole: Path) -> None:
+    content = read_checkpoint(whole / LAST)
+    assert content.keys() == {
+        "model", "average", "optimiser", "scaler", "standing", "recipe", "step", "total", "seconds", "params", "losses",
+    }  # fmt: skip
+    assert list(content["standing"]) == ["rate", "best", "best_step", "since_best", "since_change", "stopped"]
+    assert [(len(group["params"]) > 0, group["scale"]) for group in content["optimiser"]["param_groups"]] == [
+        (True, 0.5), (True, 1.0)
+    ]  # fmt: skip
+    assert json.loads((whole / "run.json").read_text()).keys() == {"total", "params", "recipe"}
+
+
 def test_a_run_that_is_killed_twice_ends_like_an_undisturbed_one(whole: Path, tmp_path: Path) -> None:
     out = pool_of(whole, tmp_path / "run")
     words = ["train", "--synthetic", "-o", str(out), *WORDS, "--resume"]
@@ -245,16 +258,15 @@ def test_a_run_that_is_killed_twice_ends_like_an_undisturbed_one(whole: Path, tm
 import os, signal, sys
 import torch
 torch.set_num_threads({torch.get_num_threads()})  # sums come out alike only over as many threads
-from napari_mosaic.training import history, run, state
+from napari_mosaic.training import learner
 from napari_mosaic.cli import main
-take = run.take_step
-def fatal(params, now, batch):
-    if now.step == int(sys.argv[1]):
-        table = history.read_history({str(out)!r})
-        (run.Path({str(out)!r}) / "history.csv").open("a").write("4,0.5,0.1,0.1,0.1,0.1,0.1\\n5,0.")
+take = learner.GroutLearner.take_step
+def fatal(self, batch):
+    if self.course.step == int(sys.argv[1]):
+        (learner.Path({str(out)!r}) / "history.csv").open("a").write("4,0.5,0.1,0.1,0.1,0.1,0.1\\n5,0.")
         os.kill(os.getpid(), signal.SIGKILL)
-    return take(params, now, batch)
-run.take_step = fatal
+    return take(self, batch)
+learner.GroutLearner.take_step = fatal
 main({words!r})
 """
     for step, kept in ((1, False), (3, True)):
@@ -269,19 +281,18 @@ main({words!r})
 
 def test_minutes_become_steps_once_and_for_all(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = pool_of(whole, tmp_path / "run")
-    monkeypatch.setattr(run_module, "_seconds_a_step", lambda *_: 1.0)
+    monkeypatch.setattr(loop_module, "_seconds_a_step", lambda *_: 1.0)
     params = replace(SMALL, steps=None, minutes=0.05)
     steps = train_steps(out, params)
     while next(steps).phase != "train":
         pass
     del steps
-    monkeypatch.setattr(run_module, "_seconds_a_step", lambda *_: 0.001)
+    monkeypatch.setattr(loop_module, "_seconds_a_step", lambda *_: 0.001)
     assert read_checkpoint(train(out, params, resume=True))["step"] == 3
 
 
 def test_a_trial_says_how_long_a_step_takes(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "_TRIAL", 3)
-    monkeypatch.setattr(run_module, "_WARM", 1)
+    monkeypatch.setattr(learner_module, "_TRIAL", 3)
     out = pool_of(whole, tmp_path / "run")
     steps = train_steps(out, replace(SMALL, steps=None, minutes=10.0))
     while (progress := next(steps)).phase != "train":
@@ -352,7 +363,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(
 ) -> None:
     out = pool_of(whole, tmp_path / "run")
     train(out, replace(SMALL, steps=2))
-    monkeypatch.setattr(state_module, "map_loss", lambda *_, **__: torch.tensor(float("nan"), requires_grad=True))
+    monkeypatch.setattr(learner_module, "map_loss", lambda *_, **__: torch.tensor(float("nan"), requires_grad=True))
     with pytest.raises(ModelError, match="no number any more at step 3"):
         train(out, SMALL, resume=True)
     content = read_checkpoint(out / LAST)

@@ -30,8 +30,8 @@ from napari_mosaic.record import open_record  # noqa: E402
 from napari_mosaic.record.finished import mark_finished  # noqa: E402
 from napari_mosaic.synthetic import draw_mosaic  # noqa: E402
 from napari_mosaic.tiling import Box  # noqa: E402
+from napari_mosaic.training import learner as learner_module  # noqa: E402
 from napari_mosaic.training import params as params_module  # noqa: E402
-from napari_mosaic.training import run as run_module  # noqa: E402
 from napari_mosaic.training.data import core_target, grout_target  # noqa: E402
 from napari_mosaic.training.network import Recipe  # noqa: E402
 from napari_mosaic.training.sources import open_stored, split, store_folder, store_record  # noqa: E402
@@ -130,7 +130,7 @@ def script_scores(monkeypatch: pytest.MonkeyPatch, *scores: float) -> None:
         figures = validate(model, crops, recipe)
         return figures | {"score": left.pop(0)} if left else figures
 
-    monkeypatch.setattr(run_module, "validate", scored)
+    monkeypatch.setattr(learner_module, "validate", scored)
 
 
 def test_what_train_tells_is_of_the_file_that_it_delivers(
@@ -234,9 +234,7 @@ def test_a_picture_may_show_no_stone_where_that_is_known(kind: str, drawn: Path,
 def test_a_loss_that_is_no_number_ends_in_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_mosaic.training import state
-
-    monkeypatch.setattr(state, "map_loss", lambda *_, **__: torch.tensor(float("nan"), requires_grad=True))
+    monkeypatch.setattr(learner_module, "map_loss", lambda *_, **__: torch.tensor(float("nan"), requires_grad=True))
     assert main(["train", "--synthetic", "-o", str(tmp_path / "run"), *TINY, *DRAWN, "--steps", "2"]) == 1
     text = sentence(capsys)
     assert "no number" in text

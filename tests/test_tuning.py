@@ -18,6 +18,7 @@ from napari_mosaic.cli.output import UsageError
 from napari_mosaic.cli.segmenting import with_tuned
 from napari_mosaic.engine.planning import sized
 from napari_mosaic.errors import InputError, LockedError
+from napari_mosaic.progress import Progress
 from napari_mosaic.record import Plan, open_record
 from napari_mosaic.record.finished import mark_finished
 from napari_mosaic.request import SegmentParams
@@ -110,15 +111,21 @@ def test_finished_windows_are_a_truth_and_a_stopped_search_can_be_used(
     with open_record(good, writable=True) as opened:
         mark_finished(opened, Box(0, 0, 100, 120))
         steps = tune_steps(opened, [], folder, params=TuneParams(trials=3))
-        scores = [float(next(steps).message.split()[1].rstrip(",")) for _ in range(2)]
+        scores = [next(steps).figures["score"] for _ in range(2)]
         steps.close()
     best = read_best(folder / "best.json")
-    assert best.history == pytest.approx(scores, abs=1e-4)
+    assert list(best.history) == scores
     assert best.score == best.before == scores[0] == 1.0
     assert best.tesserae == TesseraParams(threshold=0.5, core_threshold=0.5)
     capsys.readouterr()
     assert main(["calibrate", str(good), "-o", str(record.with_name("c.json")), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["pixels"] == 100 * 120
+
+
+def test_what_a_step_measured_is_named_and_told_in_one_line() -> None:
+    step = Progress(phase="trying", done=1, total=3, unit="trials", figures={"score": 0.5, "best": 0.75})
+    assert step.text == "trying, score 0.5000, best 0.7500"
+    assert replace(step, message="trial 1", figures={}).text == "trial 1"
 
 
 def test_areas_are_told_in_the_units_of_segment() -> None:

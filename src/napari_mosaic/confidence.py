@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from napari_mosaic.errors import InputError
 
 _CERTAIN = 0.5 / 255
+"""Half a byte: log odds of 0 and 1 have no end."""
 
 
-def soften(probability: NDArray[Any], temperature: float) -> NDArray[np.float32]:
+def temperature_scale(probability: NDArray[Any], temperature: float) -> NDArray[np.float32]:
     """Probabilities whose log odds are divided by `temperature`: above 1 they become less sure.
 
     No value crosses 0.5. Values are first kept half a byte away from 0 and 1, where log odds have an end.
@@ -36,9 +37,9 @@ def soften(probability: NDArray[Any], temperature: float) -> NDArray[np.float32]
     return (1 / (1 + np.exp(-odds))).astype(np.float32)
 
 
-def soften_bytes(map_: NDArray[np.uint8], temperature: float) -> NDArray[np.uint8]:
+def temperature_scale_bytes(map_: NDArray[np.uint8], temperature: float) -> NDArray[np.uint8]:
     """The same for a map of bytes, 255 = 1."""
     if temperature == 1:
         return map_
-    table = np.round(255 * soften(np.arange(256) / 255, temperature)).astype(np.uint8)
+    table = np.round(255 * temperature_scale(np.arange(256) / 255, temperature)).astype(np.uint8)
     return np.asarray(table[map_])

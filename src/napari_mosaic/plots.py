@@ -7,19 +7,22 @@ list and may be made in any thread.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from napari_mosaic.dependencies import needed_for
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def new_figure(width: float = 6.0, height: float = 4.5) -> Any:
+
+def new_figure(width: float = 6.0, height: float = 4.5) -> Figure:
     """An empty figure in inches; `DependencyError` where matplotlib is not installed."""
     with needed_for("A diagram"):
         from matplotlib.figure import Figure
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def save_figure(figure: Any, path: Path) -> Path:
+def save_figure(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG, whole or not at all."""
     from napari_mosaic.output_files import replacing
 

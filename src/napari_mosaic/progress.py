@@ -6,8 +6,8 @@ Whoever runs it may stop between two yields; what is finished stays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from napari_mosaic.tiling import Box
@@ -20,7 +20,8 @@ class Progress:
     """One finished piece of a long operation.
 
     `done` and `total` count `unit` (megapixels of the working grid, files, windows) within `phase`;
-    `region` is the finished box on the working grid, where there is one.
+    `region` is the finished box on the working grid, where there is one; `figures` are what was measured in this piece,
+    by name, such as a loss.
     """
 
     phase: str
@@ -29,6 +30,12 @@ class Progress:
     unit: str = "MP"
     region: Box | None = None
     message: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """What is told of it: its message, or else its phase, and its figures."""
+        return ", ".join([self.message or self.phase, *(f"{name} {value:.4f}" for name, value in self.figures.items())])
 
 
 Steps = Generator[Progress, None, T]

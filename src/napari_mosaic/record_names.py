@@ -325,3 +325,8 @@ def is_record_of(path: Path, image: MosaicImage) -> bool:
     """Whether there is a record of just this image at a place."""
     entry = entry_of(path)
     return entry is not None and is_source(image, entry)
+
+
+def companion(record: Path, what: str) -> Path:
+    """The place of something beside a record that bears its name, such as `NAME.tuned`."""
+    return record.with_name(f"{record.name.removesuffix('.zarr').removesuffix('.mosaic')}.{what}")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_mosaic import _flood
-from napari_mosaic.confidence import soften_bytes
+from napari_mosaic.confidence import temperature_scale_bytes
 from napari_mosaic.errors import InputError
 from napari_mosaic.ids import CELL, id_at, id_dtype
 from napari_mosaic.limits import Limits, check_limits
@@ -168,7 +168,7 @@ def find_in_window(
     seeds = _only_inside(seeds, near)
     _drop_small(labels, seeds, near, params.min_area)
     _fill_holes(labels, params.max_hole)
-    told = soften_bytes(grout, params.temperature)
+    told = temperature_scale_bytes(grout, params.temperature)
     columns = _columns(labels, told, seeds, near, core, shape)
     return Tesserae(np.ascontiguousarray(labels[core.within(near)]), columns)
 

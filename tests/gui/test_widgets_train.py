@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from napari_mosaic.errors import InputError, MosaicError
+from napari_mosaic.progress import Progress
 from napari_mosaic.training import PRESETS, FinetuneParams, TrainParams
 from napari_mosaic.widgets import _runs
 from napari_mosaic.widgets._fields import ParamsForm
@@ -20,7 +21,7 @@ from napari_mosaic.widgets._plot import Curve, CurvePlot, limits_of, smooth, thi
 from napari_mosaic.widgets._state import EstimateFacts, RunFacts
 from napari_mosaic.widgets._train import runs
 from napari_mosaic.widgets._train.dock import TrainDock
-from napari_mosaic.widgets._train.request import TrainRequest, keep_request, kept_request, loss_of, read_rows
+from napari_mosaic.widgets._train.request import TrainRequest, keep_request, kept_request, read_rows
 from napari_mosaic.widgets._train.state import HeldFacts, TrainState, length_of, resolve_training
 
 TINY = TrainParams(
@@ -44,7 +45,7 @@ if request["source"] == "dies":
     sys.exit(3)
 first = 3 if request["resume"] else 1
 for step in range(first, 5):
-    tell("progress", phase="train", done=step, total=4, unit="steps", loss=1 / step)
+    tell("progress", phase="train", done=step, total=4, unit="steps", figures={"loss": 1 / step})
     if step == 2:
         np.savez(out / "sample.npz", image=np.full((64, 64, 3), 90, np.uint8), joints=np.eye(64, dtype=np.uint8) * 255)
         tell("curves", rows=[{"step": 2.0, "loss": 0.75, "found": 0.5}])
@@ -145,8 +146,6 @@ def test_a_request_lies_in_its_folder(tmp_path: Path) -> None:
     assert kept_request(request.out) == request
     assert request.parameters() == TINY
     assert kept_request(tmp_path) is None
-    assert loss_of("step 3, loss 0.125") == 0.125
-    assert loss_of("step 3") is None
     both = TrainRequest(task="finetune", out=str(tmp_path), params=asdict(FinetuneParams()))
     for stage, step in (("stage1", 20), ("stage2", 10)):
         (tmp_path / stage).mkdir()
@@ -267,7 +266,7 @@ def test_a_process_of_its_own_trains_a_few_steps_and_goes_on(tmp_path: Path) -> 
     request = TrainRequest(task="train", out=str(out), params=asdict(TINY))
     steps = runs.training_steps(request)
     for event in steps:
-        if isinstance(event, runs.Learned) and event.progress.unit == "steps" and event.loss is not None:
+        if isinstance(event, Progress) and "loss" in event.figures:
             break
     steps.close()
     assert (out / "checkpoint.pt").exists()
@@ -280,7 +279,7 @@ def test_a_process_of_its_own_trains_a_few_steps_and_goes_on(tmp_path: Path) -> 
             model = Path(stop.value)
             break
     assert model.exists()
-    assert any(isinstance(event, runs.Sample) and event.joints.shape == (64, 64) for event in seen)
+    assert any(isinstance(event, runs.SamplePrediction) and event.joints.shape == (64, 64) for event in seen)
     held = runs.held_run(str(out))
     assert held is not None
     assert held.rows[-1]["step"] == 3

@@ -27,19 +27,23 @@ from napari_mosaic.widgets._tune.dock import TuneDock
 
 FAKE = """
 import json, sys, time
+from dataclasses import asdict
 from pathlib import Path
-from napari_mosaic.tuning.search import TuneResult, _write_best
+from napari_mosaic.tuning import TuneResult
+from napari_mosaic.tuning.handed import KIND, write_best
 from napari_mosaic.tesserae import TesseraParams
 request = json.loads(sys.stdin.readline())
 scores, folder = (0.5, 0.4, 0.7), Path(request["folder"])
 folder.mkdir(exist_ok=True)
 for number, score in enumerate(scores, 1):
-    values = dict(phase="trying", done=number, total=3, unit="trials", score=score)
+    values = dict(phase="trying", done=number, total=3, unit="trials", figures={"score": score})
     print(json.dumps({"kind": "progress"} | values), flush=True)
 rules = dict(threshold=0.3, core_threshold=0.6, min_area=20, max_hole=10, min_seed=3, reach=30)
 best = TuneResult(segment=rules, tesserae=TesseraParams(**rules), map="stored", goal="pq", before=0.5, score=0.7,
                   trials=3, windows=1, history=scores, importance={"threshold": 0.9, "reach": 0.1})
-path = _write_best(best, folder / "best.json")
+values = asdict(best)
+values.pop("files")
+path = write_best(folder / "best.json", KIND, values)
 print(json.dumps({"kind": "done", "path": str(path)}), flush=True)
 """
 
@@ -144,7 +148,7 @@ def test_a_real_search_runs_in_a_process_of_its_own_and_stops(small: Path) -> No
         except StopIteration as stop:
             best = stop.value
             break
-        tried += [] if event is None else [event.score]
+        tried += [] if event is None else [event.figures["score"]]
     assert len(tried) == len(best.history) == 3
     assert tried[0] == pytest.approx(1.0)
     look = runs.look_at_record(path)

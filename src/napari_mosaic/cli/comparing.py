@@ -15,7 +15,7 @@ from napari_mosaic.cli.options import Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run
 from napari_mosaic.evaluation.files import Evaluation, EvaluationParams, evaluate_files, is_mask_layer
 from napari_mosaic.evaluation.folders import evaluate_folders_steps, pair_files, table_of, write_report
-from napari_mosaic.evaluation.pictures import compare_predictions, draw_stones, write_picture
+from napari_mosaic.evaluation.pictures import compare_predictions, draw_tesserae, write_picture
 
 if TYPE_CHECKING:
     EvaluationOptions = EvaluationParams
@@ -70,7 +70,7 @@ def evaluate(
         return _compare(prediction, against, truth, picture, (output, as_json, settings, ignore))
     found = evaluate_files(prediction, truth, params=settings, ignore=ignore)
     if picture is not None:
-        write_picture(draw_stones(prediction, truth, params=settings, ignore=ignore), picture)
+        write_picture(draw_tesserae(prediction, truth, params=settings, ignore=ignore), picture)
     if output is not None:
         write_report(output, found.to_dict(), table_of({truth.stem: found}).to_csv())
     if as_json:
@@ -117,7 +117,7 @@ def _draw_all(prediction: Path, against: Path | None, truth: Path, folder: Path,
     others = {} if against is None else pair_files(against, truth)
     for name, (first, true) in pair_files(prediction, truth).items():
         if against is None:
-            drawn = draw_stones(first, true, params=settings)
+            drawn = draw_tesserae(first, true, params=settings)
         else:
             drawn = compare_predictions(first, others[name][0], true, params=settings).picture
         write_picture(drawn, folder / f"{name}.png")

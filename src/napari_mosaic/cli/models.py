@@ -138,7 +138,7 @@ def import_file(
     """
     with needed_for("Taking in a model"):
         from napari_mosaic.sam.importing import import_sam_model, is_sam
-        from napari_mosaic.training.importing import import_model
+        from napari_mosaic.training.export import import_model
 
     if is_sam(path):
         made = import_sam_model(path, name=name, config=config, licence=licence, overwrite=overwrite)
@@ -198,11 +198,13 @@ def export_model(
         difference = run(steps, output.name)
     elif kind == "bundle":
         with needed_for("Writing a bundle"):
-            from napari_mosaic.training.importing import import_model
+            from napari_mosaic.training.export import import_model
 
         entry = find_weights(model)
-        told = None if calibration is None else _temperature(calibration, entry)
-        import_model(str(entry.path), name=output.stem, folder=output.parent, temperature=told, overwrite=overwrite)
+        calibrated = None if calibration is None else _temperature(calibration, entry)
+        import_model(
+            str(entry.path), name=output.stem, folder=output.parent, temperature=calibrated, overwrite=overwrite
+        )
     else:
         _quantise(model, output)
     size = output.stat().st_size

@@ -93,7 +93,7 @@ class _Bar:
             task,
             completed=progress.done,
             total=progress.total,
-            description=f"{self._label} {progress.message or progress.phase}",
+            description=f"{self._label} {progress.text}",
             amount=describe_amount(progress, time.monotonic() - since, progress.done - first),
         )
 

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from napari_mosaic.cli.options import Flag, Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run
 from napari_mosaic.cli.records import warn_incomplete
-from napari_mosaic.evaluation.files import EvaluationParams
+from napari_mosaic.evaluation.files import EvaluationParams, Meaning
 from napari_mosaic.evaluation.folders import pair_files
 from napari_mosaic.probability import (
     AugmentParams,
@@ -26,12 +26,13 @@ from napari_mosaic.probability import (
     fuse_maps_steps,
     open_map,
     read_calibration,
-    soften,
+    temperature_scale,
     write_calibration,
     write_map_steps,
 )
 from napari_mosaic.probability.maps import ChannelName, GridName
 from napari_mosaic.record import open_record
+from napari_mosaic.record_names import companion
 
 if TYPE_CHECKING:
     AugmentOptions = AugmentParams
@@ -39,7 +40,6 @@ else:
     AugmentOptions = options_of(AugmentParams)
 
 Output = Annotated[Path, Parameter(name=("--output", "-o"))]
-Meaning = Literal["auto", "labels", "tesserae", "grout"]
 Way = Literal["mean", "max", "logit-mean"]
 
 
@@ -82,7 +82,7 @@ def probabilities(
         if calibration is not None:
             found = read_calibration(calibration)
             found.check_model(map_.model_sha256, map_.model)
-            map_ = map_.changed(lambda values: soften(values, found.temperature))
+            map_ = map_.changed(lambda values: temperature_scale(values, found.temperature))
         steps = write_map_steps(map_, output, mask=mask, threshold=threshold, overwrite=overwrite)
         run(steps, output.name)
     answer("\n".join(str(path) for path in (output, mask) if path is not None))
@@ -218,7 +218,7 @@ def augment(
         How to ask again.
 
     """
-    folder = output or record.with_name(f"{record.name.removesuffix('.zarr').removesuffix('.mosaic')}.augmented")
+    folder = output or companion(record, "augmented")
     with open_record(record) as opened:
         warn_incomplete(opened)
         run(augment_record_steps(opened, folder, params=plain(params, AugmentParams)), record.name)

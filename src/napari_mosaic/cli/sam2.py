@@ -97,9 +97,8 @@ def _tell(path: Path, folder: Path, *, grid: bool, as_json: bool) -> None:
     from napari_mosaic.training.history import read_history
 
     with needed_for("Fine-tuning SAM 2", extra="sam2"):
-        from napari_mosaic.training.run import DELIVERED
-        from napari_mosaic.training.sam.finetuning import GRID
-        from napari_mosaic.training.sam.run import BEFORE
+        from napari_mosaic.training.loop import DELIVERED
+        from napari_mosaic.training.sam.finetuning import BEFORE, GRID
 
     rows = _read_json(folder / GRID) if grid else read_history(folder)
     before, delivered = {} if grid else _read_json(folder / BEFORE), _read_json(folder / DELIVERED)

@@ -147,7 +147,7 @@ def finetune(
 
     """
     with needed_for("Fine-tuning"):
-        from napari_mosaic.training.finetuning import finetune_steps
+        from napari_mosaic.training.run import finetune_steps
 
     settings = plain(params, FinetuneParams)
     path = run(finetune_steps(source, output, settings, resume=resume), output.name)
@@ -160,7 +160,7 @@ def _tell(path: Path, folder: Path, *, as_json: bool) -> int:
     from napari_mosaic.training.history import read_history
 
     with needed_for("Training"):
-        from napari_mosaic.training.run import DELIVERED
+        from napari_mosaic.training.loop import DELIVERED
 
     rows, delivered = read_history(folder), read_json(folder / DELIVERED)
     if as_json:

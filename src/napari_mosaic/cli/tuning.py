@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from napari_mosaic.cli.options import Flag, Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run
 from napari_mosaic.record import open_record
+from napari_mosaic.record_names import companion
 from napari_mosaic.tuning import TuneParams, TuneResult, tune_steps
 from napari_mosaic.tuning.handed import BEST
 
@@ -60,7 +61,7 @@ def tune(
         raise UsageError(
             "--apply cuts the record's own map, and --augmented may find rules for another one; give one of the two."
         )
-    folder = output or record.with_name(f"{record.name.removesuffix('.zarr').removesuffix('.mosaic')}.tuned")
+    folder = output or companion(record, "tuned")
     with open_record(record) as opened:
         steps = tune_steps(opened, truths, folder, params=plain(params, TuneParams), augmented=augmented)
         found = run(steps, record.name)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic import _flood
-from napari_mosaic.confidence import soften_bytes
+from napari_mosaic.confidence import temperature_scale_bytes
 from napari_mosaic.editing.entries import Edit, enter, likely_parts
 from napari_mosaic.editing.extents import bounding_box, bounding_boxes, mask_bounding_box, seed_of, union
 from napari_mosaic.editing.names import is_made, new_name
@@ -239,7 +239,8 @@ class Transaction:
     def _figures(self, labels: NDArray[Any], box: Box, touched: Ids, before: Columns) -> Columns:
         """Rows of the touched tesserae as `labels` over `box` show them."""
         left, empty = np.intersect1d(touched, labels).astype(labels.dtype), tables.empty_columns()
-        grout = np.ascontiguousarray(soften_bytes(self.map(box)[0], self.record.plan.tesserae.temperature))
+        calibrated = temperature_scale_bytes(self.map(box)[0], self.record.plan.tesserae.temperature)
+        grout = np.ascontiguousarray(calibrated)
         found = _flood.stone_figures(np.ascontiguousarray(labels), left, grout)
         names = ("id", "y", "x", "flags", "material", "state")
         known = {id_: rest for id_, *rest in zip(*(before[name].tolist() for name in names), strict=True)}

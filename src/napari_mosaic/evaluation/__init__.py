@@ -22,11 +22,14 @@ from napari_mosaic.evaluation.floor_files import read_counts, write_squares
 from napari_mosaic.evaluation.folders import FolderEvaluation, evaluate_folders, evaluate_folders_steps
 from napari_mosaic.evaluation.pictures import (
     compare_predictions,
-    draw_stones,
+    draw_tesserae,
     five_colours,
-    stone_colours,
+    tessera_colours,
     write_picture,
 )
+
+draw_stones, stone_colours = draw_tesserae, tessera_colours
+"""Their names before."""
 
 __all__ = [
     "Evaluation",
@@ -37,6 +40,7 @@ __all__ = [
     "compare_predictions",
     "count_found",
     "draw_stones",
+    "draw_tesserae",
     "estimate_error",
     "evaluate_files",
     "evaluate_folders",
@@ -47,6 +51,7 @@ __all__ = [
     "read_counts",
     "read_label_image",
     "stone_colours",
+    "tessera_colours",
     "write_picture",
     "write_squares",
 ]

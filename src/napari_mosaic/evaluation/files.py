@@ -29,6 +29,7 @@ from napari_mosaic.tiling import Box
 Meaning = Literal["auto", "labels", "tesserae", "grout"]
 
 _BAND_PIXELS = 2**23
+"""Pixels that are compared at once. *Not varied.*"""
 _INVERTED = 0.25
 """Share of the true tesserae, and of the true joints, below which a mask that finds them is taken for an inverted one:
 by chance each would be a half. Both must be low: a mask that is nearly black finds no tessera, but all joints."""
@@ -71,7 +72,7 @@ class LabelGrid:
 
 
 @dataclass(frozen=True)
-class Crop:
+class TruthPlace:
     """A truth drawn over an enlarged crop of a photograph: where it is and by how much."""
 
     box: Box
@@ -85,11 +86,19 @@ class Truth:
     """The labels of a truth on their own grid and, where that is an enlarged crop, its place."""
 
     labels: LabelGrid
-    crop: Crop | None
+    crop: TruthPlace | None
 
     def cut(self, labels: LabelGrid, name: str) -> LabelGrid:
         """What lies on the photograph brought to the grid of the truth."""
         return labels if self.crop is None else _cropped(labels, self.crop, self.labels.shape, name)
+
+    def align(
+        self, labels: LabelGrid, names: tuple[str, str], ignore: str | Path | None
+    ) -> tuple[LabelGrid, NDArray[np.bool_] | None]:
+        """Labels of the photograph and what is left out, on the truth's grid; `InputError` where they do not fit."""
+        left_out, cut = self.ignored(ignore, labels.shape), self.cut(labels, names[0])
+        require_same(cut.shape, self.labels.shape, *names)
+        return cut, left_out
 
     def ignored(self, path: str | Path | None, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
         """What the truth itself and a file on the photograph's grid (`shape`) leave out, on the truth's grid."""
@@ -139,9 +148,7 @@ def compare_labels(
     ignore: str | Path | None = None,
 ) -> Evaluation:
     """Compare open labels with an open truth; `names` are those of prediction and truth in messages."""
-    left_out = true.ignored(ignore, predicted.shape)
-    predicted = true.cut(predicted, names[0])
-    require_same(predicted.shape, true.labels.shape, *names)
+    predicted, left_out = true.align(predicted, names, ignore)
     overlaps = add_overlaps(list(_count_bands(predicted, true.labels, left_out)))
     metrics = summarise(overlaps)
     if (predicted.guessed or true.labels.guessed) and _is_inverted(overlaps):
@@ -166,13 +173,18 @@ def _is_inverted(overlaps: Overlaps) -> bool:
 
 
 def _count_bands(predicted: LabelGrid, true: LabelGrid, ignore: NDArray[np.bool_] | None) -> Iterator[Overlaps]:
-    height, width = true.shape
-    rows = max(1, _BAND_PIXELS // width)
-    for y in range(0, height, rows):
-        band = Box(y, 0, min(y + rows, height), width)
-        edges = (band.y0 == 0, band.y1 == height, True, True)
+    for band in bands(true.shape, _BAND_PIXELS):
+        edges = (band.y0 == 0, band.y1 == true.shape[0], True, True)
         left_out = None if ignore is None else ignore[band.slices]
         yield count_overlaps(predicted.read(band), true.read(band), ignore=left_out, edges=edges)
+
+
+def bands(shape: tuple[int, int], pixels: int) -> Iterator[Box]:
+    """A grid in bands of about so many pixels, from the top."""
+    height, width = shape
+    rows = max(1, pixels // width)
+    for y in range(0, height, rows):
+        yield Box(y, 0, min(y + rows, height), width)
 
 
 def _grout(
@@ -263,7 +275,7 @@ def label_mask(mask: NDArray[np.bool_], min_area: int = 0) -> NDArray[np.int32]:
     return result
 
 
-def read_crop(truth: str | Path) -> tuple[Crop | None, Path]:
+def read_crop(truth: str | Path) -> tuple[TruthPlace | None, Path]:
     """The place of a truth that is a JSON file, and the file or record that holds its labels."""
     path = Path(truth)
     if path.suffix.lower() != ".json":
@@ -277,10 +289,11 @@ def read_crop(truth: str | Path) -> tuple[Crop | None, Path]:
         raise InputError(
             f"{path} does not tell the place of a truth ({error}); it needs the numbers y, x, size and zoom."
         ) from error
-    return Crop(Box(y, x, y + size, x + size), zoom, ignore, str(values.get("file", ""))), path.with_suffix(".png")
+    place = TruthPlace(Box(y, x, y + size, x + size), zoom, ignore, str(values.get("file", "")))
+    return place, path.with_suffix(".png")
 
 
-def _cropped(labels: LabelGrid, crop: Crop, shape: tuple[int, int], name: str) -> LabelGrid:
+def _cropped(labels: LabelGrid, crop: TruthPlace, shape: tuple[int, int], name: str) -> LabelGrid:
     """Labels of the photograph cut out and enlarged like the truth."""
     if labels.shape == shape:
         return labels
@@ -297,7 +310,7 @@ def enlarge(values: NDArray[Any], zoom: int) -> NDArray[Any]:
     return np.repeat(np.repeat(values, zoom, axis=0), zoom, axis=1)
 
 
-def _crop_ignored(crop: Crop, ignore: NDArray[np.bool_] | None, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def _crop_ignored(crop: TruthPlace, ignore: NDArray[np.bool_] | None, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """What the truth itself and the user leave out, on the truth's grid."""
     mask = np.zeros(shape, bool)
     for box in crop.ignore:

@@ -16,6 +16,7 @@ from scipy import ndimage, stats
 
 from napari_mosaic.engine.domain import Domain
 from napari_mosaic.errors import InputError
+from napari_mosaic.evaluation.files import LabelGrid
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.limits import Limits, check_limits
 from napari_mosaic.measurement.moments import centres
@@ -28,8 +29,9 @@ from napari_mosaic.tiling import Box
 RULE = "a tessera belongs to the square that holds its centre"
 COUNTED, MISSED, WRONG = "counted", "missed", "wrong"
 _TRIES = 4000
+"""So many squares are drawn by lot before it is said that there is no room. *Not varied.*"""
 _LEFT_OUT = 0.02
-"""Part of a square that may lie outside of the computed area."""
+"""Part of a square that may lie outside of the computed area. *Not varied.*"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,15 +182,15 @@ def centres_in(record: Record, box: Box) -> NDArray[np.float64]:
         return np.zeros((0, 2))
     window = window_of(record.read_labels, columns, np.flatnonzero(meets), work)
     there = np.isin(np.arange(1, len(window.rows) + 1), window.local)
-    return _held(centres(window)[there] / record.plan.factor, box)
+    found = centres(window)[there] / record.plan.factor
+    return np.asarray(found[_held(found, box)])
 
 
-def _held(centres: NDArray[np.float64], box: Box) -> NDArray[np.float64]:
-    y, x = centres.T
-    return np.asarray(centres[(y >= box.y0) & (y < box.y1) & (x >= box.x0) & (x < box.x1)])
+def _held(centres: NDArray[np.float64], box: Box) -> NDArray[np.bool_]:
+    return np.asarray(((centres >= (box.y0, box.x0)) & (centres < (box.y1, box.x1))).all(1))
 
 
-def judge_squares(record: Record, squares: Iterable[Square], truth: Any) -> list[Square]:
+def judge_squares(record: Record, squares: Iterable[Square], truth: LabelGrid) -> list[Square]:
     """The squares counted by true labels instead of by somebody.
 
     Parameters
@@ -227,8 +229,7 @@ def _partners(mine: NDArray[Any], other: NDArray[Any], box: Box) -> tuple[int, i
     union = shared.sum(1)[:, None] + shared.sum(0)[None] - shared
     matched = ((shared > 0.5 * union) & (partners > 0)[None]).any(1)
     centres = np.array(ndimage.center_of_mass(np.ones_like(mine, bool), mine, ids)).reshape(-1, 2) + 0.5
-    y, x = centres.T
-    held = (ids > 0) & (y >= box.y0) & (y < box.y1) & (x >= box.x0) & (x < box.x1)
+    held = (ids > 0) & _held(centres, box)
     return int(held.sum()), int((held & ~matched).sum())
 
 

@@ -23,6 +23,7 @@ from napari_mosaic.measurement.source_grid import read_source_labels
 from napari_mosaic.output_files import replacing
 from napari_mosaic.picture_marks import png_marks
 from napari_mosaic.record import Record
+from napari_mosaic.record_names import companion
 from napari_mosaic.tiling import Box
 
 TABLE = "squares.csv"
@@ -47,7 +48,7 @@ def write_squares(record: Record, image: MosaicImage, squares: Sequence[Square],
 
 def check_folder(record: Path) -> Path:
     """Where the squares of a record are kept: `NAME.check` beside it."""
-    return record.with_name(f"{record.name.removesuffix('.zarr').removesuffix('.mosaic')}.check")
+    return companion(record, "check")
 
 
 def write_counts(squares: Sequence[Square], folder: str | Path) -> Path:

@@ -10,14 +10,12 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from napari_mosaic.errors import InputError, MissingError
-from napari_mosaic.evaluation.files import Evaluation, EvaluationParams, compare_labels, open_labels, open_truth
-from napari_mosaic.evaluation.files import read_crop as read_place
+from napari_mosaic.evaluation.files import Evaluation, EvaluationParams, evaluate_files, read_crop
 from napari_mosaic.metrics import ratio
 from napari_mosaic.output_files import replacing
 from napari_mosaic.progress import Progress, Steps, drain
@@ -25,15 +23,15 @@ from napari_mosaic.progress import Progress, Steps, drain
 PICTURES = {".png", ".tif", ".tiff", ".npy", ".jpg", ".jpeg", ".bmp"}
 _ENDINGS = ("_mask", "_labels", "_label", "_truth", "_gt", "_prediction", "_pred", ".mosaic")
 
-Row = dict[str, float | int | str | None]
+ImageRow = dict[str, float | int | str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderEvaluation:
     """One row an image, by name of its truth, and their mean; every figure as `evaluate_files` gives it."""
 
-    rows: tuple[Row, ...]
-    mean: Row
+    rows: tuple[ImageRow, ...]
+    mean: ImageRow
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, ready for JSON."""
@@ -75,14 +73,10 @@ def evaluate_folders_steps(
     predictions: str | Path, truths: str | Path, *, params: EvaluationParams | None = None
 ) -> Steps[FolderEvaluation]:
     """`evaluate_folders` as a generator, one step an image."""
-    params = params or EvaluationParams()
     pairs = pair_files(predictions, truths)
     found: dict[str, Evaluation] = {}
     for name, (prediction, truth) in pairs.items():
-        with ExitStack() as stack:
-            true = open_truth(truth, params, stack)
-            predicted = open_labels(prediction, params.prediction_is, params.min_area, stack)
-            found[name] = compare_labels(predicted, true, params, (str(prediction), str(truth)))
+        found[name] = evaluate_files(prediction, truth, params=params)
         yield Progress(phase="comparing", done=len(found), total=len(pairs), unit="images")
     return table_of(found)
 
@@ -93,7 +87,7 @@ def table_of(found: Mapping[str, Evaluation]) -> FolderEvaluation:
     return FolderEvaluation(rows=tuple(rows), mean=mean_row(rows))
 
 
-def figures(name: str, found: Evaluation) -> Row:
+def figures(name: str, found: Evaluation) -> ImageRow:
     """One line of the table."""
     metrics, pixels, grout = found.metrics, found.metrics.pixels, found.grout
     half = metrics.at(0.5)
@@ -119,9 +113,9 @@ def figures(name: str, found: Evaluation) -> Row:
     }
 
 
-def mean_row(rows: list[Row]) -> Row:
+def mean_row(rows: list[ImageRow]) -> ImageRow:
     """The plain mean of every column, each image weighing the same; counts are summed."""
-    mean: Row = {"image": "mean", **{name: sum(int(row[name] or 0) for row in rows) for name in ("true", "found")}}
+    mean: ImageRow = {"image": "mean", **{name: sum(int(row[name] or 0) for row in rows) for name in ("true", "found")}}
     for name in rows[0]:
         values = [float(row[name] or 0.0) for row in rows if row[name] is not None] if name not in mean else []
         if name not in mean:
@@ -186,7 +180,7 @@ def _truths(folder: str | Path) -> list[Path]:
 
 
 def _photographs(truth: Path) -> list[str]:
-    crop, _ = read_place(truth)
+    crop, _ = read_crop(truth)
     return [] if crop is None or not crop.photograph else [plain_name(Path(crop.photograph))]
 
 

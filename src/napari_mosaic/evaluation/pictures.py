@@ -27,10 +27,10 @@ from napari_mosaic.evaluation.files import (
     EvaluationParams,
     LabelGrid,
     Truth,
+    bands,
     compare_labels,
     open_labels,
     open_truth,
-    require_same,
 )
 from napari_mosaic.metrics import count_overlaps, ratio, sort_stones
 from napari_mosaic.output_files import replacing
@@ -44,14 +44,18 @@ COLOURS = {
     "second only": (220, 0, 0),
     "neither": (0, 60, 255),
 }
-STONE_COLOURS = {
+"""Of two predictions, by pixels; as published."""
+TESSERA_COLOURS = {
     "found": (255, 255, 255),
     "missed": (0, 60, 255),
     "false": (255, 140, 0),
     "left out": (90, 90, 90),
 }
+"""Of one prediction, by tesserae."""
 _LARGEST = 2**28
-_ROWS = 1024
+"""Most pixels of a picture, which is held in memory whole. *Not varied.*"""
+_BAND_PIXELS = 2**22
+"""Pixels that are painted at once. *Not varied.*"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,14 +106,12 @@ def compare_predictions(
 
 
 def _bands(sides: list[LabelGrid], true: Truth, left_out: NDArray[np.bool_] | None) -> Iterator[NDArray[np.uint8]]:
-    height, width = true.labels.shape
     cut = [true.cut(side, "The prediction") for side in sides]
-    for y in range(0, height, _ROWS):
-        band = Box(y, 0, min(y + _ROWS, height), width)
-        stone = true.labels.read(band) > 0
+    for band in bands(true.labels.shape, _BAND_PIXELS):
+        tessera = true.labels.read(band) > 0
         if left_out is not None:
-            stone &= ~left_out[band.slices]
-        yield five_colours(cut[0].read(band) > 0, cut[1].read(band) > 0, stone)
+            tessera &= ~left_out[band.slices]
+        yield five_colours(cut[0].read(band) > 0, cut[1].read(band) > 0, tessera)
 
 
 def five_colours(first: NDArray[Any], second: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.uint8]:
@@ -127,7 +129,7 @@ def shares_of(picture: NDArray[np.uint8]) -> dict[str, float]:
     return {name: ratio(count, total) for name, count in counts.items() if name != "background"}
 
 
-def draw_stones(
+def draw_tesserae(
     prediction: str | Path,
     truth: str | Path,
     *,
@@ -151,24 +153,22 @@ def draw_stones(
         true = open_truth(truth, params, stack)
         _require_small(true, truth)
         predicted = open_labels(prediction, params.prediction_is, params.min_area, stack)
-        left_out = true.ignored(ignore, predicted.shape)
-        predicted = true.cut(predicted, str(prediction))
-        require_same(predicted.shape, true.labels.shape, str(prediction), str(truth))
+        predicted, left_out = true.align(predicted, (str(prediction), str(truth)), ignore)
         whole = Box(0, 0, *true.labels.shape)
-        return stone_colours(predicted.read(whole), true.labels.read(whole), left_out)
+        return tessera_colours(predicted.read(whole), true.labels.read(whole), left_out)
 
 
-def stone_colours(
+def tessera_colours(
     prediction: NDArray[Any], truth: NDArray[Any], left_out: NDArray[np.bool_] | None = None
 ) -> NDArray[np.uint8]:
-    """The picture `(Y, X, 3)` of labels against true ones, as `draw_stones` gives it."""
-    stones = sort_stones(count_overlaps(prediction, truth, ignore=left_out))
+    """The picture `(Y, X, 3)` of labels against true ones, as `draw_tesserae` gives it."""
+    tesserae = sort_stones(count_overlaps(prediction, truth, ignore=left_out))
     picture = np.zeros((*truth.shape, 3), np.uint8)
-    picture[np.isin(prediction, stones.false)] = STONE_COLOURS["false"]
-    picture[np.isin(truth, stones.missed)] = STONE_COLOURS["missed"]
-    picture[np.isin(truth, stones.found)] = STONE_COLOURS["found"]
+    picture[np.isin(prediction, tesserae.false)] = TESSERA_COLOURS["false"]
+    picture[np.isin(truth, tesserae.missed)] = TESSERA_COLOURS["missed"]
+    picture[np.isin(truth, tesserae.found)] = TESSERA_COLOURS["found"]
     if left_out is not None:
-        picture[left_out] = STONE_COLOURS["left out"]
+        picture[left_out] = TESSERA_COLOURS["left out"]
     return picture
 
 

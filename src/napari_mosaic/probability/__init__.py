@@ -4,7 +4,7 @@ One decision: a map is a grid of numbers from 0 to 1 that is read by box, whethe
 in a file, so that no step ever holds the whole of it.
 """
 
-from napari_mosaic.confidence import soften
+from napari_mosaic.confidence import temperature_scale
 from napari_mosaic.probability.augmentation import AugmentParams, augment_record, augment_record_steps
 from napari_mosaic.probability.calibration import (
     Calibration,
@@ -14,8 +14,18 @@ from napari_mosaic.probability.calibration import (
     read_calibration,
     write_calibration,
 )
-from napari_mosaic.probability.fusion import WAYS, fuse_maps, fuse_maps_steps
-from napari_mosaic.probability.maps import ProbabilityGrid, export_probabilities, open_map, write_map_steps
+from napari_mosaic.probability.maps import (
+    WAYS,
+    ProbabilityGrid,
+    export_probabilities,
+    fuse_maps,
+    fuse_maps_steps,
+    open_map,
+    write_map_steps,
+)
+
+soften = temperature_scale
+"""Its name before."""
 
 __all__ = [
     "WAYS",
@@ -33,6 +43,7 @@ __all__ = [
     "open_map",
     "read_calibration",
     "soften",
+    "temperature_scale",
     "write_calibration",
     "write_map_steps",
 ]

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.confidence import soften_bytes
+from napari_mosaic.confidence import temperature_scale_bytes
 from napari_mosaic.engine.augmented import COPIES, predict_augmented
 from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
@@ -33,6 +33,7 @@ from napari_mosaic.record.ledger import Index, Ledger
 from napari_mosaic.tiling import Box
 
 MAPS, VARIANCE = "maps.npy", "variance.npy"
+Mapped = np.memmap[Any, Any]
 _WIDEST = np.float32(0.25)
 """The largest variance that a probability can have; white in the picture."""
 
@@ -88,7 +89,9 @@ def augment_record_steps(
     plan, folder = record.plan, Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     ledger, phase = Ledger(folder / "ledger"), f"{plan.model_sha256[:12] or plan.method}-{params.copies}"
-    maps, variance = _arrays(folder, plan, begun=bool(ledger.done(phase)))
+    begun = bool(ledger.done(phase))
+    maps = _mapped(folder / MAPS, np.uint8, (plan.channels, *plan.shape), begun=begun)
+    variance = _mapped(folder / VARIANCE, np.float32, plan.shape, begun=begun)
     waiting = [tile.index for tile in plan.lattice if tile.index not in ledger.done(phase)]
     with record.open_source() as image:
         if waiting:
@@ -117,23 +120,14 @@ def _method_of(plan: Plan, params: AugmentParams) -> Segmenter:
     return segmenter
 
 
-def _arrays(folder: Path, plan: Plan, *, begun: bool) -> tuple[Any, Any]:
-    """The two arrays on disk, made empty or opened again."""
-    wanted: list[tuple[str, Any, tuple[int, ...]]] = [
-        (MAPS, np.uint8, (plan.channels, *plan.shape)),
-        (VARIANCE, np.float32, plan.shape),
-    ]
-    opened = []
-    for name, dtype, shape in wanted:
-        path = folder / name
-        if begun and path.exists():
-            array: Any = np.load(path, mmap_mode="r+", allow_pickle=False)
-            if array.shape != shape:
-                raise WriteError(f"{folder} holds the result for another record; give another folder with -o.")
-        else:
-            array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)  # type: ignore[no-untyped-call]
-        opened.append(array)
-    return opened[0], opened[1]
+def _mapped(path: Path, dtype: type[np.generic], shape: tuple[int, ...], *, begun: bool) -> Mapped:
+    """An array on disk, made empty or opened again."""
+    if not (begun and path.exists()):
+        return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)  # type: ignore[no-untyped-call, no-any-return]
+    array: Mapped = np.load(path, mmap_mode="r+", allow_pickle=False)
+    if array.shape != shape:
+        raise WriteError(f"{path.parent} holds the result for another record; give another folder with -o.")
+    return array
 
 
 def _window(context: MapContext, index: Index, copies: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -153,7 +147,7 @@ def _window(context: MapContext, index: Index, copies: int) -> tuple[NDArray[np.
     return maps, joined[-1]
 
 
-def _pictures(folder: Path, maps: Any, variance: Any) -> Iterator[Progress]:
+def _pictures(folder: Path, maps: Mapped, variance: Mapped) -> Iterator[Progress]:
     shape = variance.shape
 
     def joints(box: Box) -> NDArray[np.float32]:
@@ -166,7 +160,7 @@ def _pictures(folder: Path, maps: Any, variance: Any) -> Iterator[Progress]:
     yield from write_map_steps(ProbabilityGrid(shape, spread), folder / "variance.png")
 
 
-def write_confidences(record: Record, joints: Any, variance: Any, path: Path) -> Path:
+def write_confidences(record: Record, joints: NDArray[np.uint8], variance: NDArray[np.float32], path: Path) -> Path:
     """Write the confidence of every tessera as CSV, numbered in reading order.
 
     `score` is that of the record, `mean` the same over all copies (0..1, told as the record tells it),
@@ -178,10 +172,10 @@ def write_confidences(record: Record, joints: Any, variance: Any, path: Path) ->
     for window in tessera_windows(record, tesserae):
         flat, count = window.local.ravel(), len(window.rows) + 1
         area = np.maximum(np.bincount(flat, minlength=count), 1)[1:]
-        told = soften_bytes(np.asarray(joints[window.box.slices]), record.plan.tesserae.temperature)
-        stone = 1 - told.ravel() / 255.0
+        calibrated = temperature_scale_bytes(np.asarray(joints[window.box.slices]), record.plan.tesserae.temperature)
+        tessera = 1 - calibrated.ravel() / 255.0
         spread = np.sqrt(np.asarray(variance[window.box.slices], np.float64)).ravel()
-        mean[window.rows] = np.bincount(flat, stone, count)[1:] / area
+        mean[window.rows] = np.bincount(flat, tessera, count)[1:] / area
         deviation[window.rows] = np.bincount(flat, spread, count)[1:] / area
     columns = zip(tesserae.columns["id"], tesserae.columns["score"], mean, deviation, strict=True)
     rows = ([k, int(id_), *(f"{value:.4f}" for value in figures)] for k, (id_, *figures) in enumerate(columns, 1))

@@ -25,22 +25,22 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from napari_mosaic.areas import read_json
-from napari_mosaic.confidence import soften
+from napari_mosaic.confidence import temperature_scale
 from napari_mosaic.errors import InputError
-from napari_mosaic.evaluation.files import EvaluationParams, LabelGrid, Truth, open_truth, require_same
+from napari_mosaic.evaluation.files import EvaluationParams, LabelGrid, Truth, bands, open_truth, require_same
 from napari_mosaic.measurement.source_grid import read_source_labels
 from napari_mosaic.output_files import replacing
 from napari_mosaic.plots import new_figure, save_figure
-from napari_mosaic.probability.maps import open_map
+from napari_mosaic.probability.maps import BAND_PIXELS, open_map
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Record
 from napari_mosaic.record.finished import require_finished
-from napari_mosaic.tiling import Box
 
 KIND = "napari-mosaic calibration"
 BINS = 15
+"""Bars of the reliability diagram, and bins of the error: 15 as in Guo et al. 2017."""
 _LEVELS = 4096
-_ROWS = 1024
+"""Probabilities are counted in so many steps, sixteen to a byte. *Not varied.*"""
 _Counts = NDArray[np.float64]
 
 
@@ -158,9 +158,7 @@ def calibrate_finished_steps(record: Record) -> Steps[Calibration]:
 def _count(map_: LabelGrid, truth: Truth, ignore: NDArray[np.bool_] | None) -> _Counts:
     """Pixels of stone and of joint, `(2, levels)`, at each level of probability."""
     counts = np.zeros((2, _LEVELS))
-    height, width = map_.shape
-    for y in range(0, height, _ROWS):
-        box = Box(y, 0, min(y + _ROWS, height), width)
+    for box in bands(map_.shape, BAND_PIXELS):
         counted = None if ignore is None else ~ignore[box.slices]
         counts += _count_box(map_.read(box), truth.labels.read(box) == 0, counted)
     return counts
@@ -184,11 +182,11 @@ def fit_temperature(counts: _Counts, *, model: str = "", model_sha256: str = "")
     said = np.linspace(0, 1, counts.shape[1])
 
     def loss(log_temperature: float) -> float:
-        return _nll(counts, soften(said, float(np.exp(log_temperature))))
+        return _nll(counts, temperature_scale(said, float(np.exp(log_temperature))))
 
     best = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded", options={"xatol": 1e-4})
     temperature = round(float(np.exp(best.x)), 4)
-    after = soften(said, temperature)
+    after = temperature_scale(said, temperature)
     bins_before, bins_after = _bins(counts, said), _bins(counts, after)
     return Calibration(
         temperature=temperature,
@@ -249,7 +247,7 @@ def read_calibration(path: str | Path) -> Calibration:
             raise KeyError("kind")
         bins: Any = {name: tuple(Bin(**part) for part in values.pop(name)) for name in ("before", "after")}
         found = Calibration(**values, **bins)
-        soften(np.zeros(1), float(found.temperature))
+        temperature_scale(np.zeros(1), float(found.temperature))
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is no calibration; give a JSON file that calibrate wrote.") from error
     return found

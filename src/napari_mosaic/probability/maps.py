@@ -1,13 +1,13 @@
-"""Maps of probabilities in records and files.
+"""Maps of probabilities in records and files, and several of them made one.
 
 One decision: a pixel is joint where its probability is *above* the threshold, in the record, in a file
 and in a mask alike, so thresholding an exported map gives the exported mask, pixel for pixel; and, at the
-analysis size, the very pixels that tesserae are cut from.
+analysis size, the very pixels that tesserae are cut from. Of several maps on one grid each weighs the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.area_files import UNREADABLE, read_pixels
-from napari_mosaic.confidence import soften
+from napari_mosaic.confidence import temperature_scale
 from napari_mosaic.errors import InputError, MissingError, ReadError
+from napari_mosaic.evaluation.files import bands
 from napari_mosaic.measurement.source_grid import places_under
 from napari_mosaic.output_files import replacing
 from napari_mosaic.png_rows import PngRows
@@ -30,7 +31,8 @@ Floats = NDArray[np.float32]
 GridName = Literal["photograph", "analysis"]
 ChannelName = Literal["joints", "insides"]
 CHANNELS = ("joints", "insides")
-_BAND_PIXELS = 2**22
+BAND_PIXELS = 2**22
+"""Pixels that are in memory at once. *Not varied.*"""
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,7 @@ class ProbabilityGrid:
 
     def bands(self) -> Iterator[tuple[Box, Floats]]:
         """All of it in bands of some megapixels, from the top."""
-        height, width = self.shape
-        rows = max(1, _BAND_PIXELS // width)
-        for y in range(0, height, rows):
-            box = Box(y, 0, min(y + rows, height), width)
-            yield box, self.read(box)
+        return ((box, self.read(box)) for box in bands(self.shape, BAND_PIXELS))
 
 
 def open_map(
@@ -116,7 +114,7 @@ def _record_map(record: Record, channel: ChannelName, grid: GridName, adjusted: 
             columns = places_under(box.x0, box.x1, plan.factor, plan.shape[1])
             work = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
             stored = record.read_map(work)[k][(rows - work.y0)[:, None], columns - work.x0]
-        return soften(np.asarray(stored, np.float32) / np.float32(255), temperature)
+        return temperature_scale(np.asarray(stored, np.float32) / np.float32(255), temperature)
 
     shape = plan.shape if grid == "analysis" else plan.source_shape
     return ProbabilityGrid(shape, read, plan.model_sha256, plan.model)
@@ -237,3 +235,74 @@ def _rows_writer(path: Path, shape: tuple[int, int], stack: ExitStack) -> Callab
         return stored.astype(np.float32) / np.float32(255)
 
     return write_bytes
+
+
+_CERTAIN = np.float32(0.5 / 255)
+"""Half a byte: log odds of 0 and 1 have no end."""
+
+
+def _logit_mean(maps: Floats) -> Floats:
+    """The mean of the log odds, as a probability; certain values are kept half a byte away from 0 and 1."""
+    values = np.clip(maps, _CERTAIN, 1 - _CERTAIN)
+    odds = np.log(values / (1 - values)).mean(0)
+    return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
+
+
+WAYS: dict[str, Callable[[Floats], Floats]] = {
+    "mean": lambda maps: np.asarray(maps.mean(0), np.float32),
+    "max": lambda maps: np.asarray(maps.max(0), np.float32),
+    "logit-mean": _logit_mean,
+}
+"""From maps `(n, h, w)` to one `(h, w)`."""
+
+
+def fuse_maps(
+    maps: Sequence[str | Path],
+    output: str | Path,
+    *,
+    how: str = "mean",
+    mask: str | Path | None = None,
+    threshold: float = 0.5,
+) -> Path:
+    """Join several maps into one file; see `fuse_maps_steps`."""
+    return drain(fuse_maps_steps(maps, output, how=how, mask=mask, threshold=threshold))
+
+
+def fuse_maps_steps(
+    maps: Sequence[str | Path],
+    output: str | Path,
+    *,
+    how: str = "mean",
+    mask: str | Path | None = None,
+    threshold: float = 0.5,
+) -> Steps[Path]:
+    """Join several maps into one, band by band.
+
+    Parameters
+    ----------
+    maps
+        Records or maps in files, at least two, of one size.
+    output, mask, threshold
+        As for `write_map_steps`.
+    how
+        A name of `WAYS`: the mean, the largest, or the mean of the log odds.
+
+    """
+    if how not in WAYS:
+        raise InputError(f"Maps cannot be fused by {how!r}; choose one of {', '.join(WAYS)}.")
+    if len(maps) < 2:
+        raise InputError("One map alone cannot be fused; give at least two of the same photograph.")
+    with ExitStack() as stack:
+        grids = [open_map(path, stack) for path in maps]
+        for path, grid in zip(maps, grids, strict=True):
+            if grid.shape != grids[0].shape:
+                raise InputError(
+                    f"{path} measures {grid.shape[1]} x {grid.shape[0]} px and {maps[0]} {grids[0].shape[1]} x "
+                    f"{grids[0].shape[0]} px, so their pixels do not correspond; give maps of one photograph."
+                )
+
+        def read(box: Box) -> Floats:
+            return WAYS[how](np.stack([grid.read(box) for grid in grids]))
+
+        fused = ProbabilityGrid(grids[0].shape, read)
+        return (yield from write_map_steps(fused, output, mask=mask, threshold=threshold))

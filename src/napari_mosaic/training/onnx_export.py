@@ -26,13 +26,14 @@ from napari_mosaic.files import whole_file
 from napari_mosaic.grout import read_model
 from napari_mosaic.image import open_image
 from napari_mosaic.progress import Progress, Steps, drain
-from napari_mosaic.record import write_error
 from napari_mosaic.tiling import Box
+from napari_mosaic.training.run_files import writing
 from napari_mosaic.weights import ModelCard, find_weights
 
 TOLERANCE = 1e-4
 """Largest difference of a probability from torch's."""
 OPSET = 18
+"""Version of ONNX's operators. *Not varied.*"""
 _TRIALS = ((1, 64, 64), (2, 96, 160), (1, 256, 192))
 """Batch, height and width of the windows that are compared; all different, so that none can be fixed."""
 
@@ -99,20 +100,15 @@ def export_onnx_steps(
     network, card = read_model(find_weights(model))
     whole = PixelsToProbability(network.eval(), card).eval()
     yield Progress(phase="export", done=0, total=2, unit="", message="writing")
-    try:
-        with whole_file(path, sync=False) as part:
-            _write(whole, card, part)
-            yield Progress(phase="export", done=1, total=2, unit="", message="comparing")
-            worst = compare_onnx(part, whole, list(_cut_windows(windows)))
-            if not worst <= TOLERANCE:
-                raise ModelError(
-                    f"As ONNX the model differs by {worst:.1e} from what it says in torch, more than {TOLERANCE:.0e}; "
-                    "nothing was kept. Report it with the versions of torch and onnx."
-                )
-    except OSError as error:
-        if isinstance(error, WriteError):
-            raise
-        raise write_error(path, error) from error
+    with writing(path), whole_file(path, sync=False) as part:
+        _write(whole, card, part)
+        yield Progress(phase="export", done=1, total=2, unit="", message="comparing")
+        worst = compare_onnx(part, whole, list(_cut_windows(windows)))
+        if not worst <= TOLERANCE:
+            raise ModelError(
+                f"As ONNX the model differs by {worst:.1e} from what it says in torch, more than {TOLERANCE:.0e}; "
+                "nothing was kept. Report it with the versions of torch and onnx."
+            )
     return worst
 
 

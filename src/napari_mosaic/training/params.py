@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from napari_mosaic.errors import InputError
 from napari_mosaic.limits import Limits, check_limits
@@ -16,6 +16,7 @@ from napari_mosaic.synthetic import GEOMETRIES
 
 LITE_ENCODER = "lite"
 CORES = os.cpu_count() or 2
+"""How many drawings are made at a time by default."""
 MIXES = ("mix", "grout", "floors", "both")
 """Named sets of drawings: ours, GROUT's with its own layouts, colours and joints, worn floors, and ours by halves."""
 
@@ -44,6 +45,52 @@ class SynthesisParams:
     def __post_init__(self) -> None:
         check_limits(self)
         check_geometry(self.geometry)
+
+
+class RunParams(Protocol):
+    """What the parameters of both networks say alike of a run: how long it is, and what is drawn for it."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def steps(self) -> int | None:
+        """End after so many steps."""
+
+    @property
+    def minutes(self) -> float | None:
+        """End after about so many minutes."""
+
+    @property
+    def epochs(self) -> int | None:
+        """End after so many times through the data."""
+
+    @property
+    def round_steps(self) -> int:
+        """Steps between checkpoints, 0 = once through the data."""
+
+    @property
+    def drawings(self) -> int:
+        """Drawn mosaics to learn from."""
+
+    @property
+    def drawing_size(self) -> int:
+        """Side of a drawn mosaic, px."""
+
+    @property
+    def geometry(self) -> str:
+        """Layouts of the drawn mosaics."""
+
+    @property
+    def processes(self) -> int:
+        """Drawings at a time."""
+
+    @property
+    def entropy(self) -> float:
+        """Weight of the cross-entropy."""
+
+    @property
+    def dice(self) -> float:
+        """Weight of the Dice loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,17 +150,22 @@ class TrainParams:
     workers: Annotated[int, Limits(low=0, high=256, help="processes that cut crops beside the network")] = 1
 
     def __post_init__(self) -> None:
-        check_limits(self)
-        check_geometry(self.geometry)
+        check_run(self)
         if self.side % 32 or (self.drawings and self.drawing_size < self.side):
             raise InputError(
                 f"Crops of {self.side} px from drawings of {self.drawing_size} px cannot be trained on; "
                 f"the crop's side must be a multiple of 32, 64 at least, and no larger than the drawing."
             )
-        if any(stop is not None and stop <= 0 for stop in (self.steps, self.minutes, self.epochs)):
-            raise InputError("A training run needs some time; give at least one step, epoch or part of a minute.")
-        if self.entropy + self.dice <= 0:
-            raise InputError("Without cross-entropy and Dice there is nothing to learn; give one of them a weight.")
+
+
+def check_run(params: RunParams) -> None:
+    """Raise `InputError` where a training run could not begin or learn nothing."""
+    check_limits(params)
+    check_geometry(params.geometry)
+    if any(stop is not None and stop <= 0 for stop in (params.steps, params.minutes, params.epochs)):
+        raise InputError("A training run needs some time; give at least one step, epoch or part of a minute.")
+    if params.entropy + params.dice <= 0:
+        raise InputError("Without cross-entropy and Dice there is nothing to learn; give one of them a weight.")
 
 
 PRESETS: dict[str, TrainParams] = {

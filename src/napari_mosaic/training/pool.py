@@ -7,8 +7,6 @@ is drawn is noted chunk by chunk, so that a run that was stopped draws only the 
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -21,19 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic import files, synthetic
-from napari_mosaic.data_sizes import data_size
-from napari_mosaic.errors import MissingError, WriteError
-from napari_mosaic.record import write_error
+from napari_mosaic.errors import MissingError
 from napari_mosaic.synthetic import Drawing, draw_mosaic
 from napari_mosaic.synthetic.floors import draw_floor
 from napari_mosaic.synthetic.grout_recipe import draw_grout_like
 from napari_mosaic.training.data import Picture
+from napari_mosaic.training.run_files import check_room, read_note, writing
 
 FIRST_TRAINING_SEED = 1_000_000
 """Smaller seeds are for tests, validation and looking at."""
 _ARRAYS = {"images": np.uint8, "labels": np.uint16, "known": np.bool_}
 _CHUNK = 20
-_SPARE = 100_000_000
+"""Drawings that are made, and noted, at once. *Not varied.*"""
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -113,7 +110,7 @@ def draw_pool(
     """
     folder = Path(folder)
     ask = {"count": count, "size": size, "seed": seed, "geometry": geometry, "drawn_by": drawing_code()}
-    try:
+    with writing(folder):
         done = _prepare(folder, ask)
         jobs = [(str(folder), start, min(start + _CHUNK, count), size, seed, geometry)
                 for start in range(0, count, _CHUNK) if start not in done]  # fmt: skip
@@ -124,10 +121,6 @@ def draw_pool(
                 stream.write(f"{start}\n")
             drawn += n
             yield drawn
-    except OSError as error:
-        if isinstance(error, WriteError):
-            raise
-        raise write_error(folder, error) from error
 
 
 def drawing_code() -> str:
@@ -163,21 +156,11 @@ def in_parallel(work: Callable[[J], R], jobs: Iterable[J], processes: int) -> It
         executor.shutdown(cancel_futures=True)
 
 
-def check_room(folder: Path, need: float) -> None:
-    """Raise `WriteError` where the disk has less than `need` bytes free: a mapped file cannot say so later."""
-    free = shutil.disk_usage(folder).free
-    if free < need + _SPARE:
-        raise WriteError(
-            f"{folder} needs {data_size(need + _SPARE)} and the disk has {data_size(free)} free; "
-            "free some space or give another folder."
-        )
-
-
 def _prepare(folder: Path, ask: dict[str, Any]) -> set[int]:
     """Make the arrays where they are not there yet; the chunks that are drawn."""
     note, ledger = folder / "pool.json", folder / "drawn"
     folder.mkdir(parents=True, exist_ok=True)
-    if note.exists() and json.loads(note.read_text(encoding="utf-8")) == ask and (folder / "known.npy").exists():
+    if read_note(note) == ask and (folder / "known.npy").exists():
         lines = ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else []
         return {int(line) for line in lines if line.isdigit()}
     note.unlink(missing_ok=True)
@@ -200,11 +183,3 @@ def _draw_chunk(job: tuple[str, int, int, int, int, str]) -> tuple[int, int]:
     for array in (images, labels, known):
         array.flush()
     return start, stop - start
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write a small file whole or not at all."""
-    try:
-        files.write_json(path, values, sync=True)
-    except OSError as error:
-        raise write_error(path, error) from error

@@ -1,51 +1,54 @@
-"""Train a network: one generator, stopped and resumed at any step.
+"""Train the grout network from drawn mosaics or pictures with masks, or teach a model a mosaic of one's own.
 
-One decision: nothing in a run follows the clock. Minutes become a number of steps by a short trial, the
-crops of a step follow from seed and step, and validation, history and checkpoint come together in rounds.
+One decision: a model that is taught rehearses what it knew, the norms keep their statistics, the decoder learns before
+the encoder does, and the result is the mean of the weights before and after; few pictures change little else then.
+
+References
+----------
+Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022 (the mean of the weights).
+
 """
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import numpy as np
 from torch import Tensor
 
 from napari_mosaic.errors import InputError
 from napari_mosaic.folder_lock import working_in
-from napari_mosaic.grout import choose_device
+from napari_mosaic.grout import read_model
 from napari_mosaic.progress import Progress, Steps, drain
-from napari_mosaic.record import write_error
-from napari_mosaic.training.batches import batches
-from napari_mosaic.training.export import delivered_weights
-from napari_mosaic.training.history import History
-from napari_mosaic.training.params import TrainParams
-from napari_mosaic.training.pool import write_json
-from napari_mosaic.training.sources import Masks, Material, draw_material, folder_material
-from napari_mosaic.training.state import (
-    BEST,
-    LAST,
-    State,
-    load_checkpoint,
-    rate_at,
-    read_checkpoint,
-    save_checkpoint,
-    start_state,
-    take_step,
+from napari_mosaic.training.checkpoints import BEST, LAST, read_checkpoint
+from napari_mosaic.training.data import Mixture
+from napari_mosaic.training.export import delivered_weights, export_weights
+from napari_mosaic.training.learner import GroutLearner
+from napari_mosaic.training.loop import begin_run, claim_folder, note_delivered, run_steps
+from napari_mosaic.training.params import FinetuneParams, TrainParams
+from napari_mosaic.training.sources import (
+    Masks,
+    Material,
+    Stored,
+    draw_material,
+    folder_material,
+    open_stored,
+    rehearsal,
+    split,
+    store_folder,
+    store_record,
 )
-from napari_mosaic.training.validation import validate
+from napari_mosaic.training.validation import middle_crops, validate
+from napari_mosaic.weights import find_weights
 
-USUAL_STEPS = 5000
-NOTE, TEST, DELIVERED = "run.json", "test.json", "delivered.json"
-_TRIAL = 24
-_WARM = 6
-_FREE = {"steps", "minutes", "epochs", "start", "processes", "workers", "device"}
-"""Parameters that may change when a run goes on."""
+_ROUNDS = 6
+"""Rounds of a stage, each with its checkpoint. *Not varied.*"""
+_SLOWER = 5.0
+"""Stage 2 learns so many times more slowly. *Not varied.*"""
+_DRAWING_SIZE = 320
+"""Least side of the mosaics to rehearse on, px: that of the bundled weights' training."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def train_steps(
     """
     params, out = params or TrainParams(), Path(out)
     with working_in(out, "a training"):
-        check_folder(out, resume)
+        claim_folder(out, resume)
         if data is None:
             material = yield from draw_material(out, params)
         else:
@@ -140,53 +143,23 @@ def run_material(
 
     With a `delivery` the model that is passed on is judged at the end, not the last one.
     """
-    state = _begin(out, params, material, resume)
-    history = History(out, state.step)
-    try:
-        yield from _loop(out, params, state, material, history, phase)
-    except GeneratorExit:
-        save_checkpoint(out / LAST, state, params)
-        raise
-    finally:
-        history.close()
+    learner = GroutLearner(params, material)
+    begin_run(out, learner, resume=resume)
+    yield from run_steps(out, learner, phase)
     if delivery is not None:
-        _judge_delivered(out, params, state, material, delivery)
+        _judge_delivered(out, learner, delivery)
     return out / LAST
 
 
-def _judge_delivered(out: Path, params: TrainParams, state: State, material: Material, delivery: Delivery) -> None:
+def _judge_delivered(out: Path, learner: GroutLearner, delivery: Delivery) -> None:
     """Judge the weights that are passed on, to the last digit as in their file, and note the figures."""
-    content = read_checkpoint(chosen_checkpoint(out, params))
+    content = read_checkpoint(chosen_checkpoint(out, learner.params))
     weights = delivered_weights(content, delivery.before, delivery.keep)
-    state.average.load_state_dict({name: v.float() if v.is_floating_point() else v for name, v in weights.items()})
-    judged, tested = (validate(state.average, crops, state.recipe) for crops in (material.validation, material.test))
-    step = int(content["step"])
-    write_json(out / DELIVERED, {"step": step, "of": state.step, "validation": judged, "test": tested})
-    if tested:
-        write_json(out / TEST, {"pictures": len(material.test), "step": step, **tested})
-
-
-def check_folder(out: Path, resume: bool) -> None:
-    """Raise `InputError` where `out` holds a run that would be lost; make the folder."""
-    if not resume and (out / LAST).exists():
-        raise InputError(
-            f"{out} holds a training run already, which would be lost; add --resume to go on with it, or give "
-            "another folder."
-        )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(out, error) from error
-
-
-def check_same(path: Path, now: dict[str, Any], before: dict[str, Any], free: set[str]) -> None:
-    """Raise `InputError` where a run goes on with other parameters than it began with; `free` ones may differ."""
-    for name in now.keys() & before.keys() - free:
-        if now[name] != before[name]:
-            raise InputError(
-                f"{path.parent} was begun with {name.replace('_', ' ')} {before[name]}, not {now[name]}; go on with "
-                "the same options, or train anew in another folder."
-            )
+    network, material = learner.average, learner.material
+    network.load_state_dict({name: v.float() if v.is_floating_point() else v for name, v in weights.items()})
+    judged, tested = (validate(network, crops, learner.recipe) for crops in (material.validation, material.test))
+    about = {"step": int(content["step"]), "of": learner.course.step}
+    note_delivered(out, about, judged, tested, {"pictures": len(material.test)})
 
 
 def chosen_checkpoint(out: Path, params: TrainParams) -> Path:
@@ -195,84 +168,117 @@ def chosen_checkpoint(out: Path, params: TrainParams) -> Path:
     return best if params.schedule == "plateau" and best.exists() else out / LAST
 
 
-def _begin(out: Path, params: TrainParams, material: Material, resume: bool) -> State:
-    device = choose_device(params.device)
-    state = start_state(params, device)
-    path, total = out / LAST, 0
-    for stale in (TEST, DELIVERED) if path.exists() else (TEST, DELIVERED, BEST):
-        (out / stale).unlink(missing_ok=True)
-    if resume and path.exists():
-        check_same(path, asdict(params), load_checkpoint(path, state), _FREE)
-        total = state.total
-    elif resume and (out / NOTE).exists():
-        total = int(json.loads((out / NOTE).read_text(encoding="utf-8"))["total"])
-    state.total = _total(params, material, total)
-    write_json(out / NOTE, {"total": state.total, "params": asdict(params), "recipe": state.recipe.to_dict()})
-    return state
+def finetune(
+    source: str | Path,
+    out: str | Path,
+    params: FinetuneParams | None = None,
+    *,
+    resume: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Path:
+    """Fine-tune to the end and return the weights file; see `finetune_steps`.
+
+    Examples
+    --------
+    >>> from napari_mosaic.training import finetune
+    >>> weights = finetune("floor.mosaic.zarr", "floor-model")  # doctest: +SKIP
+    """
+    return drain(finetune_steps(source, out, params, resume=resume), on_progress)
 
 
-def _total(params: TrainParams, material: Material, before: int) -> int:
-    """Steps of the whole run."""
-    if params.steps is not None:
-        return params.steps
-    if before:
-        return before
-    if params.minutes is not None:
-        return max(1, round(params.minutes * 60 / _seconds_a_step(params, material)))
-    if params.epochs is not None:
-        return params.epochs * _steps_an_epoch(params, material)
-    return USUAL_STEPS
+def finetune_steps(
+    source: str | Path, out: str | Path, params: FinetuneParams | None = None, *, resume: bool = False
+) -> Steps[Path]:
+    """Go on training a model on pictures of one's own.
+
+    Parameters
+    ----------
+    source
+        A folder with `images/` and `masks/`, or a mosaic record with windows marked as finished.
+    out
+        Folder for what is read, checkpoints, histories and the weights; `delivered.json` of the last stage tells
+        how good these are on the pictures that were kept back.
+    params
+        Model, stage, and how long.
+    resume
+        Go on with what is in `out`.
+
+    Yields
+    ------
+    Progress
+        Pictures, drawings, then the steps of each stage.
+
+    Returns
+    -------
+    Path
+        `NAME.safetensors` in `out`, named like the folder: can be given wherever a model is asked for.
+
+    Raises
+    ------
+    MosaicError
+        One of its kinds: pictures or masks that cannot be learned from, no finished window, a full disk.
+    """
+    params, source, out = params or FinetuneParams(), Path(source), Path(out)
+    with working_in(out, "a training"):
+        return (yield from _finetune(source, out, params, resume))
 
 
-def _steps_an_epoch(params: TrainParams, material: Material) -> int:
-    pictures = len(material.mixture)
-    return USUAL_STEPS if pictures > 10**8 else max(1, -(-pictures // params.batch))
+def _finetune(source: Path, out: Path, params: FinetuneParams, resume: bool) -> Steps[Path]:
+    stages: tuple[Literal["1", "2"], ...] = ("1", "2") if params.stage == "both" else (params.stage,)
+    for stage in stages:
+        claim_folder(out / f"stage{stage}", resume)
+    entry = find_weights(params.model)
+    network, card = read_model(entry)
+    stored = open_stored(out / "data") if resume else None
+    if stored is None:
+        stored = yield from _store(source, out / "data", params, card.tessera_px)
+    material = yield from _mix(stored, out, params)
+    model, checkpoint = str(entry.path), out
+    for stage in stages:
+        recipe = _recipe(params, stage, model)
+        folder = out / f"stage{stage}"
+        delivery = Delivery(network.state_dict(), params.keep) if stage == stages[-1] else None
+        steps = run_material(folder, recipe, material, resume=resume, phase=f"stage {stage}", delivery=delivery)
+        checkpoint = yield from steps
+        model = str(checkpoint)
+    name = out.resolve().name
+    return export_weights(
+        checkpoint, out / f"{name}.safetensors", name=name, command=f"napari-mosaic finetune {source}",
+        licence=card.licence, summary=f"{card.name}, fine-tuned on {source.name}.", halo=card.halo,
+        before=network.state_dict(), keep=params.keep,
+    )  # fmt: skip
 
 
-def _seconds_a_step(params: TrainParams, material: Material) -> float:
-    """How long a step takes here, from some that are thrown away."""
-    state = start_state(replace(params, start="chance") if params.start == "imagenet" else params,
-                        choose_device(params.device))  # fmt: skip
-    state.total = 10**6
-    since, seconds = 0.0, []
-    for batch in batches(material.mixture, params, state.recipe.channels, 0, _TRIAL):
-        take_step(params, state, batch)
-        now = time.monotonic()
-        seconds.append(now - since)
-        since = now
-    return float(np.median(seconds[_WARM:]))
+def _store(source: Path, out: Path, params: FinetuneParams, tessera_px: float) -> Steps[Stored]:
+    if (source / "mosaic.json").exists():
+        return (yield from store_record(source, out))
+    return (yield from store_folder(source, out, masks=params.masks, tessera_px=tessera_px))
 
 
-def _loop(
-    out: Path, params: TrainParams, state: State, material: Material, history: History, phase: str
-) -> Steps[None]:
-    ahead = batches(material.mixture, params, state.recipe.channels, state.step, state.total)
-    round_steps = params.round_steps or _steps_an_epoch(params, material)
-    began = time.monotonic() - state.seconds
-    yield _progress(state, phase)
-    while not state.over:
-        rate = rate_at(params, state)
-        loss = take_step(params, state, next(ahead))
-        state.losses.append(loss)
-        state.step += 1
-        state.seconds = time.monotonic() - began
-        if state.step % round_steps == 0 or state.over:
-            _end_round(out, params, state, material, history, rate)
-        yield _progress(state, phase, loss)
+def _mix(stored: Stored, out: Path, params: FinetuneParams) -> Steps[Material]:
+    """The pictures that are learned from, with drawn mosaics beside them."""
+    train, validation, _ = split(len(stored), params.seed, params.validation_part, 0.0)
+    known = stored.take(train)
+    judged = middle_crops(stored.take(validation))
+    if params.rehearsal == 0:
+        return Material(Mixture((known,)), judged, [])
+    drawn = yield from rehearsal(out, _recipe(params, "1", params.model))
+    return Material(Mixture((known, drawn), (1 - params.rehearsal, params.rehearsal)), judged, [])
 
 
-def _end_round(out: Path, params: TrainParams, state: State, material: Material, history: History, rate: float) -> None:
-    """Validate, note, and keep: the row first, so that no checkpoint is without its row."""
-    row = {"step": float(state.step), "loss": float(np.mean(state.losses)), "rate": rate}
-    row |= validate(state.average, material.validation, state.recipe)
-    state.losses.clear()
-    best = state.standing.note(row.get("score", -row["loss"]), state.step, params)
-    history.add(row)
-    save_checkpoint(out / LAST, state, params)
-    if best:
-        save_checkpoint(out / BEST, state, params)
-
-
-def _progress(state: State, phase: str, loss: float | None = None) -> Progress:
-    text = f"step {state.step}" + ("" if loss is None else f", loss {loss:.3f}")
-    return Progress(phase=phase, done=state.step, total=state.total, unit="steps", message=text)
+def _recipe(params: FinetuneParams, stage: Literal["1", "2"], model: str) -> TrainParams:
+    """The training run that a stage is."""
+    first = stage == "1"
+    if round(params.batch * (1 - params.rehearsal)) < 1:
+        raise InputError(
+            f"Of {params.batch} crops a step none would be from your pictures with a rehearsal of {params.rehearsal}; "
+            "give a larger batch or a smaller rehearsal."
+        )
+    return TrainParams(
+        start=model, steps=params.steps, batch=params.batch, side=params.side,
+        rate=params.rate if first else params.rate / _SLOWER, encoder_rate=0.0 if first else 1.0,
+        freeze="encoder" if first else "norms", ema=0.97, drawings=params.drawings, validation=0,
+        drawing_size=max(_DRAWING_SIZE, params.side), round_steps=max(1, params.steps // _ROUNDS),
+        seed=params.seed + (0 if first else 1), device=params.device, processes=params.processes,
+        workers=params.workers,
+    )  # fmt: skip

@@ -7,7 +7,7 @@ goes on with what it began with, whatever becomes of the files, and pictures of 
 from __future__ import annotations
 
 import itertools
-import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,27 +19,26 @@ from napari_mosaic.engine.resample import read_resampled
 from napari_mosaic.errors import InputError, MissingError, RecordError
 from napari_mosaic.image import MosaicImage, open_image
 from napari_mosaic.progress import Progress, Steps
-from napari_mosaic.record import Record, open_record, write_error
+from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.finished import require_finished
 from napari_mosaic.tiling import Box
 from napari_mosaic.training.data import Crop, Mixture, Picture
-from napari_mosaic.training.params import TrainParams
+from napari_mosaic.training.params import RunParams, TrainParams
 from napari_mosaic.training.pool import (
     FIRST_TRAINING_SEED,
     Endless,
     Pool,
-    check_room,
     draw_pool,
     open_pool,
-    write_json,
 )
+from napari_mosaic.training.run_files import check_room, read_note, write_json, writing
 from napari_mosaic.training.truth import Kind, find_pairs, number, read_known, read_truth, usual_factor
 from napari_mosaic.training.validation import draw_validation, middle_crops
 
 Masks = Literal["auto", "labels", "tesserae", "grout"]
 INDEX = "pictures.json"
 _CONTEXT = 96
-"""What is read around a finished window, in pixels of the working grid: seen, but not learned from."""
+"""What is read around a finished window, in pixels of the working grid: seen, but not learned from. *Not varied.*"""
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def draw_material(out: Path, params: TrainParams) -> Steps[Material]:
     return Material(Mixture((source,)), validation, [])
 
 
-def rehearsal(out: Path, params: TrainParams) -> Steps[Pool | Endless]:
+def rehearsal(out: Path, params: RunParams) -> Steps[Pool | Endless]:
     """The drawn mosaics that `params` ask for."""
     if params.drawings == 0:
         return Endless(params.drawing_size, params.geometry)
@@ -132,20 +131,18 @@ def store_folder(data: Path, out: Path, *, masks: Masks, tessera_px: float | Non
         "tessera_px": tessera_px,
         "files": [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files],
     }
+
+    def read() -> Iterator[tuple[str, Picture]]:
+        for path, truth in pairs:
+            with open_image(path) as image:
+                check_room(out, image.shape[0] * image.shape[1] * 7)
+                labels = read_truth(truth, kind, image.shape, bare=path.stem in limits)
+                known = read_known(limits[path.stem], image.shape) if path.stem in limits else None
+                factor = 1.0 if tessera_px is None else usual_factor(labels, tessera_px)
+                yield path.stem, Picture(image.read(Box(0, 0, *image.shape)), labels, known, factor)
+
     kept = open_stored(out, ask)
-    if kept is not None:
-        return kept
-    make_folder(out)
-    factors = []
-    for index, (picture, truth) in enumerate(pairs):
-        yield Progress(phase="read", done=index, total=len(pairs), unit="pictures", message=picture.name)
-        with open_image(picture) as image:
-            check_room(out, image.shape[0] * image.shape[1] * 7)
-            labels = read_truth(truth, kind, image.shape, bare=picture.stem in limits)
-            known = read_known(limits[picture.stem], image.shape) if picture.stem in limits else None
-            save_picture(out, picture.stem, image.read(Box(0, 0, *image.shape)), labels, known)
-        factors.append(1.0 if tessera_px is None else usual_factor(labels, tessera_px))
-    return note_pictures(out, ask, [pair[0].stem for pair in pairs], factors)
+    return (yield from store_pictures(out, ask, read(), len(pairs))) if kept is None else kept
 
 
 def store_record(path: Path, out: Path) -> Steps[Stored]:
@@ -156,20 +153,51 @@ def store_record(path: Path, out: Path) -> Steps[Stored]:
     InputError
         If no window of it is marked as finished, or none holds a stone.
     """
-    with open_record(path) as record:
+    with open_record(path) as record, record.open_source() as image:
         boxes = require_finished(record)
-        make_folder(out)
-        names, stones = [], 0
-        with record.open_source() as image:
+
+        def read() -> Iterator[tuple[str, Picture]]:
+            tesserae = 0
             for index, box in enumerate(boxes):
-                yield Progress(phase="read", done=index, total=len(boxes), unit="windows")
                 pixels, labels, known = read_finished(record, image, box)
-                stones += len(np.unique(labels[known & (labels > 0)]))
-                names.append(f"window{index}")
-                save_picture(out, names[-1], pixels, labels, known)
-    if stones == 0:
-        raise InputError(f"The finished windows of {path} hold no stone; mark windows that show corrected stones.")
-    return note_pictures(out, {"record": str(path), "boxes": [list(box) for box in boxes]}, names, [1.0] * len(names))
+                tesserae += len(np.unique(labels[known & (labels > 0)]))
+                yield f"window{index}", Picture(pixels, labels, known)
+            if tesserae == 0:
+                raise InputError(
+                    f"The finished windows of {path} hold no stone; mark windows that show corrected stones."
+                )
+
+        ask = {"record": str(path), "boxes": [list(box) for box in boxes]}
+        return (yield from store_pictures(out, ask, read(), len(boxes), "windows"))
+
+
+def store_pictures(
+    out: Path, ask: dict[str, Any], pictures: Iterable[tuple[str, Picture]], total: int, unit: str = "pictures"
+) -> Steps[Stored]:
+    """Keep pictures by name as arrays in `out`; only when all are there they count as what `ask` says.
+
+    Raises
+    ------
+    WriteError
+        If they cannot be written.
+    """
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        (out / INDEX).unlink(missing_ok=True)
+        for left in out.glob("*.known.npy"):
+            left.unlink()
+    kept = Stored(out, (), ())
+    for done, (name, picture) in enumerate(pictures):
+        yield Progress(phase="read", done=done, total=total, unit=unit, message=name)
+        small = np.uint16 if int(picture.labels.max(initial=0)) < 2**16 else picture.labels.dtype
+        with writing(out):
+            np.save(out / f"{name}.image.npy", picture.image)
+            np.save(out / f"{name}.labels.npy", picture.labels.astype(small))
+            if picture.known is not None:
+                np.save(out / f"{name}.known.npy", picture.known)
+        kept = Stored(out, (*kept.names, name), (*kept.factors, picture.factor))
+    write_json(out / INDEX, {"ask": ask, "names": kept.names, "factors": kept.factors})
+    return kept
 
 
 def read_finished(
@@ -200,41 +228,7 @@ def _find_folders(data: Path, masks: Masks) -> tuple[Path, Path, Kind]:
 
 def open_stored(out: Path, ask: dict[str, Any] | None = None) -> Stored | None:
     """The pictures that were brought to `out`; None where there are none, or other ones than `ask` says."""
-    try:
-        note = json.loads((out / INDEX).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if ask is not None and note["ask"] != ask:
+    note = read_note(out / INDEX)
+    if not note or (ask is not None and note["ask"] != ask):
         return None
     return Stored(out, tuple(note["names"]), tuple(note["factors"]))
-
-
-def note_pictures(out: Path, ask: dict[str, Any], names: list[str], factors: list[float]) -> Stored:
-    """Note what was brought to `out`; only then it counts as there."""
-    write_json(out / INDEX, {"ask": ask, "names": names, "factors": factors})
-    return Stored(out, tuple(names), tuple(factors))
-
-
-def make_folder(out: Path) -> None:
-    """Make the folder for pictures; what it says of earlier ones is forgotten."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / INDEX).unlink(missing_ok=True)
-        for left in out.glob("*.known.npy"):
-            left.unlink()
-    except OSError as error:
-        raise write_error(out, error) from error
-
-
-def save_picture(
-    out: Path, name: str, image: NDArray[np.uint8], labels: NDArray[np.uint32], known: NDArray[np.bool_] | None = None
-) -> None:
-    """Keep a picture with its truth as arrays; `WriteError` where they cannot be."""
-    small = labels.astype(np.uint16) if int(labels.max(initial=0)) < 2**16 else labels
-    try:
-        np.save(out / f"{name}.image.npy", image)
-        np.save(out / f"{name}.labels.npy", small)
-        if known is not None:
-            np.save(out / f"{name}.known.npy", known)
-    except OSError as error:
-        raise write_error(out, error) from error

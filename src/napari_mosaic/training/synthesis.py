@@ -6,7 +6,6 @@ picture last; so any number of processes draw the same set, and a set that was b
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -20,16 +19,19 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.files import write_whole
 from napari_mosaic.folder_lock import LOCK, working_in
 from napari_mosaic.progress import Progress, Steps, drain
-from napari_mosaic.record import write_error
 from napari_mosaic.training.data import core_target, grout_target
 from napari_mosaic.training.params import SynthesisParams
-from napari_mosaic.training.pool import check_room, draw_one, in_parallel, write_json
+from napari_mosaic.training.pool import draw_one, in_parallel
+from napari_mosaic.training.run_files import check_room, read_note, write_json, writing
 
 NOTE, SHEET = "set.json", "contact-sheet.png"
 FOLDERS = ("images", "masks", "labels", "cores", "known")
 _CHUNK = 4
+"""Drawings that are made at once. *Not varied.*"""
 _CELL, _COLUMNS, _ROWS = 192, 6, 4
+"""Side of a picture on the contact sheet, px, and how many stand beside and below each other."""
 _MIX = 1_000_003
+"""More than the drawings of the largest set, so two sets of different seeds share none."""
 
 
 def synthesize(
@@ -65,11 +67,8 @@ def synthesize_steps(out: str | Path, params: SynthesisParams | None = None) -> 
     """
     params, out = params or SynthesisParams(), Path(out)
     _check_folder(out)
-    with working_in(out, "drawing a set"):
-        try:
-            yield from _draw_set(out, params)
-        except OSError as error:
-            raise write_error(out, error) from error
+    with working_in(out, "drawing a set"), writing(out):
+        yield from _draw_set(out, params)
     return out
 
 
@@ -115,7 +114,7 @@ def _begin(out: Path, params: SynthesisParams) -> None:
     ask: dict[str, Any] = {key: value for key, value in asdict(params).items() if key not in ("count", "processes")}
     note = out / NOTE
     if note.exists():
-        before = json.loads(note.read_text(encoding="utf-8"))
+        before = read_note(note)
         for name, value in ask.items():
             if before.get(name) != value:
                 raise InputError(

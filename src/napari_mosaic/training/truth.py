@@ -20,12 +20,12 @@ from napari_mosaic.errors import InputError, MissingError, ReadError
 
 Kind = Literal["labels", "tesserae", "grout"]
 LEAST_AREA = 12
-"""Stones of fewer pixels in a mask are specks."""
+"""Stones of fewer pixels in a mask are specks. *Not varied.*"""
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".jp2")
 TRUTHS = (".png", ".tif", ".tiff", ".npy", ".bmp", ".jpg", ".jpeg")
 _UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, struct.error, zlib.error, EOFError)
 _SOME = 5
-"""So many pieces are stones and no accident."""
+"""So many pieces are stones and no accident. *Not varied.*"""
 _BARE = "take it out, draw its stones, or say by a white mask of its name in known/ that there is none"
 _JOINT = 2.5
 """What a joint adds to a stone's side, px; as in the search for the scale."""
@@ -74,12 +74,12 @@ def read_truth(path: Path, kind: Kind, shape: tuple[int, int], *, bare: bool = F
             f"The mask {path.name} is {values.shape[1]} x {values.shape[0]} px and its picture "
             f"{shape[1]} x {shape[0]}; a mask must be as large as its picture."
         )
-    if bare and not _shows_stones(values, kind):
+    if bare and not _shows_tesserae(values, kind):
         return np.zeros(shape, np.uint32)
     return _from_labels(values, path) if kind == "labels" else _from_mask(values, kind, path)
 
 
-def _shows_stones(values: NDArray[Any], kind: Kind) -> bool:
+def _shows_tesserae(values: NDArray[Any], kind: Kind) -> bool:
     return bool(values.min() < values.max() or (values.max() > 0) != (kind == "grout"))
 
 
@@ -97,13 +97,17 @@ def read_known(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return known
 
 
+def usual_pitch(labels: NDArray[Any]) -> float | None:
+    """The distance of two stones in a picture, px; None where it shows no stone."""
+    area = np.bincount(np.asarray(labels).ravel())[1:]
+    area = area[area > 0]
+    return float(np.sqrt(np.median(area))) + _JOINT if len(area) else None
+
+
 def usual_factor(labels: NDArray[Any], tessera_px: float) -> float:
     """How much to enlarge a picture so that its stones have the size that a program run would give them."""
-    area = np.bincount(labels.ravel())[1:]
-    area = area[area > 0]
-    if not len(area):
-        return 1.0
-    return keep_resolution(tessera_px / (float(np.sqrt(np.median(area))) + _JOINT))
+    pitch = usual_pitch(labels)
+    return 1.0 if pitch is None else keep_resolution(tessera_px / pitch)
 
 
 def number(labels: NDArray[Any]) -> NDArray[np.uint32]:
@@ -143,10 +147,10 @@ def _from_mask(values: NDArray[Any], kind: Kind, path: Path) -> NDArray[np.uint3
             "stone, say --masks labels."
         )
     white = part > 0.5
-    stones = ~white if kind == "grout" else white
-    labels, n = _pieces(stones)
-    _, other = _pieces(~stones)
-    if other >= _SOME and (n * 2 < other or (n < other and _web(stones) > 2 * _web(~stones))):
+    tesserae = ~white if kind == "grout" else white
+    labels, n = _pieces(tesserae)
+    _, other = _pieces(~tesserae)
+    if other >= _SOME and (n * 2 < other or (n < other and _web(tesserae) > 2 * _web(~tesserae))):
         word = {"grout": "joints", "tesserae": "stones"}[kind]
         turn = "tesserae" if kind == "grout" else "grout"
         raise InputError(
@@ -158,9 +162,9 @@ def _from_mask(values: NDArray[Any], kind: Kind, path: Path) -> NDArray[np.uint3
     return labels
 
 
-def _pieces(stones: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], int]:
+def _pieces(tesserae: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], int]:
     """Connected stones as 1..N without specks, and N."""
-    _n, pieces, figures, _ = cv2.connectedComponentsWithStats(stones.astype(np.uint8), connectivity=4)
+    _n, pieces, figures, _ = cv2.connectedComponentsWithStats(tesserae.astype(np.uint8), connectivity=4)
     keep = figures[:, cv2.CC_STAT_AREA] >= LEAST_AREA
     keep[0] = False
     numbers = np.where(keep, np.cumsum(keep), 0)

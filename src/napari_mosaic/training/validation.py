@@ -14,13 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from napari_mosaic.training.data import Crop, Picture, Pictures, cut_square, grout_target
+from napari_mosaic.training.data import Crop, Picture, Pictures, cut_square, grout_target, resize_crop
 from napari_mosaic.training.network import Recipe, normalise
 from napari_mosaic.training.pool import draw_one
 
 FIRST_VALIDATION_SEED = 500_000
+"""Drawings to validate on begin here: half way to those that are learned from."""
 _LARGEST = 512
+"""Largest side of a crop to validate on, px at the model's scale. *Not varied.*"""
 _MOST = 225
+"""Most pictures that are validated on: as many as GROUT validates on."""
 
 
 def draw_validation(count: int, size: int, geometry: str = "mix") -> list[Crop]:
@@ -38,15 +41,8 @@ def _middle(picture: Picture) -> Crop:
     height, width = picture.labels.shape
     cut = min(height, width, round(_LARGEST / picture.factor))
     crop = cut_square(picture, (height - cut) // 2, (width - cut) // 2, cut)
-    side = max(32, round(cut * picture.factor) // 32 * 32)
-    size = (side, side)
-    image = cv2.resize(crop.image, size, interpolation=cv2.INTER_AREA if side < cut else cv2.INTER_CUBIC)
-    labels = cv2.resize(crop.labels.astype(np.float32), size, interpolation=cv2.INTER_NEAREST).astype(np.int32)
-    if crop.known is not None:
-        known = cv2.resize(crop.known.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-        labels = np.where(known, labels, 0)
-        return Crop(np.asarray(image, np.uint8), labels, known)
-    return Crop(np.asarray(image, np.uint8), labels, None)
+    crop = resize_crop(crop, max(32, round(cut * picture.factor) // 32 * 32))
+    return crop if crop.known is None else crop._replace(labels=np.where(crop.known, crop.labels, 0))
 
 
 def validate(model: nn.Module, crops: Sequence[Crop], recipe: Recipe | None = None) -> dict[str, float]:
@@ -56,7 +52,7 @@ def validate(model: nn.Module, crops: Sequence[Crop], recipe: Recipe | None = No
     there is nothing to find, as in `metrics`, nothing found is 1.
     """
     recipe = recipe or Recipe()
-    both = total = stones = found = spurious = 0
+    both = total = tesserae = found = spurious = 0
     model.eval()
     for crop in crops:
         height, width = (side // 32 * 32 for side in crop.labels.shape)
@@ -68,14 +64,14 @@ def validate(model: nn.Module, crops: Sequence[Crop], recipe: Recipe | None = No
         total += int(grout.sum() + truth.sum())
         if len(maps) > 1:
             n, hit, wrong = count_blobs((maps[1] > 0.5) & known, labels)
-            stones, found, spurious = stones + n, found + hit, spurious + wrong
+            tesserae, found, spurious = tesserae + n, found + hit, spurious + wrong
     if not crops:
         return {}
     figures = {"grout_dice": 2 * both / total if total else 1.0}
     if recipe.channels == 1:
         return figures | {"score": figures["grout_dice"]}
-    hits, extra = found / max(stones, 1), spurious / max(stones, 1)
-    f1 = 2 * hits / (1 + hits + extra) if stones else float(spurious == 0)
+    hits, extra = found / max(tesserae, 1), spurious / max(tesserae, 1)
+    f1 = 2 * hits / (1 + hits + extra) if tesserae else float(spurious == 0)
     return figures | {"found": hits, "false": extra, "score": (figures["grout_dice"] + f1) / 2}
 
 
@@ -89,10 +85,10 @@ def _predict(model: nn.Module, image: NDArray[np.uint8], recipe: Recipe) -> NDAr
 def count_blobs(core: NDArray[np.bool_], labels: NDArray[np.int32]) -> tuple[int, int, int]:
     """Stones, stones with exactly one blob, and blobs too many (on no stone, or a second one on it)."""
     n, _blobs, _, centres = cv2.connectedComponentsWithStats(core.astype(np.uint8), connectivity=8)
-    stones = int(labels.max())
+    tesserae = int(labels.max())
     place = np.round(centres[1:n]).astype(int)
     owner = labels[place[:, 1], place[:, 0]]
-    per_stone = np.bincount(owner, minlength=stones + 1)
-    hit = int((per_stone[1:] == 1).sum())
-    extra = int(per_stone[0] + np.maximum(per_stone[1:] - 1, 0).sum())
+    per_tessera = np.bincount(owner, minlength=tesserae + 1)
+    hit = int((per_tessera[1:] == 1).sum())
+    extra = int(per_tessera[0] + np.maximum(per_tessera[1:] - 1, 0).sum())
     return int(np.unique(labels[labels > 0]).size), hit, extra

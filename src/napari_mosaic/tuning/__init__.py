@@ -5,13 +5,7 @@ sliders do, and a search remembers what came out; it may be stopped and gone on 
 """
 
 from napari_mosaic.tuning.handed import Handed, read_handed
-from napari_mosaic.tuning.search import (
-    GOALS,
-    TuneParams,
-    TuneResult,
-    read_best,
-    tune,
-    tune_steps,
-)
+from napari_mosaic.tuning.search import TuneParams, TuneResult, read_best, tune, tune_steps
+from napari_mosaic.tuning.study import GOALS
 
 __all__ = ["GOALS", "Handed", "TuneParams", "TuneResult", "read_best", "read_handed", "tune", "tune_steps"]

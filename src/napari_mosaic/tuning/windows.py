@@ -27,26 +27,35 @@ from napari_mosaic.tiling import Box, Lattice
 Maps = dict[str, Callable[[Box], NDArray[np.uint8]]]
 """Readers of maps `(C, h, w)` uint8 by box of the working grid, by name."""
 SIDE = 768
+"""Side of the pieces that the truth of a whole photograph is parted into, working pixels. *Not varied.*"""
 MOST = 8
+"""Most of these pieces that are compared with. *Not varied.*"""
 
 
 @dataclass(frozen=True)
-class Window:
+class TruthWindow:
     """One window: its true labels and what is ignored on the truth's grid, and how to bring labels there.
 
-    `box` is in source pixels, `core` and `read` on the working grid; `maps` are the maps over `read`.
+    `box` is in source pixels; `core` and `read` lie on the working grid, where `rows` and `columns` are under its
+    pixels; `maps` are the maps over `read`.
     """
 
     box: Box
     zoom: int
     truth: NDArray[Any]
     ignore: NDArray[np.bool_] | None
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
     core: Box
     read: Box
     maps: dict[str, NDArray[np.uint8]]
 
 
-def load_windows(record: Record, truths: list[str | Path], maps: Maps, halo: int, seed: int) -> list[Window]:
+DrawnWindow = tuple[Box, int, NDArray[Any], NDArray[np.bool_] | None]
+"""What somebody drew of a window: the first four fields of it."""
+
+
+def load_windows(record: Record, truths: list[str | Path], maps: Maps, halo: int, seed: int) -> list[TruthWindow]:
     """All windows of some truths: a crop is one, a whole photograph is parted and at most 8 pieces are taken.
 
     Parameters
@@ -63,34 +72,28 @@ def load_windows(record: Record, truths: list[str | Path], maps: Maps, halo: int
         Chooses the pieces.
 
     """
-    windows = [] if truths else list(_finished(record))
+    drawn: list[DrawnWindow] = []
+    if not truths:  # those that somebody has corrected, with the tesserae that they hold now
+        drawn += [(box, 1, read_source_labels(record, box), None) for box in require_finished(record)]
     for path in truths:
         with ExitStack() as stack:
             truth = open_truth(path, EvaluationParams(), stack)
-            windows += _windows_of(record, truth, str(path), seed)
-    filled = [window for window in windows if window.truth.any()]
+            drawn += _windows_of(record, truth, str(path), seed)
+    filled = [one for one in drawn if one[2].any()]
     if not filled:
         raise InputError("The truths hold no tessera, so no parameters are better than others; check the files.")
-    return [_with_maps(record, window, maps, halo) for window in filled]
+    return [_with_maps(record, one, maps, halo) for one in filled]
 
 
-def _finished(record: Record) -> Iterator[Window]:
-    """The windows that somebody has corrected, with the tesserae that they hold now."""
-    nothing = Box(0, 0, 0, 0)
-    for box in require_finished(record):
-        yield Window(box, 1, read_source_labels(record, box), None, nothing, nothing, {})
-
-
-def _windows_of(record: Record, truth: Truth, name: str, seed: int) -> Iterator[Window]:
+def _windows_of(record: Record, truth: Truth, name: str, seed: int) -> Iterator[DrawnWindow]:
     shape = record.plan.source_shape
-    nothing = Box(0, 0, 0, 0)
     if truth.crop is not None:
         box = truth.crop.box
         if box.clip(shape) != box:
             raise InputError(f"{name} lies at {tuple(box)}, outside of the photograph; check that it belongs to it.")
         ignore = truth.ignored(None, shape)
         labels = truth.labels.read(Box(0, 0, *truth.labels.shape))
-        yield Window(box, truth.crop.zoom, labels, ignore, nothing, nothing, {})
+        yield box, truth.crop.zoom, labels, ignore
         return
     require_same(shape, truth.labels.shape, record.path.name, name)
     pieces = [tile.core for tile in Lattice(shape=shape, core=max(1, round(SIDE / record.plan.factor)))]
@@ -99,25 +102,23 @@ def _windows_of(record: Record, truth: Truth, name: str, seed: int) -> Iterator[
         labels = np.array(truth.labels.read(pieces[k]))
         if labels.any() and taken < MOST:
             taken += 1
-            yield Window(pieces[k], 1, labels, None, nothing, nothing, {})
+            yield pieces[k], 1, labels, None
 
 
-def _with_maps(record: Record, window: Window, maps: Maps, halo: int) -> Window:
-    factor, shape = record.plan.factor, record.plan.shape
-    rows = places_under(window.box.y0, window.box.y1, factor, shape[0])
-    columns = places_under(window.box.x0, window.box.x1, factor, shape[1])
+def _with_maps(record: Record, drawn: DrawnWindow, maps: Maps, halo: int) -> TruthWindow:
+    box, (height, width), factor = drawn[0], record.plan.shape, record.plan.factor
+    rows = places_under(box.y0, box.y1, factor, height)
+    columns = places_under(box.x0, box.x1, factor, width)
     core = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
-    read = core.grow(halo).clip(shape)
+    read = core.grow(halo).clip((height, width))
     loaded = {name: np.ascontiguousarray(reader(read)) for name, reader in maps.items()}
-    return Window(window.box, window.zoom, window.truth, window.ignore, core, read, loaded)
+    return TruthWindow(*drawn, rows, columns, core, read, loaded)
 
 
-def judge(record: Record, window: Window, name: str, params: TesseraParams) -> Metrics:
+def judge(record: Record, window: TruthWindow, name: str, params: TesseraParams) -> Metrics:
     """How well the tesserae that the map `name` gives by `params` agree with a window's truth."""
-    found = find_in_window(window.maps[name], window.read, window.core, record.plan.shape, params).labels
-    factor, shape = record.plan.factor, record.plan.shape
-    rows = places_under(window.box.y0, window.box.y1, factor, shape[0]) - window.core.y0
-    columns = places_under(window.box.x0, window.box.x1, factor, shape[1]) - window.core.x0
-    labels = enlarge(found[rows[:, None], columns], window.zoom)
-    require_same((labels.shape[0], labels.shape[1]), window.truth.shape, "The crop of the record", "its truth")
-    return evaluate_labels(labels, window.truth, ignore=window.ignore)
+    core, truth = window.core, window.truth
+    found = find_in_window(window.maps[name], window.read, core, record.plan.shape, params).labels
+    labels = enlarge(found[(window.rows - core.y0)[:, None], window.columns - core.x0], window.zoom)
+    require_same((labels.shape[0], labels.shape[1]), truth.shape, "The crop of the record", "its truth")
+    return evaluate_labels(labels, truth, ignore=window.ignore)

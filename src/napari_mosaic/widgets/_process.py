@@ -24,6 +24,8 @@ WAIT_S = 0.2
 LAST_WAIT_S = 60.0
 """How long a process may take to save where it is."""
 NICE = 5
+_TOLD = ("phase", "done", "total", "unit", "figures")
+"""What of a step one process tells another."""
 
 Event = dict[str, Any]
 Tell = Callable[..., None]
@@ -60,15 +62,14 @@ def process_events(command: Sequence[str], request: str, name: str) -> Generator
             _end(process)
 
 
-def tell_progress(progress: Progress, tell: Tell, **more: Any) -> None:
-    """Tell of a step, in the words that `progress_of` understands."""
-    values = {name: getattr(progress, name) for name in ("phase", "done", "total", "unit")}
-    tell("progress", **values, **more)
+def tell_progress(progress: Progress, tell: Tell) -> None:
+    """Tell of a step, as `progress_of` understands it."""
+    tell("progress", **{name: getattr(progress, name) for name in _TOLD})
 
 
 def progress_of(event: Event) -> Progress:
     """The step that an event tells of."""
-    return Progress(phase=event["phase"], done=event["done"], total=event["total"], unit=event["unit"])
+    return Progress(**{name: event[name] for name in _TOLD})
 
 
 def serve(run: Callable[[str, Tell, Stopped], None]) -> int:

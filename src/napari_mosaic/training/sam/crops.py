@@ -7,8 +7,9 @@ stones of one size; what nobody said the truth about is seen, but never asked fo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import cv2
@@ -20,22 +21,25 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.sam.prompts import MASK_STRIDE
 from napari_mosaic.training.data import Picture, Pictures, cut_square, recolour, resize_crop, turned
 from napari_mosaic.training.sam.params import SamTrainParams
+from napari_mosaic.training.sam.sources import SamMaterial
+from napari_mosaic.training.truth import usual_pitch
 
-_JOINT = 2.5
-"""What a joint adds to a stone's side, px; as in the search for the scale."""
 _JITTER = 0.3
-"""Free crops are cut at up to this much, as a logarithm, more or less than the usual size."""
+"""Free crops are cut at up to this much, as a logarithm, more or less than the usual size. *Not varied.*"""
 _LEAST_SHARE, _LEAST_AREA = 0.1, 12
-"""Stones of which a crop shows less than a tenth of the usual, or a speck, are not asked for."""
-_LEAST_STONES = 4
+"""Stones of which a crop shows less than a tenth of the usual, or a speck, are not asked for. *Not varied.*"""
+_LEAST_TESSERAE = 4
+"""A crop that shows fewer is not learned from. *Not varied.*"""
 _BOXES = 0.25
-"""Part of mixed prompts that are boxes."""
+"""Part of mixed prompts that are boxes. *Not varied.*"""
 _TRIES = 64
+"""So often another place is tried. *Not varied.*"""
 TURNS = 8
+"""Four quarter turns, mirrored and not."""
 
 
 @dataclass(frozen=True)
-class Sample:
+class SamCrop:
     """One crop: `image` (S, S, 3) uint8, and `labels` (S, S), 1..N for the N stones that may be asked for.
 
     `ignore` (S, S) is true where nobody said what is true; None where all is known.
@@ -51,7 +55,7 @@ class Sample:
         return int(self.labels.max(initial=0))
 
 
-class Place(NamedTuple):
+class Cutout(NamedTuple):
     """A square of a picture: its number, its corner, its side."""
 
     picture: int
@@ -73,14 +77,7 @@ class Asked(NamedTuple):
     boxes: NDArray[np.int64]
 
 
-def usual_pitch(labels: NDArray[np.integer]) -> float | None:
-    """The distance of two stones in a picture, px; None where it shows no stone."""
-    area = np.bincount(np.asarray(labels).ravel())[1:]
-    area = area[area > 0]
-    return float(np.sqrt(np.median(area))) + _JOINT if len(area) else None
-
-
-def fixed_places(pictures: Pictures, indices: Sequence[int], stones: int) -> list[Place]:
+def fixed_places(pictures: Pictures, indices: Sequence[int], tesserae: int) -> list[Cutout]:
     """Squares of about `stones` tesserae that cover the pictures evenly; a small picture is one square.
 
     Raises
@@ -94,25 +91,25 @@ def fixed_places(pictures: Pictures, indices: Sequence[int], stones: int) -> lis
         pitch = usual_pitch(labels)
         if pitch is None:
             continue
-        for place in _cover(index, labels.shape, max(8, round(math.sqrt(stones) * pitch))):
+        for place in _cover(index, labels.shape, max(8, round(math.sqrt(tesserae) * pitch))):
             seen = labels[max(0, place.y) : place.y + place.cut, max(0, place.x) : place.x + place.cut]
-            if len(np.unique(seen)) > _LEAST_STONES:
+            if len(np.unique(seen)) > _LEAST_TESSERAE:
                 found.append(place)
     if not found:
         raise InputError(
-            f"No crop of the pictures shows {_LEAST_STONES} tesserae, so there is nothing to ask for; give masks that "
-            "show single stones."
+            f"No crop of the pictures shows {_LEAST_TESSERAE} tesserae, so there is nothing to ask for; give masks "
+            "that show single stones."
         )
     return found
 
 
-def _cover(index: int, shape: tuple[int, ...], cut: int) -> list[Place]:
+def _cover(index: int, shape: tuple[int, ...], cut: int) -> list[Cutout]:
     height, width = shape[:2]
     if max(height, width) <= 1.5 * cut:
         side = max(height, width)
-        return [Place(index, (height - side) // 2, (width - side) // 2, side)]
+        return [Cutout(index, (height - side) // 2, (width - side) // 2, side)]
     rows, columns = (_starts(length, cut) for length in (height, width))
-    return [Place(index, y, x, cut) for y in rows for x in columns]
+    return [Cutout(index, y, x, cut) for y in rows for x in columns]
 
 
 def _starts(length: int, cut: int) -> list[int]:
@@ -121,60 +118,48 @@ def _starts(length: int, cut: int) -> list[int]:
     return [int(start) for start in np.linspace(0, length - cut, math.ceil(length / cut))]
 
 
-def take_place(pictures: Pictures, place: Place, turn: int, size: int) -> Sample:
+def take_place(pictures: Pictures, place: Cutout, turn: int, size: int) -> SamCrop:
     """The crop at a place in one of its eight positions, as a window of `size` px."""
     picture = pictures[place.picture]
     return _finish(picture, place, size, turn % 4, turn >= 4, None)
 
 
-class Pitches(dict[int, float | None]):
-    """The usual pitch of pictures by number, measured when it is first asked for."""
-
-    def __init__(self, pictures: Pictures) -> None:
-        self._pictures = pictures
-
-    def __missing__(self, number: int) -> float | None:
-        self[number] = usual_pitch(self._pictures[number].labels)
-        return self[number]
-
-
 def take_free(
-    pictures: Pictures, indices: Sequence[int], rng: np.random.Generator, stones: int, size: int,
-    pitches: Pitches | None = None,
-) -> Sample:  # fmt: skip
-    """A crop cut at chance: place, size, position, colours.
+    pictures: Pictures, indices: Sequence[int], rng: np.random.Generator, tesserae: int, size: int,
+    pitch_of: Callable[[int], float | None] | None = None,
+) -> SamCrop:  # fmt: skip
+    """A crop cut at chance: place, size, position, colours; `pitch_of` tells the usual pitch of a picture.
 
     Raises
     ------
     InputError
         If picture after picture shows no stone.
     """
-    pitches = Pitches(pictures) if pitches is None else pitches
     for _ in range(_TRIES):
         index = int(indices[int(rng.integers(len(indices)))])
-        pitch = pitches[index]
+        picture = pictures[index]
+        pitch = pitch_of(index) if pitch_of else usual_pitch(picture.labels)
         if pitch is None:
             continue
-        picture = pictures[index]
         shape = picture.labels.shape
-        cut = round(math.sqrt(stones) * pitch * math.exp(rng.uniform(-_JITTER, _JITTER)))
+        cut = round(math.sqrt(tesserae) * pitch * math.exp(rng.uniform(-_JITTER, _JITTER)))
         cut = int(np.clip(cut, 16, max(16, *shape)))
         y, x = (int(rng.integers(min(0, side - cut), max(0, side - cut) + 1)) for side in shape)
         turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
-        sample = _finish(picture, Place(index, y, x, cut), size, turns, mirror, rng)
-        if sample.count >= _LEAST_STONES:
+        sample = _finish(picture, Cutout(index, y, x, cut), size, turns, mirror, rng)
+        if sample.count >= _LEAST_TESSERAE:
             return sample
     raise InputError("The pictures show next to no tesserae, so there is nothing to ask for; give others.")
 
 
 def _finish(
-    picture: Picture, place: Place, size: int, turns: int, mirror: bool, rng: np.random.Generator | None
-) -> Sample:
+    picture: Picture, place: Cutout, size: int, turns: int, mirror: bool, rng: np.random.Generator | None
+) -> SamCrop:
     crop = resize_crop(cut_square(picture, place.y, place.x, place.cut), size)
     image = turned(crop.image, turns, mirror)
     labels = turned(crop.labels, turns, mirror)
     ignore = None if crop.known is None else ~turned(crop.known, turns, mirror)
-    return Sample(image if rng is None else recolour(rng, image), _number(labels, ignore), ignore)
+    return SamCrop(image if rng is None else recolour(rng, image), _number(labels, ignore), ignore)
 
 
 def _number(labels: NDArray[np.int32], ignore: NDArray[np.bool_] | None) -> NDArray[np.int32]:
@@ -188,7 +173,44 @@ def _number(labels: NDArray[np.int32], ignore: NDArray[np.bool_] | None) -> NDAr
     return np.asarray(numbers[inverse].reshape(labels.shape))
 
 
-def ask(sample: Sample, params: SamTrainParams, rng: np.random.Generator | None, most: int | None = None) -> Asked:
+class Crops:
+    """The crops of a run by step: fixed ones in shuffled order, or cut anew; encoded, or as they are."""
+
+    def __init__(self, material: SamMaterial, params: SamTrainParams, size: int) -> None:
+        self.material, self.params, self.size = material, params, size
+        self.fixed = params.turns == "eight"
+        self.pitch_of = cache(lambda number: usual_pitch(material.pictures[number].labels))
+        self.places = fixed_places(material.pictures, material.train, params.stones) if self.fixed else []
+
+    def __len__(self) -> int:
+        """Crops in an epoch."""
+        return len(self.places) * TURNS if self.fixed else len(self.material.train)
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Steps that an epoch takes."""
+        return max(1, math.ceil(len(self) / (self.params.batch * self.params.accumulate)))
+
+    def of_step(self, step: int) -> list[tuple[int, SamCrop]]:
+        """The crops of a step with their numbers."""
+        rng = np.random.default_rng((self.params.seed, step))
+        count = self.params.batch * self.params.accumulate
+        if not self.fixed:
+            pictures, train, tesserae = self.material.pictures, self.material.train, self.params.stones
+            return [(k, take_free(pictures, train, rng, tesserae, self.size, self.pitch_of)) for k in range(count)]
+        numbers = [self._number(step * count + k) for k in range(count)]
+        return [(n, self.take(n)) for n in numbers]
+
+    def _number(self, position: int) -> int:
+        epoch, place = divmod(position, len(self))
+        return int(np.random.default_rng((self.params.seed, 1, epoch)).permutation(len(self))[place])
+
+    def take(self, number: int) -> SamCrop:
+        """A fixed crop by its number."""
+        return take_place(self.material.pictures, self.places[number // TURNS], number % TURNS, self.size)
+
+
+def ask(sample: SamCrop, params: SamTrainParams, rng: np.random.Generator | None, most: int | None = None) -> Asked:
     """Prompts for the stones of a crop, at most `most` of them; without `rng` the first ones', at centroids."""
     slices = ndimage.find_objects(sample.labels)
     chosen = np.arange(len(slices))

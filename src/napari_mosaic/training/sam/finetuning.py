@@ -12,25 +12,35 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from napari_mosaic.errors import InputError
 from napari_mosaic.folder_lock import working_in
+from napari_mosaic.grout import DTYPE_NAMES, choose_device
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.sam.checkpoints import write_weights
+from napari_mosaic.sam.network import load_sam
+from napari_mosaic.training.checkpoints import BEST, LAST
 from napari_mosaic.training.history import read_history
-from napari_mosaic.training.pool import write_json
-from napari_mosaic.training.run import check_folder
+from napari_mosaic.training.loop import begin_run, claim_folder, note_delivered, run_steps
+from napari_mosaic.training.optimising import half_type
+from napari_mosaic.training.run_files import write_json
+from napari_mosaic.training.sam.crops import Crops, SamCrop, fixed_places, take_place
+from napari_mosaic.training.sam.learner import SamLearner, put, read_sam_checkpoint
 from napari_mosaic.training.sam.network import merge_low_rank, start_model
 from napari_mosaic.training.sam.params import CHANCE, SamTrainParams
-from napari_mosaic.training.sam.run import judge_delivered, train_material
+from napari_mosaic.training.sam.prediction_cache import EmbeddingCache
 from napari_mosaic.training.sam.sources import SamMaterial, sam_material
-from napari_mosaic.training.sam.state import put, read_state
+from napari_mosaic.training.sam.validation import judge
 from napari_mosaic.training.sources import Masks
+from napari_mosaic.weights import read_header
 
 GRID_RATES = (1e-5, 2e-5, 3e-5)
 GRID_DECAYS = (1e-4, 1e-5)
 GRID_BATCHES = (4, 8)
 """The grid of the thesis; the batches are gradients of so many crops added up."""
-GRID = "grid.json"
+GRID, SPLIT, BEFORE = "grid.json", "split.json", "before.json"
 
 
 def finetune_sam(
@@ -93,7 +103,7 @@ def finetune_sam_steps(
     """
     params = params or SamTrainParams()
     with working_in(out, "a training"):
-        check_folder(out, resume)
+        claim_folder(out, resume)
         material = yield from sam_material(data, out, params, masks)
         checkpoint = yield from train_material(out, params, material, resume=resume)
         path = export_sam(checkpoint, out / f"{out.resolve().name}.safetensors", params, command=command, half=half)
@@ -103,7 +113,7 @@ def finetune_sam_steps(
 
 def export_sam(checkpoint: Path, path: Path, params: SamTrainParams, *, command: str = "", half: bool = False) -> Path:
     """Write what a checkpoint learned as a weights file, whole or not at all."""
-    content = read_state(checkpoint)
+    content = read_sam_checkpoint(checkpoint)
     start = start_model(params)
     put(start.model, content["average"])
     merge_low_rank(start.model)
@@ -136,7 +146,7 @@ def grid_steps(
 def _grid(
     data: Sequence[Path], out: Path, params: SamTrainParams, masks: Masks, command: str, half: bool
 ) -> Steps[Path]:
-    check_folder(out, True)
+    claim_folder(out, True)
     material = yield from sam_material(data, out, params, masks)
     if not material.validation:
         raise InputError(
@@ -148,7 +158,7 @@ def _grid(
         rows.append((yield from _grid_run(out, number, run, material)))
         write_json(out / GRID, rows)
     best = max(rows, key=lambda row: float(row["score"]))
-    chosen = list(grid_of(params))[int(best["run"]) - 1]
+    chosen = grid_of(params)[int(best["run"]) - 1]
     path = out / f"{out.resolve().name}.safetensors"
     export_sam(out / f"run{best['run']}" / "best.pt", path, chosen, command=command, half=half)
     judge_delivered(path, out, chosen, material)
@@ -167,13 +177,62 @@ def _grid_run(
     out: Path, number: int, params: SamTrainParams, material: SamMaterial
 ) -> Steps[dict[str, float | int | str]]:
     folder = out / f"run{number}"
-    steps = train_material(folder, params, material, resume=True, shared=out / "embeddings")
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration:
-            break
-        yield replace(progress, phase=f"run {number} of {len(grid_of(params))}")
+    phase = f"run {number} of {len(grid_of(params))}"
+    yield from train_material(folder, params, material, resume=True, shared=out / "embeddings", phase=phase)
     best = max(read_history(folder), key=lambda row: row["score"])
     settings = {"rate": params.rate, "weight_decay": params.weight_decay, "batch": params.accumulate}
     return {"run": number, **best, **settings}
+
+
+def train_material(
+    out: Path, params: SamTrainParams, material: SamMaterial, *, resume: bool, shared: Path | None = None,
+    phase: str = "train",
+) -> Steps[Path]:  # fmt: skip
+    """Train on pictures that are there; the best checkpoint by validation, or the last where there is none.
+
+    What the model could do before is judged too, unless `shared`, a folder of embeddings, says that this is one of
+    several runs on the same crops.
+
+    Yields
+    ------
+    Progress
+        Steps.
+
+    Raises
+    ------
+    MosaicError
+        One of its kinds: pictures without stones, a loss that is no number, a full disk.
+    """
+    claim_folder(out, resume)
+    start = start_model(params)
+    crops = Crops(material, params, int(start.model.image_size))  # type: ignore[arg-type]
+    learner = SamLearner(params, start, crops, fixed_samples(material, material.validation, params, crops.size))
+    begin_run(out, learner, resume=resume)
+    write_json(out / SPLIT, material.split)
+    if params.cached:
+        belongs_to = [start.sha256, start.config, crops.size, [list(place) for place in crops.places], material.mark]
+        learner.cache = EmbeddingCache(shared or out / "embeddings", belongs_to)
+    if learner.course.step == 0 and learner.judged and params.model != CHANCE and shared is None:
+        write_json(out / BEFORE, learner.validate())
+    yield from run_steps(out, learner, phase)
+    return out / BEST if (out / BEST).exists() else out / LAST
+
+
+def judge_delivered(path: Path, out: Path, params: SamTrainParams, material: SamMaterial) -> None:
+    """Judge a weights file that was made of a run, and note the figures in `out`."""
+    device = choose_device(params.device)
+    half = half_type(params.amp, device, brain=True)
+    network = load_sam(path, device=str(device), precision=DTYPE_NAMES[half or torch.float32])
+    parts = [fixed_samples(material, some, params, network.image_size) for some in (material.validation, material.test)]
+    judged, tested = (judge(network, part, params, automatic=params.judge == "automatic") for part in parts)
+    note_delivered(out, {"step": int(read_header(path)["step"])}, judged, tested, {"crops": len(parts[1])})
+
+
+def fixed_samples(material: SamMaterial, indices: list[int], params: SamTrainParams, size: int) -> list[SamCrop]:
+    """Some of the crops of some pictures, chosen by the seed."""
+    if not indices:
+        return []
+    places = fixed_places(material.pictures, indices, params.stones)
+    order = np.random.default_rng(params.seed).permutation(len(places))
+    taken = (take_place(material.pictures, places[int(k)], 0, size) for k in order)
+    return list(itertools.islice((sample for sample in taken if sample.count), params.most_judged))

@@ -15,7 +15,7 @@ from torch.nn import functional
 from napari_mosaic.sam.prompts import MASK_STRIDE
 
 _MARGIN = 0.75
-"""What counts as around a stone: so much of its size more on each side, and two cells."""
+"""What counts as around a stone: so much of its size more on each side, and two cells. *Not varied.*"""
 _OTHERS = 0.5
 """Weight of the mean of the three answers beside the best of them: a point in a mosaic means one stone, so whichever
 the expected overlap chooses must fit; with 0.05 the choice was worse than the single answer."""

@@ -27,7 +27,7 @@ from napari_mosaic.weights import find_weights, is_safetensors, read_header
 _FINER = ("sam_mask_decoder.conv_s0.", "sam_mask_decoder.conv_s1.")
 """Weights of the decoder that run with the encoder: as published they get no gradient beside a frozen one."""
 _SHARP = 3.0
-"""How sharply a network that starts from chance tells places apart."""
+"""How sharply a network that starts from chance tells places apart. *Not varied.*"""
 
 
 class Levels(NamedTuple):

@@ -14,7 +14,7 @@ from napari_mosaic.limits import Limits, check_limits
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.registry import SMALLEST
 from napari_mosaic.synthetic import GEOMETRIES
-from napari_mosaic.training.params import CORES, check_geometry
+from napari_mosaic.training.params import CORES, check_run
 
 CHANCE = "chance"
 USUAL_GROUP = (
@@ -92,12 +92,7 @@ class SamTrainParams:
     processes: Annotated[int, Limits(low=1, high=256, help="drawings at a time")] = CORES
 
     def __post_init__(self) -> None:
-        check_limits(self)
-        check_geometry(self.geometry)
-        if any(stop is not None and stop <= 0 for stop in (self.steps, self.minutes, self.epochs)):
-            raise InputError("A training run needs some time; give at least one step, epoch or part of a minute.")
-        if self.dice + self.entropy <= 0:
-            raise InputError("Without cross-entropy and Dice there is nothing to learn; give one of them a weight.")
+        check_run(self)
         if self.model == CHANCE and self.learn != "all":
             raise InputError(
                 f"From chance everything must learn, not only {self.learn}: random weights that stay are of no use; "

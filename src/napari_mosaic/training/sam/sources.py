@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from torch.utils.data import ConcatDataset
 
 from napari_mosaic.errors import InputError, MissingError
-from napari_mosaic.progress import Progress, Steps
-from napari_mosaic.training.data import Crop, Picture, Pictures
-from napari_mosaic.training.pool import FIRST_TRAINING_SEED, draw_pool, open_pool
-from napari_mosaic.training.sam.annotations import store_annotations
+from napari_mosaic.progress import Steps
+from napari_mosaic.training.annotations import store_annotations
+from napari_mosaic.training.data import Picture, Pictures
 from napari_mosaic.training.sam.params import SamTrainParams
-from napari_mosaic.training.sources import Masks, Stored, split, store_folder, store_record
+from napari_mosaic.training.sources import Masks, Stored, rehearsal, split, store_folder, store_record
 from napari_mosaic.training.validation import draw_validation
 
 
@@ -38,31 +38,6 @@ class SamMaterial:
     test: list[int] = field(default_factory=list)
     split: dict[str, list[str]] = field(default_factory=dict)
     mark: str = ""
-
-
-@dataclass(frozen=True)
-class Joined:
-    """Two sets of pictures as one."""
-
-    first: Pictures
-    second: Pictures
-
-    def __len__(self) -> int:
-        return len(self.first) + len(self.second)
-
-    def __getitem__(self, index: int, /) -> Picture:
-        return self.first[index] if index < len(self.first) else self.second[index - len(self.first)]
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    crops: Sequence[Crop]
-
-    def __len__(self) -> int:
-        return len(self.crops)
-
-    def __getitem__(self, index: int, /) -> Picture:
-        return Picture(*self.crops[index])
 
 
 def sam_material(data: Sequence[Path], out: Path, params: SamTrainParams, masks: Masks) -> Steps[SamMaterial]:
@@ -103,24 +78,17 @@ def read_sources(data: Sequence[Path], out: Path, group: str, masks: Masks) -> S
 
 def join_pictures(stored: Sources) -> Pictures:
     """All pictures of some sources as one set."""
-    pictures: Pictures = stored[0][0]
-    for more, _ in stored[1:]:
-        pictures = Joined(pictures, more)
-    return pictures
+    joined: Pictures = ConcatDataset([pictures for pictures, _ in stored])
+    return joined
 
 
 def _draw(out: Path, params: SamTrainParams) -> Steps[SamMaterial]:
-    pool_at = draw_pool(
-        out / "pool", params.drawings, size=params.drawing_size, seed=FIRST_TRAINING_SEED,
-        processes=params.processes, geometry=params.geometry,
-    )  # fmt: skip
-    for drawn in pool_at:
-        yield Progress(phase="draw", done=drawn, total=params.drawings, unit="drawings")
-    pool = open_pool(out / "pool")
-    unseen = _Drawn(draw_validation(params.validation, params.drawing_size, params.geometry))
-    train = list(range(len(pool)))
+    pool = yield from rehearsal(out, params)
+    unseen = [Picture(*crop) for crop in draw_validation(params.validation, params.drawing_size, params.geometry)]
+    pictures = ConcatDataset([pool, unseen]) if unseen else pool
+    numbers = list(range(len(pictures)))
     mark = f"{params.drawings} {params.drawing_size} {params.geometry}"
-    return SamMaterial(Joined(pool, unseen), train, list(range(len(pool), len(pool) + len(unseen))), mark=mark)
+    return SamMaterial(pictures, numbers[: len(pool)], numbers[len(pool) :], mark=mark)
 
 
 def _store(path: Path, out: Path, group: str, masks: Masks) -> Steps[tuple[Stored, list[str]]]:
@@ -166,10 +134,8 @@ def _part(stored: Sources, params: SamTrainParams) -> SamMaterial:
 
 def mark_of(stored: Sources) -> str:
     """What tells some sources from others."""
-    what = [[list(one.names), _marks(one)] for one, _ in stored]
+    what = [
+        [list(one.names), [int(np.asarray(one[k].labels).sum(dtype=np.int64)) for k in range(len(one))]]
+        for one, _ in stored
+    ]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()
-
-
-def _marks(stored: Stored) -> list[int]:
-    """A number for each picture that changes with it."""
-    return [int(np.asarray(stored[k].labels).sum(dtype=np.int64)) for k in range(len(stored))]

@@ -17,7 +17,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,39 +30,49 @@ from napari_mosaic.sam.network import SamNetwork, load_sam
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.prompts import MaskNetwork, Prompts, tessera_size
 from napari_mosaic.training.data import Pictures
-from napari_mosaic.training.sam.answers import KeptAnswers, keep_answers, read_answers, write_answers
-from napari_mosaic.training.sam.crops import Place, Sample, fixed_places, take_place, usual_pitch
+from napari_mosaic.training.sam.crops import Cutout, SamCrop, fixed_places, take_place
 from napari_mosaic.training.sam.params import USUAL_GROUP, SamTuneParams
+from napari_mosaic.training.sam.prediction_cache import (
+    CachedPredictions,
+    cache_predictions,
+    read_predictions,
+    write_predictions,
+)
 from napari_mosaic.training.sam.sources import join_pictures, mark_of, read_sources
 from napari_mosaic.training.sam.validation import automatic_labels, compare, grid_of, whole_frame
 from napari_mosaic.training.sources import Masks
-from napari_mosaic.tuning.handed import BEST, SAM_KIND, sam_values, write_best
-from napari_mosaic.tuning.search import (
-    GOALS,
-    complete_trials,
-    draw_history,
-    draw_importance,
-    find_importance,
+from napari_mosaic.training.truth import usual_pitch
+from napari_mosaic.tuning.handed import SAM_KIND, sam_values
+from napari_mosaic.tuning.study import (
+    Ranges,
+    around,
+    course_of,
+    keep_result,
     load_optuna,
+    mean_score,
     open_study,
+    search_steps,
 )
 from napari_mosaic.weights import find_weights
 
-RANGES: dict[str, tuple[float, float]] = {
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+RANGES: Ranges = {
     "pred_iou_thresh": (0.0, 0.95),
     "stability_score_thresh": (0.0, 0.95),
     "stability_score_offset": (0.5, 1.5),
     "mask_threshold": (-1.0, 1.5),
 }
-"""What is searched, and between what."""
+"""Between what is searched. *Not varied.*"""
 
 
 @dataclass(frozen=True)
 class KeptCrop:
     """A crop, what the network answered to it, and how many pixels of the working grid `segment` would see it in."""
 
-    sample: Sample
-    answers: KeptAnswers
+    sample: SamCrop
+    answers: CachedPredictions
     side: int
 
 
@@ -138,26 +148,32 @@ def _tune(data: Sequence[Path], out: Path, sam: SamParams, params: SamTuneParams
     mark = _mark(mark_of(stored), network.sha256, sam, params)
     study = open_study(optuna, out, mark, params.seed)
     crops = yield from _ask_all(network, pictures, places, out / "answers" / mark[:16], sam)
-    if not complete_trials(study):
-        study.enqueue_trial({name: getattr(sam, name) for name in RANGES}, skip_if_exists=True)
-    for done in range(len(complete_trials(study)), params.trials):
-        trial = study.ask()
-        tried = replace(sam, **{name: trial.suggest_float(name, *_range(sam, name)) for name in RANGES})
-        study.tell(trial, _score(crops, tried, params.goal))
-        message = f"best {study.best_value:.4f}"
-        yield Progress(phase="trying", done=done + 1, total=params.trials, unit="trials", message=message)
-    return _finish(study, out, params, sam, len(crops))
+    ranges = around(RANGES, sam)
+
+    def try_one(trial: Trial) -> float:
+        tried = replace(sam, **{name: trial.suggest_float(name, *span) for name, span in ranges.items()})  # type: ignore[arg-type]
+        found = [automatic_labels(crop.answers, crop.sample, tried, crop.side) for crop in crops]
+        return mean_score(params.goal, [compare(*pair) for pair in zip(found, (c.sample for c in crops), strict=True)])
+
+    def finish() -> SamTuneResult:
+        best = {name: float(study.best_trial.params[name]) for name in RANGES}
+        tuned = replace(sam, **best)  # type: ignore[arg-type]
+        result = SamTuneResult(best=best, sam=tuned, goal=params.goal, crops=len(crops), **course_of(study))
+        return keep_result(result, out, SAM_KIND, sam=sam_values(tuned))
+
+    start = {name: getattr(sam, name) for name in RANGES}
+    return (yield from search_steps(study, params.trials, start, try_one, finish))
 
 
-def _choose_places(pictures: Pictures, network: MaskNetwork, sam: SamParams, params: SamTuneParams) -> list[Place]:
+def _choose_places(pictures: Pictures, network: MaskNetwork, sam: SamParams, params: SamTuneParams) -> list[Cutout]:
     """Some crops, chosen by the seed; without a number of stones they show as many as a window of `segment`."""
-    stones = params.stones or max(4, round((network.image_size / tessera_size(network, sam.tessera_px)) ** 2))
-    places = fixed_places(pictures, range(len(pictures)), stones)
+    tesserae = params.stones or max(4, round((network.image_size / tessera_size(network, sam.tessera_px)) ** 2))
+    places = fixed_places(pictures, range(len(pictures)), tesserae)
     order = np.random.default_rng(params.seed).permutation(len(places))[: params.crops]
     return [places[int(k)] for k in order]
 
 
-def as_in_windows(sam: SamParams, pictures: Pictures, places: Sequence[Place], size: int) -> SamParams:
+def as_in_windows(sam: SamParams, pictures: Pictures, places: Sequence[Cutout], size: int) -> SamParams:
     """The settings as they hold in crops, each a window of `size` px: tesserae of their size, in one layer."""
     seen = [size * float(usual_pitch(pictures[place.picture].labels) or 0.0) / place.cut for place in places]
     return replace(sam, tessera_px=float(np.clip(np.median(seen), 1.0, 512.0)), crop_n_layers=0)
@@ -171,57 +187,31 @@ def _mark(data: str, sha256: str, sam: SamParams, params: SamTuneParams) -> str:
     return hashlib.sha256(json.dumps(same).encode()).hexdigest()
 
 
-def working_side(pictures: Pictures, place: Place) -> int:
+def working_side(pictures: Pictures, place: Cutout) -> int:
     """How many pixels of the working grid a crop measures, by the rule that `segment` finds its scale by."""
     pitch = usual_pitch(pictures[place.picture].labels)
     return place.cut if pitch is None else round(place.cut * working_pitch(pitch, find_weights().tessera_px) / pitch)
 
 
 def _ask_all(
-    network: SamNetwork, pictures: Pictures, places: list[Place], folder: Path, sam: SamParams
+    network: SamNetwork, pictures: Pictures, places: list[Cutout], folder: Path, sam: SamParams
 ) -> Steps[list[KeptCrop]]:
     """Crops with the network's answers to the grid of prompts; it is asked only where some are missing."""
     size = network.image_size
-    floor = _range(sam, "mask_threshold")[0] - _range(sam, "stability_score_offset")[1]
+    ranges = around(RANGES, sam)
+    floor = ranges["mask_threshold"][0] - ranges["stability_score_offset"][1]
     kept: list[KeptCrop] = []
     for number, place in enumerate(places):
         yield Progress(phase="asking", done=number, total=len(places), unit="crops")
         side, path = working_side(pictures, place), folder / f"{number}.npz"
         check_pitch(side / sam.points_per_side)
         sample = take_place(pictures, place, 0, size)
-        answers = read_answers(path, size, floor)
+        answers = read_predictions(path, size, floor)
         if answers is None:
             y, x = (grid_of(side, sam).astype(np.float64) + 0.5).T
             prompts = Prompts(points=whole_frame(size, side).to_network(y, x))
             batch = sam.points_per_batch or network.fitting_batch()
-            answers = keep_answers(network, sample.image, prompts, floor=floor, batch=batch)
-            write_answers(path, answers)
+            answers = cache_predictions(network, sample.image, prompts, floor=floor, batch=batch)
+            write_predictions(path, answers)
         kept.append(KeptCrop(sample, answers, side))
     return kept
-
-
-def _range(sam: SamParams, name: str) -> tuple[float, float]:
-    """What is tried of a parameter: the usual range, with what was given inside."""
-    low, high = RANGES[name]
-    return min(low, getattr(sam, name)), max(high, getattr(sam, name))
-
-
-def _score(crops: list[KeptCrop], sam: SamParams, goal: str) -> float:
-    """The goal's mean over the crops."""
-    found = [(crop, automatic_labels(crop.answers, crop.sample, sam, crop.side)) for crop in crops]
-    return float(np.mean([GOALS[goal](compare(labels, crop.sample)) for crop, labels in found]))
-
-
-def _finish(study: Any, out: Path, params: SamTuneParams, sam: SamParams, crops: int) -> SamTuneResult:
-    trials = complete_trials(study)
-    history, importance = tuple(float(trial.value) for trial in trials), find_importance(study)
-    best: dict[str, Any] = {name: float(study.best_trial.params[name]) for name in RANGES}
-    result = SamTuneResult(
-        best=best, sam=replace(sam, **best), goal=params.goal, before=history[0], score=float(study.best_value),
-        trials=len(trials), crops=crops, history=history, importance=importance,
-    )  # fmt: skip
-    values = {name: value for name, value in asdict(result).items() if name != "files"}
-    path = write_best(out / BEST, SAM_KIND, values | {"sam": sam_values(result.sam)})
-    files = [path, draw_history(history, params.goal, out / "history.png")]
-    files += [drawn] if (drawn := draw_importance(importance, out / "importance.png")) else []
-    return replace(result, files=tuple(str(file) for file in files))

@@ -6,7 +6,7 @@ compared by the metrics that `evaluate` prints; nothing is measured in a way of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +19,17 @@ from napari_mosaic.sam.masks import Frame, cut_mask
 from napari_mosaic.sam.network import SamNetwork
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.prompts import MaskNetwork, Prompts
-from napari_mosaic.sam.proposals import Proposals
 from napari_mosaic.tiling import Box
-from napari_mosaic.training.sam.crops import Sample, ask
+from napari_mosaic.training.sam.crops import SamCrop, ask
 from napari_mosaic.training.sam.params import VALIDATION, SamTrainParams
 
 _BATCH = 64
-Labels = NDArray[np.int64]
+"""Prompts at a time. *Not varied.*"""
+LabelArray = NDArray[np.int64]
 
 
 def judge(
-    network: SamNetwork, samples: Sequence[Sample], params: SamTrainParams, *, automatic: bool
+    network: SamNetwork, samples: Sequence[SamCrop], params: SamTrainParams, *, automatic: bool
 ) -> dict[str, float]:
     """Mean figures over crops.
 
@@ -61,7 +61,7 @@ def whole_frame(size: int, side: int | None = None) -> Frame:
     return Frame(Box(0, 0, side, side), size / side, (side, side))
 
 
-def guided_labels(network: SamNetwork, sample: Sample, params: SamTrainParams) -> tuple[Labels, list[float]]:
+def guided_labels(network: SamNetwork, sample: SamCrop, params: SamTrainParams) -> tuple[LabelArray, list[float]]:
     """The masks of one point a stone, better ones over worse, and the overlap of each with its stone."""
     size = sample.labels.shape[0]
     asked = ask(sample, params, None)
@@ -71,9 +71,9 @@ def guided_labels(network: SamNetwork, sample: Sample, params: SamTrainParams) -
         for k, scores in enumerate(answers.scores):
             which = int(np.argmax(scores))
             piece = cut_mask(answers.logits[k, which], whole_frame(size), 0.0, 0.0)
-            stone = sample.labels == part.start + k + 1
-            shared = int((stone[piece.box.slices] & piece.bits).sum())
-            overlaps.append(shared / (piece.area + int(stone.sum()) - shared))
+            tessera = sample.labels == part.start + k + 1
+            shared = int((tessera[piece.box.slices] & piece.bits).sum())
+            overlaps.append(shared / (piece.area + int(tessera.sum()) - shared))
             found.append((float(scores[which]), part.start + k + 1, piece))
     labels = np.zeros(sample.labels.shape, np.int64)
     for _, number, piece in sorted(found, key=lambda one: one[:2]):
@@ -87,8 +87,8 @@ def grid_of(size: int, params: SamParams) -> NDArray[np.int64]:
 
 
 def automatic_labels(
-    network: MaskNetwork, sample: Sample, params: SamParams = VALIDATION, side: int | None = None
-) -> Labels:
+    network: MaskNetwork, sample: SamCrop, params: SamParams = VALIDATION, side: int | None = None
+) -> LabelArray:
     """The automatic masks of a crop, composed as in a run over a whole mosaic.
 
     `side` is how many pixels of the working grid the crop measures, on which masks are cut and finished; its own size
@@ -97,32 +97,23 @@ def automatic_labels(
     size = sample.labels.shape[0]
     side = side or size
     proposals = ask_automatic(network, sample.image, whole_frame(size, side), grid_of(side, params), params, _BATCH)
-    labels = compose_whole(proposals, side, params)
+    y0, x0, y1, x1 = proposals.reaches.T
+    around = Around(
+        proposals=lambda box: proposals.part((y0 < box.y1) & (y1 > box.y0) & (x0 < box.x1) & (x1 > box.x0)),
+        tesserae=None, outside=lambda _: None, shape=(side, side),
+    )  # fmt: skip
+    labels = np.asarray(compose(Box(0, 0, side, side), around, params).labels, np.int64)
     places = ((np.arange(size) + 0.5) * side / size).astype(np.int64)
     return labels[np.ix_(places, places)]
 
 
-def compose_whole(proposals: Proposals, size: int, params: SamParams) -> Labels:
-    """The labels of one window whose proposals are known."""
-    around = Around(proposals=_meeting(proposals), tesserae=None, outside=lambda _: None, shape=(size, size))
-    return np.asarray(compose(Box(0, 0, size, size), around, params).labels, np.int64)
-
-
-def _meeting(proposals: Proposals) -> Callable[[Box], Proposals]:
-    def meeting(box: Box) -> Proposals:
-        y0, x0, y1, x1 = proposals.reaches.T
-        return proposals.part((y0 < box.y1) & (y1 > box.y0) & (x0 < box.x1) & (x1 > box.x0))
-
-    return meeting
-
-
-def _figures(labels: Labels, sample: Sample, names: tuple[str, ...], before: str) -> dict[str, float]:
+def _figures(labels: LabelArray, sample: SamCrop, names: tuple[str, ...], before: str) -> dict[str, float]:
     metrics = compare(labels, sample)
     values = {"dice": metrics.pixels.dice, "f1": metrics.at(0.5).f1, "fm": metrics.fm}
     return {f"{before}{name}": values[name] for name in names}
 
 
-def compare(labels: Labels, sample: Sample) -> Metrics:
+def compare(labels: LabelArray, sample: SamCrop) -> Metrics:
     """The field's figures of labels against the truth of a crop."""
     if sample.count == 0:
         raise InputError("A crop without a stone says nothing about masks; validate on others.")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari.viewer import Viewer
 
 from napari_mosaic.errors import MosaicError
+from napari_mosaic.progress import Progress
 from napari_mosaic.training import PRESETS, FinetuneParams
 from napari_mosaic.widgets import _places, _runs
 from napari_mosaic.widgets._dock import press
@@ -21,14 +22,23 @@ from napari_mosaic.widgets._jobs import JobFailure
 from napari_mosaic.widgets._panel.beside import ProcessDock
 from napari_mosaic.widgets._train.face import TrainFace
 from napari_mosaic.widgets._train.request import TrainRequest
-from napari_mosaic.widgets._train.runs import Curves, HeldRun, Learned, Sample, held_run, training_steps
+from napari_mosaic.widgets._train.runs import Curves, HeldRun, SamplePrediction, TrainEvent, held_run, training_steps
 from napari_mosaic.widgets._train.sample import show_sample
-from napari_mosaic.widgets._train.state import FINETUNE, OFFERED, HeldFacts, TrainState, length_of, resolve_training
+from napari_mosaic.widgets._train.state import (
+    FINETUNE,
+    OFFERED,
+    Data,
+    HeldFacts,
+    TrainState,
+    length_of,
+    resolve_training,
+)
 
 if TYPE_CHECKING:
     from napari_mosaic.widgets._panel.dock import MosaicPanel
 
 MOST_LOSSES = 20_000
+"""Most losses that are remembered for the plot. *Not varied.*"""
 
 
 class TrainDock(ProcessDock):
@@ -60,7 +70,7 @@ class TrainDock(ProcessDock):
 
     # what a person can do -------------------------------------------------------------------------
 
-    def learn_from(self, data: Any, source: str | Path = "") -> None:
+    def learn_from(self, data: Data, source: str | Path = "") -> None:
         """Choose what is learned from: `drawn`, a `folder`, or a `record`; by default that of the panel."""
         panel = self._find_panel() if data == "record" and not source else None
         if panel is not None and panel.state.record is not None:
@@ -139,22 +149,22 @@ class TrainDock(ProcessDock):
         request = replace(request, sample=self.face.sample.isChecked())
         self._run(lambda: training_steps(request), "loading the network", model="", losses=())
 
-    def _step(self, event: Any) -> None:
-        if isinstance(event, Learned):
+    def _step(self, event: TrainEvent) -> None:
+        if isinstance(event, Progress):
             self._learned(event)
         elif isinstance(event, Curves):
             self.tell(rows=event.rows)
-        elif isinstance(event, Sample):
+        elif isinstance(event, SamplePrediction):
             show_sample(self.viewer, event)
 
-    def _learned(self, event: Learned) -> None:
+    def _learned(self, progress: Progress) -> None:
         losses = self.state.losses
-        if event.loss is not None:
-            last = losses[-1][0] if losses else event.progress.done - 1
-            losses = (*losses[-MOST_LOSSES:], (max(event.progress.done, last + 1), event.loss))
-        run = self._gone_on(event.progress)
+        if "loss" in progress.figures:
+            last = losses[-1][0] if losses else progress.done - 1
+            losses = (*losses[-MOST_LOSSES:], (max(progress.done, last + 1), progress.figures["loss"]))
+        run = self._gone_on(progress)
         if run is not None:
-            run = replace(run, title="learning" if event.progress.unit == "steps" else "preparing")
+            run = replace(run, title="learning" if progress.unit == "steps" else "preparing")
         self.tell(losses=losses, run=run)
 
     def _returned(self, path: str) -> None:

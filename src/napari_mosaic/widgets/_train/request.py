@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +17,6 @@ from napari_mosaic.training import FinetuneParams, TrainParams
 
 NOTE, SAMPLE = "request.json", "sample.npz"
 Task = Literal["train", "finetune"]
-_LOSS = re.compile(r"loss ([0-9.eE+-]+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +27,11 @@ class TrainRequest:
     out: str
     params: dict[str, Any]
     source: str = ""
-    masks: str = "auto"
+    masks: Literal["auto", "labels", "tesserae", "grout"] = "auto"
     resume: bool = False
     sample: bool = True
 
-    def parameters(self) -> Any:
+    def parameters(self) -> TrainParams | FinetuneParams:
         """The parameters as the core takes them; raises `InputError` where they do not go together."""
         return (TrainParams if self.task == "train" else FinetuneParams)(**self.params)
 
@@ -84,9 +82,3 @@ def read_rows(request: TrainRequest) -> list[dict[str, float]]:
             finite = {name: value for name, value in row.items() if math.isfinite(value)}
             rows.append(finite | {"step": row["step"] + before})
     return rows
-
-
-def loss_of(message: str) -> float | None:
-    """The loss that a step's message tells of."""
-    found = _LOSS.search(message)
-    return float(found.group(1)) if found else None

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +22,6 @@ COMMAND = (sys.executable, "-m", "napari_mosaic.widgets._train.worker")
 
 
 @dataclass(frozen=True)
-class Learned:
-    """A step is done; `loss` where it told one."""
-
-    progress: Progress
-    loss: float | None
-
-
-@dataclass(frozen=True)
 class Curves:
     """A round has ended: all rows of the history."""
 
@@ -38,11 +29,14 @@ class Curves:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SamplePrediction:
     """What the model makes of a picture now: image `(Y, X, 3)` and joints `(Y, X)`, uint8."""
 
     image: NDArray[np.uint8]
     joints: NDArray[np.uint8]
+
+
+TrainEvent = Progress | Curves | SamplePrediction
 
 
 @dataclass(frozen=True)
@@ -54,8 +48,14 @@ class HeldRun:
     model: str
 
 
-def training_steps(request: TrainRequest) -> Generator[Any, None, str]:
-    """Train in a process of its own; yields events, and None while nothing happens; returns the model's file."""
+def training_steps(request: TrainRequest) -> Generator[TrainEvent | None, None, str]:
+    """Train in a process of its own; returns the model's file.
+
+    Yields
+    ------
+    Progress, Curves, SamplePrediction or None
+        A step with its loss, the end of a round, and None while nothing happens.
+    """
     Path(request.out).mkdir(parents=True, exist_ok=True)
     events = process_events(COMMAND, request.to_json(), "training process")
     began = False
@@ -82,10 +82,10 @@ def held_run(out: str) -> HeldRun | None:
     return HeldRun(request, tuple(read_rows(request)), str(model) if model.exists() else "")
 
 
-def _event(event: Event) -> Any:
+def _event(event: Event) -> TrainEvent:
     if event["kind"] == "curves":
         return Curves(tuple(event["rows"]))
     if event["kind"] == "sample":
         with np.load(event["path"]) as arrays:
-            return Sample(arrays["image"], arrays["joints"])
-    return Learned(progress_of(event), event["loss"])
+            return SamplePrediction(arrays["image"], arrays["joints"])
+    return progress_of(event)

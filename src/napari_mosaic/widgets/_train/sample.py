@@ -8,12 +8,12 @@ import numpy as np
 from napari.layers import Image
 
 from napari_mosaic.widgets._sources import RECORD
-from napari_mosaic.widgets._train.runs import Sample
+from napari_mosaic.widgets._train.runs import SamplePrediction
 
 PICTURE, JOINTS = "training sample", "training sample joints"
 
 
-def show_sample(viewer: Any, sample: Sample) -> None:
+def show_sample(viewer: Any, sample: SamplePrediction) -> None:
     """Add the two layers, left of what the viewer shows, or renew them."""
     present = {layer.name: layer for layer in viewer.layers if layer.metadata.get(RECORD) == PICTURE}
     if PICTURE not in present:

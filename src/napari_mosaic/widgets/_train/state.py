@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from napari_mosaic.training import FinetuneParams
+from napari_mosaic.training import FinetuneParams, TrainParams
 from napari_mosaic.widgets._plot import Curve, smooth
 from napari_mosaic.widgets._state import ButtonView, Mark, RunFacts, StepView, duration
 
@@ -143,7 +143,7 @@ def _steps(state: TrainState) -> tuple[StepView, ...]:
     return tuple(StepView(mark, summary) for mark, summary in zip(marks, summaries, strict=True))
 
 
-def length_of(params: Any) -> str:
+def length_of(params: TrainParams | FinetuneParams) -> str:
     """How long a run with these parameters is."""
     if isinstance(params, FinetuneParams):
         return f"{params.steps:,} steps{' a stage' if params.stage == 'both' else ''}"

@@ -21,10 +21,12 @@ from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.files import write_arrays
 from napari_mosaic.progress import Progress
+from napari_mosaic.training import FinetuneParams, TrainParams
 from napari_mosaic.widgets._process import Stopped, Tell, serve, tell_progress
-from napari_mosaic.widgets._train.request import SAMPLE, TrainRequest, history_files, loss_of, read_rows
+from napari_mosaic.widgets._train.request import SAMPLE, TrainRequest, history_files, read_rows
 
 _SIDE = 512
+"""Largest side of the picture that is looked at while a model learns, px. *Not varied.*"""
 
 
 def run(request: TrainRequest, tell: Tell, stopped: Stopped) -> None:
@@ -40,7 +42,7 @@ def run(request: TrainRequest, tell: Tell, stopped: Stopped) -> None:
                 watch.look()
                 tell("done", path=str(stop.value))
                 return
-            tell_progress(progress, tell, loss=loss_of(progress.message))
+            tell_progress(progress, tell)
             watch.look()
         steps.close()
         watch.look(sample=False)
@@ -55,11 +57,10 @@ def _steps(request: TrainRequest) -> Generator[Progress, None, Path]:
     with needed_for("Training"):
         from napari_mosaic.training import finetune_steps, train_steps
 
-    out, resume = Path(request.out), request.resume
-    if request.task == "finetune":
-        return (yield from finetune_steps(request.source, out, request.parameters(), resume=resume))
-    data: Any = {"data": request.source, "masks": request.masks} if request.source else {}
-    yield from train_steps(out, request.parameters(), resume=resume, **data)
+    out, params = Path(request.out), request.parameters()
+    if isinstance(params, FinetuneParams):
+        return (yield from finetune_steps(request.source, out, params, resume=request.resume))
+    yield from train_steps(out, params, data=request.source or None, masks=request.masks, resume=request.resume)
     path = export(request)
     if path is None:
         raise MosaicError(f"The run in {out} ended before its first checkpoint; let it learn for longer.")
@@ -72,12 +73,12 @@ def export(request: TrainRequest) -> Path | None:
         from napari_mosaic.training import export_weights
         from napari_mosaic.training.run import chosen_checkpoint
 
-    out = Path(request.out)
+    out, params = Path(request.out), request.parameters()
     checkpoint = newest_checkpoint(request)
     if checkpoint is None:
         return None
-    if request.task == "train":
-        checkpoint = chosen_checkpoint(out, request.parameters())
+    if isinstance(params, TrainParams):
+        checkpoint = chosen_checkpoint(out, params)
     name = out.resolve().name
     return export_weights(
         checkpoint, out / f"{name}.safetensors", name=name, command="napari: Train", **_about(request)
@@ -87,14 +88,15 @@ def export(request: TrainRequest) -> Path | None:
 def _about(request: TrainRequest) -> dict[str, Any]:
     """What the file says of itself; a model that was taught keeps what it had."""
     on = f"pictures of {Path(request.source).name}" if request.source else "drawn mosaics alone"
-    if request.task == "train":
+    params = request.parameters()
+    if isinstance(params, TrainParams):
         return {"licence": "as its owner says", "summary": f"Trained here on {on}."}
     from napari_mosaic.weights import find_weights
 
     with needed_for("Training"):
         from napari_mosaic.grout import read_model
 
-    _, card = read_model(find_weights(request.parameters().model))
+    _, card = read_model(find_weights(params.model))
     return {"licence": card.licence, "summary": f"{card.name}, fine-tuned on {on}.", "halo": card.halo}
 
 

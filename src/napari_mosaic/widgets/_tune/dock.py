@@ -15,6 +15,8 @@ from qtpy.QtCore import QEvent
 
 from napari_mosaic.dependencies import missing_of
 from napari_mosaic.errors import MosaicError
+from napari_mosaic.probability import Calibration
+from napari_mosaic.progress import Progress
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tuning import TuneResult
 from napari_mosaic.widgets import _places, _runs
@@ -25,14 +27,13 @@ from napari_mosaic.widgets._panel.beside import ProcessDock
 from napari_mosaic.widgets._tune.face import TuneFace
 from napari_mosaic.widgets._tune.runs import (
     RecordLook,
-    Tried,
     TuneRequest,
     fresh_folder,
     look_at_record,
     measure_confidence,
     searching_steps,
 )
-from napari_mosaic.widgets._tune.state import TuneState, resolve_tuning
+from napari_mosaic.widgets._tune.state import TruthChoice, TuneState, resolve_tuning
 
 if TYPE_CHECKING:
     from napari_mosaic.widgets._panel.dock import MosaicPanel
@@ -80,7 +81,7 @@ class TuneDock(ProcessDock):
         else:
             self.tell()
 
-    def compare_with(self, truth: Any, files: tuple[str, ...] = ()) -> None:
+    def compare_with(self, truth: TruthChoice, files: tuple[str, ...] = ()) -> None:
         """Choose the truth: the windows that are `finished`, or `files`."""
         self.face.choose(truth)
         self.tell(truth=truth, files=files or self.state.files, calibration=None, message="")
@@ -134,10 +135,10 @@ class TuneDock(ProcessDock):
         changes = {"folder": folder, "scores": scores, "before": len(scores), "best": None}
         self._run(lambda: searching_steps(request), "reading the windows", **changes)
 
-    def _step(self, event: Any) -> None:
-        run = self._gone_on(event.progress) if isinstance(event, Tried) else None
-        if run is not None:
-            self.tell(run=replace(run, title="searching"), scores=(*self.state.scores, event.score))
+    def _step(self, progress: Progress | None) -> None:
+        run = None if progress is None else self._gone_on(progress)
+        if progress is not None and run is not None:
+            self.tell(run=replace(run, title="searching"), scores=(*self.state.scores, progress.figures["score"]))
 
     def _returned(self, best: TuneResult) -> None:
         self.tell(best=best, scores=best.history)
@@ -167,7 +168,7 @@ class TuneDock(ProcessDock):
         scores = self.state.scores if best is None else best.history
         self.tell(finished=found.finished, rules=found.rules, folder=found.folder, best=best, scores=scores)
 
-    def _measured(self, found: Any) -> None:
+    def _measured(self, found: Calibration) -> None:
         self.tell(calibration=found, measuring=False)
 
     # the frame ------------------------------------------------------------------------------------

@@ -38,8 +38,8 @@ class TuneFace(StepsFace):
         self.rules.set_value(view.rules)
         self.reliability.set_value(view.reliability)
         self.reliability.setVisible(bool(view.reliability))
-        self.told.setText(view.confidence)
-        self.told.setVisible(bool(view.confidence))
+        self.confidence.setText(view.confidence)
+        self.confidence.setVisible(bool(view.confidence))
 
     def choose(self, truth: str) -> None:
         """Choose what is compared with, without a signal."""
@@ -89,11 +89,11 @@ class TuneFace(StepsFace):
             self.steps[3].rows.addWidget(widget)
 
     def _confidence(self) -> None:
-        self.reliability, self.told = CurvePlot("True, of 100", bounds=QRectF(0, 0, 100, 100)), note()
+        self.reliability, self.confidence = CurvePlot("True, of 100", bounds=QRectF(0, 0, 100, 100)), note()
         tip = "How often there was a joint, over how sure the model was of it; the straight line is honest."
         self.reliability.setToolTip(tip)
         self.measure, self.adjust = QPushButton("Measure"), QPushButton("Adjust confidence")
         rows = self.steps[4].rows
         rows.addWidget(self.reliability)
-        rows.addWidget(self.told)
+        rows.addWidget(self.confidence)
         rows.addLayout(button_row(self.measure, self.adjust))

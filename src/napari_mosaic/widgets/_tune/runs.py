@@ -19,6 +19,7 @@ from napari_mosaic.probability import Calibration, calibrate_finished_steps, cal
 from napari_mosaic.progress import Progress, drain
 from napari_mosaic.record import open_record
 from napari_mosaic.record.finished import finished_boxes
+from napari_mosaic.record_names import companion
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tuning import TuneParams, TuneResult, read_best
 from napari_mosaic.widgets._process import process_events, progress_of
@@ -52,14 +53,6 @@ class TuneRequest:
 
 
 @dataclass(frozen=True)
-class Tried:
-    """A trial is done, with its score."""
-
-    progress: Progress
-    score: float
-
-
-@dataclass(frozen=True)
 class RecordLook:
     """What a record says: its finished windows, its rules, and the last search in `folder` with its result."""
 
@@ -69,8 +62,8 @@ class RecordLook:
     best: TuneResult | None
 
 
-def searching_steps(request: TuneRequest) -> Generator[Any, None, TuneResult]:
-    """Search in a process of its own; yields `Tried`, and None while nothing happens."""
+def searching_steps(request: TuneRequest) -> Generator[Progress | None, None, TuneResult]:
+    """Search in a process of its own; yields each trial with its score, and None while nothing happens."""
     events = process_events(COMMAND, request.to_json(), "search")
     try:
         while True:
@@ -78,7 +71,7 @@ def searching_steps(request: TuneRequest) -> Generator[Any, None, TuneResult]:
                 event = next(events)
             except StopIteration as stop:
                 return read_best(stop.value["path"])
-            yield None if event is None else Tried(progress_of(event), event["score"])
+            yield None if event is None else progress_of(event)
     finally:
         events.close()
 
@@ -114,8 +107,7 @@ def searches(record: Path) -> int:
 
 def tuned_folder(record: Path, number: int) -> Path:
     """`NAME.tuned`, `NAME.tuned 2` and so on beside a record."""
-    stem = record.name.removesuffix(".zarr").removesuffix(".mosaic")
-    return record.with_name(f"{stem}.tuned" + (f" {number}" if number > 1 else ""))
+    return companion(record, "tuned" + (f" {number}" if number > 1 else ""))
 
 
 def measure_confidence(path: Path, truths: tuple[str, ...]) -> Calibration:
@@ -125,6 +117,5 @@ def measure_confidence(path: Path, truths: tuple[str, ...]) -> Calibration:
     else:
         with open_record(path) as record:
             found = drain(calibrate_finished_steps(record))
-    stem = path.name.removesuffix(".zarr").removesuffix(".mosaic")
-    write_calibration(found, path.with_name(f"{stem}.calibration.json"), diagram=False)
+    write_calibration(found, companion(path, "calibration.json"), diagram=False)
     return found

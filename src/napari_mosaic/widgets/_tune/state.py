@@ -13,8 +13,8 @@ from napari_mosaic.widgets._plot import Curve
 from napari_mosaic.widgets._state import ButtonView, Mark, RunFacts, StepView, duration
 from napari_mosaic.widgets._tune.bars import Bars
 
-Truth = Literal["finished", "files"]
-TRUTHS: dict[Truth, str] = {"finished": "Windows that I finished", "files": "Files with drawn truth"}
+TruthChoice = Literal["finished", "files"]
+TRUTHS: dict[TruthChoice, str] = {"finished": "Windows that I finished", "files": "Files with drawn truth"}
 TUNE_STEPS = ("Compare with", "Search", "What came out", "Use", "Confidence")
 NAMES = {
     "threshold": "Joint from",
@@ -32,7 +32,7 @@ class TuneState:
     """All that the dock knows; `record` is empty and `finished` None before they are known."""
 
     record: str = ""
-    truth: Truth = "finished"
+    truth: TruthChoice = "finished"
     files: tuple[str, ...] = ()
     finished: int | None = None
     rules: TesseraParams = field(default_factory=TesseraParams)
@@ -125,7 +125,7 @@ def _steps(state: TuneState) -> tuple[StepView, ...]:
     marks: list[Mark] = [
         "done" if done[i] else ("next" if i == following and state.run is None else "later") for i in range(5)
     ]
-    summaries = (_compared(state), _searched(state), _gain(state), _used(state), _told(state))
+    summaries = (_compared(state), _searched(state), _gain(state), _used(state), _calibrated(state))
     return tuple(StepView(mark, summary) for mark, summary in zip(marks, summaries, strict=True))
 
 
@@ -158,7 +158,7 @@ def _used(state: TuneState) -> str:
     return f"{len(_changes(state))} settings change" if _changes(state) else "in use"
 
 
-def _told(state: TuneState) -> str:
+def _calibrated(state: TuneState) -> str:
     return "as the model says" if state.rules.temperature == 1 else f"temperature {state.rules.temperature:.2f}"
 
 

@@ -6,7 +6,6 @@ its own. Its events are `progress` with the score of each trial, then `done` or 
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from napari_mosaic.tuning import tune_steps
 from napari_mosaic.widgets._process import Stopped, Tell, serve, tell_progress
 from napari_mosaic.widgets._tune.runs import BEST, TuneRequest
 
-_SCORE = re.compile(r"score ([0-9.eE+-]+)")
-
 
 def run(request: TuneRequest, tell: Tell, stopped: Stopped) -> None:
     """Search as asked, telling each trial, until the end or until `stopped()`."""
@@ -25,8 +22,7 @@ def run(request: TuneRequest, tell: Tell, stopped: Stopped) -> None:
         with open_record(request.record) as record:
             steps = tune_steps(record, request.truths, request.folder, params=request.parameters())
             for progress in steps:
-                found = _SCORE.search(progress.message)
-                tell_progress(progress, tell, score=float(found.group(1)) if found else 0.0)
+                tell_progress(progress, tell)
                 if stopped():
                     steps.close()
                     return

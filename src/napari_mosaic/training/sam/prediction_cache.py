@@ -1,28 +1,79 @@
-"""What a network answered to a grid of prompts, kept so that it can be asked again without the network.
+"""What a network said, kept on disk so that it need not be asked again: embeddings of crops, masks of prompts.
 
-One decision: of every mask the part whose logits can matter is kept, with the cells that border on it; asked through
-the same two calls as a network, it gives the same masks for any threshold above the floor.
+One decision: what is kept is bound to what it is true of. An embedding is written once for a crop in one position, in
+half precision, in a folder that knows its model and its crops. Of a mask the part whose logits can matter is kept, with
+the cells that border on it: asked through the same two calls as a network, it gives the same masks for any threshold
+above the floor.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
-from napari_mosaic.files import write_arrays
-from napari_mosaic.record import write_error
+from napari_mosaic.files import whole_file, write_arrays
 from napari_mosaic.sam.prompts import Answers, MaskNetwork, Prompts
+from napari_mosaic.training.run_files import check_room, read_note, write_json, writing
+from napari_mosaic.training.sam.network import Levels
 
+NOTE = "embeddings.json"
 _NOTHING = -100.0
+"""The logit of what was left out: no mask there at any threshold."""
 _FIELDS = ("side", "floor", "scores", "boxes", "starts", "logits")
 
 
-class KeptAnswers:
+class EmbeddingCache:
+    """Embeddings in a folder by number; `hits` and `misses` count how often the encoder was spared, or not.
+
+    Parameters
+    ----------
+    folder
+        Where they lie; made anew where it belongs to another model or other crops.
+    belongs_to
+        What must be the same for an embedding to be true.
+    """
+
+    def __init__(self, folder: Path, belongs_to: Any) -> None:
+        self.folder = folder
+        self.hits = self.misses = 0
+        mark = hashlib.sha256(json.dumps(belongs_to, sort_keys=True).encode()).hexdigest()
+        note = folder / NOTE
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            if read_note(note).get("mark") != mark:
+                for old in folder.glob("*.safetensors"):
+                    old.unlink()
+        write_json(note, {"mark": mark})
+
+    def take(self, number: int, make: Callable[[], Levels], device: torch.device) -> Levels:
+        """The embedding of a crop, made and kept where it is not there yet or damaged."""
+        path = self.folder / f"{number:06d}.safetensors"
+        try:
+            kept = load_file(path)
+            self.hits += 1
+        except (OSError, SafetensorError):
+            self.misses += 1
+            kept = {name: part.detach().half().cpu().contiguous() for name, part in make()._asdict().items()}
+            self._keep(path, kept)
+        return Levels(*(kept[name].float().to(device) for name in Levels._fields))
+
+    def _keep(self, path: Path, parts: dict[str, torch.Tensor]) -> None:
+        check_room(self.folder, sum(part.nbytes for part in parts.values()))
+        with writing(path), whole_file(path, sync=False) as beside:
+            save_file(parts, beside)
+
+
+class CachedPredictions:
     """Answers to N prompts of one crop, M masks each: a `MaskNetwork` for these prompts alone.
 
     Parameters
@@ -70,9 +121,9 @@ class KeptAnswers:
         return None
 
 
-def keep_answers(
+def cache_predictions(
     network: MaskNetwork, image: NDArray[np.uint8], prompts: Prompts, *, floor: float, batch: int
-) -> KeptAnswers:
+) -> CachedPredictions:
     """Ask a network once, and keep of each mask what lies above `floor`."""
     scores, boxes, logits = [], [], [np.zeros(0, np.float32)]
     starts: list[list[int]] = []
@@ -92,7 +143,7 @@ def keep_answers(
         "side": np.int64(side), "floor": np.float64(floor), "scores": np.concatenate(scores),
         "boxes": np.array(boxes, np.int32), "starts": np.array(starts, np.int64), "logits": np.concatenate(logits),
     }  # fmt: skip
-    return KeptAnswers({name: np.asarray(value) for name, value in arrays.items()}, image.shape[0])
+    return CachedPredictions({name: np.asarray(value) for name, value in arrays.items()}, image.shape[0])
 
 
 def _box_above(mask: NDArray[np.float32], floor: float) -> tuple[int, int, int, int]:
@@ -108,20 +159,18 @@ def _box_above(mask: NDArray[np.float32], floor: float) -> tuple[int, int, int, 
     )  # fmt: skip
 
 
-def read_answers(path: Path, image_size: int, floor: float) -> KeptAnswers | None:
+def read_predictions(path: Path, image_size: int, floor: float) -> CachedPredictions | None:
     """Answers from a file; None where there is none, or a damaged one, or one that does not reach down to `floor`."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in _FIELDS}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    return KeptAnswers(arrays, image_size) if float(arrays["floor"]) <= floor else None
+    return CachedPredictions(arrays, image_size) if float(arrays["floor"]) <= floor else None
 
 
-def write_answers(path: Path, answers: KeptAnswers) -> None:
+def write_predictions(path: Path, answers: CachedPredictions) -> None:
     """Write answers whole or not at all."""
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_arrays(path, answers.arrays, sync=False)
-    except OSError as error:
-        raise write_error(path, error) from error

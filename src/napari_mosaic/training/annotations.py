@@ -1,7 +1,14 @@
 """Stones that people drew in Label Studio, or that came from anywhere as COCO: JSON beside its pictures.
 
 One decision: what was drawn as one shape is one stone, what was brushed is as many stones as it has separate pieces;
-where shapes overlap the smaller one lies on top, so that nothing is hidden.
+where shapes overlap the smaller one lies on top, so that nothing is hidden. Lengths of runs are read here too, in some
+lines of numpy, so that neither pycocotools nor Label Studio's converter is needed.
+
+References
+----------
+COCO: columns one after the other, runs of background and mask in turn; as text five bits a character, from the fourth
+run on as the difference to the last but one. Label Studio: `rle-pack` of RGBA bytes, of which the last is the mask.
+
 """
 
 from __future__ import annotations
@@ -9,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,11 +26,11 @@ from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.image import open_image
-from napari_mosaic.progress import Progress, Steps
+from napari_mosaic.progress import Steps
 from napari_mosaic.tiling import Box
-from napari_mosaic.training.pool import check_room
-from napari_mosaic.training.sam.run_lengths import decode_coco, decode_label_studio
-from napari_mosaic.training.sources import Stored, make_folder, note_pictures, open_stored, save_picture
+from napari_mosaic.training.data import Picture
+from napari_mosaic.training.run_files import check_room
+from napari_mosaic.training.sources import Stored, open_stored, store_pictures
 from napari_mosaic.training.truth import LEAST_AREA
 
 Mask = NDArray[np.bool_]
@@ -72,30 +80,28 @@ def store_annotations(path: Path, out: Path) -> Steps[Stored]:
         ) from error
     if not found:
         raise InputError(f"{path} holds no picture with a polygon or a brushed mask; draw stones and export it again.")
-    make_folder(out)
+    return (yield from store_pictures(out, ask, _pictures(path, found, out), len(found)))
+
+
+def _pictures(path: Path, found: list[Annotated], out: Path) -> Iterator[tuple[str, Picture]]:
+    """The pictures that an export names, with their stones."""
     names: list[str] = []
-    for index, one in enumerate(found):
+    for one in found:
         picture = _find(path, one.names)
-        yield Progress(phase="read", done=index, total=len(found), unit="pictures", message=picture.name)
         names.append(_free_name(picture.stem, names))
-        _store_one(path, picture, one, out, names[-1])
-    return note_pictures(out, ask, names, [1.0] * len(names))
-
-
-def _store_one(path: Path, picture: Path, one: Annotated, out: Path, name: str) -> None:
-    with open_image(picture) as image:
-        height, width = image.shape[:2]
-        check_room(out, height * width * 7)
-        try:
-            labels = paint_stones(list(one.draw((height, width))), (height, width))
-        except _ODD as error:
-            raise InputError(
-                f"What {path.name} says of {picture.name} ({width} x {height} px) cannot be drawn ({error}); check "
-                "that it belongs to this picture."
-            ) from error
-        if not labels.any():
-            raise InputError(f"{path.name} shows no stone on {picture.name}; draw its stones, or take it out.")
-        save_picture(out, name, image.read(Box(0, 0, height, width)), labels)
+        with open_image(picture) as image:
+            height, width = image.shape[:2]
+            check_room(out, height * width * 7)
+            try:
+                labels = paint_tesserae(list(one.draw((height, width))), (height, width))
+            except _ODD as error:
+                raise InputError(
+                    f"What {path.name} says of {picture.name} ({width} x {height} px) cannot be drawn ({error}); check "
+                    "that it belongs to this picture."
+                ) from error
+            if not labels.any():
+                raise InputError(f"{path.name} shows no stone on {picture.name}; draw its stones, or take it out.")
+            yield names[-1], Picture(image.read(Box(0, 0, height, width)), labels)
 
 
 def _free_name(stem: str, taken: list[str]) -> str:
@@ -125,7 +131,7 @@ def _find(path: Path, names: tuple[str, ...]) -> Path:
     )
 
 
-def paint_stones(masks: list[Mask], shape: tuple[int, int]) -> NDArray[np.uint32]:
+def paint_tesserae(masks: list[Mask], shape: tuple[int, int]) -> NDArray[np.uint32]:
     """Masks `(Y, X)` as ids 1..N, smaller ones over larger; specks are left out."""
     labels = np.zeros(shape, np.uint32)
     masks = [mask for mask in masks if int(mask.sum()) >= LEAST_AREA]
@@ -142,21 +148,18 @@ def _coco(values: dict[str, Any]) -> Iterator[Annotated]:
     for image in values["images"]:
         if image["id"] in drawn:
             size = None if "height" not in image else (int(image["height"]), int(image["width"]))
-            yield Annotated(_spellings(image["file_name"]), _coco_masks(drawn[image["id"]], size))
+            yield Annotated(_spellings(image["file_name"]), partial(_coco_masks, drawn[image["id"]], size))
 
 
-def _coco_masks(segmentations: list[Any], size: tuple[int, int] | None) -> Callable[[tuple[int, int]], Iterator[Mask]]:
-    def draw(shape: tuple[int, int]) -> Iterator[Mask]:
-        _check_size(size, shape)
-        for segmentation in segmentations:
-            if isinstance(segmentation, dict):
-                mask = decode_coco(segmentation)
-                _check_size((mask.shape[0], mask.shape[1]), shape)
-                yield mask
-            else:
-                yield _polygons([np.reshape(np.asarray(ring, float), (-1, 2)) for ring in segmentation], shape)
-
-    return draw
+def _coco_masks(segmentations: list[Any], size: tuple[int, int] | None, shape: tuple[int, int]) -> Iterator[Mask]:
+    _check_size(size, shape)
+    for segmentation in segmentations:
+        if isinstance(segmentation, dict):
+            mask = decode_coco(segmentation)
+            _check_size((mask.shape[0], mask.shape[1]), shape)
+            yield mask
+        else:
+            yield _polygons([np.reshape(np.asarray(ring, float), (-1, 2)) for ring in segmentation], shape)
 
 
 def _label_studio(tasks: list[Any]) -> Iterator[Annotated]:
@@ -167,17 +170,15 @@ def _label_studio(tasks: list[Any]) -> Iterator[Annotated]:
         if shapes:
             source = [task["file_upload"]] if task.get("file_upload") else []
             source += [str(value) for value in task["data"].values() if isinstance(value, str)]
-            yield Annotated(tuple(name for text in source for name in _spellings(text)), _label_studio_masks(shapes))
+            names = tuple(name for text in source for name in _spellings(text))
+            yield Annotated(names, partial(_label_studio_masks, shapes))
 
 
-def _label_studio_masks(regions: list[Any]) -> Callable[[tuple[int, int]], Iterator[Mask]]:
-    def draw(shape: tuple[int, int]) -> Iterator[Mask]:
-        for region in regions:
-            _check_size((int(region["original_height"]), int(region["original_width"])), shape)
-            kind = next(name for name in _SHAPES if region["type"].startswith(name))
-            yield from _SHAPES[kind](region["value"], shape)
-
-    return draw
+def _label_studio_masks(regions: list[Any], shape: tuple[int, int]) -> Iterator[Mask]:
+    for region in regions:
+        _check_size((int(region["original_height"]), int(region["original_width"])), shape)
+        kind = next(name for name in _SHAPES if region["type"].startswith(name))
+        yield from _SHAPES[kind](region["value"], shape)
 
 
 def _spellings(text: str) -> tuple[str, ...]:
@@ -243,3 +244,64 @@ _SHAPES: dict[str, Callable[[dict[str, Any], tuple[int, int]], Iterator[Mask]]] 
     "ellipse": _drawn_ellipse,
 }
 """How the kinds of Label Studio's regions are drawn, by the beginning of their names."""
+
+
+def decode_coco(value: dict[str, Any]) -> Mask:
+    """The mask `(Y, X)` of `{"size": [Y, X], "counts": list or text}`; `ValueError` where it does not fill it."""
+    height, width = (int(side) for side in value["size"])
+    counts = value["counts"]
+    runs = _unpack(counts) if isinstance(counts, str) else [int(count) for count in counts]
+    if sum(runs) != height * width or min(runs, default=0) < 0:
+        raise ValueError(f"run lengths of {sum(runs)} px do not fill {width} x {height}")
+    flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return np.ascontiguousarray(flat.reshape(width, height).T)
+
+
+def _unpack(text: str) -> list[int]:
+    runs: list[int] = []
+    value = place = 0
+    for character in text:
+        bits = ord(character) - 48
+        value |= (bits & 31) << 5 * place
+        place += 1
+        if bits & 32:
+            continue
+        if bits & 16:
+            value |= -1 << 5 * place
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = place = 0
+    return runs
+
+
+def decode_label_studio(packed: list[int], shape: tuple[int, int]) -> Mask:
+    """The mask of Label Studio's bytes for a picture of `shape`; `ValueError` where they are cut off or of another."""
+    bits = _Bits(np.unpackbits(np.array(packed, np.uint8)))
+    total, word = bits.read(32), bits.read(5) + 1
+    sizes = [bits.read(4) + 1 for _ in range(4)]
+    if total != 4 * shape[0] * shape[1]:
+        raise ValueError(f"a brush of {total // 4} px for a picture of {shape[0] * shape[1]}")
+    out = np.zeros(total, np.int64)
+    place = 0
+    while place < total:
+        repeated = bits.read(1)
+        count = bits.read(sizes[bits.read(2)]) + 1
+        out[place : place + count] = bits.read(word) if repeated else bits.read_many(count, word)
+        place += count
+    return out.reshape(*shape, 4)[..., 3] > 127
+
+
+class _Bits:
+    """Numbers of any width, one after the other, from an array of bits."""
+
+    def __init__(self, bits: NDArray[np.uint8]) -> None:
+        self._bits, self._place = bits, 0
+
+    def read(self, width: int) -> int:
+        return int(self.read_many(1, width)[0])
+
+    def read_many(self, count: int, width: int) -> NDArray[np.int64]:
+        part = self._bits[self._place : self._place + count * width]
+        if len(part) < count * width:
+            raise ValueError("a brush that is cut off")
+        self._place += count * width
+        return part.reshape(count, width).astype(np.int64) @ (1 << np.arange(width - 1, -1, -1, dtype=np.int64))
