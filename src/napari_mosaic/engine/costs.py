@@ -20,7 +20,7 @@ from numcodecs import Blosc
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from napari_mosaic.areas import AreaSet
+from napari_mosaic.areas import LEFT_OUT, AreaSet
 from napari_mosaic.engine.local import tile_lattice, windows_below
 from napari_mosaic.engine.outside import Mask, Outside, blank_outside
 from napari_mosaic.engine.segmenters import Segmenter
@@ -115,7 +115,7 @@ def _inside(areas: AreaSet, shape: tuple[int, int]) -> BaseGeometry:
     frame = shapely.box(0, 0, shape[1] + 2, shape[0] + 2)  # the working grid may reach a pixel beyond
     region = areas.of("region")
     inside = frame if region.is_empty else frame.intersection(region)
-    return inside.difference(areas.of("exclude", "outside"))
+    return inside.difference(areas.of(*LEFT_OUT))
 
 
 def _valid_share(mask: FileMask, edges: NDArray[np.float64]) -> float:

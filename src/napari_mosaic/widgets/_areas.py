@@ -16,12 +16,13 @@ from napari.layers import Labels, Shapes
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from napari_mosaic.areas import AREA_CLASSES, AreaSet
+from napari_mosaic.areas import AREA_CLASSES, CLASSES, AreaSet
 from napari_mosaic.widgets._sources import RECORD, lying_like
 
-COLOURS = {
-    "preserved": "#66bb6a", "lacuna": "#ef5350", "repair": "#42a5f5", "not legible": "#ab47bc", "outside": "#90a4ae",
-}  # fmt: skip
+COLOURS = {one.name: one.colour for one in CLASSES}
+FIRST_DRAWN = next(place for place, one in enumerate(CLASSES) if not one.counted)
+"""Place of the class that a person draws first: what is not drawn counts as preserved."""
+
 MOST_CORNERS = 2000
 """Outlines with more corners, such as the surround of an orthophoto, are drawn with fewer."""
 

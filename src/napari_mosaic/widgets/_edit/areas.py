@@ -21,6 +21,7 @@ from napari_mosaic.editing import Edit, add_area, change_area, remove_area
 from napari_mosaic.record import Record
 from napari_mosaic.widgets._areas import (
     COLOURS,
+    FIRST_DRAWN,
     STYLE,
     Drawn,
     colours_of,
@@ -49,7 +50,7 @@ class AreaLayer(QObject):
         self._drawn: list[Drawn] = []
         self._count = 0
         self._closed = False
-        self._kind = AREA_CLASSES[1]
+        self._kind = AREA_CLASSES[FIRST_DRAWN]
         self._filling = False
         self.layer = self._take_layer()
         self._rest = QTimer(self)

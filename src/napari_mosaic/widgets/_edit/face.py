@@ -21,8 +21,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_mosaic.areas import AREA_CLASSES
+from napari_mosaic.areas import CLASSES
 from napari_mosaic.record.tables import MATERIALS, STATES
+from napari_mosaic.widgets._areas import FIRST_DRAWN
 from napari_mosaic.widgets._edit.icons import icon
 from napari_mosaic.widgets._edit.state import EditView
 from napari_mosaic.widgets._edit.tools import TOOLS, EditOptions
@@ -172,9 +173,10 @@ class EditFace(QWidget):
 
     def _areas(self) -> None:
         self.area_class = narrow_combo()
-        for name in AREA_CLASSES:
-            self.area_class.addItem(name, name)
-        self.area_class.setCurrentIndex(AREA_CLASSES.index("lacuna"))
+        for place, one in enumerate(CLASSES):
+            self.area_class.addItem(one.name, one.name)
+            self.area_class.setItemData(place, one.help, Qt.ItemDataRole.ToolTipRole)
+        self.area_class.setCurrentIndex(FIRST_DRAWN)
         self.draw_area = QPushButton("Draw")
         self.sections["Areas of the floor"].rows.addLayout(button_row(self.area_class, self.draw_area))
 
