@@ -195,7 +195,7 @@ def show_painting(scene: Scene, middle: Any) -> None:
 def show_check(scene: Scene) -> None:
     """The walk through what needs a look."""
     scene.dock.face.look.click()
-    wait(lambda: scene.dock.state.walk is not None and scene.dock.check.job is None)
+    wait(lambda: scene.dock.state.walk is not None and scene.dock.job is None)
     for key in (".", "8", "0"):
         scene.hand.key(key)
         scene.rest()

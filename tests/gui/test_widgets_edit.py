@@ -525,7 +525,7 @@ def test_the_queue_is_walked_by_keys(desk: Desk, qtbot: Any) -> None:
     desk.far()
     first = desk.labels
     desk.dock.face.look.click()
-    qtbot.waitUntil(lambda: desk.dock.state.walk is not None and desk.dock.check.job is None, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: desk.dock.state.walk is not None and desk.dock.job is None, timeout=WAIT_MS)
     total = desk.dock.state.walk.total
     if total < 3:
         pytest.skip("the drawing has too little that is suspicious")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,7 @@ from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import preview_tesserae as cut_again
 from napari_mosaic.segmentation import segment
 from napari_mosaic.widgets import _runs, export_tesserae, preview_tesserae, segment_this_layer
-from napari_mosaic.widgets._commands import _running
 from napari_mosaic.widgets._edited import tessera_layers
-from napari_mosaic.widgets._functions import _exporting
 from napari_mosaic.widgets._sources import view_box
 
 FUNCTIONS = (segment_this_layer, export_tesserae, preview_tesserae)
@@ -35,13 +32,6 @@ def shown(viewer: Any, tmp_path: Path) -> Any:
     segment(tmp_path / "floor.png", params=SegmentParams(method="brightness", scale=1.0)).close()
     viewer.open(str(tmp_path / "floor.mosaic.zarr"), plugin="napari-mosaic")
     return viewer
-
-
-@pytest.fixture(autouse=True)
-def ended() -> Iterator[None]:
-    yield
-    for job in list(_exporting):
-        job.abandon()
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
@@ -108,8 +98,6 @@ def test_the_form_of_finding_starts_the_job_of_the_layer(shown: Any, monkeypatch
     assert request.layer is photograph
     assert (request.params.threshold, request.params.core_threshold) == (0.4, 0.6)
     assert request.only == view_box(photograph)
-    for job in list(_running):
-        _running.discard(job)
 
 
 def test_another_layer_is_refused_in_a_sentence(viewer: Any, tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ waits for the job, which keeps the viewer alive.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from napari.layers import Layer
-from napari.utils.notifications import show_warning
+from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject
 
@@ -24,8 +25,7 @@ from napari_mosaic.widgets._guard import keep_out_triton
 from napari_mosaic.widgets._jobs import Job, JobFailure
 from napari_mosaic.widgets._layers import RecordLayers
 from napari_mosaic.widgets._napari import real
-
-_running: set[Job] = set()
+from napari_mosaic.widgets._state import RecordFacts
 
 
 def segment_layer(
@@ -92,14 +92,11 @@ def segment_layer(
     show = _Show(viewer, chosen, job)
     job.stepped.connect(show.step)
     job.ended.connect(show.end)
-    _running.add(job)
     return job.start()
 
 
 def segment_selected_layer(viewer: Viewer) -> None:
     """The command *Find tesserae in the selected layer*: needs no panel."""
-    from napari.utils.notifications import show_error, show_info
-
     viewer = real(viewer)
     layers = [layer for layer in viewer.layers.selection if _sources.is_photograph(layer)]
     if not layers:
@@ -109,8 +106,18 @@ def segment_selected_layer(viewer: Viewer) -> None:
     bar = _Bar(job)
     job.stepped.connect(bar.step)
     job.ended.connect(bar.end)
-    job.returned.connect(lambda facts: show_info(f"{facts.count:,} tesserae, kept in {facts.path}."))
+    announce(job, found_words)
+
+
+def announce(job: Job, words: Callable[[Any], str]) -> None:
+    """Say in the viewer how a job ended."""
+    job.returned.connect(lambda value: show_info(words(value)))
     job.failed.connect(lambda failure: show_error(str(failure)))
+
+
+def found_words(facts: RecordFacts) -> str:
+    """What a run has found, in a sentence."""
+    return f"{facts.count:,} tesserae, kept in {facts.path}."
 
 
 class _Show(QObject):
@@ -136,13 +143,11 @@ class _Show(QObject):
         if self._shown is not None:
             self._shown.shown.connect(self._release)
             self._shown.settle()
-        else:
-            _running.discard(self._job)
 
     def _release(self) -> None:
         if self._shown is not None and not self._shown.busy:
             self._shown.close()
-            _running.discard(self._job)
+            self._job.let_go()
 
 
 class _Bar(QObject):

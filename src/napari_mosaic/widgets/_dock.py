@@ -6,6 +6,7 @@ works for it in the background is noted when that begins, so the end forgets not
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -15,10 +16,12 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QAbstractButton, QVBoxLayout, QWidget
 
 from napari_mosaic.dependencies import missing_of
+from napari_mosaic.progress import Progress
 from napari_mosaic.widgets._face import MissingNote, fill_dock
-from napari_mosaic.widgets._jobs import JobFailure, Latest
+from napari_mosaic.widgets._jobs import CLOSE_S, Job, JobFailure, Latest
 from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._once import StandIn, standing_dock
+from napari_mosaic.widgets._state import RunFacts
 from napari_mosaic.widgets._style import style_sheet
 
 
@@ -123,6 +126,74 @@ class Dock(QWidget):
     def _update(self) -> None:
         if not self._closed:
             self._show_state()
+
+
+class RunningDock(Dock):
+    """A dock that runs one long thing at a time; a subclass says what becomes of its steps, its result and its end.
+
+    While it runs `state.run` tells how far it is; whatever ends it keeps what is finished.
+    """
+
+    stopped_words: ClassVar[str] = ""
+    close_s: ClassVar[float] = CLOSE_S
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__(viewer)
+        self.job: Job | None = None
+        self._started = 0.0
+
+    def stop(self) -> None:
+        """End at the next step; what is finished is kept."""
+        if self.job is not None and self.state.run is not None:
+            self.job.cancel()
+            self.tell(run=replace(self.state.run, stopping=True))
+
+    # for subclasses -------------------------------------------------------------------------------
+
+    def run_steps(self, make: Callable[[], Any], title: str, **changes: Any) -> None:
+        """Run the steps that `make` gives, where nothing runs; `changes` are of the state."""
+        if self.job is not None:
+            return
+        self._started = time.monotonic()
+        self.tell(**({"message": ""} | changes), run=RunFacts(title=title))
+        job = Job(make)
+        job.stepped.connect(self._step)
+        job.returned.connect(self._returned)
+        job.failed.connect(lambda failure: self._stopped(str(failure)))
+        job.cancelled.connect(lambda: self._stopped(self.stopped_words))
+        job.ended.connect(self._ended)
+        self.job = job.start()
+
+    def _gone_on(self, progress: Progress) -> RunFacts | None:
+        """How far the run is after a step."""
+        run = self.state.run
+        return None if run is None else run.after(progress, time.monotonic() - self._started)
+
+    def _step(self, event: Any) -> None:
+        """It has come further."""
+        if isinstance(event, Progress):
+            self.tell(run=self._gone_on(event))
+
+    def _returned(self, value: Any) -> None:
+        raise NotImplementedError
+
+    def _stopped(self, message: str) -> None:
+        """It failed or was stopped."""
+        self.tell(message=message)
+
+    def _ended(self) -> None:
+        """It is over, however it ended."""
+        self.job = None
+        self.tell(run=None)
+
+    def _abandon(self) -> None:
+        """End what runs, and wait no longer than `close_s`; nothing more is heard of it."""
+        if self.job is not None:
+            self.job.abandon(timeout=self.close_s)
+            self.job = None
+
+    def _end(self) -> None:
+        self._abandon()
 
 
 def press(*pairs: tuple[QAbstractButton, Callable[[], Any]]) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Layer
-from qtpy.QtCore import QTimer
 
+from napari_mosaic.widgets._jobs import when_idle
 from napari_mosaic.widgets._sources import plane_shape
 
 Affine = tuple[float, ...]
@@ -27,10 +27,7 @@ class EastNorth:
         self._affine: Affine | None = None
         self._degrees = False
         self._adding = False
-        self._soon = QTimer()
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self._add)
+        self._soon = when_idle(None, 0, self._add)
         viewer.events.status.connect(self._told)
 
     def follow(self, layer: Layer | None, affine: Affine | None, *, degrees: bool = False) -> None:

@@ -15,14 +15,14 @@ import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap, ensure_colormap
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_mosaic.errors import InputError
 from napari_mosaic.record import features, open_record
 from napari_mosaic.record.features import Features
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._edited import is_tesserae, record_of, tessera_layers
-from napari_mosaic.widgets._jobs import Latest
+from napari_mosaic.widgets._jobs import Latest, when_idle
 from napari_mosaic.widgets._napari import canvas_widget
 from napari_mosaic.widgets._sources import view_box
 
@@ -46,10 +46,7 @@ class LayerFeatures(QObject):
         self._told = False
         self._worker = Latest(self)
         self._worker.answered.connect(self._take)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(REST_MS)
-        self._timer.timeout.connect(self._ask)
+        self._timer = when_idle(self, REST_MS, self._ask)
         self._heard: tuple[Any, ...] = (layer.events.set_data, layer.events.labels_update, layer.events.visible)
         for emitter in self._heard:
             emitter.connect(self.renew)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QPainter, QPaintEvent, QResizeEvent
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -29,6 +29,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_mosaic.widgets._jobs import when_idle
 from napari_mosaic.widgets._state import SizeFacts, StepView, Tuning
 
 SETTLE_MS = 150
@@ -243,10 +244,7 @@ class TuningForm(QWidget):
             grid.addWidget(slider, row, 1)
             grid.addWidget(figure, row, 2)
             slider.valueChanged.connect(self._moved)
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(SETTLE_MS)
-        self._rest.timeout.connect(self._tell)
+        self._rest = when_idle(self, SETTLE_MS, self._tell)
         self.set_value(Tuning())
 
     def value(self) -> Tuning:

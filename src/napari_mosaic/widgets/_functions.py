@@ -6,14 +6,12 @@ the parameter dataclasses; what takes long is a job and returns at once. The ann
 because magicgui looks for a return value's kind in no module.
 """
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
 from napari import current_viewer
 from napari.layers import Image, Labels
 from napari.types import LayerDataTuple
-from napari.utils.notifications import show_error, show_info
 from napari.viewer import Viewer
 
 from napari_mosaic.errors import InputError
@@ -23,7 +21,7 @@ from napari_mosaic.record import open_record
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import preview_tesserae as cut_again
 from napari_mosaic.widgets import _runs
-from napari_mosaic.widgets._commands import segment_layer
+from napari_mosaic.widgets._commands import announce, found_words, segment_layer
 from napari_mosaic.widgets._edited import is_tesserae, record_of
 from napari_mosaic.widgets._jobs import Job
 from napari_mosaic.widgets._napari import real
@@ -33,7 +31,6 @@ from napari_mosaic.widgets._tuning import PREVIEW_PX, central, tessera_params
 
 _USUAL = SegmentParams()
 _HINTS = get_type_hints(SegmentParams, include_extras=True)
-_exporting: set[Job] = set()
 
 
 def _bounded(name: str, label: str, kind: type) -> Any:
@@ -90,7 +87,7 @@ def segment_this_layer(
     params = SegmentParams(threshold=threshold, core_threshold=round(1 - threshold, 4), min_area=smallest)
     layer = real(photograph)
     job = segment_layer(real(viewer), layer, params=params, only=view_box(layer) if view_only else None)
-    _tell(job, lambda facts: f"{facts.count:,} tesserae, kept in {facts.path}.")
+    _tell(job, found_words)
     return job
 
 
@@ -121,8 +118,6 @@ def export_tesserae(tesserae: Labels, file: Path, format: Formats = "csv") -> Jo
         raise InputError("No file is given, so there is nowhere to write to; choose one.")
     job = Job(lambda: _runs.export_steps(record, format, file))
     _tell(job, lambda written: f"Saved as {written}.")
-    job.ended.connect(partial(_exporting.discard, job))
-    _exporting.add(job)
     return job.start()
 
 
@@ -171,5 +166,4 @@ def _record(tesserae: Labels) -> Path:
 def _tell(job: Job, words: Any) -> None:
     """Say in the viewer, where there is one, how a job ended; a script has the job's own result."""
     if current_viewer() is not None:
-        job.returned.connect(lambda value: show_info(words(value)))
-        job.failed.connect(lambda failure: show_error(str(failure)))
+        announce(job, words)

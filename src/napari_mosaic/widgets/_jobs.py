@@ -1,8 +1,14 @@
-"""Long operations away from the main thread.
+"""Work away from the main thread: the only module of the widgets that begins a thread or makes a timer.
 
-One decision: a job is a plain thread that runs a generator of steps and speaks by queued Qt signals.
-Whatever is raised, torch's lack of memory included (a `RuntimeError`), arrives as `failed`; the
-generator is always closed in its own thread, so locks and files are freed when a job is cancelled.
+One decision: whatever works speaks by queued Qt signals on the thread of who asked for it, and is of one of four kinds:
+
+- `Job`: one generator of steps, with progress and cancel; a process of its own (`_process`) is such steps, too;
+- `Latest`: short questions, of which the newest alone is answered;
+- `Line`: functions in order, none of them left out;
+- `when_idle`: a function once nothing has happened for a moment.
+
+Whatever is raised, torch's lack of memory included (a `RuntimeError`), arrives as `failed`; the generator is always
+closed in its own thread, so locks and files are freed when a job is cancelled.
 """
 
 from __future__ import annotations
@@ -10,19 +16,24 @@ from __future__ import annotations
 import atexit
 import threading
 import time
-import weakref
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QCoreApplication, QObject, Qt, QTimer, Signal
 
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.memory import is_out_of_memory
 
 LAST_WAIT_S = 30.0
-"""How long the program waits for jobs when it ends."""
+"""How long the program waits for jobs when it ends; not varied."""
 
-_started: weakref.WeakSet[Job] = weakref.WeakSet()
+CLOSE_S = 5.0
+"""How long a view that closes waits for a thread; not varied."""
+
+_alive: set[Job] = set()
+"""Jobs that are not over: whoever has started one need not keep it."""
 
 
 class JobFailure(Exception):
@@ -55,19 +66,9 @@ class Job(QObject):
         self._thread = threading.Thread(target=self._run, name="napari-mosaic job", daemon=True)
         self._sent.connect(self._receive, Qt.ConnectionType.QueuedConnection)
 
-    @property
-    def running(self) -> bool:
-        """Whether the end has not been told yet."""
-        return self._thread.ident is not None and not self._over
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the job was asked to stop."""
-        return self._stop.is_set()
-
     def start(self) -> Job:
         """Begin; returns the job."""
-        _started.add(self)
+        _alive.add(self)
         self._thread.start()
         return self
 
@@ -85,8 +86,6 @@ class Job(QObject):
         TimeoutError
             If it runs longer than `timeout` seconds.
         """
-        from qtpy.QtCore import QCoreApplication
-
         start = time.monotonic()
         while not self._over or self.lingers():
             QCoreApplication.processEvents()
@@ -97,17 +96,26 @@ class Job(QObject):
             raise self._failure
         return self._result
 
-    def abandon(self, timeout: float = 5.0) -> None:
+    def abandon(self, timeout: float = CLOSE_S) -> None:
         """Cancel, say nothing more and wait for the thread: for a view that closes."""
         self._stop.set()
-        self._over = True
-        self._sent.disconnect(self._receive)
+        if not self._over:
+            self._over = True
+            self._sent.disconnect(self._receive)
         if self._thread.is_alive():
             self._thread.join(timeout)
+        if not self._thread.is_alive():
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Keep the job alive no longer, once it is over and nobody lingers."""
+        if self._over and not self.lingers():
+            _alive.discard(self)
 
     def _run(self) -> None:
         kind, value = self._work()
         self._emit(kind, value)
+        self.let_go()
 
     def _work(self) -> tuple[str, Any]:
         steps: Generator[Any, None, Any] | None = None
@@ -129,6 +137,7 @@ class Job(QObject):
             self._sent.emit(kind, value)
         except RuntimeError:  # the view was deleted under the thread
             self._stop.set()
+            self._over = True
 
     def _receive(self, kind: str, value: Any) -> None:
         if kind == "stepped":
@@ -144,12 +153,13 @@ class Job(QObject):
         else:
             self.cancelled.emit()
         self.ended.emit()
+        self.let_go()
 
 
 class Latest(QObject):
-    """Runs the newest of many short requests; answers to older ones are dropped.
+    """Short questions, of which the newest alone is answered: those before it are stale, and dropped.
 
-    `answered(object)` and `failed(JobFailure)` come for the newest request only.
+    `answered(object)` and `failed(JobFailure)` come for the newest question only.
     """
 
     answered = Signal(object)
@@ -165,46 +175,89 @@ class Latest(QObject):
         """Whether an answer is still to come."""
         return self._job is not None
 
-    def ask(self, question: Callable[[], Any]) -> None:
-        """Run `question` on a thread once the one before has ended; forget those in between."""
-        self._next = question
+    def ask(self, question: Callable[..., Any], *given: Any) -> None:
+        """Run `question(*given)` on a thread once the one before has ended; forget those in between."""
+        self._next = partial(question, *given)
         if self._job is None:
             self._begin()
 
-    def forget(self) -> None:
-        """Drop what is asked; no answer will come."""
+    def forget(self, wait_s: float = 0.0) -> None:
+        """Drop what is asked, and wait a while for the thread; no answer will come."""
         self._next = None
-        if self._job is not None:
-            self._job.abandon(timeout=0.0)
-            self._job = None
+        job, self._job = self._job, None
+        if job is not None:
+            job.abandon(wait_s)
 
     def close(self) -> None:
         """Forget, and wait for the thread."""
-        self._next = None
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
+        self.forget(CLOSE_S)
 
     def _begin(self) -> None:
         question, self._next = self._next, None
-        if question is None:
-            return
-        job = Job(lambda: _single(question))
-        job.returned.connect(self._answer)
-        job.failed.connect(self._fail)
-        self._job = job.start()
+        if question is not None:
+            job = Job(lambda: _single(question))
+            job.returned.connect(lambda answer: self._tell(self.answered, answer))
+            job.failed.connect(lambda failure: self._tell(self.failed, failure))
+            self._job = job.start()
 
-    def _answer(self, value: Any) -> None:
+    def _tell(self, signal: Any, value: Any) -> None:
         self._job = None
         if self._next is None:
-            self.answered.emit(value)
+            signal.emit(value)
         self._begin()
 
-    def _fail(self, failure: JobFailure) -> None:
-        self._job = None
-        if self._next is None:
-            self.failed.emit(failure)
-        self._begin()
+
+class Line(QObject):
+    """Functions one after the other on one thread, none of them left out.
+
+    The answer to each goes to what it was asked with, on the main thread; `failed(JobFailure)` where it raised.
+    """
+
+    failed = Signal(object)
+    _sent = Signal(object, object)
+
+    def __init__(self, name: str, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._waiting = 0
+        self._thread = ThreadPoolExecutor(1, f"napari-mosaic {name}")
+        self._sent.connect(self._receive, Qt.ConnectionType.QueuedConnection)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is still to come."""
+        return self._waiting > 0
+
+    def ask(self, function: Callable[[], Any], then: Callable[[Any], Any]) -> None:
+        """Run a function when those before it have ended; `then` gets what it returns."""
+        self._waiting += 1
+        self._thread.submit(self._work, function, then)
+
+    def close(self, last: Callable[[], Any] | None = None, *, drop: bool = False) -> None:
+        """Answer nothing more, and wait for what was asked, or with `drop` for what has begun; then run `last`."""
+        self._sent.disconnect(self._receive)
+        if last is not None:
+            self._thread.submit(last)
+        self._thread.shutdown(wait=True, cancel_futures=drop)
+
+    def _work(self, function: Callable[[], Any], then: Callable[[Any], Any]) -> None:
+        try:
+            answer = function()
+        except Exception as error:  # noqa: BLE001 - a thread must not die in silence
+            then, answer = self.failed.emit, failure_of(error)
+        self._sent.emit(then, answer)
+
+    def _receive(self, then: Callable[[Any], Any], answer: Any) -> None:
+        self._waiting -= 1
+        then(answer)
+
+
+def when_idle(parent: QObject | None, rest_ms: int, function: Callable[[], Any]) -> QTimer:
+    """A timer that calls a function once nobody has started it for `rest_ms`."""
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(rest_ms)
+    timer.timeout.connect(function)
+    return timer
 
 
 def _single(question: Callable[[], Any]) -> Generator[Any, None, Any]:
@@ -215,12 +268,11 @@ def _single(question: Callable[[], Any]) -> Generator[Any, None, Any]:
 @atexit.register
 def _end_all() -> None:
     """Let no thread outlive Python: one that is inside of a C++ library then ends the process with an abort."""
-    threads = [job._thread for job in _started if job._thread.is_alive()]
-    for job in list(_started):
+    jobs, end = list(_alive), time.monotonic() + LAST_WAIT_S
+    for job in jobs:
         job.cancel()
-    end = time.monotonic() + LAST_WAIT_S
-    for thread in threads:
-        thread.join(max(0.0, end - time.monotonic()))
+    for job in jobs:
+        job._thread.join(max(0.0, end - time.monotonic()))
 
 
 def failure_of(error: Exception) -> JobFailure:

@@ -7,7 +7,6 @@ them, and refreshes at most twice a second, when what will be seen is already in
 from __future__ import annotations
 
 from colorsys import hsv_to_rgb
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +20,7 @@ from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._areas import area_data, standing_areas
 from napari_mosaic.widgets._features import follow_features
-from napari_mosaic.widgets._jobs import Latest
+from napari_mosaic.widgets._jobs import JobFailure, Latest, Line, when_idle
 from napari_mosaic.widgets._levels import LivePyramid
 from napari_mosaic.widgets._sources import RECORD, LayerData, corner_of, placement, view_box
 from napari_mosaic.widgets._state import RecordFacts, Tuning
@@ -79,12 +78,11 @@ def record_areas(record: Record, like: dict[str, Any]) -> LayerData | None:
 class RecordLayers(QObject):
     """Shows one record and follows it while it is written.
 
-    `shown` comes after a refresh, `failed(JobFailure)` where a preview failed.
+    `shown` comes after a refresh, `failed(JobFailure)` where a preview or a part cannot be read.
     """
 
     shown = Signal()
     failed = Signal(object)
-    _read = Signal(object, bool)
 
     def __init__(self, viewer: Any, opened: Opened, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -95,12 +93,9 @@ class RecordLayers(QObject):
         self._settling = self._busy = self._closed = False
         self._wanted: Tuning | None = None
         self._look = (False, True, False)
-        self._reader = ThreadPoolExecutor(1, "napari-mosaic layers")
-        self._timer = QTimer(self)
-        self._timer.setInterval(REFRESH_MS)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._begin)
-        self._read.connect(self._refresh)
+        self._reader = Line("layers", self)
+        self._reader.failed.connect(self._unread)
+        self._timer = when_idle(self, REFRESH_MS, self._begin)
         self._previewer = Latest(self)
         self._previewer.answered.connect(self._previewed)
         self._previewer.failed.connect(self.failed)
@@ -165,8 +160,7 @@ class RecordLayers(QObject):
         base = self.tesserae
         if base is not None:
             self._wanted = tuning
-            record, box = self.record, view_box(base)
-            self._previewer.ask(lambda: preview(record, box, tuning))
+            self._previewer.ask(preview, self.record, view_box(base), tuning)
 
     def end_preview(self) -> None:
         """Take the preview away and show the stored tesserae."""
@@ -195,7 +189,7 @@ class RecordLayers(QObject):
         self._adding = []
         self._timer.stop()
         self._previewer.close()
-        self._reader.shutdown(wait=True, cancel_futures=True)
+        self._reader.close(drop=True)
 
     def _standing(self, layer: Layer) -> Layer | None:
         """A layer that a reader has added for the same record, given the live data."""
@@ -254,17 +248,20 @@ class RecordLayers(QObject):
         if dirty or settle:
             self._dirty = {kind: [] for kind in self._pyramids}
             self._busy = True
-            self._reader.submit(self._work, dirty, settle)
+            kinds = tuple(self._pyramids if settle else dirty)
+            self._reader.ask(lambda: self._read(dirty, settle), lambda _: self._refresh(kinds, settle))
 
-    def _work(self, dirty: dict[str, list[Box]], settle: bool) -> None:
-        try:
-            for kind, pyramid in self._pyramids.items():
-                if settle:
-                    pyramid.renew()
-                elif kind in dirty:
-                    pyramid.update(dirty[kind])
-        finally:
-            self._read.emit(tuple(self._pyramids) if settle else tuple(dirty), settle)
+    def _read(self, dirty: dict[str, list[Box]], settle: bool) -> None:
+        for kind, pyramid in self._pyramids.items():
+            if settle:
+                pyramid.renew()
+            elif kind in dirty:
+                pyramid.update(dirty[kind])
+
+    def _unread(self, failure: JobFailure) -> None:
+        """What is finished cannot be read: say so, and go on with what comes next."""
+        self._refresh((), False)
+        self.failed.emit(failure)
 
     def _refresh(self, kinds: tuple[str, ...], settled: bool) -> None:
         """Show what was read, one layer a turn; pictures in the layer list only at the end."""

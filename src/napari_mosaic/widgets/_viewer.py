@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from napari.layers import Layer, Shapes
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
+from napari_mosaic.widgets._jobs import when_idle
 from napari_mosaic.widgets._sources import RECORD, is_photograph
 
 CAMERA_MS = 250
@@ -28,10 +29,7 @@ class ViewerLink(QObject):
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.viewer = viewer
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(CAMERA_MS)
-        self._rest.timeout.connect(self.moved)
+        self._rest = when_idle(self, CAMERA_MS, self.moved.emit)
         self._pairs: tuple[tuple[Any, Any], ...] = (
             (viewer.layers.events.inserted, self._inserted),
             (viewer.layers.events.removed, self._removed),

@@ -18,12 +18,12 @@ from napari_mosaic.export import FORMATS, export_record, find_format
 from napari_mosaic.files import whole_named
 from napari_mosaic.record import open_record
 from napari_mosaic.widgets import _places, _runs
+from napari_mosaic.widgets._commands import announce
 from napari_mosaic.widgets._jobs import Job
 from napari_mosaic.widgets._sources import RECORD
 
 COPY = ".mosaic.zarr"
 _NOT_COPIED = shutil.ignore_patterns("lock", "lock.by", "*.tmp")
-_exporting: set[Job] = set()
 
 
 def write_tesserae(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -92,7 +92,7 @@ def _write_plain(target: Path, data: Any) -> Path:
 
 def export_selected_layer(viewer: Any) -> None:
     """The command *Export tesserae of the selected layer*: asks for a file, writes it in the background."""
-    from napari.utils.notifications import show_error, show_info
+    from napari.utils.notifications import show_error
 
     layers = [layer for layer in viewer.layers.selection if RECORD in getattr(layer, "metadata", {})]
     if not layers:
@@ -102,10 +102,7 @@ def export_selected_layer(viewer: Any) -> None:
     name = _places.ask_any_export(QApplication.activeWindow(), record)
     if name:
         job = Job(lambda: _runs.export_steps(record, None, Path(name)))
-        job.returned.connect(lambda file: show_info(f"Saved as {file}."))
-        job.failed.connect(lambda failure: show_error(str(failure)))
-        job.ended.connect(lambda: _exporting.discard(job))
-        _exporting.add(job)
+        announce(job, lambda file: f"Saved as {file}.")
         job.start()
 
 

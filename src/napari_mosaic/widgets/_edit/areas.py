@@ -30,6 +30,7 @@ from napari_mosaic.widgets._areas import (
     shape_of,
     standing_areas,
 )
+from napari_mosaic.widgets._jobs import when_idle
 from napari_mosaic.widgets._napari import is_being_drawn, is_being_moved
 from napari_mosaic.widgets._sources import RECORD, shape_outline
 
@@ -53,10 +54,7 @@ class AreaLayer(QObject):
         self._kind = AREA_CLASSES[FIRST_DRAWN]
         self._filling = False
         self.layer = self._take_layer()
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(REST_MS)
-        self._rest.timeout.connect(self._compare)
+        self._rest = when_idle(self, REST_MS, self._compare)
         self.layer.events.data.connect(self._touched)
 
     def _take_layer(self) -> Shapes:

@@ -6,21 +6,17 @@ waiting for it.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from napari_mosaic.editing.drafts import Draft
 from napari_mosaic.editing.extents import box_of
 from napari_mosaic.editing.queue import decide, progress_of_queue
-from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 from napari_mosaic.record.finished import finished_boxes, mark_finished
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._edit.queue import Walk, known_walk, look_steps
 from napari_mosaic.widgets._edit.state import resolve_edit
-from napari_mosaic.widgets._jobs import Job
 from napari_mosaic.widgets._sources import view_box
-from napari_mosaic.widgets._state import RunFacts
 
 
 class Check:
@@ -28,8 +24,6 @@ class Check:
 
     def __init__(self, dock: Any) -> None:
         self._dock = dock
-        self.job: Job | None = None
-        self._started = 0.0
 
     def begin(self) -> None:
         """Take up the walk that was begun before, and count what is finished."""
@@ -41,14 +35,7 @@ class Check:
         if not resolve_edit(dock.state).look.enabled:
             return
         record = dock.session.record
-        self._started = time.monotonic()
-        dock.tell(looking=RunFacts(title="looking"), message="")
-        job = Job(lambda: look_steps(record), dock)
-        job.stepped.connect(self._stepped)
-        job.returned.connect(lambda walk: dock.tell(walk=walk))
-        job.failed.connect(dock.complain)
-        job.ended.connect(self._ended)
-        self.job = job.start()
+        dock.run_steps(lambda: look_steps(record), "looking")
 
     def step(self, by: int) -> None:
         """Fly to the next tessera that needs a look, or the one before."""
@@ -97,12 +84,6 @@ class Check:
             box = view_box(dock.layer)
             dock.session.ask(lambda record: _mark(record, box), self._marked)
 
-    def end(self) -> None:
-        """End looking."""
-        if self.job is not None:
-            self.job.abandon(timeout=60.0)
-            self.job = None
-
     def _known(self, found: tuple[Walk | None, int]) -> None:
         self._dock.tell(walk=found[0], finished=found[1])
 
@@ -123,15 +104,6 @@ class Check:
         current = self._dock.state.walk.current
         if current is not None:
             self._dock.show_stone(current.id, current.box)
-
-    def _stepped(self, step: Any) -> None:
-        looking = self._dock.state.looking
-        if isinstance(step, Progress) and looking is not None:
-            self._dock.tell(looking=looking.after(step, time.monotonic() - self._started))
-
-    def _ended(self) -> None:
-        self.job = None
-        self._dock.tell(looking=None)
 
 
 def _decided(record: Record, id_: int, word: str) -> tuple[int, int]:

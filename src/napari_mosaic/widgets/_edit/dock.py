@@ -12,14 +12,14 @@ from napari.layers import Labels
 from napari.viewer import Viewer
 
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets._dock import press
+from napari_mosaic.widgets._dock import RunningDock, press
 from napari_mosaic.widgets._docks import EDIT, PANEL, find_dock
 from napari_mosaic.widgets._edit.areas import AreaLayer
 from napari_mosaic.widgets._edit.check import Check
 from napari_mosaic.widgets._edit.face import EditFace
 from napari_mosaic.widgets._edit.mouse import Gestures, Half, chosen_words
 from napari_mosaic.widgets._edit.painting import Painting
-from napari_mosaic.widgets._edit.queue import fly_to
+from napari_mosaic.widgets._edit.queue import Walk, fly_to
 from napari_mosaic.widgets._edit.records import RecordDock
 from napari_mosaic.widgets._edit.session import EditSession, JournalFacts, OpenFacts, Outcome
 from napari_mosaic.widgets._edit.shared import borrow_session, give_back
@@ -30,9 +30,10 @@ from napari_mosaic.widgets._napari import focus_canvas, real
 from napari_mosaic.widgets._style import ink_of
 
 
-class EditDock(RecordDock):
+class EditDock(RecordDock, RunningDock):
     """The dock *Edit tesserae* of a viewer; it edits the record of one tesserae layer at a time."""
 
+    close_s = 60.0
     manifest_id = EDIT
     state: EditState
     face: EditFace
@@ -165,6 +166,9 @@ class EditDock(RecordDock):
         if edit.tool.endswith("_area") and self.areas is not None:
             self.session.ask(lambda record: record.areas, self.areas.fill)
 
+    def _returned(self, walk: Walk) -> None:
+        self.tell(walk=walk)
+
     def _rested(self) -> None:
         panel = find_dock(self.viewer, PANEL)
         if panel is not None and self.session is not None:
@@ -175,7 +179,7 @@ class EditDock(RecordDock):
     def _release(self) -> None:
         """Let go of the record: everything that waits is written first."""
         self.painting.leave(stay=False)
-        self.check.end()
+        self._abandon()
         self._forget_areas()
         if self.gestures is not None:
             self.gestures.close()
@@ -186,7 +190,7 @@ class EditDock(RecordDock):
                 signal.disconnect(slot)
             give_back(self.session, self.viewer)
             self.session = None
-        self.tell(looking=None, tool=CHOOSE, doing=CHOOSE.how, journal=JournalFacts())
+        self.tell(run=None, tool=CHOOSE, doing=CHOOSE.how, journal=JournalFacts())
 
     def _heard(self, session: EditSession) -> tuple[tuple[Any, Any], ...]:
         return (
@@ -204,6 +208,7 @@ class EditDock(RecordDock):
             self.tell(areas=False)
 
     def _end(self) -> None:
+        super()._end()
         self.layer = None
 
     def _may_leave(self) -> bool:

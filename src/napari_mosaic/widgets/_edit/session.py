@@ -8,13 +8,12 @@ is then compared with the record. The smaller levels follow when nobody has edit
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from napari.layers import Labels
-from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_mosaic.editing import Edit, apply_request, redo, settle_steps, undo
 from napari_mosaic.errors import LockedError, WriteError
@@ -23,7 +22,7 @@ from napari_mosaic.record.patches import Patch
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._edited import foresee, refresh_part, take_over, tessera_layers
 from napari_mosaic.widgets._features import renew_features
-from napari_mosaic.widgets._jobs import Job, failure_of
+from napari_mosaic.widgets._jobs import Job, Line, when_idle
 
 SETTLE_MS = 1500
 """How long nobody edits before the smaller levels are made."""
@@ -69,35 +68,32 @@ class EditSession(QObject):
     edited = Signal(object)
     failed = Signal(object)
     rested = Signal()
-    _sent = Signal(str, object)
+    _foreseen = Signal(object)
 
     def __init__(self, viewer: Any, path: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.path = path
         self.record: Record | None = None
         self._viewer = viewer
-        self._waiting = 0
         self._closed = False
         self._refusal = ""
         self._settler: Job | None = None
         self._boxes: list[Box] = []
-        self._line = ThreadPoolExecutor(1, "napari-mosaic edits")
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(SETTLE_MS)
-        self._rest.timeout.connect(self._settle)
-        self._sent.connect(self._receive, Qt.ConnectionType.QueuedConnection)
-        self._submit("opened", self._open)
+        self._line = Line("edits", self)
+        self._line.failed.connect(self.failed)
+        self._rest = when_idle(self, SETTLE_MS, self._settle)
+        self._foreseen.connect(lambda box: self._refresh([box]), Qt.ConnectionType.QueuedConnection)
+        self.reopen()
 
     @property
     def busy(self) -> bool:
         """Whether something asked for is still to come."""
-        return self._waiting > 0 or self._settler is not None or self._rest.isActive()
+        return self._line.busy or self._settler is not None or self._rest.isActive()
 
     @property
     def editing(self) -> bool:
         """Whether an edit waits in line or is being written."""
-        return self._waiting > 0
+        return self._line.busy
 
     def edit(self, request: dict[str, Any]) -> None:
         """Ask for an edit, as `editing.apply_request` takes it."""
@@ -118,7 +114,7 @@ class EditSession(QObject):
         def hear(patch: Patch) -> None:
             for layer in layers:
                 foresee(layer, patch)
-            self._sent.emit("foreseen", patch.box)
+            self._foreseen.emit(patch.box)
 
         def work() -> Outcome:
             record = self._ready()
@@ -127,19 +123,19 @@ class EditSession(QObject):
             news = edit is not None and _taken_over(layers, record, edit.box)
             return Outcome(name, edit, journal_facts(record), news)
 
-        self._submit("edited", work)
+        self._submit(work, self._show)
 
     def ask(self, function: Callable[[Record], Any], then: Callable[[Any], None]) -> None:
         """Run a function on the record in line with the edits, then another on its result on the main thread."""
-        self._submit("answered", lambda: (then, function(self._ready())))
+        self._submit(lambda: function(self._ready()), then)
 
     def announce(self) -> None:
         """Say `opened` once more, for a dock that came later."""
-        self._submit("opened", self._facts)
+        self._submit(self._facts, lambda facts: self.opened.emit(*facts))
 
     def reopen(self) -> None:
         """Try to open the record for edits once more."""
-        self._submit("opened", self._open)
+        self._submit(self._open, lambda facts: self.opened.emit(*facts))
 
     def close(self) -> None:
         """Write what waits in line, bring the smaller levels up to date and free the record."""
@@ -147,12 +143,11 @@ class EditSession(QObject):
             return
         self._closed = True
         self._rest.stop()
-        self._sent.disconnect(self._receive)
+        self._foreseen.disconnect()
         if self._settler is not None:
             self._settler.abandon(timeout=60.0)
             self._settler = None
-        self._line.submit(self._free)
-        self._line.shutdown(wait=True)
+        self._line.close(self._free)
 
     def _ready(self) -> Record:
         if self.record is None:
@@ -181,33 +176,9 @@ class EditSession(QObject):
         if record is not None:
             record.close()
 
-    def _submit(self, kind: str, function: Callable[[], Any]) -> None:
-        if self._closed:
-            return
-        self._waiting += 1
-        self._line.submit(self._work, kind, function)
-
-    def _work(self, kind: str, function: Callable[[], Any]) -> None:
-        try:
-            value: Any = function()
-        except Exception as error:  # noqa: BLE001 - a thread must not die in silence
-            kind, value = "failed", failure_of(error)
-        self._sent.emit(kind, value)
-
-    def _receive(self, kind: str, value: Any) -> None:
-        if kind == "foreseen":
-            self._refresh([value])
-            return
-        self._waiting -= 1
-        if kind == "opened":
-            self.opened.emit(*value)
-        elif kind == "edited":
-            self._show(value)
-        elif kind == "answered":
-            then, result = value
-            then(result)
-        else:
-            self.failed.emit(value)
+    def _submit(self, function: Callable[[], Any], then: Callable[[Any], Any]) -> None:
+        if not self._closed:
+            self._line.ask(function, then)
 
     def _show(self, outcome: Outcome) -> None:
         if outcome.edit is not None:

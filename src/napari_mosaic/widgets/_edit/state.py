@@ -28,7 +28,7 @@ class EditState:
     doing: str = CHOOSE.how
     journal: JournalFacts = field(default_factory=JournalFacts)
     walk: Walk | None = None
-    looking: RunFacts | None = None
+    run: RunFacts | None = None
     painting: bool = False
     areas: bool = False
     finished: int | None = None
@@ -73,7 +73,7 @@ def resolve_edit(state: EditState) -> EditView:
     free = writable and not state.painting
     why = _why_not(state)
     walk = state.walk or Walk()
-    looking = state.looking is not None
+    looking = state.run is not None
     return EditView(
         records=state.records,
         layer=state.layer,
@@ -100,7 +100,7 @@ def resolve_edit(state: EditState) -> EditView:
         suspect=_suspect(state.walk),
         checked=_checked(state.walk),
         share=round(1000 * walk.checked / walk.total) if walk.total else 0,
-        progress=_progress(state.looking),
+        progress=_progress(state.run),
         finish=ButtonView(
             writable, "Mark this window as finished", why or "Say that all you see is right: to learn from."
         ),

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 from napari import Viewer
 
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets._dock import Dock
+from napari_mosaic.widgets._dock import Dock, RunningDock
 from napari_mosaic.widgets._docks import PANEL, find_dock
 from napari_mosaic.widgets._guard import keep_out_triton
-from napari_mosaic.widgets._running import RunningDock
 
 if TYPE_CHECKING:
     from napari_mosaic.widgets._panel.dock import MosaicPanel

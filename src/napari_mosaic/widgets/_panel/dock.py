@@ -22,6 +22,7 @@ from napari_mosaic.request import SegmentParams
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _places, _runs, _sources
+from napari_mosaic.widgets._dock import RunningDock
 from napari_mosaic.widgets._docks import CHECK, PANEL, find_dock
 from napari_mosaic.widgets._forms import AreaValue, LookValue
 from napari_mosaic.widgets._guard import keep_out_triton, read_units
@@ -32,7 +33,6 @@ from napari_mosaic.widgets._panel.limits import LimitWatch
 from napari_mosaic.widgets._panel.pixel_size import PanelSize
 from napari_mosaic.widgets._panel.warming import warm_canvas
 from napari_mosaic.widgets._panel.wiring import connect_face
-from napari_mosaic.widgets._running import RunningDock
 from napari_mosaic.widgets._state import (
     EstimateFacts,
     PanelState,
@@ -259,7 +259,7 @@ class MosaicPanel(RunningDock):
         if self.job is not None:
             return
         self._writes = writes
-        self._run(make, title)
+        self.run_steps(make, title)
 
     def _find(self, title: str, **part: Any) -> None:
         if self._layer is None or self.state.place is None or self.job is not None:

@@ -6,7 +6,9 @@ from collections.abc import Collection
 from typing import Any
 
 from napari.layers import Layer
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
+
+from napari_mosaic.widgets._jobs import when_idle
 
 REST_MS = 800
 """How long a drawing rests before a run within it is measured anew."""
@@ -20,10 +22,7 @@ class LimitWatch(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._within: tuple[Layer | None, Layer | None] = (None, None)
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(REST_MS)
-        self._rest.timeout.connect(self.changed)
+        self._rest = when_idle(self, REST_MS, self.changed.emit)
 
     def follow(self, include: Layer | None, exclude: Layer | None) -> None:
         """Follow these layers and no others."""

@@ -11,7 +11,6 @@ from typing import Any
 
 from napari.layers import Labels
 from napari.viewer import Viewer
-from qtpy.QtCore import QTimer
 
 from napari_mosaic.sam.clicks import Clicks, ClickSession
 from napari_mosaic.widgets import _places
@@ -23,7 +22,7 @@ from napari_mosaic.widgets._edit.shared import borrow_session, give_back
 from napari_mosaic.widgets._edit.tools import describe
 from napari_mosaic.widgets._edited import record_of
 from napari_mosaic.widgets._guard import keep_out_triton
-from napari_mosaic.widgets._jobs import JobFailure
+from napari_mosaic.widgets._jobs import JobFailure, when_idle
 from napari_mosaic.widgets._napari import focus_canvas, real
 from napari_mosaic.widgets._sam import work
 from napari_mosaic.widgets._sam.face import SamFace
@@ -56,7 +55,7 @@ class SamDock(RecordDock):
         self._network: Any = None
         self._loader, self._asker = self._worker(self._loaded), self._worker(self._answered)
         self._warmer = self._worker(lambda _: None)
-        self._rest = QTimer(self)
+        self._rest = when_idle(self, CAMERA_MS, self._warm_view)
         self._fill()
         keep_out_triton()
         self._connect()
@@ -300,9 +299,6 @@ class SamDock(RecordDock):
 
     def _connect(self) -> None:
         face, camera = self.face, self.viewer.camera.events
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(CAMERA_MS)
-        self._rest.timeout.connect(self._warm_view)
         self._hear(camera.center, self._moved)
         self._hear(camera.zoom, self._moved)
         self._verbs: dict[str, Any] = {

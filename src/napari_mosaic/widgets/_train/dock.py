@@ -137,7 +137,7 @@ class TrainDock(ProcessDock):
         if self.job is not None:
             return
         request = replace(request, sample=self.face.sample.isChecked())
-        self._run(lambda: training_steps(request), "loading the network", model="", losses=())
+        self.run_steps(lambda: training_steps(request), "loading the network", model="", losses=())
 
     def _step(self, event: Any) -> None:
         if isinstance(event, Learned):

@@ -132,7 +132,7 @@ class TuneDock(ProcessDock):
         truths = self.state.files if self.state.truth == "files" else ()
         request = TuneRequest(record=self.state.record, folder=folder, truths=truths, params=params)
         changes = {"folder": folder, "scores": scores, "before": len(scores), "best": None}
-        self._run(lambda: searching_steps(request), "reading the windows", **changes)
+        self.run_steps(lambda: searching_steps(request), "reading the windows", **changes)
 
     def _step(self, event: Any) -> None:
         run = self._gone_on(event.progress) if isinstance(event, Tried) else None
