@@ -27,6 +27,7 @@ from napari_mosaic.synthetic import draw_mosaic
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import EditDock
 from napari_mosaic.widgets._edited import tessera_layers
+from napari_mosaic.widgets._napari import camera_of
 
 SIZE = (1440, 900)
 DRAWN = {"size": (900, 1200), "seed": 11, "tessera_px": 26.0}
@@ -82,9 +83,9 @@ class Scene:
 
     def look_at(self, place: Any, zoom: float = ZOOM) -> None:
         """Bring a place of the working grid into the middle."""
-        self.viewer.camera.center = tuple(self.layer.data_to_world(place))
+        camera_of(self.viewer).center = tuple(self.layer.data_to_world(place))
         step = float(np.linalg.norm(np.subtract(self.layer.data_to_world((1, 0)), self.layer.data_to_world((0, 0)))))
-        self.viewer.camera.zoom = zoom / step
+        camera_of(self.viewer).zoom = zoom / step
         breathe(0.5)
 
     def stones_near(self, place: Any, count: int) -> list[tuple[float, float]]:
@@ -187,7 +188,7 @@ def show_painting(scene: Scene, middle: Any) -> None:
     scene.dock.painting.window.layer.brush_size = 7
     scene.hand.drag(first, second)
     shoot(scene.viewer, "edit-paint")
-    scene.dock.face.apply_.click()
+    scene.dock.face.apply_painting.click()
     scene.rest()
     scene.dock.painting.leave()
 

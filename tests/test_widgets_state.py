@@ -123,8 +123,8 @@ def test_measures_are_in_mm_only_where_the_size_is_known() -> None:
 def test_sliders_that_were_moved_can_be_applied_with_the_time_it_takes() -> None:
     state = replace(OPENED, record=RECORD, tuning=Tuning(threshold=0.3))
     view = resolve(state)
-    assert view.apply.enabled
-    assert view.apply.text == "Apply to all (about 1 s)"
+    assert view.apply_all.enabled
+    assert view.apply_all.text == "Apply to all (about 1 s)"
     assert next_step(state) == CHECK
     assert next_step(replace(state, tuning=state.applied)) == DELIVER
 

@@ -142,7 +142,7 @@ def work_through(desk: Desk, photograph: Path, edit: Callable[[], Any]) -> None:
     """View, whole, edit, save; then the photograph goes, and the panel knows it."""
     panel = desk.panel
     desk.rest()
-    assert panel._layer is desk.viewer.layers[0]
+    assert panel.layer is desk.viewer.layers[0]
     assert panel.photograph is desk.viewer.layers[0]
     assert panel.state.place == photograph.with_name("floor.mosaic.zarr")
     before = desk.find_view_then_whole().count
@@ -153,7 +153,7 @@ def work_through(desk: Desk, photograph: Path, edit: Callable[[], Any]) -> None:
     assert len(desk.save(photograph.with_name("floor.csv"))) == before - 1
     dock.close()
     desk.viewer.layers.remove(desk.viewer.layers[0])
-    assert panel._layer is None
+    assert panel.layer is None
     assert panel.state.source is None
     assert not panel.face.find_all.isEnabled()
     panel.close()
@@ -174,7 +174,7 @@ def test_a_photograph_that_is_there_before_the_panel_is_taken(viewer: Any, qtbot
     way(viewer, "Mosaic")
     desk = Desk(viewer, qtbot)
     desk.rest()
-    assert desk.panel._layer is viewer.layers[0]
+    assert desk.panel.layer is viewer.layers[0]
     viewer.layers.clear()
     assert desk.panel.state.source is None
     desk.panel.close()

@@ -30,10 +30,11 @@ from napari_mosaic.widgets import _places
 from napari_mosaic.widgets._areas import MOST_CORNERS
 from napari_mosaic.widgets._edit.dock import EditDock
 from napari_mosaic.widgets._edit.overlay import outlines
-from napari_mosaic.widgets._edit.queue import Walk
 from napari_mosaic.widgets._edit.state import EditState, resolve_edit
 from napari_mosaic.widgets._edit.tools import BY_NAME, KEYS, SAME_MEANING, TOOLS
+from napari_mosaic.widgets._edit.walk import Walk
 from napari_mosaic.widgets._edited import tessera_layers
+from napari_mosaic.widgets._napari import camera_of
 from napari_mosaic.widgets._sources import is_photograph
 from napari_mosaic.widgets._world import rescale_world
 
@@ -86,15 +87,15 @@ class Desk:
 
     def near(self, zoom: float = 2.0) -> None:
         """Look at the middle, so near that all pixels are seen."""
-        self.viewer.camera.center = (0, SHAPE[0] / 2, SHAPE[1] / 2)
-        self.viewer.camera.zoom = zoom
+        camera_of(self.viewer).center = (0, SHAPE[0] / 2, SHAPE[1] / 2)
+        camera_of(self.viewer).zoom = zoom
         self._qtbot.wait(30)
         assert self.layer.data_level == 0
 
     def far(self) -> None:
         """Look at all of it from so far that the smaller level is seen."""
-        self.viewer.camera.center = (0, SHAPE[0] / 2, SHAPE[1] / 2)
-        self.viewer.camera.zoom = 0.4
+        camera_of(self.viewer).center = (0, SHAPE[0] / 2, SHAPE[1] / 2)
+        camera_of(self.viewer).zoom = 0.4
         self._qtbot.wait(30)
         assert self.layer.data_level == 1
 
@@ -322,7 +323,7 @@ def test_stones_are_deleted_and_added(desk: Desk) -> None:
         desk.check_screen()
         desk.hand.key("Z", ctrl())
         desk.rest()
-    assert desk.viewer.camera.zoom == 2.0
+    assert camera_of(desk.viewer).zoom == 2.0
 
 
 def test_outlines_grow_shrink_snap_and_are_mended(desk: Desk) -> None:
@@ -398,13 +399,13 @@ def test_tools_work_on_what_is_chosen(desk: Desk, qtbot: Any) -> None:
     for key, held in (("S", ""), ("D", "Space")):
         if key == "D":
             desk.hand.key(key)
-        centre = desk.viewer.camera.center
+        centre = camera_of(desk.viewer).center
         if held:
             desk.hand.hold(held)
         desk.hand.drag((200, 300), (230, 340))
         if held:
             desk.hand.let_go(held)
-        qtbot.waitUntil(lambda centre=centre: desk.viewer.camera.center != centre)
+        qtbot.waitUntil(lambda centre=centre: camera_of(desk.viewer).center != centre)
     desk.rest()
     assert desk.dock.state.journal.done == 2
 
@@ -482,7 +483,7 @@ def test_a_window_is_painted_applied_and_left(desk: Desk, qtbot: Any, monkeypatc
     desk.near(3.0)
     first = desk.labels
     id_, other = pair(first)
-    monkeypatch.setattr("napari_mosaic.widgets._edit.window.MOST_PX", 100)
+    monkeypatch.setattr("napari_mosaic.widgets._edit.painting.MOST_PX", 100)
     desk.hand.key("W")
     assert "zoom in" in desk.dock.state.message
     monkeypatch.undo()
@@ -499,7 +500,7 @@ def test_a_window_is_painted_applied_and_left(desk: Desk, qtbot: Any, monkeypatc
     desk.hand.drag((y, x - 4), (y, x + 4))
     assert window.changed
     assert (window.layer.data == number).any()
-    desk.dock.face.apply_.click()
+    desk.dock.face.apply_painting.click()
     desk.rest()
     after = desk.labels
     added = int(after[int(y), int(x)])
@@ -511,7 +512,7 @@ def test_a_window_is_painted_applied_and_left(desk: Desk, qtbot: Any, monkeypatc
     desk.hand.drag((y, x - 4), (y, x + 4))
     answers: list[str] = ["stay", "discard"]
     monkeypatch.setattr(_places, "ask_unapplied", lambda *_, **__: answers.pop(0))
-    desk.dock.face.leave.click()
+    desk.dock.face.leave_painting.click()
     assert desk.dock.state.painting
     desk.viewer.layers.remove(window.layer)
     assert not desk.dock.state.painting
@@ -534,7 +535,7 @@ def test_the_queue_is_walked_by_keys(desk: Desk, qtbot: Any) -> None:
     assert desk.dock.gestures.half.ids == (current.id,)
     qtbot.wait(30)
     box = current.box
-    centre = desk.viewer.camera.center[-2:]
+    centre = camera_of(desk.viewer).center[-2:]
     assert centre == pytest.approx(((box.y0 + box.y1) / 2, (box.x0 + box.x1) / 2), abs=2)
     assert desk.layer.data_level == 0
     desk.hand.key("8")

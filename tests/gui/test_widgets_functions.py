@@ -62,7 +62,7 @@ def test_the_form_of_the_preview_adds_a_layer_and_replaces_it(shown: Any) -> Non
     assert len(added) == 1
     with open_record(tesserae.metadata["mosaic_record"]) as record:
         rules = SegmentParams(threshold=0.3, core_threshold=0.7, min_area=100).tesserae
-        np.testing.assert_array_equal(added[0].data, cut_again(record, view_box(tesserae), rules))
+        np.testing.assert_array_equal(added[0].data, cut_again(record, view_box(shown, tesserae), rules))
     np.testing.assert_allclose(added[0].data_to_world((0, 0)), tesserae.data_to_world((0, 0)))
 
 
@@ -97,7 +97,7 @@ def test_the_form_of_finding_starts_the_job_of_the_layer(shown: Any, monkeypatch
     request = asked[0]
     assert request.layer is photograph
     assert (request.params.threshold, request.params.core_threshold) == (0.4, 0.6)
-    assert request.only == view_box(photograph)
+    assert request.only == view_box(shown, photograph)
 
 
 def test_another_layer_is_refused_in_a_sentence(viewer: Any, tmp_path: Path) -> None:

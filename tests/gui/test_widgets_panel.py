@@ -15,12 +15,13 @@ from qtpy.QtCore import QTimer
 
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import open_record
-from napari_mosaic.widgets import _jobs, _runs
-from napari_mosaic.widgets._face import WIDTH
-from napari_mosaic.widgets._figures import FigureGrid
-from napari_mosaic.widgets._forms import LookValue, ShortLabel
+from napari_mosaic.tiling import Box
+from napari_mosaic.widgets import _guard, _jobs, _runs
+from napari_mosaic.widgets._face import WIDTH, FigureGrid, ShortLabel
+from napari_mosaic.widgets._forms import LookValue
 from napari_mosaic.widgets._jobs import Job, JobFailure, Latest
-from napari_mosaic.widgets._panel import warming
+from napari_mosaic.widgets._napari import camera_of, canvas_size
+from napari_mosaic.widgets._sources import middle, view_box
 from napari_mosaic.widgets._state import AREA, FIND, SizeFacts, SourceFacts, Tuning, resolve
 
 
@@ -143,9 +144,9 @@ def test_the_seven_steps_with_nothing_but_the_panel(
     assert [step.body.isEnabled() for step in face.steps] == [True] + 6 * [False]
     panel.open_photograph(floor)  # 1 Open
     settled(panel)
-    face.size_form._pixel.setValue(0.5)  # 2 Size
+    face.size_form.fields["pixel_mm"].value = 0.5  # 2 Size
     assert panel.state.size.confirmed
-    face.area_form._draw.click()  # 3 Area
+    face.area_form.draw.click()  # 3 Area
     viewer.layers["area"].add_rectangles([[0, 0], [700, 1290]])
     assert panel.state.include == "area"
     qtbot.waitUntil(lambda: face.find_view.isEnabled(), timeout=60_000)  # 4 Find
@@ -159,9 +160,9 @@ def test_the_seven_steps_with_nothing_but_the_panel(
     face.find_all.click()
     settled(panel)
     assert panel.state.record.complete
-    face.look_form._boxes[2].click()  # 5 Check
+    face.look_form.fields["outlines"].native.click()  # 5 Check
     assert panel.shown.tesserae.contour == 2
-    face.tuning_form._smallest.setValue(200)
+    face.tuning_form.fields["smallest"].value = 200
     qtbot.waitUntil(lambda: len(viewer.layers) == 5, timeout=30_000)
     face.reset.click()
     assert len(viewer.layers) == 4
@@ -206,18 +207,18 @@ def test_the_viewer_draws_between_two_layers_and_between_two_refreshes(
 
 
 def test_what_napari_does_once_leaves_no_trace(viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warming, "_warm", False)
+    monkeypatch.setattr(_guard, "_warm", False)
     image = viewer.add_image(np.zeros((50, 60)), scale=(0.5, 0.5))
-    extent, centre = viewer.layers.extent.world.copy(), viewer.camera.center
+    extent, centre = viewer.layers.extent.world.copy(), camera_of(viewer).center
     calls: list[int] = []
     for _ in range(2):
         layer = Labels(np.ones((2, 2), np.uint32))
-        warming.warm_canvas(viewer, layer, lambda: calls.append(len(viewer.layers)))
+        _guard.warm_canvas(viewer, layer, lambda: calls.append(len(viewer.layers)))
         qtbot.waitUntil(lambda: bool(calls))
     assert calls == [1, 1]
     assert viewer.layers.selection.active is image
     np.testing.assert_array_equal(viewer.layers.extent.world, extent)
-    assert viewer.camera.center == centre
+    assert camera_of(viewer).center == centre
 
 
 def test_find_in_view_computes_no_more_than_is_seen(
@@ -229,9 +230,9 @@ def test_find_in_view_computes_no_more_than_is_seen(
     photograph: Any,
 ) -> None:
     panel = open_panel()
-    layer = viewer.add_image(photograph((600, 3300)), name="long", scale=(2, 2), translate=(5, 7))
+    viewer.add_image(photograph((600, 3300)), name="long", scale=(2, 2), translate=(5, 7))
     panel.set_place(tmp_path / "long.mosaic.zarr")
-    layer.corner_pixels = np.array([[0, 0], [599, 400]])
+    camera_of(viewer).center, camera_of(viewer).zoom = (0, 605, 407), 1
     panel.find_in_view()
     settled(panel)
     assert panel.state.record is not None, panel.state.message
@@ -242,6 +243,19 @@ def test_find_in_view_computes_no_more_than_is_seen(
     np.testing.assert_allclose(labels.scale, (2, 2))
     np.testing.assert_allclose(labels.translate, (5, 7))
     assert (tmp_path / "long.tif").exists()
+
+
+def test_the_view_is_what_the_canvas_shows_however_near_one_goes(viewer: Any) -> None:
+    """napari keeps of a pyramid what it has read, and calls that its corners: near by, it is far more than is seen."""
+    labels = np.zeros((560, 720), np.uint8)
+    layer = viewer.add_labels([labels, labels[::2, ::2].copy()], multiscale=True, scale=(2, 2), translate=(10, 20))
+    camera_of(viewer).center, camera_of(viewer).zoom = (0, 10 + 2 * 100, 20 + 2 * 200), 10
+    height, width = canvas_size(viewer)
+    box = view_box(viewer, layer)
+    np.testing.assert_allclose(box.shape, (height / 20, width / 20), atol=2)
+    np.testing.assert_allclose(middle(box), (100.5, 200.5), atol=1)
+    camera_of(viewer).center = (0, -9000, -9000)
+    assert view_box(viewer, layer) == Box(0, 0, 560, 720)
 
 
 def test_a_record_comes_back_with_its_photograph(
@@ -258,7 +272,7 @@ def test_a_record_comes_back_with_its_photograph(
     settled(panel)
     assert len(viewer.layers) == 3
     assert panel.state.record.path == place
-    assert panel.face.steps[FIND]._summary.text().startswith(f"{panel.state.record.count:,} tesserae")
+    assert panel.face.steps[FIND].word.text().startswith(f"{panel.state.record.count:,} tesserae")
 
 
 def test_a_record_without_its_photograph_says_so(
@@ -294,7 +308,7 @@ def test_an_area_drawn_by_hand_limits_the_run(
     panel = open_panel()
     panel.open_photograph(floor)
     settled(panel)
-    panel.draw_area()
+    panel.limits.draw()
     viewer.layers["area"].add_rectangles([[0, 0], [700, 400]])
     panel.find_all()
     settled(panel)
@@ -465,12 +479,12 @@ def test_an_area_keeps_its_layer_under_a_new_name_and_ends_with_it(
     panel = open_panel()
     panel.open_photograph(floor)
     settled(panel)
-    panel.draw_area()
+    panel.limits.draw()
     layer = viewer.layers["area"]
     layer.add([[10, 10], [10, 60], [60, 60], [60, 10]], shape_type="polygon")
     layer.name = "nave"
     assert panel.state.include == panel.face.area_form.value().include == "nave"
-    assert panel._polygons(panel.state.include).area == pytest.approx(2500)
+    assert panel.limits.asked()["region"].area == pytest.approx(2500)
     viewer.layers.remove(layer)
     assert panel.state.include == panel.face.area_form.value().include == ""
     assert resolve(panel.state).steps[AREA].summary == "whole photograph"
@@ -505,7 +519,7 @@ def test_the_pixel_size_is_seen_whole_in_the_narrowest_panel(
     form = panel.face.size_form
     qtbot.waitUntil(lambda: form.isVisible() and form.confirm.isVisible() is not confirmed)
     qtbot.wait(50)
-    line = form._pixel.lineEdit()
+    line = form.fields["pixel_mm"].native.lineEdit()
     assert line.text() == "0.3528"
     assert line.width() - 2 >= line.fontMetrics().horizontalAdvance("0.3528")
     assert form.width() <= form.parentWidget().width()

@@ -15,7 +15,7 @@ import pytest
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.training import PRESETS, FinetuneParams, TrainParams
 from napari_mosaic.widgets import _runs
-from napari_mosaic.widgets._fields import ParamsForm
+from napari_mosaic.widgets._forms import ValueForm
 from napari_mosaic.widgets._plot import Curve, CurvePlot, limits_of, smooth, thin
 from napari_mosaic.widgets._state import EstimateFacts, RunFacts
 from napari_mosaic.widgets._train import runs
@@ -64,7 +64,7 @@ def make_dock(viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch, tmp_path
     """Makes a dock whose runs are played by a script without torch."""
     script = tmp_path / "fake.py"
     script.write_text(FAKE)
-    monkeypatch.setattr("napari_mosaic.widgets._panel.beside.ProcessDock.close_s", 30.0)
+    monkeypatch.setattr("napari_mosaic.widgets._companion.ProcessDock.close_s", 30.0)
     monkeypatch.setattr(runs, "COMMAND", (sys.executable, str(script)))
     docks: list[TrainDock] = []
 
@@ -82,7 +82,7 @@ def make_dock(viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch, tmp_path
 
 @pytest.mark.parametrize("params", [*PRESETS.values(), FinetuneParams(), TINY])
 def test_a_form_gives_back_what_it_was_given(qtbot: Any, params: Any) -> None:
-    form = ParamsForm(type(params), ("steps",), leave_out=("freeze",) if isinstance(params, TrainParams) else ())
+    form = ValueForm(type(params), ("steps",), leave_out=("freeze",) if isinstance(params, TrainParams) else ())
     qtbot.addWidget(form)
     form.set_value(params)
     assert form.value() == params
@@ -90,7 +90,7 @@ def test_a_form_gives_back_what_it_was_given(qtbot: Any, params: Any) -> None:
 
 
 def test_a_form_keeps_to_the_bounds_of_the_core_and_says_what_does_not_go_together(qtbot: Any) -> None:
-    form = ParamsForm(TrainParams, ("side",))
+    form = ValueForm(TrainParams, ("side",))
     qtbot.addWidget(form)
     form.fields["side"].native.setValue(5000)
     assert form.fields["side"].value == 2048
@@ -174,7 +174,7 @@ def test_a_run_is_stopped_gone_on_with_and_its_model_used(
     assert [point[1] for point in dock.state.losses] == [1.0, 0.5]
     assert dock.face.figures.value()[0].name == "found"
     qtbot.waitUntil(lambda: "training sample joints" in viewer.layers, timeout=10_000)
-    assert panel._layer is viewer.layers["floor"]
+    assert panel.layer is viewer.layers["floor"]
     assert viewer.layers["training sample"].extent.world[1][-1] < 0
     dock.face.stop.click()
     qtbot.waitUntil(lambda: dock.job is None and dock.state.held is not None, timeout=30_000)
@@ -185,7 +185,7 @@ def test_a_run_is_stopped_gone_on_with_and_its_model_used(
     qtbot.waitUntil(lambda: dock.job is None and bool(dock.state.model), timeout=30_000)
     dock.face.use.click()
     assert panel.params.model == dock.state.model == str(tmp_path / "model" / "model.safetensors")
-    assert "in use" in dock.face.steps[4]._summary.text()
+    assert "in use" in dock.face.steps[4].word.text()
     assert panel.state.model == "model"
 
 

@@ -56,7 +56,7 @@ def small(tmp_path: Path, photograph: Callable[..., Any]) -> Path:
 @pytest.fixture
 def make(viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """Makes docks that are gone at the end."""
-    monkeypatch.setattr("napari_mosaic.widgets._panel.beside.ProcessDock.close_s", 30.0)
+    monkeypatch.setattr("napari_mosaic.widgets._companion.ProcessDock.close_s", 30.0)
     docks: list[Any] = []
 
     def make(kind: Any, panel: Any) -> Any:

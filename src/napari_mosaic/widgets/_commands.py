@@ -81,7 +81,7 @@ def segment_layer(
         params=params or SegmentParams(),
         region=region,
         only=only,
-        focus=_sources.middle(_sources.view_box(chosen)),
+        focus=_sources.middle(_sources.view_box(viewer, chosen)),
         elsewhere=output is None,
     )
     word = layer_size(chosen)[1]

@@ -17,19 +17,20 @@ from qtpy.QtWidgets import QAbstractButton, QVBoxLayout, QWidget
 
 from napari_mosaic.dependencies import missing_of
 from napari_mosaic.progress import Progress
+from napari_mosaic.widgets._docks import StandIn, standing_dock
 from napari_mosaic.widgets._face import MissingNote, fill_dock
 from napari_mosaic.widgets._jobs import CLOSE_S, Job, JobFailure, Latest
 from napari_mosaic.widgets._napari import real
-from napari_mosaic.widgets._once import StandIn, standing_dock
 from napari_mosaic.widgets._state import RunFacts
 from napari_mosaic.widgets._style import style_sheet
 
 
 class Dock(QWidget):
-    """A dock of a viewer; a subclass gives `state` and `face`, calls `_fill`, and shows the one in the other."""
+    """A dock of a viewer; a subclass gives `state`, `face` and `resolve`, the view of a state, and calls `_fill`."""
 
     state: Any
     face: Any
+    resolve: Any
     manifest_id: ClassVar[str] = ""
     """What the manifest calls it: other docks find it by that."""
     needs: tuple[str, ...] = ()
@@ -51,6 +52,11 @@ class Dock(QWidget):
     def closed(self) -> bool:
         """Whether it was shut down."""
         return self._closed
+
+    @property
+    def view(self) -> Any:
+        """What the state shows."""
+        return self.resolve(self.state)
 
     def tell(self, **changes: Any) -> None:
         """Change the state and show it."""
@@ -83,7 +89,7 @@ class Dock(QWidget):
 
     def _show_state(self) -> None:
         """Show the state."""
-        raise NotImplementedError
+        self.face.apply(self.view)
 
     def _release(self) -> None:
         """Let go of what is open, while the dock still answers."""

@@ -6,13 +6,16 @@ wrote, when it has written it, so nothing of napari's is replaced.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Layer
 
 from napari_mosaic.widgets._jobs import when_idle
 from napari_mosaic.widgets._sources import plane_shape
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 Affine = tuple[float, ...]
 _GAP = "   "
@@ -21,7 +24,7 @@ _GAP = "   "
 class EastNorth:
     """Adds map coordinates to the status of a viewer, until `close`."""
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._layer: Layer | None = None
         self._affine: Affine | None = None

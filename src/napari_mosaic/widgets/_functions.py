@@ -25,7 +25,7 @@ from napari_mosaic.widgets._commands import announce, found_words, segment_layer
 from napari_mosaic.widgets._edited import is_tesserae, record_of
 from napari_mosaic.widgets._jobs import Job
 from napari_mosaic.widgets._napari import real
-from napari_mosaic.widgets._sources import corner_of, view_box
+from napari_mosaic.widgets._sources import lying_like, view_box
 from napari_mosaic.widgets._state import Tuning
 from napari_mosaic.widgets._tuning import PREVIEW_PX, central, tessera_params
 
@@ -86,7 +86,7 @@ def segment_this_layer(
     """
     params = SegmentParams(threshold=threshold, core_threshold=round(1 - threshold, 4), min_area=smallest)
     layer = real(photograph)
-    job = segment_layer(real(viewer), layer, params=params, only=view_box(layer) if view_only else None)
+    job = segment_layer(real(viewer), layer, params=params, only=view_box(real(viewer), layer) if view_only else None)
     _tell(job, found_words)
     return job
 
@@ -145,12 +145,11 @@ def preview_tesserae(
     """
     layer = real(tesserae)
     with open_record(_record(layer)) as record:
-        box = central(view_box(layer).clip(record.shape), PREVIEW_PX)
+        box = central(view_box(current_viewer(), layer).clip(record.shape), PREVIEW_PX)
         rules = tessera_params(Tuning(threshold=threshold, min_area=smallest), record.plan.tesserae)
         labels = cut_again(record, box, rules)
-    place = {name: getattr(layer, name) for name in ("scale", "rotate", "shear", "affine", "units", "colormap")}
-    name = f"{layer.name} (rules)"
-    return LayerDataTuple((labels, {"name": name, "translate": corner_of(layer, box), **place}, "labels"))
+    meta = {"name": f"{layer.name} (rules)", "colormap": layer.colormap, **lying_like(layer, box)}
+    return LayerDataTuple((labels, meta, "labels"))
 
 
 def _record(tesserae: Labels) -> Path:

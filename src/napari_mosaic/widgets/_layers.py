@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from colorsys import hsv_to_rgb
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer, Shapes
@@ -22,15 +22,18 @@ from napari_mosaic.widgets._areas import area_data, standing_areas
 from napari_mosaic.widgets._features import follow_features
 from napari_mosaic.widgets._jobs import JobFailure, Latest, Line, when_idle
 from napari_mosaic.widgets._levels import LivePyramid
-from napari_mosaic.widgets._sources import RECORD, LayerData, corner_of, placement, view_box
+from napari_mosaic.widgets._sources import RECORD, LayerData, corner_of, lying_like, placement, view_box
 from napari_mosaic.widgets._state import RecordFacts, Tuning
 from napari_mosaic.widgets._tuning import preview
 
+if TYPE_CHECKING:
+    from napari import Viewer
+
 REFRESH_MS = 500
-"""Least time between two refreshes of a layer."""
+"""Least time between two refreshes of a layer; not varied."""
 
 BREATH_MS = 30
-"""Time for the viewer between two things that each take napari a while."""
+"""Time for the viewer between two things that each take napari a while; not varied."""
 
 JOINTS, TESSERAE, PREVIEW = "image", "labels", "preview"
 _PHASES = {"joints": JOINTS, "tesserae": TESSERAE}
@@ -84,7 +87,7 @@ class RecordLayers(QObject):
     shown = Signal()
     failed = Signal(object)
 
-    def __init__(self, viewer: Any, opened: Opened, parent: QObject | None = None) -> None:
+    def __init__(self, viewer: Viewer, opened: Opened, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.record = opened.record
         self._viewer = viewer
@@ -160,7 +163,7 @@ class RecordLayers(QObject):
         base = self.tesserae
         if base is not None:
             self._wanted = tuning
-            self._previewer.ask(preview, self.record, view_box(base), tuning)
+            self._previewer.ask(preview, self.record, view_box(self._viewer, base), tuning)
 
     def end_preview(self) -> None:
         """Take the preview away and show the stored tesserae."""
@@ -225,16 +228,17 @@ class RecordLayers(QObject):
         base = self.tesserae
         if tuning != self._wanted or base is None:
             return
-        place = corner_of(base, box)
         layer = self._present(PREVIEW)
         if layer is None:
-            layer = Labels(levels, multiscale=True, name=f"{base.name} (preview)", translate=place, **_like(base))
+            look = {name: getattr(base, name) for name in ("opacity", "colormap")}
+            look["metadata"] = {RECORD: base.metadata.get(RECORD)}
+            layer = Labels(levels, multiscale=True, name=f"{base.name} (preview)", **lying_like(base, box), **look)
             layer.contour = base.contour
             self.layers[PREVIEW] = self._viewer.add_layer(layer)
             self._viewer.layers.selection.active = base
         else:
             layer.data = levels
-            layer.translate = place
+            layer.translate = corner_of(base, box)
         base.visible = False
         layer.visible = self._look[1]
 
@@ -291,17 +295,3 @@ def _bright_colours(count: int = 24) -> NDArray[np.float32]:
         hue = number * 0.381966 % 1.0
         colours[number + 1] = (*hsv_to_rgb(hue, 0.85 if number % 2 else 0.5, 1.0), 1.0)
     return colours
-
-
-def _like(base: Labels) -> dict[str, Any]:
-    """Keywords of a layer that lies and looks like the largest level of `base`."""
-    return {
-        "scale": base.scale[-2:],
-        "units": base.units[-2:],
-        "rotate": base.rotate,
-        "shear": base.shear,
-        "affine": base.affine,
-        "opacity": base.opacity,
-        "colormap": base.colormap,
-        "metadata": {RECORD: base.metadata.get(RECORD)},
-    }

@@ -42,10 +42,10 @@ from napari_mosaic.widgets._state import EstimateFacts, RecordFacts, SizeFacts, 
 from napari_mosaic.widgets._tuning import tessera_params, tuning_of
 
 SAVED_PX = 1_000_000_000
-"""Most pixels of a layer without a file that are saved beside its record."""
+"""Most pixels of a layer without a file that are saved beside its record; not varied."""
 
 WARM_PX = 256
-"""Side of the window that the network is warmed with."""
+"""Side of the window that the network is warmed with; not varied."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.image import PixelSize
@@ -22,6 +22,9 @@ from napari_mosaic.request import SegmentParams
 Mark = Literal["done", "next", "later"]
 STEPS = ("Open", "Size", "Area", "Find", "Check", "Measure", "Deliver")
 OPEN, SIZE, AREA, FIND, CHECK, MEASURE, DELIVER = range(7)
+
+CUT_PX_PER_S = 12e6
+"""Pixels of the working grid that are cut into tesserae in a second, for the word *about*; not varied."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +60,22 @@ class SizeFacts:
     What nobody vouches for is shown and is used for no figure: `mm` is None then.
     """
 
-    pixel_mm: float | None = None
+    pixel_mm: Annotated[
+        float | None,
+        {
+            "label": "Pixel size (mm)", "none": "unknown", "decimals": 4, "max": 1000.0,
+            "tooltip": "Edge of one pixel of the photograph on the floor.",
+        },
+    ] = None  # fmt: skip
     confirmed: bool = False
     origin: str = ""
-    analysis_px: float | None = None
+    analysis_px: Annotated[
+        float | None,
+        {
+            "label": "Analysis size", "none": "measured", "suffix": " px per tessera", "decimals": 0, "max": 64.0,
+            "tooltip": "Side of a tessera when it is analysed; larger sees finer joints and takes longer.",
+        },
+    ] = None  # fmt: skip
 
     @property
     def mm(self) -> float | None:
@@ -172,11 +187,11 @@ class PanelView:
     find_view: ButtonView
     find_all: ButtonView
     cancel: ButtonView
-    apply: ButtonView
+    apply_all: ButtonView
     confirm: ButtonView
     size_confirmable: bool
     use_line: ButtonView
-    deliver: ButtonView
+    save: ButtonView
     cost: str
     place: str
     size_note: str
@@ -264,11 +279,11 @@ def _buttons(state: PanelState) -> dict[str, Any]:
         "find_view": ButtonView(not find, "Find in view", find),
         "find_all": ButtonView(not find, whole, find),
         "cancel": ButtonView(running and not stopping, "Stopping …" if stopping else "Cancel"),
-        "apply": ButtonView(not apply, _apply_text(state), apply),
+        "apply_all": ButtonView(not apply, _apply_text(state), apply),
         "confirm": _confirm(state.size),
         "size_confirmable": not state.size.confirmed,
         "use_line": _use_line(state.line_px),
-        "deliver": ButtonView(not _reason(state, DELIVER), "Save …", _reason(state, DELIVER)),
+        "save": ButtonView(not _reason(state, DELIVER), "Save …", _reason(state, DELIVER)),
     }
 
 
@@ -289,7 +304,7 @@ def _use_line(pixels: float | None) -> ButtonView:
 def _apply_text(state: PanelState) -> str:
     if state.record is None or state.record.covered_px == 0:
         return "Apply to all"
-    return f"Apply to all (about {duration(state.record.covered_px / 12e6)})"
+    return f"Apply to all (about {duration(state.record.covered_px / CUT_PX_PER_S)})"
 
 
 def _open(state: PanelState) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtWidgets import QApplication
@@ -21,6 +21,9 @@ from napari_mosaic.widgets import _places, _runs
 from napari_mosaic.widgets._commands import announce
 from napari_mosaic.widgets._jobs import Job
 from napari_mosaic.widgets._sources import RECORD
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 COPY = ".mosaic.zarr"
 _NOT_COPIED = shutil.ignore_patterns("lock", "lock.by", "*.tmp")
@@ -90,7 +93,7 @@ def _write_plain(target: Path, data: Any) -> Path:
     return target
 
 
-def export_selected_layer(viewer: Any) -> None:
+def export_selected_layer(viewer: Viewer) -> None:
     """The command *Export tesserae of the selected layer*: asks for a file, writes it in the background."""
     from napari.utils.notifications import show_error
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSpinBox, QToolButton, QWidget
+from qtpy.QtWidgets import QLabel, QSpinBox, QToolButton, QWidget
 
 from napari_mosaic.evaluation.floor import SquareParams
 from napari_mosaic.widgets._check.state import CHECK_STEPS, CheckView
-from napari_mosaic.widgets._face import StepsFace, apply_button, button_row
-from napari_mosaic.widgets._fields import ANY, ParamsForm
-from napari_mosaic.widgets._forms import PathLabel, note
+from napari_mosaic.widgets._face import PathLabel, StepsFace, add_rows, button_row, note, push_button, side_by_side
+from napari_mosaic.widgets._forms import ANY, ValueForm
 
 _MOST = 1_000_000
+"""Most tesserae that a person may type; not varied."""
 
 
 class CheckFace(StepsFace):
@@ -22,71 +22,45 @@ class CheckFace(StepsFace):
         for build in (self._squares, self._count, self._result):
             build()
         self.sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._arrange()
 
     def _show(self, view: CheckView, old: CheckView | None) -> None:
-        for name in ("propose", "back", "forth", "missed", "wrong", "done", "copy"):
-            apply_button(getattr(self, name), getattr(view, name))
-        self.record.show_path(view.record)
         for widget in (self.form, self.typed):
             widget.setEnabled(view.editable)
         with QSignalBlocker(self.typed):
             self.typed.setValue(-1 if view.typed is None else view.typed)
-        for label, words in (
-            (self.place, view.place),
-            (self.tally, view.tally),
-            (self.rule, view.rule),
-            (self.sentence, view.sentence),
-            (self.saved, view.saved),
-        ):
-            label.setText(words)
-            label.setVisible(bool(words))
 
     def _squares(self) -> None:
         self.record = PathLabel()
-        self.form = ParamsForm(SquareParams, ("squares", "size_mm", "stones"))
-        self.propose = QPushButton("Propose squares")
-        self.propose.setObjectName("primary")
-        place = QHBoxLayout()
-        place.setSpacing(6)
-        place.addWidget(QLabel("Record"))
-        place.addWidget(self.record, 1)
-        rows = self.steps[0].rows
-        rows.addLayout(place)
-        rows.addWidget(self.form)
-        rows.addWidget(note("In mm where the size of a pixel is known and confirmed, else in usual stones."))
-        rows.addWidget(self.propose)
+        self.form = ValueForm(SquareParams, ("squares", "size_mm", "stones"))
+        self.propose = push_button("Propose squares", primary=True)
+        place = side_by_side(QLabel("Record"), self.record, wide=1)
+        unit = note("In mm where the size of a pixel is known and confirmed, else in usual stones.")
+        add_rows(self.steps[0].rows, place, self.form, unit, self.propose)
 
     def _count(self) -> None:
         self.back, self.forth = QToolButton(), QToolButton()
         self.place, self.tally, self.rule = QLabel(), note(), note()
         self.place.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.missed, self.wrong = QPushButton("Mark missed"), QPushButton("Mark wrong")
-        self.missed.setToolTip("Then click on every tessera in the square that has no outline.")
-        self.wrong.setToolTip("Then click on every outline that is no tessera, or only a part of one.")
+        self.missed = push_button("Mark missed", "Then click on every tessera in the square that has no outline.")
+        tip = "Then click on every outline that is no tessera, or only a part of one."
+        self.wrong = push_button("Mark wrong", tip)
         self.typed = QSpinBox()
         self.typed.setRange(-1, _MOST)
         self.typed.setSpecialValueText(ANY)
         self.typed.setKeyboardTracking(False)
         self.typed.setToolTip("Instead of marking: how many tesserae you count in the square.")
-        self.done = QPushButton("Done, next square")
-        self.done.setObjectName("primary")
-        turn, count = QHBoxLayout(), QHBoxLayout()
-        turn.addWidget(self.back)
-        turn.addWidget(self.place, 1)
-        turn.addWidget(self.forth)
-        count.addWidget(QLabel("or counted"))
-        count.addWidget(self.typed, 1)
-        rows = self.steps[1].rows
-        rows.addWidget(self.rule)
-        rows.addLayout(turn)
-        rows.addWidget(self.tally)
-        rows.addLayout(button_row(self.missed, self.wrong))
-        rows.addLayout(count)
-        rows.addWidget(self.done)
+        self.done = push_button("Done, next square", primary=True)
+        add_rows(
+            self.steps[1].rows,
+            self.rule,
+            side_by_side(self.back, self.place, self.forth, wide=1),
+            self.tally,
+            button_row(self.missed, self.wrong),
+            side_by_side(QLabel("or counted"), self.typed, wide=1),
+            self.done,
+        )
 
     def _result(self) -> None:
-        self.sentence, self.saved, self.copy = QLabel(), note(), QPushButton("Copy the sentence")
+        self.sentence, self.saved, self.copy = QLabel(), note(), push_button("Copy the sentence")
         self.sentence.setWordWrap(True)
-        for widget in (self.sentence, self.saved, self.copy):
-            self.steps[2].rows.addWidget(widget)
+        add_rows(self.steps[2].rows, self.sentence, self.saved, self.copy)

@@ -7,7 +7,7 @@ of the core; then the layer is made anew from the record, so undo needs nothing 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
@@ -34,8 +34,11 @@ from napari_mosaic.widgets._jobs import when_idle
 from napari_mosaic.widgets._napari import is_being_drawn, is_being_moved
 from napari_mosaic.widgets._sources import RECORD, shape_outline
 
+if TYPE_CHECKING:
+    from napari import Viewer
+
 REST_MS = 250
-"""How long a person's changes rest before they are written."""
+"""How long a person's changes rest before they are written; not varied."""
 
 Change = Callable[[Record], Edit | None]
 
@@ -45,7 +48,7 @@ class AreaLayer(QObject):
 
     asked = Signal(str, object)
 
-    def __init__(self, viewer: Any, tesserae: Labels, factor: float, parent: QObject | None = None) -> None:
+    def __init__(self, viewer: Viewer, tesserae: Labels, factor: float, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._tesserae, self._factor = viewer, tesserae, factor
         self._drawn: list[Drawn] = []

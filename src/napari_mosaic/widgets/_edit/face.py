@@ -4,22 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QSignalBlocker, QSize, Qt
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QFrame,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QProgressBar,
-    QPushButton,
-    QSizePolicy,
-    QSpinBox,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLineEdit, QSizePolicy, QSpinBox, QToolButton, QWidget
 
 from napari_mosaic.areas import CLASSES
 from napari_mosaic.record.tables import MATERIALS, STATES
@@ -27,80 +13,37 @@ from napari_mosaic.widgets._areas import FIRST_DRAWN
 from napari_mosaic.widgets._edit.icons import icon
 from napari_mosaic.widgets._edit.state import EditView
 from napari_mosaic.widgets._edit.tools import TOOLS, EditOptions
-from napari_mosaic.widgets._face import apply_button, arrange_steps, button_row, show_progress
-from napari_mosaic.widgets._forms import form_layout, narrow_combo, note
+from napari_mosaic.widgets._face import (
+    RecordFace,
+    add_rows,
+    button_row,
+    form_layout,
+    narrow_combo,
+    note,
+    progress_bar,
+    push_button,
+    show_progress,
+)
 
 _COLUMNS = 3
+"""Of the tool bar; not varied."""
 _ICON = 18
+"""Side of an icon in pixels of the screen; not varied."""
 
 
-class Section(QFrame):
-    """A titled part of the dock with a word at its right."""
-
-    def __init__(self, title: str) -> None:
-        super().__init__()
-        self.setObjectName("step")
-        name, self.word = QLabel(title), QLabel()
-        name.setObjectName("stepTitle")
-        self.word.setObjectName("stepSummary")
-        header = QHBoxLayout()
-        header.addWidget(name)
-        header.addWidget(self.word, 1, Qt.AlignmentFlag.AlignRight)
-        self.rows = QVBoxLayout(self)
-        self.rows.setContentsMargins(10, 6, 10, 8)
-        self.rows.setSpacing(6)
-        self.rows.addLayout(header)
-
-
-class EditFace(QWidget):
+class EditFace(RecordFace):
     """Everything that is seen of the dock."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("mosaicPanel")
-        self.message = note()
-        self.message.setObjectName("message")
-        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._view: EditView | None = None
-        titles = ("Record", "Tesserae", "Areas of the floor", "Paint freely", "Check")
-        self.sections = {title: Section(title) for title in titles}
+        super().__init__(("Record", "Tesserae", "Areas of the floor", "Paint freely", "Check"), parent)
         for build in (self._record, self._tools, self._areas, self._painting, self._check):
             build()
-        arrange_steps(self, self.message, tuple(self.sections.values()))
         self.verbs = {
             "undo": self.undo, "redo": self.redo, "previous": self.previous, "next": self.next,
-            "fine": self.fine, "fixed": self.fixed, "ignored": self.ignored, "window": self.window_,
+            "fine": self.fine, "fixed": self.fixed, "ignored": self.ignored, "window": self.paint,
         }  # fmt: skip
         """Buttons of what has a key, by the names of `KEYS`."""
-        for button in self.findChildren(QToolButton) + self.findChildren(QPushButton):
-            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
-
-    def apply(self, view: EditView) -> None:
-        """Show what differs from the view before."""
-        old, self._view = self._view, view
-        if view == old:
-            return
-        for button, shown in (
-            (self.undo, view.undo),
-            (self.redo, view.redo),
-            (self.draw_area, view.areas),
-            (self.window_, view.window),
-            (self.apply_, view.apply),
-            (self.leave, view.leave),
-            (self.look, view.look),
-            (self.finish, view.finish),
-        ):
-            apply_button(button, shown)
-        self._apply_tools(view)
-        self._apply_check(view)
-        if old is None or (old.records, old.layer) != (view.records, view.layer):
-            self._offer(view.records, view.layer)
-        self.refusal.setVisible(bool(view.refusal))
-        self.retry.setVisible(bool(view.refusal))
-        self.refusal.setText(view.refusal)
-        self.area_class.setToolTip(view.area_note)
-        self.message.setText(view.message)
-        self.message.setVisible(bool(view.message))
+        self._leave_keys()
 
     def show_tool(self, name: str) -> None:
         """Press the button of a tool, and no other; a click has toggled its own."""
@@ -125,19 +68,9 @@ class EditFace(QWidget):
             button.setIconSize(QSize(_ICON, _ICON))
 
     def _record(self) -> None:
-        self.layer = narrow_combo()
-        self.layer.setPlaceholderText("no record yet")
         self.undo, self.redo = _tool_button("Undo"), _tool_button("Redo")
-        self.last, self.refusal = note(), note()
-        self.refusal.setObjectName("message")
-        self.retry = QPushButton("Try again")
-        self.retry.setToolTip("Open the record for editing, if it is free now.")
-        rows = self.sections["Record"].rows
-        rows.addWidget(self.layer)
-        rows.addWidget(self.refusal)
-        rows.addWidget(self.retry)
-        rows.addLayout(button_row(self.undo, self.redo))
-        rows.addWidget(self.last)
+        self.retry = push_button("Try again", "Open the record for editing, if it is free now.")
+        add_rows(self.sections["Record"].rows, self.retry, button_row(self.undo, self.redo), self.last)
 
     def _tools(self) -> None:
         self.tools: dict[str, QToolButton] = {}
@@ -153,9 +86,7 @@ class EditFace(QWidget):
             button.setToolTip(f"{tool.tip}  ({tool.key})\n{tool.how}")
             grid.addWidget(button, place // _COLUMNS, place % _COLUMNS)
             self.tools[tool.name] = button
-        self.doing = note()
-        self.doing.setMinimumHeight(2 * self.doing.fontMetrics().lineSpacing() + 2)
-        self.doing.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.doing = note(lines=2)
         self.px = _number(1, 64, " px", "How far Grow and Shrink move an outline, in pixels of the analysis size.")
         self.gap = _number(0, 64, " px", "Width of the joint that Cut leaves; 0 leaves none.")
         self.material, self.state = _words("material", MATERIALS), _words("state", STATES)
@@ -167,81 +98,54 @@ class EditFace(QWidget):
         form.addRow("A cut leaves a joint of", self.gap)
         form.addRow(button_row(self.material, self.state))
         form.addRow(self.over)
-        rows = self.sections["Tesserae"].rows
-        for widget in (self.bar, self.doing, self.settings):
-            rows.addWidget(widget)
+        add_rows(self.sections["Tesserae"].rows, self.bar, self.doing, self.settings)
 
     def _areas(self) -> None:
-        self.area_class = narrow_combo()
+        self.area_class, self.draw_area = narrow_combo(), push_button("Draw")
         for place, one in enumerate(CLASSES):
             self.area_class.addItem(one.name, one.name)
             self.area_class.setItemData(place, one.help, Qt.ItemDataRole.ToolTipRole)
         self.area_class.setCurrentIndex(FIRST_DRAWN)
-        self.draw_area = QPushButton("Draw")
         self.sections["Areas of the floor"].rows.addLayout(button_row(self.area_class, self.draw_area))
 
     def _painting(self) -> None:
-        self.window_, self.apply_, self.leave = QPushButton(), QPushButton(), QPushButton()
-        row = button_row(self.window_, self.apply_, self.leave)
+        self.paint, self.apply_painting, self.leave_painting = push_button(), push_button(), push_button()
+        row = button_row(self.paint, self.apply_painting, self.leave_painting)
         row.setStretch(0, 2)
         self.sections["Paint freely"].rows.addLayout(row)
 
     def _check(self) -> None:
         self.goto = QLineEdit()
         self.goto.setPlaceholderText("Go to tessera: its number")
-        self.look = QPushButton()
-        self.bar_, self.bar_text = QProgressBar(), note()
-        self.bar_.setTextVisible(False)
-        self.suspect = note()
-        self.checked = QProgressBar()
-        self.checked.setTextVisible(False)
-        self.checked.setRange(0, 1000)
+        self.look, self.finish = push_button(), push_button()
+        self.looked, self.looked_text, self.suspect, self.share = progress_bar(), note(), note(), progress_bar()
         self.previous, self.next = _tool_button(""), _tool_button("")
-        self.fine, self.fixed, self.ignored = QPushButton("Fine"), QPushButton("Fixed"), QPushButton("Ignore")
-        for button, tip in (
-            (self.previous, "Fly to the one before  (,)"),
-            (self.next, "Fly to the next one  (.)"),
-            (self.fine, "It is right as it is  (8)"),
-            (self.fixed, "I have corrected it; what you edit counts as fixed by itself  (9)"),
-            (self.ignored, "Leave it, and do not show it again  (0)"),
-        ):
-            button.setToolTip(tip)
-        self.finish = QPushButton()
-        rows = self.sections["Check"].rows
-        for widget in (self.goto, self.look, self.bar_, self.bar_text, self.checked, self.suspect):
-            rows.addWidget(widget)
+        self.previous.setToolTip("Fly to the one before  (,)")
+        self.next.setToolTip("Fly to the next one  (.)")
+        self.fine = push_button("Fine", "It is right as it is  (8)")
+        self.fixed = push_button("Fixed", "I have corrected it; what you edit counts as fixed by itself  (9)")
+        self.ignored = push_button("Ignore", "Leave it, and do not show it again  (0)")
         walk = button_row(self.previous, self.next, self.fine, self.fixed, self.ignored)
         for place in (2, 3, 4):
             walk.setStretch(place, 2)
-        rows.addLayout(walk)
-        rows.addWidget(self.finish)
+        looked = (self.looked, self.looked_text, self.share, self.suspect)
+        add_rows(self.sections["Check"].rows, self.goto, self.look, *looked, walk, self.finish)
 
-    def _apply_tools(self, view: EditView) -> None:
-        for widget in (self.bar, self.settings):
-            widget.setEnabled(view.tools)
-        self.doing.setText(view.doing)
-        self.last.setText(view.last)
-        self.last.setVisible(bool(view.last))
-
-    def _apply_check(self, view: EditView) -> None:
-        self.goto.setEnabled(view.goto)
-        for button in (self.previous, self.next):
-            button.setEnabled(view.step)
-        for button in (self.fine, self.fixed, self.ignored):
-            button.setEnabled(view.decide)
-        show_progress(self.bar_, self.bar_text, view.progress)
-        self.suspect.setText(view.suspect)
-        self.suspect.setVisible(bool(view.suspect))
-        self.checked.setVisible(bool(view.checked))
-        self.checked.setValue(view.share)
+    def _show(self, view: EditView, old: EditView | None) -> None:
+        super()._show(view, old)
+        self.retry.setVisible(bool(view.refusal))
+        self.area_class.setToolTip(view.area_note)
+        for widget, enabled in (
+            *((widget, view.tools) for widget in (self.bar, self.settings)),
+            *((widget, view.step) for widget in (self.previous, self.next)),
+            *((widget, view.decide) for widget in (self.fine, self.fixed, self.ignored)),
+            (self.goto, view.goto),
+        ):
+            widget.setEnabled(enabled)
+        show_progress(self.looked, self.looked_text, view.progress)
+        self.share.setVisible(bool(view.checked))
+        self.share.setValue(view.share)
         self.sections["Check"].word.setText(view.checked or view.finished)
-        self.finish.setToolTip(view.finish.reason)
-
-    def _offer(self, records: Sequence[str], layer: str) -> None:
-        with QSignalBlocker(self.layer):
-            self.layer.clear()
-            self.layer.addItems(list(records))
-            self.layer.setCurrentIndex(records.index(layer) if layer in records else -1)
 
 
 def _tool_button(text: str) -> QToolButton:
@@ -263,7 +167,7 @@ def _number(least: int, most: int, suffix: str, tip: str) -> QSpinBox:
     return box
 
 
-def _words(name: str, words: Sequence[str]) -> QWidget:
+def _words(name: str, words: Sequence[str]) -> QComboBox:
     """A choice of words; its first item, the name, leaves what was said, its last one takes that back."""
     box = narrow_combo()
     box.addItem(name, None)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from napari_mosaic.widgets._edit.queue import Walk
-from napari_mosaic.widgets._edit.session import JournalFacts
 from napari_mosaic.widgets._edit.tools import CHOOSE, Tool
+from napari_mosaic.widgets._edit.walk import Walk
+from napari_mosaic.widgets._session import JournalFacts
 from napari_mosaic.widgets._state import ButtonView, RunFacts
 
 NO_RECORD = "Show a record first: find tesserae in the panel “Mosaic”, or drop a record into the viewer."
@@ -49,11 +49,11 @@ class EditView:
     last: str
     undo: ButtonView
     redo: ButtonView
-    areas: ButtonView
+    draw_area: ButtonView
     area_note: str
-    window: ButtonView
-    apply: ButtonView
-    leave: ButtonView
+    paint: ButtonView
+    apply_painting: ButtonView
+    leave_painting: ButtonView
     goto: bool
     look: ButtonView
     step: bool
@@ -84,11 +84,11 @@ def resolve_edit(state: EditState) -> EditView:
         last=state.last,
         undo=_undo(state, free),
         redo=ButtonView(free and state.journal.undone > 0, "Redo", "Make the edit again  (Ctrl+Shift+Z)"),
-        areas=ButtonView(free, "Draw", why or "Draw areas of this class on the floor."),
+        draw_area=ButtonView(free, "Draw", why or "Draw areas of this class on the floor."),
         area_note="Select shapes and choose a class to change theirs." if state.areas else "",
-        window=ButtonView(free, "Edit this window", why or "Paint with all of napari’s brushes  (W)"),
-        apply=ButtonView(state.painting, "Apply", "Write what you painted to the record."),
-        leave=ButtonView(state.painting, "Leave", "End painting; asks if something is not applied."),
+        paint=ButtonView(free, "Edit this window", why or "Paint with all of napari’s brushes  (W)"),
+        apply_painting=ButtonView(state.painting, "Apply", "Write what you painted to the record."),
+        leave_painting=ButtonView(state.painting, "Leave", "End painting; asks if something is not applied."),
         goto=state.ready and not state.painting,
         look=ButtonView(
             state.ready and not looking and not state.painting,

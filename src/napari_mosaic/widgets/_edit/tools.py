@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from napari_mosaic.editing import Edit
-
 Gesture = Literal["choose", "touch", "gather", "stroke", "points", "outline", "place"]
 """What the mouse does: choose tesserae; touch those that are changed; gather those that go together; draw a line;
 set points in a tessera; draw an outline; click a place."""
@@ -151,30 +149,3 @@ SAME_MEANING = {"Enter", "Escape", "Control-Z", "Control-Shift-Z", "Space"}
 def request(tool: Tool, drawn: Drawn, options: EditOptions) -> dict[str, Any]:
     """What the core is asked for, as `editing.apply_request` takes it."""
     return {"tool": tool.name, **tool.ask(drawn, options)}
-
-
-def describe(edit: Edit | None) -> str:
-    """What an edit did, in a few words."""
-    if edit is None:
-        return "Nothing changed."
-    made, gone, kept = (len(ids) for ids in (edit.made, edit.gone, edit.kept))
-    if edit.tool == "merge":
-        return f"Merged {gone + kept} into tessera {edit.kept[0]}." if kept else "Merged."
-    if edit.tool.startswith("split"):
-        parts = [*edit.kept, *edit.made]
-        return f"Parted into {len(parts)}: {', '.join(map(str, parts[:4]))}{' …' if len(parts) > 4 else ''}."
-    if edit.tool.startswith("add_") and edit.made:
-        return f"Added tessera {edit.made[0]}."
-    if edit.tool.endswith("_area"):
-        return "The areas changed."
-    if edit.tool == "delete":
-        return f"Deleted {stones(gone)}."
-    if edit.tool == "replace_window":
-        return f"Painted: {made} new, {kept} changed, {gone} gone."
-    word = "Assigned to" if edit.tool == "assign" else "Changed"
-    return f"{word} {stones(kept)}."
-
-
-def stones(count: int) -> str:
-    """So many tesserae."""
-    return f"{count:,} tessera" if count == 1 else f"{count:,} tesserae"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.image.pixel_size import LAYER, size_of_line
@@ -20,11 +20,14 @@ from napari_mosaic.widgets._panel.line import KnownLine
 from napari_mosaic.widgets._state import RecordFacts, SizeFacts, SourceFacts
 from napari_mosaic.widgets._world import layer_mm, rescale_world
 
+if TYPE_CHECKING:
+    from napari_mosaic.widgets._panel.dock import MosaicPanel
+
 
 class PanelSize:
     """The verbs of the pixel size, for a `MosaicPanel`."""
 
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: MosaicPanel) -> None:
         self._panel = panel
         self._said: SizeFacts | None = None
         self._found = SizeFacts()
@@ -148,7 +151,7 @@ class PanelSize:
     def _write(self, place: Path) -> None:
         said = self._said
         if said is not None:
-            self._writer.ask(_runs.ask(write_size, place, said))
+            self._writer.ask(write_size, place, said)
 
     def _written(self, facts: RecordFacts) -> None:
         self._said = None

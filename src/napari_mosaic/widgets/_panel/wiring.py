@@ -6,14 +6,18 @@ One decision: dialogs open here and nowhere else, so every verb of the panel can
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from napari_mosaic.widgets import _places
 from napari_mosaic.widgets._dock import press
+from napari_mosaic.widgets._docks import CHECK, find_dock
 from napari_mosaic.widgets._panel.face import PanelFace
 
+if TYPE_CHECKING:
+    from napari_mosaic.widgets._panel.dock import MosaicPanel
 
-def connect_face(face: PanelFace, panel: Any) -> None:
+
+def connect_face(face: PanelFace, panel: MosaicPanel) -> None:
     """Connect a face to a `MosaicPanel`."""
     press(
         (face.open_image, lambda: _use(_places.ask_image(face), panel.open_photograph)),
@@ -24,20 +28,20 @@ def connect_face(face: PanelFace, panel: Any) -> None:
         (face.cancel, panel.cancel),
         (face.apply_all, panel.apply_to_all),
         (face.reset, lambda: panel.tune(panel.state.applied)),
+        (face.area_form.draw, panel.limits.draw),
         (face.save, lambda: _export(face, panel)),
-        (face.how_good, panel.open_check),
+        (face.how_good, lambda: find_dock(panel.viewer, CHECK, make=True)),
     )
     face.photograph.activated.connect(lambda index: panel.choose(face.photograph.itemData(index)))
-    face.size_form.changed.connect(panel.set_size)
+    face.size_form.changed.connect(lambda: panel.set_size(face.size_form.value()))
     face.line_form.drawn.connect(panel.sizes.draw_line)
     face.line_form.given.connect(panel.sizes.use_line)
-    face.area_form.changed.connect(panel.limit)
-    face.area_form.drawn.connect(panel.draw_area)
-    face.look_form.changed.connect(panel.look)
-    face.tuning_form.changed.connect(panel.tune)
+    face.area_form.changed.connect(lambda: panel.limits.choose(face.area_form.value()))
+    face.look_form.changed.connect(lambda: panel.look(face.look_form.value()))
+    face.tuning_form.settled.connect(lambda: panel.tune(face.tuning_form.value()))
 
 
-def _export(face: PanelFace, panel: Any) -> None:
+def _export(face: PanelFace, panel: MosaicPanel) -> None:
     record, name = panel.state.record, face.format.currentData()
     if record is not None:
         _use(_places.ask_export(face, name, record.path), lambda path: panel.save_as(path, name))

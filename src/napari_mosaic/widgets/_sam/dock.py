@@ -16,14 +16,10 @@ from napari_mosaic.sam.clicks import Clicks, ClickSession
 from napari_mosaic.widgets import _places
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import SAM2
-from napari_mosaic.widgets._edit.records import RecordDock
-from napari_mosaic.widgets._edit.session import EditSession, Outcome
-from napari_mosaic.widgets._edit.shared import borrow_session, give_back
-from napari_mosaic.widgets._edit.tools import describe
-from napari_mosaic.widgets._edited import record_of
 from napari_mosaic.widgets._guard import keep_out_triton
 from napari_mosaic.widgets._jobs import JobFailure, when_idle
-from napari_mosaic.widgets._napari import focus_canvas, real
+from napari_mosaic.widgets._napari import camera_of, focus_canvas
+from napari_mosaic.widgets._record_dock import RecordDock
 from napari_mosaic.widgets._sam import work
 from napari_mosaic.widgets._sam.face import SamFace
 from napari_mosaic.widgets._sam.mouse import Prompting
@@ -31,6 +27,7 @@ from napari_mosaic.widgets._sam.preview import PreviewLayer
 from napari_mosaic.widgets._sam.state import SamState, SeenFacts, resolve_sam
 from napari_mosaic.widgets._sam.tools import Gesture, Step, drawn_around, with_point
 from napari_mosaic.widgets._sam.work import Answered, Ground
+from napari_mosaic.widgets._session import EditSession, Outcome
 from napari_mosaic.widgets._sources import middle, view_box
 from napari_mosaic.widgets._viewer import CAMERA_MS
 
@@ -40,6 +37,7 @@ class SamDock(RecordDock):
 
     needs = ("sam2", "torch")
     manifest_id = SAM2
+    resolve = staticmethod(resolve_sam)
     state: SamState
     face: SamFace
 
@@ -64,21 +62,6 @@ class SamDock(RecordDock):
 
     # what a person can do -------------------------------------------------------------------------
 
-    def bind(self, layer: Labels | None) -> None:
-        """Work on the record of a tesserae layer; None for none."""
-        layer = real(layer)
-        if layer is self.layer:
-            return
-        self._release()
-        self.layer = layer
-        self.tell(layer="" if layer is None else layer.name, ready=False, refusal="", last="")
-        if layer is None:
-            return
-        self.session = session = borrow_session(self.viewer, record_of(layer))
-        session.edited.connect(self._edited)
-        session.failed.connect(self.complain)
-        session.ask(work.open_ground, lambda ground: self._opened(session, ground))
-
     def use_model(self, name: str) -> None:
         """Load a model, by name or file."""
         self._network = self.clicks = None
@@ -86,11 +69,11 @@ class SamDock(RecordDock):
         known = work.known_models()
         self.face.offer_models(known if name in known else (*known, name), name)
         self.tell(model=name, loading=True, loaded=False, tool=None, message="")
-        self._loader.ask(lambda: work.load_model(name))
+        self._loader.ask(work.load_model, name)
 
     def use(self, tool: Gesture) -> None:
         """Take a tool, or leave it where it is in hand."""
-        if not resolve_sam(self.state).tools or self.layer is None:
+        if not self.view.tools or self.layer is None:
             self._update()
             return
         chosen = None if tool == self.state.tool else tool
@@ -108,7 +91,7 @@ class SamDock(RecordDock):
 
     def accept(self) -> None:
         """Write the mask into the tesserae."""
-        if self.session is None or not self.steps or not resolve_sam(self.state).accept.enabled:
+        if self.session is None or not self.steps or not self.view.accept.enabled:
             return
         suggestion = self.steps[-1].suggestion
         if suggestion is not None:
@@ -129,13 +112,8 @@ class SamDock(RecordDock):
             self.steps.pop()
             self._show_stone()
             self._ask()
-        elif self.session is not None and resolve_sam(self.state).undo.enabled:
-            self.session.undo()
-
-    def redo(self) -> None:
-        """Make the edit again that was undone last."""
-        if self.session is not None and resolve_sam(self.state).redo.enabled:
-            self.session.redo()
+        else:
+            super().undo()
 
     def choose_other(self, step: int) -> None:
         """Take the next larger mask of the same click, or the next smaller one for -1."""
@@ -169,7 +147,7 @@ class SamDock(RecordDock):
         before = next((step.suggestion for step in reversed(self.steps[:-1]) if step.suggestion is not None), None)
         frame = self.clicks.frame_for(last.clicks, None if before is None else before.frame)
         self.tell(thinking="Looking …" if self.clicks.is_warm(frame) else "Looking at this part for the first time …")
-        self._asker.ask(work.ask(self.clicks, last.clicks, before))
+        self._asker.ask(work.ask, self.clicks, last.clicks, before)
 
     def _answered(self, answer: Answered) -> None:
         for place, step in enumerate(self.steps):
@@ -204,6 +182,9 @@ class SamDock(RecordDock):
 
     # what comes back ------------------------------------------------------------------------------
 
+    def _bound(self, layer: Labels, session: EditSession) -> None:
+        session.ask(work.open_ground, lambda ground: self._opened(session, ground))
+
     def _opened(self, session: EditSession, ground: Ground) -> None:
         if session is not self.session:
             ground.image.close()
@@ -223,13 +204,9 @@ class SamDock(RecordDock):
             self._rest.start()
 
     def _edited(self, outcome: Outcome) -> None:
-        words = describe(outcome.edit)
-        if outcome.name in ("undo", "redo"):
-            word = "Undone" if outcome.name == "undo" else "Made again"
-            words = f"{word}: {words[0].lower()}{words[1:]}" if outcome.edit is not None else "There is nothing left."
         if outcome.name == "add_mask":
             self._forget_stone()
-        self.tell(journal=outcome.journal, last=words, message="")
+        super()._edited(outcome)
 
     def complain(self, failure: JobFailure) -> None:
         """Say what went wrong."""
@@ -240,10 +217,10 @@ class SamDock(RecordDock):
         clicks, layer = self.clicks, self.layer
         if clicks is None or layer is None or self.state.tool is None or self._asker.busy:
             return
-        box = view_box(layer)
+        box = view_box(self.viewer, layer)
         frame = clicks.frame_for(Clicks(inside=(middle(box),)))
         if max(box.shape) <= 2 * frame.read.shape[0] and not clicks.is_warm(frame):
-            self._warmer.ask(lambda: clicks.warm(frame))
+            self._warmer.ask(clicks.warm, frame)
 
     # the frame ------------------------------------------------------------------------------------
 
@@ -274,11 +251,7 @@ class SamDock(RecordDock):
         self._warmer.forget()
         self._drop_preview()
         self.clicks = None
-        if self.session is not None:
-            self.session.edited.disconnect(self._edited)
-            self.session.failed.disconnect(self.complain)
-            give_back(self.session, self.viewer)
-            self.session = None
+        super()._release()
         if self._ground is not None:
             self._ground.image.close()
             self._ground = None
@@ -298,7 +271,7 @@ class SamDock(RecordDock):
             self.face.offer_models(work.known_models(), self.state.model)
 
     def _connect(self) -> None:
-        face, camera = self.face, self.viewer.camera.events
+        face, camera = self.face, camera_of(self.viewer).events
         self._hear(camera.center, self._moved)
         self._hear(camera.zoom, self._moved)
         self._verbs: dict[str, Any] = {
@@ -323,6 +296,3 @@ class SamDock(RecordDock):
 
     def _moved(self, _: Any = None) -> None:
         self._rest.start()
-
-    def _show_state(self) -> None:
-        self.face.apply(resolve_sam(self.state))

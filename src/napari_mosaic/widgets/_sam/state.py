@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from napari_mosaic.widgets._edit.session import JournalFacts
 from napari_mosaic.widgets._sam.tools import BY_NAME, Gesture
+from napari_mosaic.widgets._session import JournalFacts
 from napari_mosaic.widgets._state import ButtonView
 
 NO_RECORD = "Show a record first: find tesserae in the panel “Mosaic”, or drop a record into the viewer."

@@ -8,25 +8,22 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari.viewer import Viewer
 
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.training import PRESETS, FinetuneParams
 from napari_mosaic.widgets import _places, _runs
+from napari_mosaic.widgets._companion import Panel, ProcessDock
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import TRAIN
 from napari_mosaic.widgets._jobs import JobFailure
-from napari_mosaic.widgets._panel.beside import ProcessDock
 from napari_mosaic.widgets._train.face import TrainFace
 from napari_mosaic.widgets._train.request import TrainRequest
 from napari_mosaic.widgets._train.runs import Curves, HeldRun, Learned, Sample, held_run, training_steps
 from napari_mosaic.widgets._train.sample import show_sample
 from napari_mosaic.widgets._train.state import FINETUNE, OFFERED, HeldFacts, TrainState, length_of, resolve_training
-
-if TYPE_CHECKING:
-    from napari_mosaic.widgets._panel.dock import MosaicPanel
 
 MOST_LOSSES = 20_000
 
@@ -48,7 +45,7 @@ class TrainDock(ProcessDock):
     state: TrainState
     face: TrainFace
 
-    def __init__(self, napari_viewer: Viewer, panel: MosaicPanel | None = None) -> None:
+    def __init__(self, napari_viewer: Viewer, panel: Panel | None = None) -> None:
         super().__init__(napari_viewer, panel)
         self.state = TrainState()
         self.face = TrainFace(self)

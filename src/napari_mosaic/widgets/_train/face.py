@@ -16,9 +16,17 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mosaic.training import FinetuneParams, TrainParams
-from napari_mosaic.widgets._face import StepsFace, apply_button, button_row, show_progress
-from napari_mosaic.widgets._fields import ParamsForm
-from napari_mosaic.widgets._forms import PathLabel, dots, narrow_combo, note
+from napari_mosaic.widgets._face import (
+    PathLabel,
+    StepsFace,
+    apply_button,
+    button_row,
+    dots,
+    narrow_combo,
+    note,
+    show_progress,
+)
+from napari_mosaic.widgets._forms import ValueForm
 from napari_mosaic.widgets._plot import CurvePlot
 from napari_mosaic.widgets._train.state import DATA, RECIPES, TRAIN_STEPS, TrainView
 
@@ -33,7 +41,6 @@ class TrainFace(StepsFace):
         super().__init__(TRAIN_STEPS, parent)
         for build in (self._learn_from, self._recipe, self._run, self._curves, self._use):
             build()
-        self._arrange()
 
     def _show(self, view: TrainView, old: TrainView | None) -> None:
         for button, shown in (
@@ -56,7 +63,7 @@ class TrainFace(StepsFace):
         self.loss.set_value(view.loss)
         self.figures.set_value(view.figures)
 
-    def form(self, task: str) -> ParamsForm:
+    def form(self, task: str) -> ValueForm:
         """The form of a task's parameters."""
         return self.train_form if task == "train" else self.finetune_form
 
@@ -96,8 +103,8 @@ class TrainFace(StepsFace):
 
     def _recipe(self) -> None:
         self.recipe = narrow_combo()
-        self.train_form = ParamsForm(TrainParams, _TRAIN_FIRST, leave_out=("freeze",))
-        self.finetune_form = ParamsForm(FinetuneParams, _FINETUNE_FIRST)
+        self.train_form = ValueForm(TrainParams, _TRAIN_FIRST, leave_out=("freeze",))
+        self.finetune_form = ValueForm(FinetuneParams, _FINETUNE_FIRST)
         self.forms = QWidget()
         forms = QVBoxLayout(self.forms)
         forms.setContentsMargins(0, 0, 0, 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent
@@ -18,10 +18,10 @@ from napari_mosaic.errors import MosaicError
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tuning import TuneResult
 from napari_mosaic.widgets import _places, _runs
+from napari_mosaic.widgets._companion import Panel, ProcessDock
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import TUNE
 from napari_mosaic.widgets._jobs import JobFailure
-from napari_mosaic.widgets._panel.beside import ProcessDock
 from napari_mosaic.widgets._tune.face import TuneFace
 from napari_mosaic.widgets._tune.runs import (
     RecordLook,
@@ -33,9 +33,6 @@ from napari_mosaic.widgets._tune.runs import (
     searching_steps,
 )
 from napari_mosaic.widgets._tune.state import TuneState, resolve_tuning
-
-if TYPE_CHECKING:
-    from napari_mosaic.widgets._panel.dock import MosaicPanel
 
 
 class TuneDock(ProcessDock):
@@ -54,7 +51,7 @@ class TuneDock(ProcessDock):
     state: TuneState
     face: TuneFace
 
-    def __init__(self, napari_viewer: Viewer, panel: MosaicPanel | None = None) -> None:
+    def __init__(self, napari_viewer: Viewer, panel: Panel | None = None) -> None:
         super().__init__(napari_viewer, panel)
         lacks = missing_of("optuna")
         self.state = TuneState(lacks=lacks or "")

@@ -6,10 +6,18 @@ from qtpy.QtCore import QRectF, QSignalBlocker
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QWidget
 
 from napari_mosaic.tuning import TuneParams
-from napari_mosaic.widgets._face import StepsFace, apply_button, button_row, show_progress
-from napari_mosaic.widgets._fields import ParamsForm
-from napari_mosaic.widgets._figures import FigureGrid
-from napari_mosaic.widgets._forms import PathLabel, dots, narrow_combo, note
+from napari_mosaic.widgets._face import (
+    FigureGrid,
+    PathLabel,
+    StepsFace,
+    apply_button,
+    button_row,
+    dots,
+    narrow_combo,
+    note,
+    show_progress,
+)
+from napari_mosaic.widgets._forms import ValueForm
 from napari_mosaic.widgets._plot import CurvePlot
 from napari_mosaic.widgets._tune.bars import BarPlot
 from napari_mosaic.widgets._tune.state import TRUTHS, TUNE_STEPS, TuneView
@@ -22,7 +30,6 @@ class TuneFace(StepsFace):
         super().__init__(TUNE_STEPS, parent)
         for build in (self._compare, self._search, self._outcome, self._use, self._confidence):
             build()
-        self._arrange()
 
     def _show(self, view: TuneView, old: TuneView | None) -> None:
         for name in ("mark", "start", "resume", "stop", "use", "measure", "adjust"):
@@ -63,7 +70,7 @@ class TuneFace(StepsFace):
         self.steps[0].rows.addWidget(self.mark)
 
     def _search(self) -> None:
-        self.form = ParamsForm(TuneParams, ("trials", "goal"))
+        self.form = ValueForm(TuneParams, ("trials", "goal"))
         self.start, self.resume, self.stop = QPushButton("Start"), QPushButton("Go on"), QPushButton("Stop")
         self.start.setObjectName("primary")
         self.bar = QProgressBar()

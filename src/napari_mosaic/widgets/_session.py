@@ -2,7 +2,8 @@
 
 One decision: edits wait in line on one thread, so a slow disk holds up no stroke and none is lost. The screen shows
 what an edit will do as soon as it cannot be lost any more; the record catches up behind it, and what the screen shows
-is then compared with the record. The smaller levels follow when nobody has edited for a moment.
+is then compared with the record. The smaller levels follow when nobody has edited for a moment. A record has one
+writer, so the docks of a viewer borrow its one session and give it back; the last one that does closes it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Qt, Signal
@@ -24,8 +26,11 @@ from napari_mosaic.widgets._edited import foresee, refresh_part, take_over, tess
 from napari_mosaic.widgets._features import renew_features
 from napari_mosaic.widgets._jobs import Job, Line, when_idle
 
+if TYPE_CHECKING:
+    from napari import Viewer
+
 SETTLE_MS = 1500
-"""How long nobody edits before the smaller levels are made."""
+"""How long nobody edits before the smaller levels are made; not varied."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,16 @@ class Outcome:
     journal: JournalFacts
     news: bool = False
 
+    @property
+    def words(self) -> str:
+        """What happened, in a few words."""
+        words = describe(self.edit)
+        if self.name not in ("undo", "redo"):
+            return words
+        if self.edit is None:
+            return "There is nothing left."
+        return f"{'Undone' if self.name == 'undo' else 'Made again'}: {words[0].lower()}{words[1:]}"
+
 
 class EditSession(QObject):
     """A record open for edits, as long as nobody else writes to it; then for reading.
@@ -70,7 +85,7 @@ class EditSession(QObject):
     rested = Signal()
     _foreseen = Signal(object)
 
-    def __init__(self, viewer: Any, path: Path, parent: QObject | None = None) -> None:
+    def __init__(self, viewer: Viewer, path: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.path = path
         self.record: Record | None = None
@@ -232,3 +247,59 @@ def _taken_over(layers: Sequence[Labels], record: Record, box: Box) -> bool:
 def journal_facts(record: Record) -> JournalFacts:
     """How the journal of a record stands."""
     return JournalFacts(len(record.journal.done), len(record.journal.undone))
+
+
+def describe(edit: Edit | None) -> str:
+    """What an edit did, in a few words."""
+    if edit is None:
+        return "Nothing changed."
+    made, gone, kept = (len(ids) for ids in (edit.made, edit.gone, edit.kept))
+    if edit.tool == "merge":
+        return f"Merged {gone + kept} into tessera {edit.kept[0]}." if kept else "Merged."
+    if edit.tool.startswith("split"):
+        parts = [*edit.kept, *edit.made]
+        return f"Parted into {len(parts)}: {', '.join(map(str, parts[:4]))}{' …' if len(parts) > 4 else ''}."
+    if edit.tool.startswith("add_") and edit.made:
+        return f"Added tessera {edit.made[0]}."
+    if edit.tool.endswith("_area"):
+        return "The areas changed."
+    if edit.tool == "delete":
+        return f"Deleted {stones(gone)}."
+    if edit.tool == "replace_window":
+        return f"Painted: {made} new, {kept} changed, {gone} gone."
+    word = "Assigned to" if edit.tool == "assign" else "Changed"
+    return f"{word} {stones(kept)}."
+
+
+def stones(count: int) -> str:
+    """So many tesserae."""
+    return f"{count:,} tessera" if count == 1 else f"{count:,} tesserae"
+
+
+# lending ----------------------------------------------------------------------------------------
+
+_lent: WeakKeyDictionary[Any, dict[Path, tuple[EditSession, int]]] = WeakKeyDictionary()
+"""Sessions of each window by record, and how many docks have them."""
+
+
+def borrow_session(viewer: Viewer, path: Path) -> EditSession:
+    """The session for the record at `path` in a viewer, opened where it is the first; `give_back` it."""
+    window, place = viewer.window, path.absolute()
+    lent = _lent.setdefault(window, {})
+    session, count = lent[place] if place in lent else (EditSession(viewer, place), 0)
+    if count:
+        session.announce()
+    lent[place] = session, count + 1
+    return session
+
+
+def give_back(session: EditSession, viewer: Viewer) -> None:
+    """Let go of a borrowed session; after the last dock what waits is written and the record is free."""
+    lent = _lent.get(viewer.window, {})
+    _, count = lent.get(session.path, (session, 1))
+    if count > 1:
+        lent[session.path] = session, count - 1
+        return
+    lent.pop(session.path, None)
+    session.close()
+    session.deleteLater()
