@@ -35,7 +35,7 @@ from napari_mosaic.widgets._state import (
 )
 
 SOURCE = SourceFacts(name="floor", shape=(6144, 8192), location="/data/floor.tif")
-ESTIMATE = EstimateFacts(seconds=300, disk=150_000_000, stone_px=31.0, factor=24 / 31)
+ESTIMATE = EstimateFacts(seconds=300, disk=150_000_000, tessera_px=31.0, factor=24 / 31)
 PX = dict.fromkeys(PARTS, 0.0) | {"photograph": 20e6, "surround": 3e6, "lacuna": 1e6, "preserved": 16e6}
 FIGURES = Figures(count=5000, worth=4900.0, median_px=576.0, px=PX, pixel_mm=None)
 RECORD = RecordFacts(

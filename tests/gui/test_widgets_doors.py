@@ -125,7 +125,7 @@ class Desk:
             labels = record.read_labels(Box(0, 0, *record.shape))
         id_ = int(labels[labels > 0][0])
         rows, columns = np.nonzero(labels == id_)
-        dock.show_stone(id_, Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1))
+        dock.show_tessera(id_, Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1))
         Hand(self.viewer, dock.layer, self._qtbot).key("Delete")
         self._qtbot.waitUntil(lambda: dock.state.last.startswith("Deleted"), timeout=WAIT_MS)
         self._qtbot.waitUntil(lambda: not dock.session.busy, timeout=WAIT_MS)

@@ -162,7 +162,7 @@ def test_a_run_is_stopped_gone_on_with_and_its_model_used(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    estimate = EstimateFacts(seconds=1.0, disk=1, stone_px=None, factor=1.0)
+    estimate = EstimateFacts(seconds=1.0, disk=1, tessera_px=None, factor=1.0)
     monkeypatch.setattr(_runs, "estimate", lambda *_: estimate)
     viewer.add_image(np.zeros((40, 50, 3), np.uint8), name="floor", scale=(0.5, 0.5))
     panel = open_panel()

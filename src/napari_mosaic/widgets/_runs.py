@@ -122,7 +122,7 @@ def estimate(layer: Any, params: SegmentParams, place: Path, region: Any = None,
         found = estimate_run(image, params, output=place, resume=place.exists(), region=region, exclude=exclude)
     stone = None if found.tessera_px is None else found.tessera_px / found.factor
     return EstimateFacts(
-        seconds=found.seconds, disk=found.bytes_on_disk, stone_px=stone, factor=found.factor, costs=found.costs
+        seconds=found.seconds, disk=found.bytes_on_disk, tessera_px=stone, factor=found.factor, costs=found.costs
     )
 
 

@@ -85,14 +85,14 @@ class SizeFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class EstimateFacts:
-    """What a run over all that is left would cost; `stone_px` is a tessera's side in the photograph.
+    """What a run over all that is left would cost; `tessera_px` is a tessera's side in the photograph.
 
     `costs.of(box)` are the seconds and bytes of a part of it (`engine.costs.Costs`).
     """
 
     seconds: float
     disk: int
-    stone_px: float | None
+    tessera_px: float | None
     factor: float
     costs: Any = None
 
@@ -344,13 +344,13 @@ def _floor_note(state: PanelState) -> str:
 
 def _size_note(state: PanelState) -> str:
     estimate = state.estimate
-    if estimate is None or estimate.stone_px is None:
+    if estimate is None or estimate.tessera_px is None:
         return "The size of the stones is measured before the run."
-    analysis = estimate.stone_px * estimate.factor
+    analysis = estimate.tessera_px * estimate.factor
     real = ""
     if state.size.mm is not None:
-        real = f" ({estimate.stone_px * state.size.mm:.2g} mm)"
-    return f"Stones are about {estimate.stone_px:.0f} px{real} in the photograph, analysed at {analysis:.0f} px."
+        real = f" ({estimate.tessera_px * state.size.mm:.2g} mm)"
+    return f"Stones are about {estimate.tessera_px:.0f} px{real} in the photograph, analysed at {analysis:.0f} px."
 
 
 def _area(state: PanelState) -> str:

@@ -95,7 +95,7 @@ class EditDock(RecordDock, RunningDock):
         if self.areas is not None and self.areas.present and not self.areas.reclass(kind):
             self.areas.draw(kind)
 
-    def show_stone(self, id_: int, box: Box) -> None:
+    def show_tessera(self, id_: int, box: Box) -> None:
         """Fly to a tessera and choose it."""
         if self.layer is not None and self.gestures is not None:
             fly_to(self.viewer, self.layer, box)

@@ -217,7 +217,7 @@ class Gestures(LayerGestures):
 
     def _redraw(self, _: Any = None) -> None:
         if self._shown:
-            self.overlay.show_stones(self.hover, self.half.ids)
+            self.overlay.show_tesserae(self.hover, self.half.ids)
         else:
             self.overlay.clear()
 

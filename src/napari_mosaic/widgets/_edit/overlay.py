@@ -43,7 +43,7 @@ class EditOverlay:
         lay_over((*self._lines.values(), self._points), _ORDER)
         self.drawn: dict[str, int] = dict.fromkeys((*_COLOURS, "points"), 0)
 
-    def show_stones(self, hover: int, chosen: Sequence[int]) -> None:
+    def show_tesserae(self, hover: int, chosen: Sequence[int]) -> None:
         """Outline the tessera under the mouse (0 for none) and those that are chosen."""
         raw = shown_labels(self._layer)
         marked = self._placed(outlines(raw, chosen))

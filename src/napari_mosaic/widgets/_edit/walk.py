@@ -152,7 +152,7 @@ class Check:
             dock.tell(message=f"“{number}” is no number of a tessera; give one as it stands in the table.")
         else:
             id_ = int(digits)
-            dock.ask(lambda record: _box_of(record, id_), lambda box: dock.show_stone(id_, box))
+            dock.ask(lambda record: _box_of(record, id_), lambda box: dock.show_tessera(id_, box))
 
     def mark_finished(self) -> None:
         """Say that all that is seen is right."""
@@ -180,7 +180,7 @@ class Check:
     def _fly(self) -> None:
         walk = self._dock.state.walk
         if walk is not None and walk.current is not None:
-            self._dock.show_stone(walk.current.id, walk.current.box)
+            self._dock.show_tessera(walk.current.id, walk.current.box)
 
 
 def _decided(record: Record, id_: int, word: str) -> tuple[int, int]:

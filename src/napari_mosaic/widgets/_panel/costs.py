@@ -69,6 +69,6 @@ def asked_params(params: SegmentParams, state: PanelState) -> SegmentParams:
     """The parameters of a run: a panel's own, with the scale and the thresholds that a person set."""
     size, estimate = state.size, state.estimate
     scale: Any = params.scale
-    if size.analysis_px and estimate is not None and estimate.stone_px and state.record is None:
-        scale = size.analysis_px / estimate.stone_px
+    if size.analysis_px and estimate is not None and estimate.tessera_px and state.record is None:
+        scale = size.analysis_px / estimate.tessera_px
     return replace(params, scale=scale, **thresholds(state.tuning))

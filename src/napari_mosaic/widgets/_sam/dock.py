@@ -65,7 +65,7 @@ class SamDock(RecordDock):
     def use_model(self, name: str) -> None:
         """Load a model, by name or file."""
         self._network = self.clicks = None
-        self._forget_stone()
+        self._forget_tessera()
         known = work.known_models()
         self.face.offer_models(known if name in known else (*known, name), name)
         self.tell(model=name, loading=True, loaded=False, tool=None, message="")
@@ -85,7 +85,7 @@ class SamDock(RecordDock):
         self.viewer.layers.selection.active = self.layer if chosen is None else self.preview.layer
         focus_canvas(self.viewer)
         if chosen is None:
-            self._forget_stone()
+            self._forget_tessera()
         self.tell(tool=chosen, message="")
         self._rest.start()
 
@@ -102,7 +102,7 @@ class SamDock(RecordDock):
     def reject(self) -> None:
         """Drop the mask and what was shown; where there is none, put the tool away."""
         if self.steps:
-            self._forget_stone()
+            self._forget_tessera()
         elif self.state.tool is not None:
             self.use(self.state.tool)
 
@@ -110,7 +110,7 @@ class SamDock(RecordDock):
         """Take back the last click; where there is none, the last edit."""
         if self.steps:
             self.steps.pop()
-            self._show_stone()
+            self._show_tessera()
             self._ask()
         else:
             super().undo()
@@ -120,7 +120,7 @@ class SamDock(RecordDock):
         suggestion = self.steps[-1].suggestion if self.steps else None
         if suggestion is not None:
             self.steps[-1] = replace(self.steps[-1], suggestion=suggestion.other(step))
-            self._show_stone()
+            self._show_tessera()
 
     # a stone --------------------------------------------------------------------------------------
 
@@ -129,12 +129,12 @@ class SamDock(RecordDock):
         self._add(with_point(before, place, inside=inside))
 
     def _drawn(self, tool: Gesture, track: tuple[tuple[float, float], ...]) -> None:
-        self._forget_stone()
+        self._forget_tessera()
         self._add(drawn_around(tool, track))
 
     def _add(self, clicks: Clicks) -> None:
         self.steps.append(Step(clicks))
-        self._show_stone()
+        self._show_tessera()
         self._ask()
 
     def _ask(self) -> None:
@@ -153,9 +153,9 @@ class SamDock(RecordDock):
         for place, step in enumerate(self.steps):
             if step.clicks is answer.clicks:
                 self.steps[place] = Step(step.clicks, answer.suggestion, answered=True)
-        self._show_stone()
+        self._show_tessera()
 
-    def _show_stone(self) -> None:
+    def _show_tessera(self) -> None:
         """Show the last step: its points, and its mask where there is one."""
         last = self.steps[-1] if self.steps else Step(Clicks(), answered=True)
         suggestion, seen = last.suggestion, None
@@ -174,11 +174,11 @@ class SamDock(RecordDock):
         nothing = bool(self.steps) and last.answered and suggestion is None
         self.tell(clicks=len(self.steps), seen=seen, nothing=nothing, thinking=waiting, message="")
 
-    def _forget_stone(self) -> None:
+    def _forget_tessera(self) -> None:
         self._asker.forget()
         if self.steps:
             self.steps = []
-            self._show_stone()
+            self._show_tessera()
 
     # what comes back ------------------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ class SamDock(RecordDock):
 
     def _edited(self, outcome: Outcome) -> None:
         if outcome.name == "add_mask":
-            self._forget_stone()
+            self._forget_tessera()
         super()._edited(outcome)
 
     def complain(self, failure: JobFailure) -> None:
@@ -247,7 +247,7 @@ class SamDock(RecordDock):
 
     def _release(self) -> None:
         """Let go of the record."""
-        self._forget_stone()
+        self._forget_tessera()
         self._warmer.forget()
         self._drop_preview()
         self.clicks = None
@@ -259,7 +259,7 @@ class SamDock(RecordDock):
 
     def _check_present(self) -> None:
         if self.preview is not None and not self.preview.present:
-            self._forget_stone()
+            self._forget_tessera()
             self._drop_preview()
             self.tell(tool=None)
 
