@@ -112,7 +112,7 @@ def test_what_is_ones_own_is_none(line: str) -> None:
 
 # one module begins threads --------------------------------------------------------------------------
 
-WORKERS = {"_jobs.py", "_process.py"}
+WORKERS = {"_worker.py", "_process.py"}
 _BEGINNERS = {
     "threading.Thread",
     "Thread",

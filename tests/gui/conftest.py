@@ -50,14 +50,14 @@ def viewer(make_napari_viewer: Any, npe2pm: Any, monkeypatch: pytest.MonkeyPatch
     """A viewer with the plugin; a thread of a job that stays behind fails the test."""
     from npe2 import PluginManifest
 
-    from napari_mosaic.widgets import _jobs, _runs
+    from napari_mosaic.widgets import _runs, _worker
 
     monkeypatch.setattr(_runs, "warm_up", lambda _: None)
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
     npe2pm.register(PluginManifest.from_file(MANIFEST))
     viewer = make_napari_viewer()
     yield viewer
-    for job in list(_jobs._alive):
+    for job in list(_worker._alive):
         job.abandon()
     jobs = [thread for thread in threading.enumerate() if thread.name == "napari-mosaic job"]
     for thread in jobs:

@@ -20,7 +20,7 @@ from napari_mosaic.record import open_record
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _commands as commands
-from napari_mosaic.widgets import _jobs, _sources, segment_layer, segment_selected_layer
+from napari_mosaic.widgets import _sources, _worker, segment_layer, segment_selected_layer
 from napari_mosaic.widgets._edited import tessera_layers
 from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._panel import dock as panel_module
@@ -234,7 +234,7 @@ def test_the_command_in_the_menu_works_on_the_layer_itself(
     (layer,) = viewer.open(str(floor))
     viewer.layers.selection.active = layer
     press_entry(viewer.window.layers_menu, "Find tesserae in the selected layer")
-    qtbot.waitUntil(lambda: not _jobs._alive, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: not _worker._alive, timeout=WAIT_MS)
     assert [type(each).__name__ for each in viewer.layers] == ["Image", "Image", "Labels"]
     with open_record(floor.with_name("floor.mosaic.zarr")) as record:
         assert record.complete

@@ -14,7 +14,7 @@ from napari_mosaic.export import export_record
 from napari_mosaic.record import open_record
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment
-from napari_mosaic.widgets import _jobs, _places, _writer
+from napari_mosaic.widgets import _places, _worker, _writer
 
 
 @pytest.fixture
@@ -84,5 +84,5 @@ def test_the_export_command_writes_in_the_background(
     monkeypatch.setattr(_places, "ask_any_export", lambda *_: str(target))
     viewer.layers.selection = {layer}
     _writer.export_selected_layer(viewer)
-    qtbot.waitUntil(lambda: target.exists() and not _jobs._alive, timeout=60_000)
+    qtbot.waitUntil(lambda: target.exists() and not _worker._alive, timeout=60_000)
     assert target.read_text().count("\n") > 20

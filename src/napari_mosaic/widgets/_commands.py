@@ -22,10 +22,10 @@ from napari_mosaic.request import SegmentParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _runs, _sources
 from napari_mosaic.widgets._guard import keep_out_triton
-from napari_mosaic.widgets._jobs import Job, JobFailure
 from napari_mosaic.widgets._layers import RecordLayers
 from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._state import RecordFacts
+from napari_mosaic.widgets._worker import Worker, WorkFailure
 
 
 def segment_layer(
@@ -36,7 +36,7 @@ def segment_layer(
     params: SegmentParams | None = None,
     region: Any = None,
     only: Box | None = None,
-) -> Job:
+) -> Worker:
     """Segment a layer of an open viewer in the background and add joints and tesserae as they come.
 
     Parameters
@@ -57,7 +57,7 @@ def segment_layer(
 
     Returns
     -------
-    Job
+    Worker
         `job.wait()` keeps the viewer alive until it ends and returns the `RecordFacts`; `job.cancel()`
         stops it and keeps what is finished.
 
@@ -88,7 +88,7 @@ def segment_layer(
     if word:
         show_warning(word)
     keep_out_triton()
-    job = Job(lambda: _runs.find_steps(request))
+    job = Worker(lambda: _runs.find_steps(request))
     show = _Show(viewer, chosen, job)
     job.stepped.connect(show.step)
     job.ended.connect(show.end)
@@ -109,7 +109,7 @@ def segment_selected_layer(viewer: Viewer) -> None:
     announce(job, found_words)
 
 
-def announce(job: Job, words: Callable[[Any], str]) -> None:
+def announce(job: Worker, words: Callable[[Any], str]) -> None:
     """Say in the viewer how a job ended."""
     job.returned.connect(lambda value: show_info(words(value)))
     job.failed.connect(lambda failure: show_error(str(failure)))
@@ -123,7 +123,7 @@ def found_words(facts: RecordFacts) -> str:
 class _Show(QObject):
     """Shows what a job has finished; lives as long as the job."""
 
-    def __init__(self, viewer: Viewer, layer: Layer, job: Job) -> None:
+    def __init__(self, viewer: Viewer, layer: Layer, job: Worker) -> None:
         super().__init__(job)
         self._viewer, self._layer, self._job = viewer, layer, job
         self._shown: RecordLayers | None = None
@@ -153,7 +153,7 @@ class _Show(QObject):
 class _Bar(QObject):
     """A job in napari's activity dock."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Worker) -> None:
         super().__init__(job)
         from napari.utils import progress
 
@@ -170,4 +170,4 @@ class _Bar(QObject):
         self._bar.close()
 
 
-__all__ = ["Job", "JobFailure", "segment_layer", "segment_selected_layer"]
+__all__ = ["WorkFailure", "Worker", "segment_layer", "segment_selected_layer"]

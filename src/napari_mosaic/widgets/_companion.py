@@ -18,15 +18,15 @@ from napari_mosaic.widgets._dock import Dock, RunningDock
 from napari_mosaic.widgets._docks import PANEL, find_dock
 from napari_mosaic.widgets._forms import LookValue
 from napari_mosaic.widgets._guard import keep_out_triton
-from napari_mosaic.widgets._jobs import Job
 from napari_mosaic.widgets._state import PanelState
+from napari_mosaic.widgets._worker import Worker
 
 
 class Panel(Protocol):
     """What a dock beside the panel may know and ask of it."""
 
     state: PanelState
-    job: Job | None
+    job: Worker | None
 
     @property
     def closed(self) -> bool:

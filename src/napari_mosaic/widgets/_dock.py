@@ -19,10 +19,10 @@ from napari_mosaic.dependencies import missing_of
 from napari_mosaic.progress import Progress
 from napari_mosaic.widgets._docks import StandIn, standing_dock
 from napari_mosaic.widgets._face import MissingNote, fill_dock
-from napari_mosaic.widgets._jobs import CLOSE_S, Job, JobFailure, Latest
 from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._state import RunFacts
 from napari_mosaic.widgets._style import style_sheet
+from napari_mosaic.widgets._worker import CLOSE_S, Requests, Worker, WorkFailure
 
 
 class Dock(QWidget):
@@ -45,7 +45,7 @@ class Dock(QWidget):
         super().__init__()
         self.viewer = real(viewer)
         self._closed = False
-        self._workers: list[Latest] = []
+        self._workers: list[Requests] = []
         self._connections: list[tuple[Any, Callable[..., Any]]] = []
 
     @property
@@ -63,7 +63,7 @@ class Dock(QWidget):
         self.state = replace(self.state, **changes)
         self._update()
 
-    def complain(self, failure: JobFailure) -> None:
+    def complain(self, failure: WorkFailure) -> None:
         """Say what went wrong."""
         self.tell(message=str(failure))
 
@@ -113,9 +113,9 @@ class Dock(QWidget):
         assert isinstance(column, QVBoxLayout)
         column.insertWidget(0, MissingNote(package))
 
-    def _worker(self, answered: Callable[[Any], Any]) -> Latest:
+    def _worker(self, answered: Callable[[Any], Any]) -> Requests:
         """A worker whose answers go to `answered`; its failures are told."""
-        worker = Latest(self)
+        worker = Requests(self)
         worker.answered.connect(answered)
         worker.failed.connect(self.complain)
         self._workers.append(worker)
@@ -145,7 +145,7 @@ class RunningDock(Dock):
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__(viewer)
-        self.job: Job | None = None
+        self.job: Worker | None = None
         self._started = 0.0
 
     def stop(self) -> None:
@@ -162,7 +162,7 @@ class RunningDock(Dock):
             return
         self._started = time.monotonic()
         self.tell(**({"message": ""} | changes), run=RunFacts(title=title))
-        job = Job(make)
+        job = Worker(make)
         job.stepped.connect(self._step)
         job.returned.connect(self._returned)
         job.failed.connect(lambda failure: self._stopped(str(failure)))

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Layer
 
-from napari_mosaic.widgets._jobs import when_idle
 from napari_mosaic.widgets._sources import plane_shape
+from napari_mosaic.widgets._worker import when_idle
 
 if TYPE_CHECKING:
     from napari import Viewer

@@ -23,9 +23,9 @@ from napari_mosaic.record import features, open_record
 from napari_mosaic.record.features import Features
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._edited import is_tesserae, record_of, tessera_layers
-from napari_mosaic.widgets._jobs import Latest, when_idle
 from napari_mosaic.widgets._napari import camera_of, canvas_widget
 from napari_mosaic.widgets._sources import view_box
+from napari_mosaic.widgets._worker import Requests, when_idle
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -48,7 +48,7 @@ class LayerFeatures(QObject):
         self._layer, self._viewer = ref(layer), ref(viewer)
         self._known = Features()
         self._told = False
-        self._worker = Latest(self)
+        self._worker = Requests(self)
         self._worker.answered.connect(self._take)
         self._timer = when_idle(self, REST_MS, self._ask)
         events, camera = layer.events, camera_of(viewer).events

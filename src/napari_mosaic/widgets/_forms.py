@@ -30,8 +30,8 @@ from qtpy.QtWidgets import (
 
 from napari_mosaic.limits import Limits
 from napari_mosaic.widgets._face import form_layout, push_button, side_by_side
-from napari_mosaic.widgets._jobs import when_idle
 from napari_mosaic.widgets._state import SizeFacts, Tuning
+from napari_mosaic.widgets._worker import when_idle
 
 LEAST_PX = 8
 """Smallest analysis size, in px per tessera: below it the size is measured; not varied."""

@@ -23,11 +23,11 @@ from napari_mosaic.segmentation import preview_tesserae as cut_again
 from napari_mosaic.widgets import _runs
 from napari_mosaic.widgets._commands import announce, found_words, segment_layer
 from napari_mosaic.widgets._edited import is_tesserae, record_of
-from napari_mosaic.widgets._jobs import Job
 from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._sources import lying_like, view_box
 from napari_mosaic.widgets._state import Tuning
 from napari_mosaic.widgets._tuning import PREVIEW_PX, central, tessera_params
+from napari_mosaic.widgets._worker import Worker
 
 _USUAL = SegmentParams()
 _HINTS = get_type_hints(SegmentParams, include_extras=True)
@@ -56,7 +56,7 @@ def segment_this_layer(
     threshold: Threshold = _USUAL.threshold,
     smallest: Smallest = _USUAL.min_area,
     view_only: bool = False,
-) -> Job:
+) -> Worker:
     """Find the tesserae of a photograph; joints and tesserae appear as they come.
 
     Parameters
@@ -72,7 +72,7 @@ def segment_this_layer(
 
     Returns
     -------
-    Job
+    Worker
         As `segment_layer` returns it; the form has no use for it.
 
     Raises
@@ -91,7 +91,7 @@ def segment_this_layer(
     return job
 
 
-def export_tesserae(tesserae: Labels, file: Path, format: Formats = "csv") -> Job:  # noqa: A002 - the form's word
+def export_tesserae(tesserae: Labels, file: Path, format: Formats = "csv") -> Worker:  # noqa: A002 - the form's word
     """Write the tesserae of a record for other programs, in the background.
 
     Parameters
@@ -105,7 +105,7 @@ def export_tesserae(tesserae: Labels, file: Path, format: Formats = "csv") -> Jo
 
     Returns
     -------
-    Job
+    Worker
         `job.wait()` returns the file.
 
     Raises
@@ -116,7 +116,7 @@ def export_tesserae(tesserae: Labels, file: Path, format: Formats = "csv") -> Jo
     record = _record(tesserae)
     if not file.name:
         raise InputError("No file is given, so there is nowhere to write to; choose one.")
-    job = Job(lambda: _runs.export_steps(record, format, file))
+    job = Worker(lambda: _runs.export_steps(record, format, file))
     _tell(job, lambda written: f"Saved as {written}.")
     return job.start()
 
@@ -162,7 +162,7 @@ def _record(tesserae: Labels) -> Path:
     return record_of(layer)
 
 
-def _tell(job: Job, words: Any) -> None:
+def _tell(job: Worker, words: Any) -> None:
     """Say in the viewer, where there is one, how a job ended; a script has the job's own result."""
     if current_viewer() is not None:
         announce(job, words)

@@ -20,11 +20,11 @@ from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._areas import area_data, standing_areas
 from napari_mosaic.widgets._features import follow_features
-from napari_mosaic.widgets._jobs import JobFailure, Latest, Line, when_idle
 from napari_mosaic.widgets._levels import LivePyramid
 from napari_mosaic.widgets._sources import RECORD, LayerData, corner_of, lying_like, placement, view_box
 from napari_mosaic.widgets._state import RecordFacts, Tuning
 from napari_mosaic.widgets._tuning import preview
+from napari_mosaic.widgets._worker import Line, Requests, WorkFailure, when_idle
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -81,7 +81,7 @@ def record_areas(record: Record, like: dict[str, Any]) -> LayerData | None:
 class RecordLayers(QObject):
     """Shows one record and follows it while it is written.
 
-    `shown` comes after a refresh, `failed(JobFailure)` where a preview or a part cannot be read.
+    `shown` comes after a refresh, `failed(WorkFailure)` where a preview or a part cannot be read.
     """
 
     shown = Signal()
@@ -99,7 +99,7 @@ class RecordLayers(QObject):
         self._reader = Line("layers", self)
         self._reader.failed.connect(self._unread)
         self._timer = when_idle(self, REFRESH_MS, self._begin)
-        self._previewer = Latest(self)
+        self._previewer = Requests(self)
         self._previewer.answered.connect(self._previewed)
         self._previewer.failed.connect(self.failed)
         self.layers = {kind: self._standing(layer) or layer for kind, layer in opened.layers.items()}
@@ -262,7 +262,7 @@ class RecordLayers(QObject):
             elif kind in dirty:
                 pyramid.update(dirty[kind])
 
-    def _unread(self, failure: JobFailure) -> None:
+    def _unread(self, failure: WorkFailure) -> None:
         """What is finished cannot be read: say so, and go on with what comes next."""
         self._refresh((), False)
         self.failed.emit(failure)

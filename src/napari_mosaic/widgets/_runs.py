@@ -352,7 +352,7 @@ def _opened(path: Path, layer: Any) -> Steps:
 
 
 def ask(function: Callable[..., Any], *args: Any) -> Callable[[], Any]:
-    """A call to make later, for `Latest.ask`."""
+    """A call to make later, for `Requests.ask`."""
     return lambda: function(*args)
 
 

@@ -24,7 +24,7 @@ from napari_mosaic.record.patches import Patch
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._edited import foresee, refresh_part, take_over, tessera_layers
 from napari_mosaic.widgets._features import renew_features
-from napari_mosaic.widgets._jobs import Job, Line, when_idle
+from napari_mosaic.widgets._worker import Line, Worker, when_idle
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -76,7 +76,7 @@ class EditSession(QObject):
     """A record open for edits, as long as nobody else writes to it; then for reading.
 
     Signals reach the main thread: `opened(OpenFacts, JournalFacts)`, `edited(Outcome)` after the screen shows the
-    edit, `failed(JobFailure)`, `rested()` when all levels are up to date.
+    edit, `failed(WorkFailure)`, `rested()` when all levels are up to date.
     """
 
     opened = Signal(object, object)
@@ -92,7 +92,7 @@ class EditSession(QObject):
         self._viewer = viewer
         self._closed = False
         self._refusal = ""
-        self._settler: Job | None = None
+        self._settler: Worker | None = None
         self._boxes: list[Box] = []
         self._line = Line("edits", self)
         self._line.failed.connect(self.failed)
@@ -216,7 +216,7 @@ class EditSession(QObject):
             return
         if record is None or not record.writable:
             return
-        job = Job(lambda: settle_steps(record), self)
+        job = Worker(lambda: settle_steps(record), self)
         job.failed.connect(self.failed)
         job.ended.connect(self._settled)
         self._settler = job.start()

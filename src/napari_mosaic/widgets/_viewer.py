@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Layer, Shapes
 from qtpy.QtCore import QObject, Signal
 
-from napari_mosaic.widgets._jobs import when_idle
 from napari_mosaic.widgets._napari import camera_of
 from napari_mosaic.widgets._sources import RECORD, is_photograph
+from napari_mosaic.widgets._worker import when_idle
 
 if TYPE_CHECKING:
     from napari import Viewer

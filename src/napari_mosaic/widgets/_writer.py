@@ -19,8 +19,8 @@ from napari_mosaic.files import whole_named
 from napari_mosaic.record import open_record
 from napari_mosaic.widgets import _places, _runs
 from napari_mosaic.widgets._commands import announce
-from napari_mosaic.widgets._jobs import Job
 from napari_mosaic.widgets._sources import RECORD
+from napari_mosaic.widgets._worker import Worker
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -104,7 +104,7 @@ def export_selected_layer(viewer: Viewer) -> None:
     record = Path(layers[0].metadata[RECORD])
     name = _places.ask_any_export(QApplication.activeWindow(), record)
     if name:
-        job = Job(lambda: _runs.export_steps(record, None, Path(name)))
+        job = Worker(lambda: _runs.export_steps(record, None, Path(name)))
         announce(job, lambda file: f"Saved as {file}.")
         job.start()
 

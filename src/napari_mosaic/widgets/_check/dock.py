@@ -24,7 +24,7 @@ from napari_mosaic.widgets._companion import Panel, PanelDock
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import CHECK
 from napari_mosaic.widgets._forms import LookValue
-from napari_mosaic.widgets._jobs import JobFailure
+from napari_mosaic.widgets._worker import WorkFailure
 
 
 class CheckDock(PanelDock):
@@ -166,6 +166,6 @@ class CheckDock(PanelDock):
         )
         face.typed.valueChanged.connect(self.type_count)
 
-    def complain(self, failure: JobFailure) -> None:
+    def complain(self, failure: WorkFailure) -> None:
         """Say what went wrong."""
         self.tell(message=str(failure), busy=False)

@@ -30,9 +30,9 @@ from napari_mosaic.widgets._areas import (
     shape_of,
     standing_areas,
 )
-from napari_mosaic.widgets._jobs import when_idle
 from napari_mosaic.widgets._napari import is_being_drawn, is_being_moved
 from napari_mosaic.widgets._sources import RECORD, shape_outline
+from napari_mosaic.widgets._worker import when_idle
 
 if TYPE_CHECKING:
     from napari import Viewer

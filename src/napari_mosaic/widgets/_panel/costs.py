@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.widgets import _runs, _sources
-from napari_mosaic.widgets._jobs import Latest
 from napari_mosaic.widgets._state import EstimateFacts, PanelState
 from napari_mosaic.widgets._tuning import thresholds
+from napari_mosaic.widgets._worker import Requests
 
 if TYPE_CHECKING:
     from napari_mosaic.widgets._panel.dock import MosaicPanel
@@ -24,7 +24,7 @@ class PanelCosts:
 
     def __init__(self, panel: MosaicPanel) -> None:
         self._panel = panel
-        self._whole, self._view = Latest(panel), Latest(panel)
+        self._whole, self._view = Requests(panel), Requests(panel)
         self._whole.answered.connect(self._estimated)
         self._view.answered.connect(lambda cost: panel.tell(view_cost=cost))
         for worker in (self._whole, self._view):

@@ -14,7 +14,7 @@ from napari.layers import Layer
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.widgets import _sources
 from napari_mosaic.widgets._forms import AreaValue
-from napari_mosaic.widgets._jobs import when_idle
+from napari_mosaic.widgets._worker import when_idle
 
 if TYPE_CHECKING:
     from napari_mosaic.widgets._panel.dock import MosaicPanel

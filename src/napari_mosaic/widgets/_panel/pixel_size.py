@@ -15,9 +15,9 @@ from napari_mosaic.image.pixel_size import LAYER, size_of_line
 from napari_mosaic.record import open_record
 from napari_mosaic.widgets import _places, _runs, _sources
 from napari_mosaic.widgets._east_north import EastNorth
-from napari_mosaic.widgets._jobs import JobFailure, Latest
 from napari_mosaic.widgets._panel.line import KnownLine
 from napari_mosaic.widgets._state import RecordFacts, SizeFacts, SourceFacts
+from napari_mosaic.widgets._worker import Requests, WorkFailure
 from napari_mosaic.widgets._world import layer_mm, rescale_world
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class PanelSize:
         self._said: SizeFacts | None = None
         self._found = SizeFacts()
         self._line: KnownLine | None = None
-        self._writer = Latest(panel)
+        self._writer = Requests(panel)
         self._writer.answered.connect(self._written)
         self._writer.failed.connect(self._refused)
         self._status = EastNorth(panel.viewer)
@@ -161,7 +161,7 @@ class PanelSize:
                 self._panel.tell(record=replace(facts, path=state.record.path, tuning=state.record.tuning))
             self.adopt(facts)
 
-    def _refused(self, failure: JobFailure) -> None:
+    def _refused(self, failure: WorkFailure) -> None:
         """It was not written: show what is true."""
         self._said = None
         record = self._panel.state.record

@@ -17,7 +17,6 @@ from napari_mosaic.widgets import _places
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import SAM2
 from napari_mosaic.widgets._guard import keep_out_triton
-from napari_mosaic.widgets._jobs import JobFailure, when_idle
 from napari_mosaic.widgets._napari import camera_of, focus_canvas
 from napari_mosaic.widgets._record_dock import RecordDock
 from napari_mosaic.widgets._sam import work
@@ -30,6 +29,7 @@ from napari_mosaic.widgets._sam.work import Answered, Ground
 from napari_mosaic.widgets._session import EditSession, Outcome
 from napari_mosaic.widgets._sources import middle, view_box
 from napari_mosaic.widgets._viewer import CAMERA_MS
+from napari_mosaic.widgets._worker import WorkFailure, when_idle
 
 
 class SamDock(RecordDock):
@@ -208,7 +208,7 @@ class SamDock(RecordDock):
             self._forget_tessera()
         super()._edited(outcome)
 
-    def complain(self, failure: JobFailure) -> None:
+    def complain(self, failure: WorkFailure) -> None:
         """Say what went wrong."""
         self.tell(loading=False, thinking="", message=str(failure))
 

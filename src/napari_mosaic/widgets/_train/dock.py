@@ -18,12 +18,12 @@ from napari_mosaic.widgets import _places, _runs
 from napari_mosaic.widgets._companion import Panel, ProcessDock
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import TRAIN
-from napari_mosaic.widgets._jobs import JobFailure
 from napari_mosaic.widgets._train.face import TrainFace
 from napari_mosaic.widgets._train.request import TrainRequest
 from napari_mosaic.widgets._train.runs import Curves, HeldRun, Learned, Sample, held_run, training_steps
 from napari_mosaic.widgets._train.sample import show_sample
 from napari_mosaic.widgets._train.state import FINETUNE, OFFERED, HeldFacts, TrainState, length_of, resolve_training
+from napari_mosaic.widgets._worker import WorkFailure
 
 MOST_LOSSES = 20_000
 
@@ -213,7 +213,7 @@ class TrainDock(ProcessDock):
         if path:
             self.set_out(path)
 
-    def complain(self, failure: JobFailure) -> None:
+    def complain(self, failure: WorkFailure) -> None:
         """Say what went wrong."""
         self._learns = False
         self.tell(message=str(failure))

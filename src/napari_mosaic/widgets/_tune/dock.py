@@ -21,7 +21,6 @@ from napari_mosaic.widgets import _places, _runs
 from napari_mosaic.widgets._companion import Panel, ProcessDock
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import TUNE
-from napari_mosaic.widgets._jobs import JobFailure
 from napari_mosaic.widgets._tune.face import TuneFace
 from napari_mosaic.widgets._tune.runs import (
     RecordLook,
@@ -33,6 +32,7 @@ from napari_mosaic.widgets._tune.runs import (
     searching_steps,
 )
 from napari_mosaic.widgets._tune.state import TuneState, resolve_tuning
+from napari_mosaic.widgets._worker import WorkFailure
 
 
 class TuneDock(ProcessDock):
@@ -194,7 +194,7 @@ class TuneDock(ProcessDock):
         if files:
             self.compare_with("files", files)
 
-    def complain(self, failure: JobFailure) -> None:
+    def complain(self, failure: WorkFailure) -> None:
         """Say what went wrong."""
         self.tell(message=str(failure), measuring=False)
 

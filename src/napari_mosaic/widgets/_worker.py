@@ -2,8 +2,8 @@
 
 One decision: whatever works speaks by queued Qt signals on the thread of who asked for it, and is of one of four kinds:
 
-- `Job`: one generator of steps, with progress and cancel; a process of its own (`_process`) is such steps, too;
-- `Latest`: short questions, of which the newest alone is answered;
+- `Worker`: one generator of steps, with progress and cancel; a process of its own (`_process`) is such steps, too;
+- `Requests`: short questions, of which the newest alone is answered;
 - `Line`: functions in order, none of them left out;
 - `when_idle`: a function once nothing has happened for a moment.
 
@@ -32,19 +32,19 @@ LAST_WAIT_S = 30.0
 CLOSE_S = 5.0
 """How long a view that closes waits for a thread; not varied."""
 
-_alive: set[Job] = set()
+_alive: set[Worker] = set()
 """Jobs that are not over: whoever has started one need not keep it."""
 
 
-class JobFailure(Exception):
+class WorkFailure(Exception):
     """What a job failed with, in one sentence for a person; the cause is chained."""
 
 
-class Job(QObject):
+class Worker(QObject):
     """One generator of steps on a thread of its own.
 
     Signals reach slots on the thread that made the job: `stepped(object)` for each yielded value,
-    then exactly one of `returned(object)`, `failed(JobFailure)` and `cancelled()`, then `ended()`.
+    then exactly one of `returned(object)`, `failed(WorkFailure)` and `cancelled()`, then `ended()`.
     """
 
     stepped = Signal(object)
@@ -60,13 +60,13 @@ class Job(QObject):
         self._stop = threading.Event()
         self._over = False
         self._result: Any = None
-        self._failure: JobFailure | None = None
+        self._failure: WorkFailure | None = None
         self.lingers: Callable[[], bool] = lambda: False
         """Whether somebody still shows what the job has done: `wait` waits for that too."""
         self._thread = threading.Thread(target=self._run, name="napari-mosaic job", daemon=True)
         self._sent.connect(self._receive, Qt.ConnectionType.QueuedConnection)
 
-    def start(self) -> Job:
+    def start(self) -> Worker:
         """Begin; returns the job."""
         _alive.add(self)
         self._thread.start()
@@ -81,7 +81,7 @@ class Job(QObject):
 
         Raises
         ------
-        JobFailure
+        WorkFailure
             If the operation failed.
         TimeoutError
             If it runs longer than `timeout` seconds.
@@ -156,10 +156,10 @@ class Job(QObject):
         self.let_go()
 
 
-class Latest(QObject):
+class Requests(QObject):
     """Short questions, of which the newest alone is answered: those before it are stale, and dropped.
 
-    `answered(object)` and `failed(JobFailure)` come for the newest question only.
+    `answered(object)` and `failed(WorkFailure)` come for the newest question only.
     """
 
     answered = Signal(object)
@@ -167,7 +167,7 @@ class Latest(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._job: Job | None = None
+        self._job: Worker | None = None
         self._next: Callable[[], Any] | None = None
 
     @property
@@ -195,7 +195,7 @@ class Latest(QObject):
     def _begin(self) -> None:
         question, self._next = self._next, None
         if question is not None:
-            job = Job(lambda: _single(question))
+            job = Worker(lambda: _single(question))
             job.returned.connect(lambda answer: self._tell(self.answered, answer))
             job.failed.connect(lambda failure: self._tell(self.failed, failure))
             self._job = job.start()
@@ -210,7 +210,7 @@ class Latest(QObject):
 class Line(QObject):
     """Functions one after the other on one thread, none of them left out.
 
-    The answer to each goes to what it was asked with, on the main thread; `failed(JobFailure)` where it raised.
+    The answer to each goes to what it was asked with, on the main thread; `failed(WorkFailure)` where it raised.
     """
 
     failed = Signal(object)
@@ -275,16 +275,16 @@ def _end_all() -> None:
         job._thread.join(max(0.0, end - time.monotonic()))
 
 
-def failure_of(error: Exception) -> JobFailure:
+def failure_of(error: Exception) -> WorkFailure:
     """One sentence for a person."""
     if isinstance(error, MosaicError):
-        failure = JobFailure(str(error))
+        failure = WorkFailure(str(error))
     elif is_out_of_memory(error):
-        failure = JobFailure(
+        failure = WorkFailure(
             "There is not enough memory for this step; close other programs, or choose a smaller analysis size."
         )
     else:
-        failure = JobFailure(
+        failure = WorkFailure(
             f"Something unforeseen stopped this step ({type(error).__name__}: {error}); "
             "what is finished is kept. Please report it with the steps that led to it."
         )
