@@ -26,7 +26,7 @@ from napari_mosaic.record.tables import read_attributes
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets import _places
+from napari_mosaic.widgets import _dialogs
 from napari_mosaic.widgets._areas import MOST_CORNERS
 from napari_mosaic.widgets._edit.dock import EditDock
 from napari_mosaic.widgets._edit.overlay import outlines
@@ -511,7 +511,7 @@ def test_a_window_is_painted_applied_and_left(desk: Desk, qtbot: Any, monkeypatc
     window.layer.selected_label = other
     desk.hand.drag((y, x - 4), (y, x + 4))
     answers: list[str] = ["stay", "discard"]
-    monkeypatch.setattr(_places, "ask_unapplied", lambda *_, **__: answers.pop(0))
+    monkeypatch.setattr(_dialogs, "ask_unapplied", lambda *_, **__: answers.pop(0))
     desk.dock.face.leave_painting.click()
     assert desk.dock.state.painting
     desk.viewer.layers.remove(window.layer)

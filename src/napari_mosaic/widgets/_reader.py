@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_mosaic.image import open_image
-from napari_mosaic.widgets._places import claim_records, is_record
+from napari_mosaic.widgets._dialogs import claim_records, is_record
 from napari_mosaic.widgets._sources import LayerData, photograph_data
 
 Reader = Callable[[Any], list[LayerData]]

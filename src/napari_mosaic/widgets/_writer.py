@@ -17,7 +17,7 @@ from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export import FORMATS, export_record, find_format
 from napari_mosaic.files import whole_named
 from napari_mosaic.record import open_record
-from napari_mosaic.widgets import _places, _runs
+from napari_mosaic.widgets import _dialogs, _runs
 from napari_mosaic.widgets._commands import announce
 from napari_mosaic.widgets._sources import RECORD
 from napari_mosaic.widgets._worker import Worker
@@ -102,7 +102,7 @@ def export_selected_layer(viewer: Viewer) -> None:
         show_error("Select a layer of a mosaic record first: its tesserae.")
         return
     record = Path(layers[0].metadata[RECORD])
-    name = _places.ask_any_export(QApplication.activeWindow(), record)
+    name = _dialogs.ask_any_export(QApplication.activeWindow(), record)
     if name:
         job = Worker(lambda: _runs.export_steps(record, None, Path(name)))
         announce(job, lambda file: f"Saved as {file}.")

@@ -19,7 +19,7 @@ from napari_mosaic.editing import Edit, replace_window
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets import _places
+from napari_mosaic.widgets import _dialogs
 from napari_mosaic.widgets._sources import lying_like, view_box
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Painting:
         if window is None:
             return True
         self.window = None  # whatever the question sets off finds nothing to ask again
-        word = _places.ask_unapplied(dock.face, stay=stay and window.present) if window.changed else "discard"
+        word = _dialogs.ask_unapplied(dock.face, stay=stay and window.present) if window.changed else "discard"
         if word == "stay":
             self.window = window
             return False

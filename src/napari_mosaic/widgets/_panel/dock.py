@@ -18,7 +18,7 @@ from napari_mosaic.inference import unused_gpu
 from napari_mosaic.progress import Progress
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets import _places, _runs, _sources
+from napari_mosaic.widgets import _dialogs, _runs, _sources
 from napari_mosaic.widgets._docks import PANEL
 from napari_mosaic.widgets._guard import keep_out_triton, read_units, warm_canvas
 from napari_mosaic.widgets._napari import real
@@ -59,9 +59,9 @@ class MosaicPanel(RecordPanel):
         self._fill()
         keep_out_triton()
         read_units()
-        _places.claim_records()
-        _places.offer_samples(self.face.sample_menu, self.open_photograph)
-        _places.offer_formats(self.face.format)
+        _dialogs.claim_records()
+        _dialogs.offer_samples(self.face.sample_menu, self.open_photograph)
+        _dialogs.offer_formats(self.face.format)
         connect_face(self.face, self)
         for signal, slot in (
             (self._link.listed, self._list_layers),
@@ -280,7 +280,7 @@ class MosaicPanel(RecordPanel):
     def _resume(self) -> None:
         """Show the record that is already at the place."""
         layer, place = self.layer, self.state.place
-        if layer is not None and place is not None and _places.is_record(place):
+        if layer is not None and place is not None and _dialogs.is_record(place):
             self._start(lambda: _runs.open_steps(place, layer), "Opening the record")
 
     # the viewer -----------------------------------------------------------------------------------

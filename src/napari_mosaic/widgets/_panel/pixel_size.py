@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.image.pixel_size import LAYER, size_of_line
 from napari_mosaic.record import open_record
-from napari_mosaic.widgets import _places, _runs, _sources
+from napari_mosaic.widgets import _dialogs, _runs, _sources
 from napari_mosaic.widgets._east_north import EastNorth
 from napari_mosaic.widgets._panel.line import KnownLine
 from napari_mosaic.widgets._state import RecordFacts, SizeFacts, SourceFacts
@@ -73,7 +73,7 @@ class PanelSize:
             self._found = SizeFacts()  # the layer has been told otherwise
         self._tell(size)
         place = self._panel.state.place
-        if place is not None and _places.is_record(place):
+        if place is not None and _dialogs.is_record(place):
             self._write(place)
 
     def adopt(self, facts: RecordFacts) -> None:
@@ -92,7 +92,7 @@ class PanelSize:
     def asked(self, place: Path) -> dict[str, Any]:
         """What a run is asked for: a size that was said, or that the file gives to a record that is not there yet."""
         size = self._said
-        if size is None and not _places.is_record(place):
+        if size is None and not _dialogs.is_record(place):
             size = self._panel.state.size
         if size is None or size.pixel_mm is None or not size.confirmed:
             return {}

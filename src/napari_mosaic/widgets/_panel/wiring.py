@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from napari_mosaic.widgets import _places
+from napari_mosaic.widgets import _dialogs
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import CHECK, find_dock
 from napari_mosaic.widgets._panel.face import PanelFace
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def connect_face(face: PanelFace, panel: MosaicPanel) -> None:
     """Connect a face to a `MosaicPanel`."""
     press(
-        (face.open_image, lambda: _use(_places.ask_image(face), panel.open_photograph)),
-        (face.open_record, lambda: _use(_places.ask_record(face), panel.open_record)),
-        (face.change_place, lambda: _use(_places.ask_place(face, panel.state.place), panel.set_place)),
+        (face.open_image, lambda: _use(_dialogs.ask_image(face), panel.open_photograph)),
+        (face.open_record, lambda: _use(_dialogs.ask_record(face), panel.open_record)),
+        (face.change_place, lambda: _use(_dialogs.ask_place(face, panel.state.place), panel.set_place)),
         (face.find_view, panel.find_in_view),
         (face.find_all, panel.find_all),
         (face.cancel, panel.cancel),
@@ -44,7 +44,7 @@ def connect_face(face: PanelFace, panel: MosaicPanel) -> None:
 def _export(face: PanelFace, panel: MosaicPanel) -> None:
     record, name = panel.state.record, face.format.currentData()
     if record is not None:
-        _use(_places.ask_export(face, name, record.path), lambda path: panel.save_as(path, name))
+        _use(_dialogs.ask_export(face, name, record.path), lambda path: panel.save_as(path, name))
 
 
 def _use(path: str, verb: Callable[[str], None]) -> None:

@@ -13,7 +13,7 @@ from napari.layers import Labels
 from napari.viewer import Viewer
 
 from napari_mosaic.sam.clicks import Clicks, ClickSession
-from napari_mosaic.widgets import _places
+from napari_mosaic.widgets import _dialogs
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import SAM2
 from napari_mosaic.widgets._guard import keep_out_triton
@@ -264,7 +264,7 @@ class SamDock(RecordDock):
             self.tell(tool=None)
 
     def _choose_model(self, index: int) -> None:
-        name = self.face.model.itemData(index) or _places.ask_sam(self.face)
+        name = self.face.model.itemData(index) or _dialogs.ask_sam(self.face)
         if name:
             self.use_model(name)
         else:

@@ -14,7 +14,7 @@ from napari.viewer import Viewer
 
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.training import PRESETS, FinetuneParams
-from napari_mosaic.widgets import _places, _runs
+from napari_mosaic.widgets import _dialogs, _runs
 from napari_mosaic.widgets._companion import Panel, ProcessDock
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import TRAIN
@@ -66,7 +66,7 @@ class TrainDock(ProcessDock):
         self.face.choose(self.face.data, data)
         self.tell(data=data, source=str(source), finished=None, message="")
         self.set_recipe(recipe)
-        self.set_out(_places.default_run(str(source)))
+        self.set_out(_dialogs.default_run(str(source)))
         if data == "record" and source:
             self._marker.ask(_runs.ask(_runs.finished_windows, Path(source)))
 
@@ -167,7 +167,7 @@ class TrainDock(ProcessDock):
         if self._learns:
             self._learns = False
             if self.state.held is not None:
-                self.set_out(_places.default_run(self.state.source))
+                self.set_out(_dialogs.default_run(self.state.source))
             self.start()
 
     def _held(self, held: HeldRun | None) -> None:
@@ -203,13 +203,13 @@ class TrainDock(ProcessDock):
         )
 
     def _ask_source(self) -> None:
-        ask = _places.ask_record if self.state.data == "record" else _places.ask_pictures
+        ask = _dialogs.ask_record if self.state.data == "record" else _dialogs.ask_pictures
         path = ask(self.face)
         if path:
             self.learn_from(self.state.data, path)
 
     def _ask_out(self) -> None:
-        path = _places.ask_folder(self.face, self.state.out)
+        path = _dialogs.ask_folder(self.face, self.state.out)
         if path:
             self.set_out(path)
 

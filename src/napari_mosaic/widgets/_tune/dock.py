@@ -17,7 +17,7 @@ from napari_mosaic.dependencies import missing_of
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tuning import TuneResult
-from napari_mosaic.widgets import _places, _runs
+from napari_mosaic.widgets import _dialogs, _runs
 from napari_mosaic.widgets._companion import Panel, ProcessDock
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import TUNE
@@ -190,7 +190,7 @@ class TuneDock(ProcessDock):
         )
 
     def _ask_files(self) -> None:
-        files = _places.ask_truths(self.face)
+        files = _dialogs.ask_truths(self.face)
         if files:
             self.compare_with("files", files)
 
