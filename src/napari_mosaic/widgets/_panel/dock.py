@@ -22,11 +22,11 @@ from napari_mosaic.widgets import _dialogs, _runs, _sources
 from napari_mosaic.widgets._docks import PANEL
 from napari_mosaic.widgets._guard import keep_out_triton, read_units, warm_canvas
 from napari_mosaic.widgets._napari import real
+from napari_mosaic.widgets._panel.connections import connect_view
 from napari_mosaic.widgets._panel.costs import PanelCosts, asked_params
 from napari_mosaic.widgets._panel.limits import PanelLimits
 from napari_mosaic.widgets._panel.pixel_size import PanelSize
 from napari_mosaic.widgets._panel.record import RecordPanel
-from napari_mosaic.widgets._panel.wiring import connect_face
 from napari_mosaic.widgets._state import (
     RecordFacts,
     SizeFacts,
@@ -62,7 +62,7 @@ class MosaicPanel(RecordPanel):
         _dialogs.claim_records()
         _dialogs.offer_samples(self.face.sample_menu, self.open_photograph)
         _dialogs.offer_formats(self.face.format)
-        connect_face(self.face, self)
+        connect_view(self.face, self)
         for signal, slot in (
             (self._link.listed, self._list_layers),
             (self._link.added, self._added),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_mosaic.widgets._panel.dock import MosaicPanel
 
 
-def connect_face(face: PanelFace, panel: MosaicPanel) -> None:
+def connect_view(face: PanelFace, panel: MosaicPanel) -> None:
     """Connect a face to a `MosaicPanel`."""
     press(
         (face.open_image, lambda: _use(_dialogs.ask_image(face), panel.open_photograph)),
