@@ -45,7 +45,7 @@ class Dock(QWidget):
         super().__init__()
         self.viewer = real(viewer)
         self._closed = False
-        self._workers: list[Requests] = []
+        self._asked: list[Requests] = []
         self._connections: list[tuple[Any, Callable[..., Any]]] = []
 
     @property
@@ -73,7 +73,7 @@ class Dock(QWidget):
             return
         self._release()
         self._closed = True
-        for worker in self._workers:
+        for worker in self._asked:
             worker.close()
         for emitter, slot in self._connections:
             emitter.disconnect(slot)
@@ -113,12 +113,12 @@ class Dock(QWidget):
         assert isinstance(column, QVBoxLayout)
         column.insertWidget(0, MissingNote(package))
 
-    def _worker(self, answered: Callable[[Any], Any]) -> Requests:
-        """A worker whose answers go to `answered`; its failures are told."""
+    def _requests(self, answered: Callable[[Any], Any]) -> Requests:
+        """Requests whose answers go to `answered`; their failures are told."""
         worker = Requests(self)
         worker.answered.connect(answered)
         worker.failed.connect(self.complain)
-        self._workers.append(worker)
+        self._asked.append(worker)
         return worker
 
     def _hear(self, emitter: Any, slot: Callable[..., Any]) -> None:

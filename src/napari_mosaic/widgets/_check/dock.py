@@ -48,7 +48,7 @@ class CheckDock(PanelDock):
         self.state = CheckState()
         self.face = CheckFace(self)
         self.layers: CheckLayers | None = None
-        self._proposer, self._keeper = self._worker(self._proposed), self._worker(self._kept)
+        self._proposer, self._keeper = self._requests(self._proposed), self._requests(self._kept)
         self._fill()
         self._connect()
         self.look()

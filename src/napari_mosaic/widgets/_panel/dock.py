@@ -55,7 +55,7 @@ class MosaicPanel(RecordPanel):
         self._waiting: Layer | None = None
         self._link = ViewerLink(self.viewer, self)
         self.sizes, self.limits, self.costs = PanelSize(self), PanelLimits(self), PanelCosts(self)
-        self._looker, self._warmer = self._worker(self._looked), self._worker(self._warmed)
+        self._looker, self._warmer = self._requests(self._looked), self._requests(self._warmed)
         self._fill()
         keep_out_triton()
         read_units()

@@ -42,7 +42,7 @@ class RecordPanel(RunningDock):
         usual = tuning_like(self.params)
         self.state = PanelState(busy="Loading the network …", tuning=usual, applied=usual)
         self.face = PanelFace(self)
-        self._reader, self._counter = self._worker(self._take), self._worker(self._recounted)
+        self._reader, self._counter = self._requests(self._take), self._requests(self._recounted)
 
     @property
     def photograph(self) -> Layer | None:

@@ -51,8 +51,8 @@ class SamDock(RecordDock):
         self.prompting: Prompting | None = None
         self._ground: Ground | None = None
         self._network: Any = None
-        self._loader, self._asker = self._worker(self._loaded), self._worker(self._answered)
-        self._warmer = self._worker(lambda _: None)
+        self._loader, self._asker = self._requests(self._loaded), self._requests(self._answered)
+        self._warmer = self._requests(lambda _: None)
         self._rest = when_idle(self, CAMERA_MS, self._warm_view)
         self._fill()
         keep_out_triton()

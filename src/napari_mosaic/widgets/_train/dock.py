@@ -50,7 +50,7 @@ class TrainDock(ProcessDock):
         self.state = TrainState()
         self.face = TrainFace(self)
         self._learns = False
-        self._looker, self._marker = self._worker(self._held), self._worker(self._marked)
+        self._looker, self._marker = self._requests(self._held), self._requests(self._marked)
         self._fill()
         self._connect()
         self.learn_from("drawn")

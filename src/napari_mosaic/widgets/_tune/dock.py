@@ -56,8 +56,8 @@ class TuneDock(ProcessDock):
         lacks = missing_of("optuna")
         self.state = TuneState(lacks=lacks or "")
         self.face = TuneFace(self)
-        self._looker, self._measurer = self._worker(self._looked), self._worker(self._measured)
-        self._marker = self._worker(lambda count: self.tell(finished=count, calibration=None, message=""))
+        self._looker, self._measurer = self._requests(self._looked), self._requests(self._measured)
+        self._marker = self._requests(lambda count: self.tell(finished=count, calibration=None, message=""))
         self._fill()
         if lacks is not None:  # confidence is measured without it, so the dock stays usable
             self._offer(lacks)
