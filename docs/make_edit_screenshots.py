@@ -166,7 +166,7 @@ def show_areas(scene: Scene, middle: Any) -> None:
         ("lacuna", ((-90, -120), (-100, -20), (-30, 0), (20, -60), (-10, -140))),
         ("repair", ((40, 30), (30, 120), (110, 140), (130, 40))),
     ):
-        box = scene.dock.face.area_class
+        box = scene.dock.view.area_class
         box.setCurrentIndex(box.findData(kind))
         scene.dock.draw_areas(kind)
         for dy, dx in corners:
@@ -188,14 +188,14 @@ def show_painting(scene: Scene, middle: Any) -> None:
     scene.dock.painting.window.layer.brush_size = 7
     scene.hand.drag(first, second)
     shoot(scene.viewer, "edit-paint")
-    scene.dock.face.apply_painting.click()
+    scene.dock.view.apply_painting.click()
     scene.rest()
     scene.dock.painting.leave()
 
 
 def show_check(scene: Scene) -> None:
     """The walk through what needs a look."""
-    scene.dock.face.look.click()
+    scene.dock.view.look.click()
     wait(lambda: scene.dock.state.walk is not None and scene.dock.job is None)
     for key in (".", "8", "0"):
         scene.hand.key(key)

@@ -87,7 +87,7 @@ def main(model: str = str(SMALL)) -> None:
     with tempfile.TemporaryDirectory() as folder:
         scene = Scene(Path(folder), model)
         dock, (y, x) = scene.dock, scene.place
-        dock.face.tools["points"].click()
+        dock.view.tools["points"].click()
         scene.rest()
         scene.hand.click((y, x))
         scene.rest()

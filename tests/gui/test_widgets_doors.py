@@ -104,14 +104,14 @@ class Desk:
 
     def find_view_then_whole(self) -> Any:
         """Steps *Find in view* and *Whole mosaic*; the record's facts."""
-        face = self.panel.face
+        view = self.panel.view
         self.rest()
-        self._qtbot.waitUntil(lambda: face.find_view.isEnabled(), timeout=WAIT_MS)
-        face.find_view.click()
+        self._qtbot.waitUntil(lambda: view.find_view.isEnabled(), timeout=WAIT_MS)
+        view.find_view.click()
         self.rest()
         assert self.panel.state.record is not None, self.panel.state.message
         assert self.panel.state.record.count > 0
-        face.find_all.click()
+        view.find_all.click()
         self.rest()
         assert self.panel.state.message == ""
         assert self.panel.state.record.complete
@@ -155,7 +155,7 @@ def work_through(desk: Desk, photograph: Path, edit: Callable[[], Any]) -> None:
     desk.viewer.layers.remove(desk.viewer.layers[0])
     assert panel.layer is None
     assert panel.state.source is None
-    assert not panel.face.find_all.isEnabled()
+    assert not panel.view.find_all.isEnabled()
     panel.close()
 
 

@@ -17,11 +17,11 @@ from napari_mosaic.progress import Progress
 from napari_mosaic.record import open_record
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _guard, _runs, _worker
-from napari_mosaic.widgets._face import WIDTH, FigureGrid, ShortLabel
 from napari_mosaic.widgets._forms import LookValue
 from napari_mosaic.widgets._napari import camera_of, canvas_size
 from napari_mosaic.widgets._sources import middle, view_box
 from napari_mosaic.widgets._state import AREA, FIND, SizeFacts, SourceFacts, Tuning, resolve
+from napari_mosaic.widgets._view import WIDTH, FigureGrid, ShortLabel
 from napari_mosaic.widgets._worker import Requests, Worker, WorkFailure
 
 
@@ -82,9 +82,9 @@ def test_find_tune_apply_and_save(
     settled(panel)
     qtbot.waitUntil(lambda: panel.state.estimate is not None, timeout=60_000)
     assert panel.state.place == floor.with_name("floor.mosaic.zarr")
-    assert panel.face.find_view.isEnabled()
+    assert panel.view.find_view.isEnabled()
 
-    panel.face.find_all.click()
+    panel.view.find_all.click()
     settled(panel)
     assert panel.state.message == ""
     assert panel.state.record.complete
@@ -99,8 +99,8 @@ def test_find_tune_apply_and_save(
     panel.tune(Tuning(threshold=0.5, min_area=200))
     qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=30_000)
     preview = viewer.layers[3].data[0]
-    assert panel.face.apply_all.isEnabled()
-    panel.face.apply_all.click()
+    assert panel.view.apply_all.isEnabled()
+    panel.view.apply_all.click()
     settled(panel)
     assert len(viewer.layers) == 3
     applied = open_record(panel.state.place).tessera_levels[0][:]
@@ -130,7 +130,7 @@ def test_cancel_keeps_what_is_done_and_the_next_run_goes_on(
     state = open_record(panel.state.place).state()
     assert state["tesserae"][0] >= 1
     if "Cancelled" in panel.state.message:
-        assert panel.face.find_all.text() in ("Go on with the whole", "Whole mosaic")
+        assert panel.view.find_all.text() in ("Go on with the whole", "Whole mosaic")
     panel.find_all()
     settled(panel)
     assert panel.state.record.complete
@@ -140,34 +140,34 @@ def test_the_seven_steps_with_nothing_but_the_panel(
     open_panel: Callable[..., Any], viewer: Any, qtbot: Any, settled: Callable[[Any], None], floor: Path
 ) -> None:
     panel = open_panel()
-    face = panel.face
-    assert [step.body.isEnabled() for step in face.steps] == [True] + 6 * [False]
+    view = panel.view
+    assert [step.body.isEnabled() for step in view.steps] == [True] + 6 * [False]
     panel.open_photograph(floor)  # 1 Open
     settled(panel)
-    face.size_form.fields["pixel_mm"].value = 0.5  # 2 Size
+    view.size_form.fields["pixel_mm"].value = 0.5  # 2 Size
     assert panel.state.size.confirmed
-    face.area_form.draw.click()  # 3 Area
+    view.area_form.draw.click()  # 3 Area
     viewer.layers["area"].add_rectangles([[0, 0], [700, 1290]])
     assert panel.state.include == "area"
-    qtbot.waitUntil(lambda: face.find_view.isEnabled(), timeout=60_000)  # 4 Find
-    face.find_view.click()
+    qtbot.waitUntil(lambda: view.find_view.isEnabled(), timeout=60_000)  # 4 Find
+    view.find_view.click()
     settled(panel)
     assert panel.state.record.count > 0
-    face.find_all.click()
-    qtbot.waitUntil(lambda: face.cancel.isEnabled())
-    face.cancel.click()
+    view.find_all.click()
+    qtbot.waitUntil(lambda: view.cancel.isEnabled())
+    view.cancel.click()
     settled(panel)
-    face.find_all.click()
+    view.find_all.click()
     settled(panel)
     assert panel.state.record.complete
-    face.look_form.fields["outlines"].native.click()  # 5 Check
+    view.look_form.fields["outlines"].native.click()  # 5 Check
     assert panel.shown.tesserae.contour == 2
-    face.tuning_form.fields["smallest"].value = 200
+    view.tuning_form.fields["smallest"].value = 200
     qtbot.waitUntil(lambda: len(viewer.layers) == 5, timeout=30_000)
-    face.reset.click()
+    view.reset.click()
     assert len(viewer.layers) == 4
     assert "mm" in dict(resolve(panel.state).measures)["Tessera, median"]  # 6 Measure
-    assert face.save.isEnabled()  # 7 Deliver
+    assert view.save.isEnabled()  # 7 Deliver
     panel.save_as(floor.with_name("floor.gpkg"), "geopackage")
     settled(panel)
     assert floor.with_name("floor.gpkg").exists()
@@ -272,7 +272,7 @@ def test_a_record_comes_back_with_its_photograph(
     settled(panel)
     assert len(viewer.layers) == 3
     assert panel.state.record.path == place
-    assert panel.face.steps[FIND].word.text().startswith(f"{panel.state.record.count:,} tesserae")
+    assert panel.view.steps[FIND].word.text().startswith(f"{panel.state.record.count:,} tesserae")
 
 
 def test_a_record_without_its_photograph_says_so(
@@ -299,7 +299,7 @@ def test_an_unreadable_file_is_one_sentence_in_the_panel(
     panel.open_photograph(path)
     settled(panel)
     assert "broken" in panel.state.message
-    assert panel.face.message.isVisibleTo(panel)
+    assert panel.view.message.isVisibleTo(panel)
 
 
 def test_an_area_drawn_by_hand_limits_the_run(
@@ -325,7 +325,7 @@ def test_removing_the_photograph_empties_the_panel(
     settled(panel)
     viewer.layers.clear()
     assert panel.state.source is None
-    assert not panel.face.find_view.isEnabled()
+    assert not panel.view.find_view.isEnabled()
 
 
 def test_a_panel_that_closes_during_a_run_ends_it(
@@ -483,10 +483,10 @@ def test_an_area_keeps_its_layer_under_a_new_name_and_ends_with_it(
     layer = viewer.layers["area"]
     layer.add([[10, 10], [10, 60], [60, 60], [60, 10]], shape_type="polygon")
     layer.name = "nave"
-    assert panel.state.include == panel.face.area_form.value().include == "nave"
+    assert panel.state.include == panel.view.area_form.value().include == "nave"
     assert panel.limits.asked()["region"].area == pytest.approx(2500)
     viewer.layers.remove(layer)
-    assert panel.state.include == panel.face.area_form.value().include == ""
+    assert panel.state.include == panel.view.area_form.value().include == ""
     assert resolve(panel.state).steps[AREA].summary == "whole photograph"
 
 
@@ -516,7 +516,7 @@ def test_the_pixel_size_is_seen_whole_in_the_narrowest_panel(
         source=SourceFacts(name="floor", shape=(500, 800)),
         size=SizeFacts(pixel_mm=0.3528, confirmed=confirmed, origin="user"),
     )
-    form = panel.face.size_form
+    form = panel.view.size_form
     qtbot.waitUntil(lambda: form.isVisible() and form.confirm.isVisible() is not confirmed)
     qtbot.wait(50)
     line = form.fields["pixel_mm"].native.lineEdit()

@@ -130,7 +130,7 @@ def iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 def test_a_stone_is_clicked_accepted_and_undone(desk: Desk) -> None:
     dock, before = desk.dock, desk.labels
     id_, place = near_middle(before)
-    dock.face.tools["points"].click()
+    dock.view.tools["points"].click()
     assert desk.viewer.layers.selection.active is dock.preview.layer
     desk.click(place)
     assert iou(desk.preview, before == id_) > 0.7
@@ -141,7 +141,7 @@ def test_a_stone_is_clicked_accepted_and_undone(desk: Desk) -> None:
     desk.hand.key("[")
     assert dock.state.seen.area == area
     desk.hand.key("]")
-    dock.face.how.setCurrentIndex(dock.face.how.findData("replace"))
+    dock.view.how.setCurrentIndex(dock.view.how.findData("replace"))
     mask = desk.preview
     desk.hand.key("Enter")
     desk.rest()
@@ -202,8 +202,8 @@ def test_boxes_and_outlines_are_drawn(desk: Desk) -> None:
     desk.rest()
     assert 0 < desk.preview.sum() < 0.8 * (labels == id_).sum()
     assert not desk.preview[int(y) + 1 :].any()
-    dock.face.how.setCurrentIndex(dock.face.how.findData("split"))
-    dock.face.accept.click()
+    dock.view.how.setCurrentIndex(dock.view.how.findData("split"))
+    dock.view.accept.click()
     desk.rest()
     after = desk.labels
     assert len(np.unique(after[labels == id_])) == 2
@@ -257,8 +257,8 @@ def test_a_model_that_cannot_be_loaded_is_told_and_a_closed_preview_puts_the_too
     dock.use_model("other.pt")
     qtbot.waitUntil(lambda: not dock._loader.busy, timeout=WAIT_MS)
     assert dock.state.message == "The file is truncated; fetch it again."
-    assert not dock.face.tools["points"].isEnabled()
-    assert dock.face.model.currentData() == "other.pt"
+    assert not dock.view.tools["points"].isEnabled()
+    assert dock.view.model.currentData() == "other.pt"
 
 
 def test_two_docks_share_a_record_and_its_undo(desk: Desk, qtbot: Any) -> None:

@@ -1,4 +1,4 @@
-"""What every dock is: a frozen state, a face that follows from it, and an orderly end.
+"""What every dock is: a frozen state, a view that follows from it, and an orderly end.
 
 One decision: a dock is shut down exactly once, before it is deleted, whoever closes it. What it listens to and what
 works for it in the background is noted when that begins, so the end forgets nothing.
@@ -18,18 +18,18 @@ from qtpy.QtWidgets import QAbstractButton, QVBoxLayout, QWidget
 from napari_mosaic.dependencies import missing_of
 from napari_mosaic.progress import Progress
 from napari_mosaic.widgets._docks import StandIn, standing_dock
-from napari_mosaic.widgets._face import MissingNote, fill_dock
 from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._state import RunFacts
 from napari_mosaic.widgets._style import style_sheet
+from napari_mosaic.widgets._view import MissingNote, fill_dock
 from napari_mosaic.widgets._worker import CLOSE_S, Requests, Worker, WorkFailure
 
 
 class Dock(QWidget):
-    """A dock of a viewer; a subclass gives `state`, `face` and `resolve`, the view of a state, and calls `_fill`."""
+    """A dock of a viewer; a subclass gives `state`, `view` and `resolve`, what a state shows, and calls `_fill`."""
 
     state: Any
-    face: Any
+    view: Any
     resolve: Any
     manifest_id: ClassVar[str] = ""
     """What the manifest calls it: other docks find it by that."""
@@ -54,7 +54,7 @@ class Dock(QWidget):
         return self._closed
 
     @property
-    def view(self) -> Any:
+    def view_model(self) -> Any:
         """What the state shows."""
         return self.resolve(self.state)
 
@@ -89,7 +89,7 @@ class Dock(QWidget):
 
     def _show_state(self) -> None:
         """Show the state."""
-        self.face.apply(self.view)
+        self.view.apply(self.view_model)
 
     def _release(self) -> None:
         """Let go of what is open, while the dock still answers."""
@@ -98,17 +98,17 @@ class Dock(QWidget):
         """End what runs, once nothing is shown any more."""
 
     def _fill(self) -> None:
-        """Put the face into the dock, in the colours of the viewer."""
-        fill_dock(self, self.face)
+        """Put the view into the dock, in the colours of the viewer."""
+        fill_dock(self, self.view)
         package = missing_of(*self.needs)
         if package is not None:
             self._offer(package)
-            self.face.setEnabled(False)
+            self.view.setEnabled(False)
         self._hear(self.viewer.events.theme, self._restyle)
         self._restyle()
 
     def _offer(self, package: str) -> None:
-        """Show above the face what installs a package: napari's own list of plugins offers no extras."""
+        """Show above the view what installs a package: napari's own list of plugins offers no extras."""
         column = self.layout()
         assert isinstance(column, QVBoxLayout)
         column.insertWidget(0, MissingNote(package))
@@ -127,7 +127,7 @@ class Dock(QWidget):
         self._connections.append((emitter, slot))
 
     def _restyle(self, _: Any = None) -> None:
-        self.face.setStyleSheet(style_sheet(self.viewer.theme))
+        self.view.setStyleSheet(style_sheet(self.viewer.theme))
 
     def _update(self) -> None:
         if not self._closed:

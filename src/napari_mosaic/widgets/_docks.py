@@ -14,7 +14,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QDockWidget, QVBoxLayout, QWidget
 
-from napari_mosaic.widgets._face import note
+from napari_mosaic.widgets._view import note
 
 if TYPE_CHECKING:
     from napari import Viewer

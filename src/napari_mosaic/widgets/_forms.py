@@ -29,8 +29,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mosaic.limits import Limits
-from napari_mosaic.widgets._face import form_layout, push_button, side_by_side
 from napari_mosaic.widgets._state import SizeFacts, Tuning
+from napari_mosaic.widgets._view import form_layout, push_button, side_by_side
 from napari_mosaic.widgets._worker import when_idle
 
 LEAST_PX = 8

@@ -43,12 +43,12 @@ class RecordDock(Dock):
 
     def undo(self) -> None:
         """Take back the last edit."""
-        if self.session is not None and self.view.undo.enabled:
+        if self.session is not None and self.view_model.undo.enabled:
             self.session.undo()
 
     def redo(self) -> None:
         """Make the edit again that was undone last."""
-        if self.session is not None and self.view.redo.enabled:
+        if self.session is not None and self.view_model.redo.enabled:
             self.session.redo()
 
     def ask(self, function: Callable[[Record], Any], then: Callable[[Any], None]) -> None:
@@ -88,7 +88,7 @@ class RecordDock(Dock):
         layers = self.viewer.layers.events
         for emitter in (layers.inserted, layers.removed, layers.reordered):
             self._hear(emitter, self._list_layers)
-        self.face.layer.activated.connect(self._choose_layer)
+        self.view.layer.activated.connect(self._choose_layer)
         self._list_layers()
 
     def _list_layers(self, _: Any = None) -> None:

@@ -1,7 +1,7 @@
 """What the panel knows and what it therefore shows, without any widget.
 
 One decision: everything that happens changes one frozen `PanelState`; `resolve` turns it into a frozen
-`PanelView`, and the widgets only ever apply the difference of two views. What a button does and why it
+`PanelViewModel`, and the widgets only ever apply the difference of two views. What a button does and why it
 is off can so be tested without a window.
 """
 
@@ -162,7 +162,7 @@ class PanelState:
 
 
 @dataclass(frozen=True)
-class StepView:
+class StepViewModel:
     """One step as shown: its mark, what is known, and why it cannot be used (empty when it can)."""
 
     mark: Mark
@@ -171,7 +171,7 @@ class StepView:
 
 
 @dataclass(frozen=True)
-class ButtonView:
+class ButtonViewModel:
     """A button as shown; `reason` is the tooltip that says why it is off."""
 
     enabled: bool
@@ -180,18 +180,18 @@ class ButtonView:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PanelView:
+class PanelViewModel:
     """Everything that the widgets show."""
 
-    steps: tuple[StepView, ...]
-    find_view: ButtonView
-    find_all: ButtonView
-    cancel: ButtonView
-    apply_all: ButtonView
-    confirm: ButtonView
+    steps: tuple[StepViewModel, ...]
+    find_view: ButtonViewModel
+    find_all: ButtonViewModel
+    cancel: ButtonViewModel
+    apply_all: ButtonViewModel
+    confirm: ButtonViewModel
     size_confirmable: bool
-    use_line: ButtonView
-    save: ButtonView
+    use_line: ButtonViewModel
+    save: ButtonViewModel
     cost: str
     place: str
     size_note: str
@@ -201,8 +201,8 @@ class PanelView:
     message: str
 
 
-def resolve(state: PanelState) -> PanelView:
-    """The view of a state."""
+def resolve(state: PanelState) -> PanelViewModel:
+    """What a state shows."""
     summaries = (
         _open(state),
         _size(state),
@@ -217,8 +217,8 @@ def resolve(state: PanelState) -> PanelView:
     marks: list[Mark] = ["later" if reasons[i] else ("done" if _is_done(state, i) else "later") for i in range(7)]
     if not reasons[upcoming]:
         marks[upcoming] = "next"
-    return PanelView(
-        steps=tuple(StepView(*parts) for parts in zip(marks, summaries, reasons, strict=True)),
+    return PanelViewModel(
+        steps=tuple(StepViewModel(*parts) for parts in zip(marks, summaries, reasons, strict=True)),
         cost=_cost(state),
         place=str(state.place) if state.place is not None else "",
         size_note=_size_note(state),
@@ -276,29 +276,29 @@ def _buttons(state: PanelState) -> dict[str, Any]:
     running = state.run is not None
     stopping = state.run is not None and state.run.stopping
     return {
-        "find_view": ButtonView(not find, "Find in view", find),
-        "find_all": ButtonView(not find, whole, find),
-        "cancel": ButtonView(running and not stopping, "Stopping …" if stopping else "Cancel"),
-        "apply_all": ButtonView(not apply, _apply_text(state), apply),
+        "find_view": ButtonViewModel(not find, "Find in view", find),
+        "find_all": ButtonViewModel(not find, whole, find),
+        "cancel": ButtonViewModel(running and not stopping, "Stopping …" if stopping else "Cancel"),
+        "apply_all": ButtonViewModel(not apply, _apply_text(state), apply),
         "confirm": _confirm(state.size),
         "size_confirmable": not state.size.confirmed,
         "use_line": _use_line(state.line_px),
-        "save": ButtonView(not _reason(state, DELIVER), "Save …", _reason(state, DELIVER)),
+        "save": ButtonViewModel(not _reason(state, DELIVER), "Save …", _reason(state, DELIVER)),
     }
 
 
-def _confirm(size: SizeFacts) -> ButtonView:
+def _confirm(size: SizeFacts) -> ButtonViewModel:
     if size.pixel_mm is None:
-        return ButtonView(False, "Confirm", "Type the pixel size first.")
+        return ButtonViewModel(False, "Confirm", "Type the pixel size first.")
     if size.confirmed:
-        return ButtonView(False, "Confirmed", "")
-    return ButtonView(True, "Confirm", "")
+        return ButtonViewModel(False, "Confirmed", "")
+    return ButtonViewModel(True, "Confirm", "")
 
 
-def _use_line(pixels: float | None) -> ButtonView:
+def _use_line(pixels: float | None) -> ButtonViewModel:
     if pixels is None or pixels == 0:
-        return ButtonView(False, "Set", "Draw a line along a known length first.")
-    return ButtonView(True, "Set", "")
+        return ButtonViewModel(False, "Set", "Draw a line along a known length first.")
+    return ButtonViewModel(True, "Set", "")
 
 
 def _apply_text(state: PanelState) -> str:

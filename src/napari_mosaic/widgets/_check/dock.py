@@ -16,10 +16,10 @@ from qtpy.QtGui import QGuiApplication
 
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.evaluation.floor_files import check_folder
-from napari_mosaic.widgets._check.face import CheckFace
 from napari_mosaic.widgets._check.layers import MISSED, WRONG, CheckLayers
 from napari_mosaic.widgets._check.runs import Proposal, held_check, keep_counts, propose
 from napari_mosaic.widgets._check.state import CheckState, next_open, resolve_check, with_count, with_marks
+from napari_mosaic.widgets._check.view import CheckView
 from napari_mosaic.widgets._companion import Panel, PanelDock
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import CHECK
@@ -41,12 +41,12 @@ class CheckDock(PanelDock):
     manifest_id = CHECK
     resolve = staticmethod(resolve_check)
     state: CheckState
-    face: CheckFace
+    view: CheckView
 
     def __init__(self, napari_viewer: Viewer, panel: Panel | None = None) -> None:
         super().__init__(napari_viewer, panel)
         self.state = CheckState()
-        self.face = CheckFace(self)
+        self.view = CheckView(self)
         self.layers: CheckLayers | None = None
         self._proposer, self._keeper = self._requests(self._proposed), self._requests(self._kept)
         self._fill()
@@ -68,7 +68,7 @@ class CheckDock(PanelDock):
     def propose(self) -> None:
         """Propose squares; once there are some, others."""
         try:
-            params = self.face.form.value()
+            params = self.view.form.value()
         except MosaicError as error:
             self.tell(message=str(error))
             return
@@ -154,17 +154,17 @@ class CheckDock(PanelDock):
             self.layers.close()
 
     def _connect(self) -> None:
-        face = self.face
+        view = self.view
         press(
-            (face.propose, self.propose),
-            (face.back, lambda: self.turn_to(self.state.at - 1)),
-            (face.forth, lambda: self.turn_to(self.state.at + 1)),
-            (face.missed, lambda: self.mark(MISSED)),
-            (face.wrong, lambda: self.mark(WRONG)),
-            (face.done, self.done),
-            (face.copy, self.copy),
+            (view.propose, self.propose),
+            (view.back, lambda: self.turn_to(self.state.at - 1)),
+            (view.forth, lambda: self.turn_to(self.state.at + 1)),
+            (view.missed, lambda: self.mark(MISSED)),
+            (view.wrong, lambda: self.mark(WRONG)),
+            (view.done, self.done),
+            (view.copy, self.copy),
         )
-        face.typed.valueChanged.connect(self.type_count)
+        view.typed.valueChanged.connect(self.type_count)
 
     def complain(self, failure: WorkFailure) -> None:
         """Say what went wrong."""

@@ -15,11 +15,11 @@ from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._dock import RunningDock, press
 from napari_mosaic.widgets._docks import EDIT, PANEL, find_dock
 from napari_mosaic.widgets._edit.areas import AreaLayer
-from napari_mosaic.widgets._edit.face import EditFace
 from napari_mosaic.widgets._edit.mouse import Gestures, Half, chosen_words
 from napari_mosaic.widgets._edit.painting import Painting
 from napari_mosaic.widgets._edit.state import EditState, resolve_edit
 from napari_mosaic.widgets._edit.tools import BY_NAME, CHOOSE, Drawn, Tool, request
+from napari_mosaic.widgets._edit.view import EditView
 from napari_mosaic.widgets._edit.walk import Check, Walk, fly_to
 from napari_mosaic.widgets._napari import focus_canvas
 from napari_mosaic.widgets._record_dock import RecordDock
@@ -35,12 +35,12 @@ class EditDock(RecordDock, RunningDock):
     manifest_id = EDIT
     resolve = staticmethod(resolve_edit)
     state: EditState
-    face: EditFace
+    view: EditView
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self.state = EditState()
-        self.face = EditFace(self)
+        self.view = EditView(self)
         self.gestures: Gestures | None = None
         self.areas: AreaLayer | None = None
         self.painting, self.check = Painting(self), Check(self)
@@ -53,7 +53,7 @@ class EditDock(RecordDock, RunningDock):
     def use(self, tool: Tool) -> None:
         """Take a tool; a tool of stones works at once on those that are chosen."""
         gestures = self.gestures
-        if gestures is None or not self.view.tools:
+        if gestures is None or not self.view_model.tools:
             self._update()
             return
         chosen = gestures.half.ids if gestures.tool is CHOOSE else ()
@@ -68,7 +68,7 @@ class EditDock(RecordDock, RunningDock):
 
     def delete_chosen(self) -> None:
         """Take away what is chosen."""
-        if self.gestures is not None and self.gestures.half.ids and self.view.tools:
+        if self.gestures is not None and self.gestures.half.ids and self.view_model.tools:
             ids = self.gestures.half.ids
             self.gestures.choose(())
             self._drawn(BY_NAME["delete"], Drawn(ids=ids))
@@ -78,7 +78,7 @@ class EditDock(RecordDock, RunningDock):
         session = self.session
         if self.layer is None or session is None or session.record is None:
             return
-        if not self.view.draw_area.enabled:
+        if not self.view_model.draw_area.enabled:
             return
         if self.areas is None or not self.areas.present:
             self._forget_areas()
@@ -122,7 +122,7 @@ class EditDock(RecordDock, RunningDock):
 
     def _drawn(self, tool: Tool, drawn: Drawn) -> None:
         if self.session is not None:
-            self.session.edit(request(tool, drawn, self.face.options()))
+            self.session.edit(request(tool, drawn, self.view.options()))
 
     def _half_drawn(self, half: Half) -> None:
         self.tell(doing=chosen_words(self.state.tool if self.gestures is None else self.gestures.tool, half))
@@ -192,7 +192,7 @@ class EditDock(RecordDock, RunningDock):
             self.session.reopen()
 
     def _connect(self) -> None:
-        face, check = self.face, self.check
+        view, check = self.view, self.check
         self._verbs: dict[str, Any] = {
             "confirm": lambda: self._gesture("confirm"),
             "leave": lambda: self._gesture("leave"),
@@ -205,28 +205,28 @@ class EditDock(RecordDock, RunningDock):
             **{word: lambda word=word: check.decide(word) for word in ("fine", "fixed", "ignored")},
         }
         for tool in BY_NAME.values():
-            face.tools[tool.name].clicked.connect(lambda _, tool=tool: self.use(tool))
-        for name, button in face.verbs.items():
+            view.tools[tool.name].clicked.connect(lambda _, tool=tool: self.use(tool))
+        for name, button in view.verbs.items():
             button.clicked.connect(lambda _, name=name: self._verbs[name]())
         press(
-            (face.retry, self._try_again),
-            (face.draw_area, lambda: self.draw_areas(face.area_class.currentData())),
-            (face.apply_painting, self.painting.apply),
-            (face.leave_painting, self.painting.leave),
-            (face.look, check.look),
-            (face.finish, check.mark_finished),
+            (view.retry, self._try_again),
+            (view.draw_area, lambda: self.draw_areas(view.area_class.currentData())),
+            (view.apply_painting, self.painting.apply),
+            (view.leave_painting, self.painting.leave),
+            (view.look, check.look),
+            (view.finish, check.mark_finished),
         )
-        face.goto.returnPressed.connect(lambda: check.go_to(face.goto.text()))
-        face.area_class.activated.connect(lambda _: self.choose_class(face.area_class.currentData()))
+        view.goto.returnPressed.connect(lambda: check.go_to(view.goto.text()))
+        view.area_class.activated.connect(lambda _: self.choose_class(view.area_class.currentData()))
 
     def _restyle(self, _: Any = None) -> None:
         super()._restyle()
-        self.face.restyle(*ink_of(self.viewer.theme))
+        self.view.restyle(*ink_of(self.viewer.theme))
 
     def _show_state(self) -> None:
-        view = self.view
-        self.face.apply(view)
-        self.face.show_tool(view.tool)
-        if self.gestures is not None and self.gestures.enabled != view.tools:
-            self.gestures.enabled = view.tools
+        model = self.view_model
+        self.view.apply(model)
+        self.view.show_tool(model.tool)
+        if self.gestures is not None and self.gestures.enabled != model.tools:
+            self.gestures.enabled = model.tools
             self.gestures.refresh()

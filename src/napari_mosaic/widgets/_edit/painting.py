@@ -104,7 +104,7 @@ class Painting:
     def open(self) -> None:
         """Open what is seen at full resolution as an ordinary layer of napari."""
         dock = self._dock
-        if not dock.view.paint.enabled or dock.layer is None:
+        if not dock.view_model.paint.enabled or dock.layer is None:
             return
         box = view_box(dock.viewer, dock.layer)
         try:
@@ -127,7 +127,7 @@ class Painting:
         if window is None:
             return True
         self.window = None  # whatever the question sets off finds nothing to ask again
-        word = _dialogs.ask_unapplied(dock.face, stay=stay and window.present) if window.changed else "discard"
+        word = _dialogs.ask_unapplied(dock.view, stay=stay and window.present) if window.changed else "discard"
         if word == "stay":
             self.window = window
             return False

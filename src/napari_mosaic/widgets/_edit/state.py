@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from napari_mosaic.widgets._edit.tools import CHOOSE, Tool
 from napari_mosaic.widgets._edit.walk import Walk
 from napari_mosaic.widgets._session import JournalFacts
-from napari_mosaic.widgets._state import ButtonView, RunFacts
+from napari_mosaic.widgets._state import ButtonViewModel, RunFacts
 
 NO_RECORD = "Show a record first: find tesserae in the panel “Mosaic”, or drop a record into the viewer."
 
@@ -37,7 +37,7 @@ class EditState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EditView:
+class EditViewModel:
     """Everything that the widgets show."""
 
     records: tuple[str, ...]
@@ -47,34 +47,34 @@ class EditView:
     tool: str
     doing: str
     last: str
-    undo: ButtonView
-    redo: ButtonView
-    draw_area: ButtonView
+    undo: ButtonViewModel
+    redo: ButtonViewModel
+    draw_area: ButtonViewModel
     area_note: str
-    paint: ButtonView
-    apply_painting: ButtonView
-    leave_painting: ButtonView
+    paint: ButtonViewModel
+    apply_painting: ButtonViewModel
+    leave_painting: ButtonViewModel
     goto: bool
-    look: ButtonView
+    look: ButtonViewModel
     step: bool
     decide: bool
     suspect: str
     checked: str
     share: int
     progress: tuple[int, str] | None
-    finish: ButtonView
+    finish: ButtonViewModel
     finished: str
     message: str
 
 
-def resolve_edit(state: EditState) -> EditView:
-    """The view of a state."""
+def resolve_edit(state: EditState) -> EditViewModel:
+    """What a state shows."""
     writable = state.ready and not state.refusal
     free = writable and not state.painting
     why = _why_not(state)
     walk = state.walk or Walk()
     looking = state.run is not None
-    return EditView(
+    return EditViewModel(
         records=state.records,
         layer=state.layer,
         refusal=state.refusal,
@@ -83,14 +83,14 @@ def resolve_edit(state: EditState) -> EditView:
         doing=why or state.doing,
         last=state.last,
         undo=_undo(state, free),
-        redo=ButtonView(free and state.journal.undone > 0, "Redo", "Make the edit again  (Ctrl+Shift+Z)"),
-        draw_area=ButtonView(free, "Draw", why or "Draw areas of this class on the floor."),
+        redo=ButtonViewModel(free and state.journal.undone > 0, "Redo", "Make the edit again  (Ctrl+Shift+Z)"),
+        draw_area=ButtonViewModel(free, "Draw", why or "Draw areas of this class on the floor."),
         area_note="Select shapes and choose a class to change theirs." if state.areas else "",
-        paint=ButtonView(free, "Edit this window", why or "Paint with all of napari’s brushes  (W)"),
-        apply_painting=ButtonView(state.painting, "Apply", "Write what you painted to the record."),
-        leave_painting=ButtonView(state.painting, "Leave", "End painting; asks if something is not applied."),
+        paint=ButtonViewModel(free, "Edit this window", why or "Paint with all of napari’s brushes  (W)"),
+        apply_painting=ButtonViewModel(state.painting, "Apply", "Write what you painted to the record."),
+        leave_painting=ButtonViewModel(state.painting, "Leave", "End painting; asks if something is not applied."),
         goto=state.ready and not state.painting,
-        look=ButtonView(
+        look=ButtonViewModel(
             state.ready and not looking and not state.painting,
             "Look again" if state.walk is not None else "Find what needs a look",
             why or "Looks for odd sizes and shapes, two colours, low confidence, stones on lacunae.",
@@ -101,7 +101,7 @@ def resolve_edit(state: EditState) -> EditView:
         checked=_checked(state.walk),
         share=round(1000 * walk.checked / walk.total) if walk.total else 0,
         progress=_progress(state.run),
-        finish=ButtonView(
+        finish=ButtonViewModel(
             writable, "Mark this window as finished", why or "Say that all you see is right: to learn from."
         ),
         finished=_finished(state.finished),
@@ -122,8 +122,10 @@ def _why_not(state: EditState) -> str:
     return ""
 
 
-def _undo(state: EditState, free: bool) -> ButtonView:
-    return ButtonView(free and state.journal.done > 0, "Undo", f"{state.journal.done:,} edits can be undone  (Ctrl+Z)")
+def _undo(state: EditState, free: bool) -> ButtonViewModel:
+    return ButtonViewModel(
+        free and state.journal.done > 0, "Undo", f"{state.journal.done:,} edits can be undone  (Ctrl+Z)"
+    )
 
 
 def _suspect(walk: Walk | None) -> str:

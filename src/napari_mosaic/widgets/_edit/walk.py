@@ -114,20 +114,20 @@ class Check:
         """Look at every tessera for those that need a look."""
         dock = self._dock
         record = None if dock.session is None else dock.session.record
-        if record is not None and dock.view.look.enabled:
+        if record is not None and dock.view_model.look.enabled:
             dock.run_steps(lambda: look_steps(record), "looking")
 
     def step(self, by: int) -> None:
         """Fly to the next tessera that needs a look, or the one before."""
         dock = self._dock
-        if dock.view.step and dock.state.walk is not None:
+        if dock.view_model.step and dock.state.walk is not None:
             dock.tell(walk=dock.state.walk.moved(by))
             self._fly()
 
     def decide(self, word: str) -> None:
         """Say of the tessera that one looks at that it is fine, fixed or ignored; and fly to the next."""
         dock, walk = self._dock, self._dock.state.walk
-        if dock.view.decide and walk is not None and walk.current is not None:
+        if dock.view_model.decide and walk is not None and walk.current is not None:
             id_ = walk.current.id
             dock.tell(walk=walk.without([id_]))
             dock.ask(lambda record: _decided(record, id_, word), self._counted)
@@ -157,7 +157,7 @@ class Check:
     def mark_finished(self) -> None:
         """Say that all that is seen is right."""
         dock = self._dock
-        if dock.view.finish.enabled and dock.layer is not None:
+        if dock.view_model.finish.enabled and dock.layer is not None:
             box = view_box(dock.viewer, dock.layer)
             dock.ask(lambda record: _mark(record, box), self._marked)
 

@@ -60,9 +60,9 @@ class MosaicPanel(RecordPanel):
         keep_out_triton()
         read_units()
         _dialogs.claim_records()
-        _dialogs.offer_samples(self.face.sample_menu, self.open_photograph)
-        _dialogs.offer_formats(self.face.format)
-        connect_view(self.face, self)
+        _dialogs.offer_samples(self.view.sample_menu, self.open_photograph)
+        _dialogs.offer_formats(self.view.format)
+        connect_view(self.view, self)
         for signal, slot in (
             (self._link.listed, self._list_layers),
             (self._link.added, self._added),
@@ -311,7 +311,7 @@ class MosaicPanel(RecordPanel):
             self.tell(source=None, size=SizeFacts(), place=None, estimate=None)
 
     def _list_layers(self) -> None:
-        self.face.offer_photographs(self._link.photographs(), self.layer)
+        self.view.offer_photographs(self._link.photographs(), self.layer)
         self.limits.offer(self._link.drawings())
 
     def _moved(self) -> None:
@@ -322,5 +322,5 @@ class MosaicPanel(RecordPanel):
     # the frame ------------------------------------------------------------------------------------
 
     def _show_state(self) -> None:
-        self.face.size_form.set_value(self.state.size)
+        self.view.size_form.set_value(self.state.size)
         super()._show_state()

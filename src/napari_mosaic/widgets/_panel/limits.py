@@ -34,7 +34,7 @@ class PanelLimits:
     def choose(self, areas: AreaValue) -> None:
         """Work within one drawn layer and leave out another."""
         panel = self._panel
-        panel.face.area_form.set_value(areas)
+        panel.view.area_form.set_value(areas)
         panel.tell(include=areas.include, exclude=areas.exclude)
         self.close()
         self._layers = self._named(areas.include), self._named(areas.exclude)
@@ -49,18 +49,18 @@ class PanelLimits:
         look = {"face_color": "transparent", "edge_color": _sources.DRAWN_COLOUR}
         layer = panel.viewer.add_shapes(name="area", ndim=2, **look, **place)
         layer.mode = "add_polygon"
-        self.choose(replace(panel.face.area_form.value(), include=layer.name))
+        self.choose(replace(panel.view.area_form.value(), include=layer.name))
 
     def offer(self, names: Sequence[str]) -> None:
         """Offer what can be worked in now."""
         panel = self._panel
-        panel.face.area_form.set_choices(names)
+        panel.view.area_form.set_choices(names)
         known = (layer.name if layer is not None and layer.name in names else "" for layer in self._layers)
         chosen = AreaValue(*known)
         if chosen != AreaValue(panel.state.include, panel.state.exclude):
             self.choose(chosen)
-        elif chosen != panel.face.area_form.value():
-            panel.face.area_form.set_value(chosen)
+        elif chosen != panel.view.area_form.value():
+            panel.view.area_form.set_value(chosen)
 
     def asked(self) -> dict[str, Any]:
         """What a run is asked for: polygons in pixels of the photograph, None for no limit.

@@ -47,7 +47,7 @@ class PanelSize:
         self._said, self._found = None, SizeFacts()
         self._status.follow(None, None)
         self._drop_line()
-        self._panel.face.line_form.length.setValue(0.0)
+        self._panel.view.line_form.length.setValue(0.0)
 
     def close(self) -> None:
         """Let go of the viewer."""
@@ -124,7 +124,7 @@ class PanelSize:
             self._panel.tell(message=str(error))
             return
         self._drop_line()
-        self._panel.face.line_form.length.setValue(0.0)
+        self._panel.view.line_form.length.setValue(0.0)
         self._panel.tell(message="")
         self.say(replace(self._panel.state.size, pixel_mm=size.mm, confirmed=True, origin=size.origin))
 

@@ -19,8 +19,8 @@ from napari_mosaic.widgets import _runs
 from napari_mosaic.widgets._dock import RunningDock
 from napari_mosaic.widgets._forms import LookValue
 from napari_mosaic.widgets._layers import Opened, RecordLayers
-from napari_mosaic.widgets._panel.face import PanelFace
 from napari_mosaic.widgets._panel.pixel_size import PanelSize
+from napari_mosaic.widgets._panel.view import PanelView
 from napari_mosaic.widgets._state import PanelState, RecordFacts, Tuning, resolve
 from napari_mosaic.widgets._tuning import tuning_like
 
@@ -30,7 +30,7 @@ class RecordPanel(RunningDock):
 
     resolve = staticmethod(resolve)
     state: PanelState
-    face: PanelFace
+    view: PanelView
     sizes: PanelSize
 
     def __init__(self, napari_viewer: Viewer, params: SegmentParams | None = None) -> None:
@@ -41,7 +41,7 @@ class RecordPanel(RunningDock):
         self._writes = False
         usual = tuning_like(self.params)
         self.state = PanelState(busy="Loading the network …", tuning=usual, applied=usual)
-        self.face = PanelFace(self)
+        self.view = PanelView(self)
         self._reader, self._counter = self._requests(self._take), self._requests(self._recounted)
 
     @property
@@ -51,7 +51,7 @@ class RecordPanel(RunningDock):
 
     def tune(self, tuning: Tuning) -> None:
         """Move the sliders and preview the view."""
-        self.face.tuning_form.set_value(tuning)
+        self.view.tuning_form.set_value(tuning)
         self.tell(tuning=tuning)
         if tuning != self.state.applied:
             self._preview()
@@ -72,7 +72,7 @@ class RecordPanel(RunningDock):
 
     def look(self, look: LookValue) -> None:
         """Choose what of the record is seen."""
-        self.face.look_form.set_value(look)
+        self.view.look_form.set_value(look)
         if self.shown is not None:
             self.shown.look(joints=look.joints, tesserae=look.tesserae, outlines=look.outlines)
 
@@ -111,7 +111,7 @@ class RecordPanel(RunningDock):
         applied = facts.tuning
         if self.shown is not None:
             self.shown.end_preview()
-        self.face.tuning_form.set_value(applied)
+        self.view.tuning_form.set_value(applied)
         self.tell(record=facts, tuning=applied, applied=applied)
         self.sizes.adopt(facts)
 
@@ -131,7 +131,7 @@ class RecordPanel(RunningDock):
         self.shown.failed.connect(self.complain)
         if self.photograph is not None:
             self.shown.lie_on(self.photograph)
-        self.look(self.face.look_form.value())
+        self.look(self.view.look_form.value())
 
     def _preview(self) -> None:
         if self.shown is not None and self.job is None:
@@ -143,5 +143,5 @@ class RecordPanel(RunningDock):
             self.shown.remove()
             self.shown = None
         usual = tuning_like(self.params)
-        self.face.tuning_form.set_value(usual)
+        self.view.tuning_form.set_value(usual)
         self.tell(record=None, tuning=usual, applied=usual)

@@ -20,11 +20,11 @@ from napari_mosaic.widgets._guard import keep_out_triton
 from napari_mosaic.widgets._napari import camera_of, focus_canvas
 from napari_mosaic.widgets._record_dock import RecordDock
 from napari_mosaic.widgets._sam import work
-from napari_mosaic.widgets._sam.face import SamFace
 from napari_mosaic.widgets._sam.mouse import Prompting
 from napari_mosaic.widgets._sam.preview import PreviewLayer
 from napari_mosaic.widgets._sam.state import SamState, SeenFacts, resolve_sam
 from napari_mosaic.widgets._sam.tools import Gesture, Step, drawn_around, with_point
+from napari_mosaic.widgets._sam.view import SamView
 from napari_mosaic.widgets._sam.work import Answered, Ground
 from napari_mosaic.widgets._session import EditSession, Outcome
 from napari_mosaic.widgets._sources import middle, view_box
@@ -39,12 +39,12 @@ class SamDock(RecordDock):
     manifest_id = SAM2
     resolve = staticmethod(resolve_sam)
     state: SamState
-    face: SamFace
+    view: SamView
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self.state = SamState()
-        self.face = SamFace(self)
+        self.view = SamView(self)
         self.clicks: ClickSession | None = None
         self.steps: list[Step] = []
         self.preview: PreviewLayer | None = None
@@ -57,7 +57,7 @@ class SamDock(RecordDock):
         self._fill()
         keep_out_triton()
         self._connect()
-        self.face.offer_models(work.known_models())
+        self.view.offer_models(work.known_models())
         self._follow_layers()
 
     # what a person can do -------------------------------------------------------------------------
@@ -67,13 +67,13 @@ class SamDock(RecordDock):
         self._network = self.clicks = None
         self._forget_tessera()
         known = work.known_models()
-        self.face.offer_models(known if name in known else (*known, name), name)
+        self.view.offer_models(known if name in known else (*known, name), name)
         self.tell(model=name, loading=True, loaded=False, tool=None, message="")
         self._loader.ask(work.load_model, name)
 
     def use(self, tool: Gesture) -> None:
         """Take a tool, or leave it where it is in hand."""
-        if not self.view.tools or self.layer is None:
+        if not self.view_model.tools or self.layer is None:
             self._update()
             return
         chosen = None if tool == self.state.tool else tool
@@ -91,12 +91,12 @@ class SamDock(RecordDock):
 
     def accept(self) -> None:
         """Write the mask into the tesserae."""
-        if self.session is None or not self.steps or not self.view.accept.enabled:
+        if self.session is None or not self.steps or not self.view_model.accept.enabled:
             return
         suggestion = self.steps[-1].suggestion
         if suggestion is not None:
             piece = suggestion.piece
-            how = self.face.how.currentData()
+            how = self.view.how.currentData()
             self.session.edit({"tool": "add_mask", "box": list(piece.box), "mask": piece.bits, "how": how})
 
     def reject(self) -> None:
@@ -264,14 +264,14 @@ class SamDock(RecordDock):
             self.tell(tool=None)
 
     def _choose_model(self, index: int) -> None:
-        name = self.face.model.itemData(index) or _dialogs.ask_sam(self.face)
+        name = self.view.model.itemData(index) or _dialogs.ask_sam(self.view)
         if name:
             self.use_model(name)
         else:
-            self.face.offer_models(work.known_models(), self.state.model)
+            self.view.offer_models(work.known_models(), self.state.model)
 
     def _connect(self) -> None:
-        face, camera = self.face, camera_of(self.viewer).events
+        view, camera = self.view, camera_of(self.viewer).events
         self._hear(camera.center, self._moved)
         self._hear(camera.zoom, self._moved)
         self._verbs: dict[str, Any] = {
@@ -282,17 +282,17 @@ class SamDock(RecordDock):
             "smaller": lambda: self.choose_other(-1),
             "larger": lambda: self.choose_other(1),
         }
-        for name, button in face.tools.items():
+        for name, button in view.tools.items():
             button.clicked.connect(lambda _, name=name: self.use(name))
         press(
-            (face.accept, self.accept),
-            (face.reject, self.reject),
-            (face.undo, self.undo),
-            (face.redo, self.redo),
-            (face.smaller, self._verbs["smaller"]),
-            (face.larger, self._verbs["larger"]),
+            (view.accept, self.accept),
+            (view.reject, self.reject),
+            (view.undo, self.undo),
+            (view.redo, self.redo),
+            (view.smaller, self._verbs["smaller"]),
+            (view.larger, self._verbs["larger"]),
         )
-        face.model.activated.connect(self._choose_model)
+        view.model.activated.connect(self._choose_model)
 
     def _moved(self, _: Any = None) -> None:
         self._rest.start()

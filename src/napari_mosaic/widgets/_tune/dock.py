@@ -21,7 +21,6 @@ from napari_mosaic.widgets import _dialogs, _runs
 from napari_mosaic.widgets._companion import Panel, ProcessDock
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import TUNE
-from napari_mosaic.widgets._tune.face import TuneFace
 from napari_mosaic.widgets._tune.runs import (
     RecordLook,
     Tried,
@@ -32,6 +31,7 @@ from napari_mosaic.widgets._tune.runs import (
     searching_steps,
 )
 from napari_mosaic.widgets._tune.state import TuneState, resolve_tuning
+from napari_mosaic.widgets._tune.view import TuneView
 from napari_mosaic.widgets._worker import WorkFailure
 
 
@@ -49,13 +49,13 @@ class TuneDock(ProcessDock):
     stopped_words = "Stopped. What was found is kept; go on whenever you like."
     manifest_id = TUNE
     state: TuneState
-    face: TuneFace
+    view: TuneView
 
     def __init__(self, napari_viewer: Viewer, panel: Panel | None = None) -> None:
         super().__init__(napari_viewer, panel)
         lacks = missing_of("optuna")
         self.state = TuneState(lacks=lacks or "")
-        self.face = TuneFace(self)
+        self.view = TuneView(self)
         self._looker, self._measurer = self._requests(self._looked), self._requests(self._measured)
         self._marker = self._requests(lambda count: self.tell(finished=count, calibration=None, message=""))
         self._fill()
@@ -79,7 +79,7 @@ class TuneDock(ProcessDock):
 
     def compare_with(self, truth: Any, files: tuple[str, ...] = ()) -> None:
         """Choose the truth: the windows that are `finished`, or `files`."""
-        self.face.choose(truth)
+        self.view.choose(truth)
         self.tell(truth=truth, files=files or self.state.files, calibration=None, message="")
 
     def mark_view(self) -> None:
@@ -122,7 +122,7 @@ class TuneDock(ProcessDock):
         if self.job is not None:
             return
         try:
-            params = asdict(self.face.form.value())
+            params = asdict(self.view.form.value())
         except MosaicError as error:
             self.tell(message=str(error))
             return
@@ -176,21 +176,21 @@ class TuneDock(ProcessDock):
         return super().event(event)
 
     def _connect(self) -> None:
-        face = self.face
-        face.truth.activated.connect(lambda index: self.compare_with(face.truth.itemData(index)))
-        face.choose_files.clicked.connect(lambda _: self._ask_files())
+        view = self.view
+        view.truth.activated.connect(lambda index: self.compare_with(view.truth.itemData(index)))
+        view.choose_files.clicked.connect(lambda _: self._ask_files())
         press(
-            (face.mark, self.mark_view),
-            (face.start, self.start),
-            (face.resume, self.resume),
-            (face.stop, self.stop),
-            (face.use, self.use),
-            (face.measure, self.measure),
-            (face.adjust, self.adjust),
+            (view.mark, self.mark_view),
+            (view.start, self.start),
+            (view.resume, self.resume),
+            (view.stop, self.stop),
+            (view.use, self.use),
+            (view.measure, self.measure),
+            (view.adjust, self.adjust),
         )
 
     def _ask_files(self) -> None:
-        files = _dialogs.ask_truths(self.face)
+        files = _dialogs.ask_truths(self.view)
         if files:
             self.compare_with("files", files)
 
@@ -199,4 +199,4 @@ class TuneDock(ProcessDock):
         self.tell(message=str(failure), measuring=False)
 
     def _show_state(self) -> None:
-        self.face.apply(resolve_tuning(self.state))
+        self.view.apply(resolve_tuning(self.state))

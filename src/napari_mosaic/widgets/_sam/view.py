@@ -1,4 +1,4 @@
-"""The widgets of the dock *SAM 2* in their places, and how a view is applied to them; see `_face`."""
+"""The widgets of the dock *SAM 2* in their places, and how a view is applied to them; see `_view`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QToolButton, QWidget
 
-from napari_mosaic.widgets._face import RecordFace, add_rows, button_row, narrow_combo, note, progress_bar, push_button
-from napari_mosaic.widgets._sam.state import SamView
+from napari_mosaic.widgets._sam.state import SamViewModel
 from napari_mosaic.widgets._sam.tools import HOWS, TOOLS
+from napari_mosaic.widgets._view import RecordView, add_rows, button_row, narrow_combo, note, progress_bar, push_button
 
 FILE = "A file …"
 
 
-class SamFace(RecordFace):
+class SamView(RecordView):
     """Everything that is seen of the dock."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -23,11 +23,11 @@ class SamFace(RecordFace):
             build()
         self._leave_keys()
 
-    def apply(self, view: SamView) -> None:
+    def apply(self, model: SamViewModel) -> None:
         """Show what differs from the view before; a click has toggled its own button."""
-        super().apply(view)
+        super().apply(model)
         for name, button in self.tools.items():
-            button.setChecked(view.tool == name)
+            button.setChecked(model.tool == name)
 
     def offer_models(self, names: Sequence[str], chosen: str = "") -> None:
         """Offer models by name, and a file."""
@@ -74,8 +74,8 @@ class SamFace(RecordFace):
             self.last,
         )
 
-    def _show(self, view: SamView, old: SamView | None) -> None:
-        super()._show(view, old)
+    def _show(self, model: SamViewModel, old: SamViewModel | None) -> None:
+        super()._show(model, old)
         for button in self.tools.values():
-            button.setEnabled(view.tools)
-        self.bar.setVisible(view.busy)
+            button.setEnabled(model.tools)
+        self.bar.setVisible(model.busy)

@@ -1,6 +1,6 @@
-"""The panel's widgets in their places, and how a view is applied to them.
+"""The panel's widgets in their places, and how a view model is applied to them.
 
-One decision: this knows no viewer, no job and no state; it shows a `PanelView` and lends its buttons.
+One decision: this knows no viewer, no job and no state; it shows a `PanelViewModel` and lends its buttons.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from napari.layers import Layer
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QLabel, QMenu, QSizePolicy, QToolButton, QWidget
 
-from napari_mosaic.widgets._face import (
+from napari_mosaic.widgets._forms import AreaForm, LookForm, SizeForm, TuningForm
+from napari_mosaic.widgets._panel.line import LineForm
+from napari_mosaic.widgets._state import STEPS, PanelViewModel
+from napari_mosaic.widgets._view import (
     FigureGrid,
     PathLabel,
-    StepsFace,
+    StepsView,
     add_rows,
     button_row,
     dots,
@@ -25,12 +28,9 @@ from napari_mosaic.widgets._face import (
     show_progress,
     side_by_side,
 )
-from napari_mosaic.widgets._forms import AreaForm, LookForm, SizeForm, TuningForm
-from napari_mosaic.widgets._panel.line import LineForm
-from napari_mosaic.widgets._state import STEPS, PanelView
 
 
-class PanelFace(StepsFace):
+class PanelView(StepsView):
     """Everything that is seen of the panel."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -57,11 +57,11 @@ class PanelFace(StepsFace):
             self.photograph.setCurrentIndex(next((at for at, layer in enumerate(layers) if layer is chosen), -1))
             self.photograph.setPlaceholderText("choose a layer" if layers else "no photograph yet")
 
-    def _show(self, view: PanelView, old: PanelView | None) -> None:
-        self.confirm.setVisible(view.size_confirmable)
-        self.reset.setEnabled(view.apply_all.enabled)
-        self.cancel.setVisible(view.progress is not None)
-        show_progress(self.bar, self.bar_text, view.progress)
+    def _show(self, model: PanelViewModel, old: PanelViewModel | None) -> None:
+        self.confirm.setVisible(model.size_confirmable)
+        self.reset.setEnabled(model.apply_all.enabled)
+        self.cancel.setVisible(model.progress is not None)
+        show_progress(self.bar, self.bar_text, model.progress)
 
     def _open(self) -> None:
         self.photograph = narrow_combo()

@@ -1,4 +1,4 @@
-"""The widgets of the dock *How good is it?* in their places, and how a view is applied to them; see `_face`."""
+"""The widgets of the dock *How good is it?* in their places, and how a view is applied to them; see `_view`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QLabel, QSpinBox, QToolButton, QWidget
 
 from napari_mosaic.evaluation.floor import SquareParams
-from napari_mosaic.widgets._check.state import CHECK_STEPS, CheckView
-from napari_mosaic.widgets._face import PathLabel, StepsFace, add_rows, button_row, note, push_button, side_by_side
+from napari_mosaic.widgets._check.state import CHECK_STEPS, CheckViewModel
 from napari_mosaic.widgets._forms import ANY, ValueForm
+from napari_mosaic.widgets._view import PathLabel, StepsView, add_rows, button_row, note, push_button, side_by_side
 
 _MOST = 1_000_000
 """Most tesserae that a person may type; not varied."""
 
 
-class CheckFace(StepsFace):
+class CheckView(StepsView):
     """Everything that is seen of the dock."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -23,11 +23,11 @@ class CheckFace(StepsFace):
             build()
         self.sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
 
-    def _show(self, view: CheckView, old: CheckView | None) -> None:
+    def _show(self, model: CheckViewModel, old: CheckViewModel | None) -> None:
         for widget in (self.form, self.typed):
-            widget.setEnabled(view.editable)
+            widget.setEnabled(model.editable)
         with QSignalBlocker(self.typed):
-            self.typed.setValue(-1 if view.typed is None else view.typed)
+            self.typed.setValue(-1 if model.typed is None else model.typed)
 
     def _squares(self) -> None:
         self.record = PathLabel()

@@ -1,7 +1,7 @@
-"""What the faces of docks are made of: parts below a message, rows of buttons, lines of text, bars.
+"""What the views of docks are made of: parts below a message, rows of buttons, lines of text, bars.
 
-One decision: a face knows no viewer, no job and no state; it shows a view and lends its buttons. What a view calls by
-the name of a widget, that widget shows: a button how it stands, a label its text, a grid or a plot its values.
+One decision: a view knows no viewer, no job and no state; it shows a view model and lends its buttons. What that calls
+by the name of a widget, that widget shows: a button how it stands, a label its text, a grid or a plot its values.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mosaic.dependencies import extra_of, install_command
-from napari_mosaic.widgets._state import ButtonView, StepView
+from napari_mosaic.widgets._state import ButtonViewModel, StepViewModel
 
 WIDTH = 360
 """The width that the panel is laid out for, in pixels of the screen; not varied."""
@@ -126,7 +126,7 @@ class FigureGrid(QWidget):
 
 
 class Section(QFrame):
-    """A titled part of a face with a word at its right; `rows` takes what is in it."""
+    """A titled part of a view with a word at its right; `rows` takes what is in it."""
 
     def __init__(self, title: str, badge: QLabel | None = None) -> None:
         super().__init__()
@@ -163,26 +163,26 @@ class StepBox(Section):
         self.rows.setContentsMargins(28, 0, 0, 4)
         self.rows.setSpacing(GAP)
         self._number = number
-        self._view: StepView | None = None
+        self._shown: StepViewModel | None = None
 
-    def apply(self, view: StepView) -> None:
+    def apply(self, model: StepViewModel) -> None:
         """Show what changed."""
-        if view == self._view:
+        if model == self._shown:
             return
-        self._view = view
-        self.badge.setText("✓" if view.mark == "done" else str(self._number))
+        self._shown = model
+        self.badge.setText("✓" if model.mark == "done" else str(self._number))
         for label in (self.badge, self.title):
-            label.setProperty("mark", view.mark if not (view.mark == "later" and not view.reason) else "open")
+            label.setProperty("mark", model.mark if not (model.mark == "later" and not model.reason) else "open")
             label.style().unpolish(label)
             label.style().polish(label)
-        self.word.setText(view.reason or view.summary)
-        self.word.setToolTip(view.reason or view.summary)
-        self.body.setEnabled(not view.reason)
-        self.body.setVisible(not view.reason)
-        self.body.setToolTip(view.reason)
+        self.word.setText(model.reason or model.summary)
+        self.word.setToolTip(model.reason or model.summary)
+        self.body.setEnabled(not model.reason)
+        self.body.setVisible(not model.reason)
+        self.body.setToolTip(model.reason)
 
 
-class Face(QWidget):
+class DockView(QWidget):
     """Parts below a message; a subclass builds what is in them."""
 
     def __init__(self, parts: Sequence[QWidget], parent: QWidget | None = None) -> None:
@@ -191,39 +191,39 @@ class Face(QWidget):
         self.message = told()
         self.setMinimumWidth(WIDTH - 40)
         arrange_parts(self, self.message, parts)
-        self._view: Any = None
+        self._shown: Any = None
 
-    def apply(self, view: Any) -> None:
+    def apply(self, model: Any) -> None:
         """Show what differs from the view before."""
-        old, self._view = self._view, view
-        if view == old:
+        old, self._shown = self._shown, model
+        if model == old:
             return
-        for field in fields(view):
-            shown = getattr(view, field.name)
+        for field in fields(model):
+            shown = getattr(model, field.name)
             if old is None or shown != getattr(old, field.name):
                 show_value(getattr(self, field.name, None), shown)
-        self._show(view, old)
+        self._show(model, old)
 
-    def _show(self, view: Any, old: Any) -> None:
+    def _show(self, model: Any, old: Any) -> None:
         """Show of a view that differs from the one before what no widget has the name of."""
 
 
-class StepsFace(Face):
-    """A face of numbered steps."""
+class StepsView(DockView):
+    """A view of numbered steps."""
 
     def __init__(self, titles: Sequence[str], parent: QWidget | None = None) -> None:
         self.steps = tuple(StepBox(number, title) for number, title in enumerate(titles, 1))
         super().__init__(self.steps, parent)
 
-    def apply(self, view: Any) -> None:
+    def apply(self, model: Any) -> None:
         """Show what differs from the view before."""
-        for box, step in zip(self.steps, view.steps, strict=True):
+        for box, step in zip(self.steps, model.steps, strict=True):
             box.apply(step)
-        super().apply(view)
+        super().apply(model)
 
 
-class RecordFace(Face):
-    """A face of titled sections for the record of one tesserae layer; keys stay with the canvas."""
+class RecordView(DockView):
+    """A view of titled sections for the record of one tesserae layer; keys stay with the canvas."""
 
     def __init__(self, titles: Sequence[str], parent: QWidget | None = None) -> None:
         self.sections = {title: Section(title) for title in titles}
@@ -238,12 +238,12 @@ class RecordFace(Face):
             if isinstance(button, QToolButton | QPushButton):
                 button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
 
-    def _show(self, view: Any, old: Any) -> None:
-        if old is None or (old.records, old.layer) != (view.records, view.layer):
+    def _show(self, model: Any, old: Any) -> None:
+        if old is None or (old.records, old.layer) != (model.records, model.layer):
             with QSignalBlocker(self.layer):
                 self.layer.clear()
-                self.layer.addItems(list(view.records))
-                self.layer.setCurrentIndex(view.records.index(view.layer) if view.layer in view.records else -1)
+                self.layer.addItems(list(model.records))
+                self.layer.setCurrentIndex(model.records.index(model.layer) if model.layer in model.records else -1)
 
 
 class MissingNote(QWidget):
@@ -267,11 +267,11 @@ class MissingNote(QWidget):
 
 
 def show_value(widget: Any, shown: Any) -> None:
-    """Show what a view says of a widget that has the same name; anything else is left to the face.
+    """Show what a view model says of a widget that has the same name; anything else is left to the view.
 
     A label without a text goes, unless a height is kept for it.
     """
-    if isinstance(shown, ButtonView) and isinstance(widget, QAbstractButton):
+    if isinstance(shown, ButtonViewModel) and isinstance(widget, QAbstractButton):
         apply_button(widget, shown)
     elif isinstance(widget, PathLabel):
         widget.show_path(shown)
@@ -293,7 +293,7 @@ def show_progress(bar: QProgressBar, text: QLabel, progress: tuple[int, str] | N
         text.setText(words)
 
 
-def apply_button(button: QAbstractButton, shown: ButtonView) -> None:
+def apply_button(button: QAbstractButton, shown: ButtonViewModel) -> None:
     """Show a button as a view says; where there is no reason against it, its own tip."""
     button.setEnabled(shown.enabled)
     if button.property("tip") is None:
@@ -306,8 +306,8 @@ def apply_button(button: QAbstractButton, shown: ButtonView) -> None:
 # making -------------------------------------------------------------------------------------------
 
 
-def arrange_parts(face: QWidget, message: QWidget, parts: Sequence[QWidget]) -> None:
-    """Lay out a face: the message above, the parts below each other in what scrolls."""
+def arrange_parts(view: QWidget, message: QWidget, parts: Sequence[QWidget]) -> None:
+    """Lay out a view: the message above, the parts below each other in what scrolls."""
     body = QWidget()
     body.setObjectName("mosaicBody")
     column = QVBoxLayout(body)
@@ -319,18 +319,18 @@ def arrange_parts(face: QWidget, message: QWidget, parts: Sequence[QWidget]) -> 
     scroll.setWidgetResizable(True)
     scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     scroll.setWidget(body)
-    layout = QVBoxLayout(face)
+    layout = QVBoxLayout(view)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(4)
     layout.addWidget(message)
     layout.addWidget(scroll, 1)
 
 
-def fill_dock(dock: QWidget, face: QWidget) -> None:
-    """Put a face into its dock widget, which takes all the height there is."""
+def fill_dock(dock: QWidget, view: QWidget) -> None:
+    """Put a view into its dock widget, which takes all the height there is."""
     layout = QVBoxLayout(dock)
     layout.setContentsMargins(0, 0, 0, 0)
-    layout.addWidget(face)
+    layout.addWidget(view)
     dock.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
     dock.setMinimumWidth(WIDTH)
 

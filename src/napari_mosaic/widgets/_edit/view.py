@@ -1,4 +1,4 @@
-"""The widgets of the dock *Edit tesserae* in their places, and how a view is applied to them; see `_face`."""
+"""The widgets of the dock *Edit tesserae* in their places, and how a view is applied to them; see `_view`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from napari_mosaic.areas import CLASSES
 from napari_mosaic.record.tables import MATERIALS, STATES
 from napari_mosaic.widgets._areas import FIRST_DRAWN
 from napari_mosaic.widgets._edit.icons import icon
-from napari_mosaic.widgets._edit.state import EditView
+from napari_mosaic.widgets._edit.state import EditViewModel
 from napari_mosaic.widgets._edit.tools import TOOLS, EditOptions
-from napari_mosaic.widgets._face import (
-    RecordFace,
+from napari_mosaic.widgets._view import (
+    RecordView,
     add_rows,
     button_row,
     form_layout,
@@ -31,7 +31,7 @@ _ICON = 18
 """Side of an icon in pixels of the screen; not varied."""
 
 
-class EditFace(RecordFace):
+class EditView(RecordView):
     """Everything that is seen of the dock."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -131,21 +131,21 @@ class EditFace(RecordFace):
         looked = (self.looked, self.looked_text, self.share, self.suspect)
         add_rows(self.sections["Check"].rows, self.goto, self.look, *looked, walk, self.finish)
 
-    def _show(self, view: EditView, old: EditView | None) -> None:
-        super()._show(view, old)
-        self.retry.setVisible(bool(view.refusal))
-        self.area_class.setToolTip(view.area_note)
+    def _show(self, model: EditViewModel, old: EditViewModel | None) -> None:
+        super()._show(model, old)
+        self.retry.setVisible(bool(model.refusal))
+        self.area_class.setToolTip(model.area_note)
         for widget, enabled in (
-            *((widget, view.tools) for widget in (self.bar, self.settings)),
-            *((widget, view.step) for widget in (self.previous, self.next)),
-            *((widget, view.decide) for widget in (self.fine, self.fixed, self.ignored)),
-            (self.goto, view.goto),
+            *((widget, model.tools) for widget in (self.bar, self.settings)),
+            *((widget, model.step) for widget in (self.previous, self.next)),
+            *((widget, model.decide) for widget in (self.fine, self.fixed, self.ignored)),
+            (self.goto, model.goto),
         ):
             widget.setEnabled(enabled)
-        show_progress(self.looked, self.looked_text, view.progress)
-        self.share.setVisible(bool(view.checked))
-        self.share.setValue(view.share)
-        self.sections["Check"].word.setText(view.checked or view.finished)
+        show_progress(self.looked, self.looked_text, model.progress)
+        self.share.setVisible(bool(model.checked))
+        self.share.setValue(model.share)
+        self.sections["Check"].word.setText(model.checked or model.finished)
 
 
 def _tool_button(text: str) -> QToolButton:
