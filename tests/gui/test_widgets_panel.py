@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,62 +15,12 @@ from qtpy.QtCore import QTimer
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import open_record
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets import _guard, _runs, _worker
+from napari_mosaic.widgets import _guard, _runs
 from napari_mosaic.widgets._forms import LookValue
 from napari_mosaic.widgets._napari import camera_of, canvas_size
 from napari_mosaic.widgets._sources import middle, view_box
 from napari_mosaic.widgets._state import AREA, FIND, SizeFacts, SourceFacts, Tuning, resolve
 from napari_mosaic.widgets._view import WIDTH, FigureGrid, ShortLabel
-from napari_mosaic.widgets._worker import Requests, Worker, WorkFailure
-
-
-def test_a_failure_of_any_kind_arrives_as_one_sentence(qtbot: Any) -> None:
-    def steps() -> Any:
-        yield Progress(phase="x", done=0, total=1)
-        raise RuntimeError("CUDA out of memory")
-
-    job = Worker(steps).start()
-    with pytest.raises(WorkFailure, match="not enough memory"):
-        job.wait(10)
-
-
-def test_cancelling_closes_the_generator_in_its_own_thread(qtbot: Any) -> None:
-    closed = []
-
-    def steps() -> Any:
-        try:
-            while True:
-                yield 1
-        finally:
-            closed.append(True)
-
-    job = Worker(steps)
-    job.stepped.connect(lambda _: job.cancel())
-    with qtbot.waitSignals([job.cancelled, job.ended]):
-        job.start()
-    assert closed
-    assert job.wait(1) is None
-
-
-def test_the_program_waits_for_threads_when_it_ends(qtbot: Any) -> None:
-    def steps() -> Any:
-        time.sleep(0.3)
-        yield 1
-
-    job = Worker(steps).start()
-    job.abandon(timeout=0.0)
-    assert job._thread.is_alive()
-    _worker._end_all()
-    assert not job._thread.is_alive()
-
-
-def test_only_the_newest_question_is_answered(qtbot: Any) -> None:
-    latest, answers = Requests(), []
-    latest.answered.connect(answers.append)
-    for number in range(20):
-        latest.ask(lambda number=number: number)
-    qtbot.waitUntil(lambda: not latest.busy)
-    assert answers == [19]
 
 
 def test_find_tune_apply_and_save(
