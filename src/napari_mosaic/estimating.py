@@ -16,11 +16,11 @@ from napari_mosaic.image import MosaicImage
 from napari_mosaic.readying import initial_areas, output_path, plan_segmentation
 from napari_mosaic.record import Plan, open_record
 from napari_mosaic.record.file_mask import FileMask, read_valid_level
-from napari_mosaic.request import RunEstimate, SegmentParams, Worker
+from napari_mosaic.request import Job, RunEstimate, SegmentParams
 
 
 def estimate(
-    image: MosaicImage, segmenter: Segmenter, params: SegmentParams, job: Worker, *, workers: int = 1
+    image: MosaicImage, segmenter: Segmenter, params: SegmentParams, job: Job, *, workers: int = 1
 ) -> RunEstimate:
     """Seconds and bytes of a run of a method that is loaded; the photograph's opening is not among them."""
     path = output_path(image, job.output)
@@ -53,7 +53,7 @@ def _begun(path: Path, image: MosaicImage, params: SegmentParams) -> Site:
         return Site(record.plan, record.areas, mask, params.tile_size, have, done)
 
 
-def _new(image: MosaicImage, segmenter: Segmenter, params: SegmentParams, job: Worker) -> tuple[Site, float, float]:
+def _new(image: MosaicImage, segmenter: Segmenter, params: SegmentParams, job: Job) -> tuple[Site, float, float]:
     """A record that is to be made; seconds before its first block, and those for what is in memory by now."""
     areas, surround = clocked(lambda: initial_areas(image, job.region, job.exclude))
     mask, masked = clocked(lambda: FileMask(read_valid_level(image), image.shape))

@@ -31,7 +31,7 @@ from napari_mosaic.record.file_mask import FileMask, read_valid_level
 from napari_mosaic.record.metadata import is_source
 from napari_mosaic.record.replacing import edited_record, replace_record
 from napari_mosaic.record_names import record_place
-from napari_mosaic.request import SegmentParams, Worker
+from napari_mosaic.request import Job, SegmentParams
 
 
 def output_path(image: MosaicImage, output: str | Path | None) -> Path:
@@ -66,7 +66,7 @@ def plan_segmentation(
 
 
 def ready_record(
-    path: Path, image: MosaicImage, segmenter: Segmenter, params: SegmentParams, job: Worker
+    path: Path, image: MosaicImage, segmenter: Segmenter, params: SegmentParams, job: Job
 ) -> Steps[Record]:
     """Open the record to go on with, or make a new one."""
     if path.exists() and not path.is_dir():
@@ -102,7 +102,7 @@ def _check_grid(path: Path, plan: Plan) -> None:
             )
 
 
-def _resume(path: Path, image: MosaicImage, segmenter: Segmenter, params: SegmentParams, job: Worker) -> Record:
+def _resume(path: Path, image: MosaicImage, segmenter: Segmenter, params: SegmentParams, job: Job) -> Record:
     record = open_record(path, writable=True)
     try:
         check_source(image, record.source, path)
@@ -125,7 +125,7 @@ def _resume(path: Path, image: MosaicImage, segmenter: Segmenter, params: Segmen
     return record
 
 
-def _pixel_size(path: Path, image: MosaicImage, job: Worker) -> PixelSize | None:
+def _pixel_size(path: Path, image: MosaicImage, job: Job) -> PixelSize | None:
     """The pixel size of a new record where it is not the file's: as given, or as it was confirmed for the old one."""
     if job.pixel_mm is not None:
         return given_size(job.pixel_mm, origin=job.pixel_origin)
@@ -135,7 +135,7 @@ def _pixel_size(path: Path, image: MosaicImage, job: Worker) -> PixelSize | None
         return old.pixel_size if is_source(image, old.source) and old.pixel_mm is not None else None
 
 
-def _check_disk(path: Path, site: Site, job: Worker) -> None:
+def _check_disk(path: Path, site: Site, job: Job) -> None:
     folder = path.parent
     while not folder.exists():
         folder = folder.parent

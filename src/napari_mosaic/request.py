@@ -91,7 +91,7 @@ class RunEstimate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Worker:
+class Job:
     """Where the result goes and what part of the source is wanted."""
 
     output: str | Path | None = None

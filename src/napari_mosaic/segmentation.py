@@ -33,7 +33,7 @@ from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.edits import set_edits_aside
 from napari_mosaic.record.replacing import finish_replacement, is_whole, settle_replacement
 from napari_mosaic.record_names import check_owner
-from napari_mosaic.request import RunEstimate, SegmentParams, Worker
+from napari_mosaic.request import Job, RunEstimate, SegmentParams
 from napari_mosaic.tesserae import TesseraParams, find_in_window
 from napari_mosaic.tiling import Box
 
@@ -62,7 +62,7 @@ def segment(
     on_progress
         Called with each `Progress`.
     **job
-        Fields of `Worker`: `region`, `exclude`, `pixel_mm` (also for a record that is gone on with) and
+        Fields of `Job`: `region`, `exclude`, `pixel_mm` (also for a record that is gone on with) and
         `pixel_origin`, `overwrite`, `resume`, `discard_edits`, `only`, `focus`, `sam` (the settings of the SAM 2
         methods). What was edited by hand is kept when a record is overwritten, unless `discard_edits`, and so is
         a pixel size that was confirmed.
@@ -97,7 +97,7 @@ def segment_steps(
 ) -> Steps[Record]:
     """`segment` as a generator: stop between two yields to cancel; what is finished stays."""
     params = params or SegmentParams()
-    wanted = Worker(output=output, **job)
+    wanted = Job(output=output, **job)
     with ExitStack() as stack:
         image = yield from _open(source, stack)
         path = output_path(image, wanted.output)
@@ -136,7 +136,7 @@ def load_method(params: SegmentParams) -> Segmenter:
     return segmenter
 
 
-def _load_as_planned(path: Path, params: SegmentParams, job: Worker) -> Segmenter:
+def _load_as_planned(path: Path, params: SegmentParams, job: Job) -> Segmenter:
     """The method; `RecordError` where this machine cannot go on as a record was begun: its map would be another."""
     planned = _as_planned(path, params, job)
     try:
@@ -150,7 +150,7 @@ def _load_as_planned(path: Path, params: SegmentParams, job: Worker) -> Segmente
         ) from error
 
 
-def _as_planned(path: Path, params: SegmentParams, job: Worker) -> SegmentParams:
+def _as_planned(path: Path, params: SegmentParams, job: Job) -> SegmentParams:
     """The parameters with the runtime and precision that a record to be resumed was begun with."""
     if not (job.resume and path.exists()):
         return params
@@ -162,7 +162,7 @@ def _as_planned(path: Path, params: SegmentParams, job: Worker) -> SegmentParams
 
 
 def _compute(
-    context: Context, record: Record, params: SegmentParams, job: Worker, client: Any, masks: MaskRequest | None
+    context: Context, record: Record, params: SegmentParams, job: Job, client: Any, masks: MaskRequest | None
 ) -> Iterator[Progress]:
     factor = record.plan.factor
     only = None if job.only is None else job.only.scale(factor)
@@ -251,7 +251,7 @@ def estimate_run(
     source, params, output
         As for `segment`.
     **job
-        Of the fields of `Worker`, `region`, `exclude`, `only` and `resume`: only what is left is counted then.
+        Of the fields of `Job`, `region`, `exclude`, `only` and `resume`: only what is left is counted then.
 
     Examples
     --------
@@ -259,7 +259,7 @@ def estimate_run(
     >>> estimate_run("sample:brick").seconds  # doctest: +SKIP
     """
     params = params or SegmentParams()
-    wanted = Worker(output=output, **job)
+    wanted = Job(output=output, **job)
     with ExitStack() as stack:
         image, opening = clocked(lambda: drain(_open(source, stack)))
         path = output_path(image, output)

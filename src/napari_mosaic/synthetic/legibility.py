@@ -30,11 +30,11 @@ def legible(image: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.b
     ring = (joint > 0) & (distance <= _RING)
     inside = cv2.distanceTransform(1 - joint, cv2.DIST_L2, 5) >= _INSIDE
     soft = cv2.GaussianBlur(image, (0, 0), 0.7).astype(np.float64)
-    stone, texture, tessera_px = _figures(soft[inside], labels[inside], n)
+    stone, texture, stone_px = _figures(soft[inside], labels[inside], n)
     mortar, _, mortar_px = _figures(soft[ring], owner[ring], n)
     contrast = np.abs(stone - mortar).max(axis=1)
     lost = (contrast < LEAST_LEVELS) | (contrast < LEAST_TEXTURE * texture.max(axis=1))
-    lost &= (tessera_px > 0) & (mortar_px > _ENOUGH)
+    lost &= (stone_px > 0) & (mortar_px > _ENOUGH)
     lost[0] = False
     return np.asarray(~(lost[owner] & ((joint == 0) | ring)))
 
@@ -55,13 +55,13 @@ def outlined(image: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.
     owner = number[nearest]
     soft = cv2.GaussianBlur(image, (0, 0), 0.5).astype(np.float64)
     inside = cv2.distanceTransform(1 - (joint | _between(owner)), cv2.DIST_L2, 5) >= _INSIDE
-    stone, texture, tessera_px = _figures(soft[inside], labels[inside], n)
+    stone, texture, stone_px = _figures(soft[inside], labels[inside], n)
     pair, line = _lines(owner, distance, soft)
     first, second = pair // n, pair % n
     limit = np.maximum(LINE_LEVELS, LINE_TEXTURE * np.maximum(texture[first], texture[second]).max(axis=1))
     dark = np.abs(line[0] - (stone[first] + stone[second]) / 2).max(axis=1) >= limit
     apart = np.abs(stone[first] - stone[second]).max(axis=1) >= limit
-    known = (tessera_px[first] > 0) & (tessera_px[second] > 0)
+    known = (stone_px[first] > 0) & (stone_px[second] > 0)
     seen = np.where(known, dark | apart, True)
     whole, part = (
         np.bincount(first, weight, n) + np.bincount(second, weight, n) for weight in (line[1], line[1] * seen)
