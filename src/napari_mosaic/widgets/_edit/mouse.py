@@ -180,7 +180,7 @@ class Gestures(LayerGestures):
 
     # places ---------------------------------------------------------------------------------------
 
-    def _dialogs(self, track: Sequence[Sequence[float]]) -> tuple[Place, ...]:
+    def _places(self, track: Sequence[Sequence[float]]) -> tuple[Place, ...]:
         """World coordinates as places of the working grid, counted from the corner of its first pixel."""
         found = [np.asarray(self.layer.world_to_data(place))[-2:] + 0.5 for place in track]
         return tuple((round(float(y), 3), round(float(x), 3)) for y, x in found)

@@ -79,7 +79,7 @@ class Prompting(LayerGestures):
             event.handled = True
             self._click(tuple(event.position), set(event.modifiers))
 
-    def _dialogs(self, track: Sequence[Place]) -> tuple[Point, ...]:
+    def _places(self, track: Sequence[Place]) -> tuple[Point, ...]:
         """World coordinates as places of the working grid, counted from the corner of its first pixel."""
         found = (np.asarray(self._base.world_to_data(place))[-2:] + 0.5 for place in track)
         return tuple((round(float(y), 3), round(float(x), 3)) for y, x in found)
