@@ -26,6 +26,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 from napari_mosaic.record import open_record
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._edited import tile_box
+from napari_mosaic.widgets._napari import camera_of
 
 PATIENCE = 120.0
 Line = list[list[float]]
@@ -101,7 +102,7 @@ class Stage:
         """Full zoom: one pixel of the record on one of the screen, in the middle; or the whole floor."""
         self.viewer.reset_view()
         if full:
-            self.viewer.camera.zoom = 1.0
+            camera_of(self.viewer).zoom = 1.0
         self.rest()
 
     def view(self) -> tuple[Box, int]:

@@ -27,6 +27,7 @@ from napari_mosaic.synthetic import draw_mosaic
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import EditDock
 from napari_mosaic.widgets._edited import tessera_layers
+from napari_mosaic.widgets._napari import camera_of
 
 SIZE = (1440, 900)
 DRAWN = {"size": (900, 1200), "seed": 11, "tessera_px": 26.0}
@@ -82,9 +83,9 @@ class Scene:
 
     def look_at(self, place: Any, zoom: float = ZOOM) -> None:
         """Bring a place of the working grid into the middle."""
-        self.viewer.camera.center = tuple(self.layer.data_to_world(place))
+        camera_of(self.viewer).center = tuple(self.layer.data_to_world(place))
         step = float(np.linalg.norm(np.subtract(self.layer.data_to_world((1, 0)), self.layer.data_to_world((0, 0)))))
-        self.viewer.camera.zoom = zoom / step
+        camera_of(self.viewer).zoom = zoom / step
         breathe(0.5)
 
     def stones_near(self, place: Any, count: int) -> list[tuple[float, float]]:
@@ -165,7 +166,7 @@ def show_areas(scene: Scene, middle: Any) -> None:
         ("lacuna", ((-90, -120), (-100, -20), (-30, 0), (20, -60), (-10, -140))),
         ("repair", ((40, 30), (30, 120), (110, 140), (130, 40))),
     ):
-        box = scene.dock.face.area_class
+        box = scene.dock.view.area_class
         box.setCurrentIndex(box.findData(kind))
         scene.dock.draw_areas(kind)
         for dy, dx in corners:
@@ -187,15 +188,15 @@ def show_painting(scene: Scene, middle: Any) -> None:
     scene.dock.painting.window.layer.brush_size = 7
     scene.hand.drag(first, second)
     shoot(scene.viewer, "edit-paint")
-    scene.dock.face.apply_.click()
+    scene.dock.view.apply_painting.click()
     scene.rest()
     scene.dock.painting.leave()
 
 
 def show_check(scene: Scene) -> None:
     """The walk through what needs a look."""
-    scene.dock.face.look.click()
-    wait(lambda: scene.dock.state.walk is not None and scene.dock.check.job is None)
+    scene.dock.view.look.click()
+    wait(lambda: scene.dock.state.walk is not None and scene.dock.job is None)
     for key in (".", "8", "0"):
         scene.hand.key(key)
         scene.rest()

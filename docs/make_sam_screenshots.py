@@ -30,6 +30,7 @@ from napari_mosaic.synthetic import draw_mosaic
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import SamDock
 from napari_mosaic.widgets._edited import tessera_layers
+from napari_mosaic.widgets._napari import camera_of
 
 SMALL = Path(__file__).parents[1] / "tests" / "data" / "sam2-mosaic-small.safetensors"
 SIZE = (1440, 900)
@@ -59,8 +60,8 @@ class Scene:
         self.dock.use_model(model)
         wait(lambda: self.dock.clicks is not None or bool(self.dock.state.message))
         world = self.layer.data_to_world(tuple(place - 0.5 for place in self.place))
-        self.viewer.camera.center = (0, *world[-2:])
-        self.viewer.camera.zoom *= ZOOM
+        camera_of(self.viewer).center = (0, *world[-2:])
+        camera_of(self.viewer).zoom *= ZOOM
         breathe()
 
     def rest(self) -> None:
@@ -86,7 +87,7 @@ def main(model: str = str(SMALL)) -> None:
     with tempfile.TemporaryDirectory() as folder:
         scene = Scene(Path(folder), model)
         dock, (y, x) = scene.dock, scene.place
-        dock.face.tools["points"].click()
+        dock.view.tools["points"].click()
         scene.rest()
         scene.hand.click((y, x))
         scene.rest()

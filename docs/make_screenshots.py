@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_mosaic.widgets import MosaicPanel
 from napari_mosaic.widgets._forms import LookValue
+from napari_mosaic.widgets._napari import camera_of
 from napari_mosaic.widgets._state import Tuning
 
 IMAGES = Path(__file__).parent / "images"
@@ -74,7 +75,7 @@ def show_panel(source: str) -> None:
         shoot(viewer, "found-light")
         viewer.theme = "dark"
         panel.look(LookValue(outlines=True))
-        viewer.camera.zoom *= 3
+        camera_of(viewer).zoom *= 3
         breathe()
         panel.tune(Tuning(threshold=0.35, min_area=100))
         wait(lambda: any("preview" in layer.name for layer in viewer.layers))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,26 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from napari_mosaic.editing.suspicion import EMPTY_KINDS
 from PIL import Image
 from shapely.geometry import LineString, Point, Polygon, box, mapping
 
+import napari_mosaic
 from napari_mosaic.area_files import Grid, polygons_of_mask, read_area_file, read_geometry
-from napari_mosaic.areas import Area, AreaSet, rasterise, read_areas, write_areas
+from napari_mosaic.areas import (
+    AREA_CLASSES,
+    CLASSES,
+    KINDS,
+    LEFT_OUT,
+    PRECEDENCE,
+    Area,
+    AreaSet,
+    rasterise,
+    read_areas,
+    write_areas,
+)
 from napari_mosaic.errors import InputError, MissingError, ReadError
+from napari_mosaic.record.looked_at import PARTS
 from napari_mosaic.tiling import Box, Lattice
 
 GRID = Grid(shape=(60, 80))
@@ -178,3 +193,35 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no")
     with pytest.raises(InputError, match="not of a kind"):
         read_geometry(tmp_path / "notes.txt", GRID)
+
+
+# the table of area classes ------------------------------------------------------------------------
+
+
+def test_every_place_that_needs_an_area_class_takes_it_from_the_table() -> None:
+    """A class more is one row more: here are all who read the table, and what they would lack."""
+    names = [one.name for one in CLASSES]
+    assert len(set(names)) == len(names) == len({one.colour for one in CLASSES}) == len({one.title for one in CLASSES})
+    assert set(AREA_CLASSES) < set(KINDS)
+    assert sorted(PRECEDENCE) == sorted(names)
+    assert set(names) < set(PARTS)
+    assert [one.name for one in CLASSES if one.counted] == ["preserved"]
+    assert set(LEFT_OUT) | set(EMPTY_KINDS) <= set(KINDS)
+    assert all(one.help.endswith(".") and re.fullmatch("#[0-9a-f]{6}", one.colour) for one in CLASSES)
+    written = AreaSet(tuple(Area(kind=name, geometry=box(0, 0, 9, 9)) for name in names)).to_geojson()
+    assert [area.kind for area in AreaSet.from_geojson(written)] == names
+
+
+def test_no_other_file_names_all_area_classes() -> None:
+    package = Path(napari_mosaic.__file__).parent
+    listing = [
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if all(f'"{name}"' in path.read_text(encoding="utf-8") for name in AREA_CLASSES)
+    ]
+    assert listing == ["areas.py"]
+
+
+def test_the_order_in_which_areas_hold_is_that_of_the_figures() -> None:
+    assert PRECEDENCE == ("outside", "lacuna", "repair", "not legible", "preserved")
+    assert tuple(part for part in PARTS if part in PRECEDENCE) == PRECEDENCE

@@ -91,7 +91,8 @@ def test_the_command_proposes_and_then_tells(record: Path, capsys: pytest.Captur
     folder = record.with_name("floor.check")
     assert f"--counts {folder / 'squares.csv'}" in out
     assert [area.name for area in read_areas(folder / "squares.geojson")] == ["A", "B", "C"]
-    assert Image.open(folder / "square-A.png").size[0] > 400
+    with Image.open(folder / "square-A.png") as seen:
+        assert seen.size[0] > 400
     with (folder / "squares.csv").open() as file:
         rows = list(csv.DictReader(file))
     for row in rows:

@@ -156,7 +156,8 @@ def test_segment_as_json_with_preview_and_region(pictures: Path, capsys: pytest.
     assert found["record"] == str(output)
     assert found["complete"] is True
     assert found["tesserae"] > 0
-    assert Image.open(preview).size[0] >= 210
+    with Image.open(preview) as seen:
+        assert seen.size[0] >= 210
     with open_record(output) as record:
         assert record.pixel_size is not None
         assert record.pixel_size.mm == 0.5
@@ -239,7 +240,8 @@ def test_export_goes_by_the_suffix(record: Path, name: str, capsys: pytest.Captu
 def test_preview_and_relink(record: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = record.with_name("seen.png")
     assert main(["preview", str(record), "-o", str(picture), "--max-px", "210"]) == 0
-    assert Image.open(picture).size == (210, 150)
+    with Image.open(picture) as seen:
+        assert seen.size == (210, 150)
     moved = record.with_name("moved.png")
     record.with_name("east.png").rename(moved)
     assert main(["preview", str(record), "-o", str(picture)]) == 1

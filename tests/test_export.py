@@ -132,7 +132,7 @@ def test_a_placed_record_becomes_a_geotiff(plain: Record, tmp_path: Path) -> Non
     with rasterio.open(path) as found:
         assert found.crs.to_epsg() == 32636
         assert tuple(found.transform)[:6] == AFFINE
-        assert found.is_tiled
+        assert found.profile["tiled"]
         assert found.dtypes == ("uint16",)
 
 

@@ -115,7 +115,8 @@ def test_the_calibration_is_kept_and_applied_on_request(
     kept = tmp_path / "kept.json"
     assert main(["calibrate", str(record), str(tmp_path / "truth.png"), "-o", str(kept)]) == 0
     assert "Temperature" in capsys.readouterr().out
-    assert Image.open(tmp_path / "kept.png").size[0] > 500
+    with Image.open(tmp_path / "kept.png") as seen:
+        assert seen.size[0] > 500
     temperature = read_calibration(kept).temperature
     for name, extra in (("plain.npy", []), ("soft.npy", ["--calibration", str(kept)])):
         assert main(["probabilities", str(record), "-o", str(tmp_path / name), *extra]) == 0

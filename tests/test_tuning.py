@@ -63,7 +63,8 @@ def test_a_search_improves_draws_and_goes_on(case: tuple[Path, Path], capsys: py
     assert found["trials"] == 8
     assert found["score"] > found["before"] + 0.1
     for name in ("history.png", "importance.png"):
-        assert Image.open(folder / name).size[0] > 500
+        with Image.open(folder / name) as seen:
+            assert seen.size[0] > 500
     assert main(["tune", str(record), str(truth), "--trials", "10"]) == 0
     assert "after 10 trials" in capsys.readouterr().out
     assert main(["tune", str(record), str(truth), "--trials", "10", "--goal", "f1"]) == 1

@@ -108,3 +108,30 @@ def test_each_way_in_is_found(line: str) -> None:
 )
 def test_what_is_ones_own_is_none(line: str) -> None:
     assert faults(line) == []
+
+
+# one module begins threads --------------------------------------------------------------------------
+
+WORKERS = {"_worker.py", "_process.py"}
+_BEGINNERS = {
+    "threading.Thread",
+    "Thread",
+    "ThreadPoolExecutor",
+    "QThread",
+    "QTimer",
+    "subprocess.Popen",
+    "thread_worker",
+}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(WIDGETS)))
+def test_only_the_worker_module_begins_threads_timers_and_processes(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    begun = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)} & _BEGINNERS
+    assert not begun or path.name in WORKERS
+
+
+def test_the_worker_module_is_where_they_are_begun() -> None:
+    trees = [ast.parse((WIDGETS / name).read_text(encoding="utf-8")) for name in sorted(WORKERS)]
+    begun = {ast.unparse(node.func) for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert {"threading.Thread", "ThreadPoolExecutor", "QTimer", "subprocess.Popen"} <= begun

@@ -35,7 +35,7 @@ from napari_mosaic.widgets._state import (
 )
 
 SOURCE = SourceFacts(name="floor", shape=(6144, 8192), location="/data/floor.tif")
-ESTIMATE = EstimateFacts(seconds=300, disk=150_000_000, stone_px=31.0, factor=24 / 31)
+ESTIMATE = EstimateFacts(seconds=300, disk=150_000_000, tessera_px=31.0, factor=24 / 31)
 PX = dict.fromkeys(PARTS, 0.0) | {"photograph": 20e6, "surround": 3e6, "lacuna": 1e6, "preserved": 16e6}
 FIGURES = Figures(count=5000, worth=4900.0, median_px=576.0, px=PX, pixel_mm=None)
 RECORD = RecordFacts(
@@ -123,8 +123,8 @@ def test_measures_are_in_mm_only_where_the_size_is_known() -> None:
 def test_sliders_that_were_moved_can_be_applied_with_the_time_it_takes() -> None:
     state = replace(OPENED, record=RECORD, tuning=Tuning(threshold=0.3))
     view = resolve(state)
-    assert view.apply.enabled
-    assert view.apply.text == "Apply to all (about 1 s)"
+    assert view.apply_all.enabled
+    assert view.apply_all.text == "Apply to all (about 1 s)"
     assert next_step(state) == CHECK
     assert next_step(replace(state, tuning=state.applied)) == DELIVER
 

@@ -23,7 +23,56 @@ from napari_mosaic.errors import InputError, MissingError, ReadError, WriteError
 from napari_mosaic.files import write_whole
 from napari_mosaic.tiling import Box
 
-AREA_CLASSES = ("preserved", "lacuna", "repair", "not legible", "outside")
+
+@dataclass(frozen=True, kw_only=True)
+class AreaClass:
+    """One state that a floor can be in.
+
+    Attributes
+    ----------
+    name
+        What it is called in files (`kind`), in code and in the interface.
+    title
+        What its area is called among the figures of a record.
+    help
+        What it means, in a sentence of the interface.
+    colour
+        Its colour in the viewer.
+    counted
+        Whether what it covers counts as preserved: it is part of the denominator of every figure.
+    left_out
+        Whether nothing is computed there.
+    bare
+        Whether a tessera that is found there is suspicious.
+    """
+
+    name: str
+    title: str
+    help: str
+    colour: str
+    counted: bool = False
+    left_out: bool = False
+    bare: bool = False
+
+
+CLASSES = (
+    AreaClass(name="preserved", title="Area looked at", counted=True, colour="#66bb6a",
+              help="The floor is there, and its tesserae can be told apart."),
+    AreaClass(name="lacuna", title="Lacuna", bare=True, colour="#ef5350", help="The tesserae are lost."),
+    AreaClass(name="repair", title="Repair", colour="#42a5f5", help="Laid or filled in later."),
+    AreaClass(name="not legible", title="Not legible", colour="#ab47bc",
+              help="The floor may be there, and cannot be told: dirt, shadow, a worn surface."),
+    AreaClass(name="outside", title="Outside", left_out=True, bare=True, colour="#90a4ae",
+              help="No part of the mosaic; nothing is computed there."),
+)  # fmt: skip
+"""The area classes, in the order in which they are offered and told. Whatever needs one takes it from here. The colours
+were not varied."""
+
+AREA_CLASSES = tuple(one.name for one in CLASSES)
+LEFT_OUT = ("exclude", *(one.name for one in CLASSES if one.left_out))
+"""Kinds of areas in which nothing is computed."""
+PRECEDENCE = tuple(one.name for one in sorted(CLASSES, key=lambda one: (one.counted, not one.left_out)))
+"""Of classes that lie over each other the first holds: what is left out, then what is lost, then what is counted."""
 KINDS = (*AREA_CLASSES, "region", "exclude", "mark")
 """What an area can be: a state of the floor, a limit of the work, or a condition mark (of any geometry)."""
 
@@ -137,7 +186,7 @@ class AreaSet:
 
     @cached_property
     def _left_out(self) -> BaseGeometry:
-        return self.of("exclude", "outside")
+        return self.of(*LEFT_OUT)
 
 
 def rasterise(geometry: BaseGeometry, box: Box, factor: float) -> _Mask:

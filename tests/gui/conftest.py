@@ -50,17 +50,15 @@ def viewer(make_napari_viewer: Any, npe2pm: Any, monkeypatch: pytest.MonkeyPatch
     """A viewer with the plugin; a thread of a job that stays behind fails the test."""
     from npe2 import PluginManifest
 
-    from napari_mosaic.widgets import _runs
-    from napari_mosaic.widgets._commands import _running
+    from napari_mosaic.widgets import _runs, _worker
 
     monkeypatch.setattr(_runs, "warm_up", lambda _: None)
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
     npe2pm.register(PluginManifest.from_file(MANIFEST))
     viewer = make_napari_viewer()
     yield viewer
-    for job in list(_running):
+    for job in list(_worker._alive):
         job.abandon()
-    _running.clear()
     jobs = [thread for thread in threading.enumerate() if thread.name == "napari-mosaic job"]
     for thread in jobs:
         thread.join(30)

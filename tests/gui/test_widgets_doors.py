@@ -20,7 +20,7 @@ from napari_mosaic.record import open_record
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _commands as commands
-from napari_mosaic.widgets import _sources, segment_layer, segment_selected_layer
+from napari_mosaic.widgets import _sources, _worker, segment_layer, segment_selected_layer
 from napari_mosaic.widgets._edited import tessera_layers
 from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._panel import dock as panel_module
@@ -104,14 +104,14 @@ class Desk:
 
     def find_view_then_whole(self) -> Any:
         """Steps *Find in view* and *Whole mosaic*; the record's facts."""
-        face = self.panel.face
+        view = self.panel.view
         self.rest()
-        self._qtbot.waitUntil(lambda: face.find_view.isEnabled(), timeout=WAIT_MS)
-        face.find_view.click()
+        self._qtbot.waitUntil(lambda: view.find_view.isEnabled(), timeout=WAIT_MS)
+        view.find_view.click()
         self.rest()
         assert self.panel.state.record is not None, self.panel.state.message
         assert self.panel.state.record.count > 0
-        face.find_all.click()
+        view.find_all.click()
         self.rest()
         assert self.panel.state.message == ""
         assert self.panel.state.record.complete
@@ -125,7 +125,7 @@ class Desk:
             labels = record.read_labels(Box(0, 0, *record.shape))
         id_ = int(labels[labels > 0][0])
         rows, columns = np.nonzero(labels == id_)
-        dock.show_stone(id_, Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1))
+        dock.show_tessera(id_, Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1))
         Hand(self.viewer, dock.layer, self._qtbot).key("Delete")
         self._qtbot.waitUntil(lambda: dock.state.last.startswith("Deleted"), timeout=WAIT_MS)
         self._qtbot.waitUntil(lambda: not dock.session.busy, timeout=WAIT_MS)
@@ -142,7 +142,7 @@ def work_through(desk: Desk, photograph: Path, edit: Callable[[], Any]) -> None:
     """View, whole, edit, save; then the photograph goes, and the panel knows it."""
     panel = desk.panel
     desk.rest()
-    assert panel._layer is desk.viewer.layers[0]
+    assert panel.layer is desk.viewer.layers[0]
     assert panel.photograph is desk.viewer.layers[0]
     assert panel.state.place == photograph.with_name("floor.mosaic.zarr")
     before = desk.find_view_then_whole().count
@@ -153,9 +153,9 @@ def work_through(desk: Desk, photograph: Path, edit: Callable[[], Any]) -> None:
     assert len(desk.save(photograph.with_name("floor.csv"))) == before - 1
     dock.close()
     desk.viewer.layers.remove(desk.viewer.layers[0])
-    assert panel._layer is None
+    assert panel.layer is None
     assert panel.state.source is None
-    assert not panel.face.find_all.isEnabled()
+    assert not panel.view.find_all.isEnabled()
     panel.close()
 
 
@@ -174,7 +174,7 @@ def test_a_photograph_that_is_there_before_the_panel_is_taken(viewer: Any, qtbot
     way(viewer, "Mosaic")
     desk = Desk(viewer, qtbot)
     desk.rest()
-    assert desk.panel._layer is viewer.layers[0]
+    assert desk.panel.layer is viewer.layers[0]
     viewer.layers.clear()
     assert desk.panel.state.source is None
     desk.panel.close()
@@ -234,7 +234,7 @@ def test_the_command_in_the_menu_works_on_the_layer_itself(
     (layer,) = viewer.open(str(floor))
     viewer.layers.selection.active = layer
     press_entry(viewer.window.layers_menu, "Find tesserae in the selected layer")
-    qtbot.waitUntil(lambda: not commands._running, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: not _worker._alive, timeout=WAIT_MS)
     assert [type(each).__name__ for each in viewer.layers] == ["Image", "Image", "Labels"]
     with open_record(floor.with_name("floor.mosaic.zarr")) as record:
         assert record.complete

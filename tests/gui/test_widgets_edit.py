@@ -27,15 +27,16 @@ from napari_mosaic.record.tables import read_attributes
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets import _places
+from napari_mosaic.widgets import _dialogs
 from napari_mosaic.widgets._areas import MOST_CORNERS
 from napari_mosaic.widgets._edit.dock import EditDock
 from napari_mosaic.widgets._edit.icons import STROKES
 from napari_mosaic.widgets._edit.overlay import outlines
-from napari_mosaic.widgets._edit.queue import Walk
 from napari_mosaic.widgets._edit.state import EditState, resolve_edit
 from napari_mosaic.widgets._edit.tools import BY_NAME, KEYS, SAME_MEANING, TOOLS
+from napari_mosaic.widgets._edit.walk import Walk
 from napari_mosaic.widgets._edited import tessera_layers
+from napari_mosaic.widgets._napari import camera_of
 from napari_mosaic.widgets._sources import is_photograph
 from napari_mosaic.widgets._world import rescale_world
 
@@ -88,15 +89,15 @@ class Desk:
 
     def near(self, zoom: float = 2.0) -> None:
         """Look at the middle, so near that all pixels are seen."""
-        self.viewer.camera.center = (0, SHAPE[0] / 2, SHAPE[1] / 2)
-        self.viewer.camera.zoom = zoom
+        camera_of(self.viewer).center = (0, SHAPE[0] / 2, SHAPE[1] / 2)
+        camera_of(self.viewer).zoom = zoom
         self._qtbot.wait(30)
         assert self.layer.data_level == 0
 
     def far(self) -> None:
         """Look at all of it from so far that the smaller level is seen."""
-        self.viewer.camera.center = (0, SHAPE[0] / 2, SHAPE[1] / 2)
-        self.viewer.camera.zoom = 0.4
+        camera_of(self.viewer).center = (0, SHAPE[0] / 2, SHAPE[1] / 2)
+        camera_of(self.viewer).zoom = 0.4
         self._qtbot.wait(30)
         assert self.layer.data_level == 1
 
@@ -173,7 +174,7 @@ def test_a_drag_across_stones_merges_them_at_any_zoom(desk: Desk, look: str) -> 
     labels = desk.labels
     left, right = pair(labels)
     desk.hand.key("J")
-    assert desk.dock.face.tools["merge"].isChecked()
+    assert desk.dock.view.tools["merge"].isChecked()
     desk.hand.drag(middle_of(labels, left), middle_of(labels, right))
     desk.rest()
     after = desk.labels
@@ -324,7 +325,7 @@ def test_stones_are_deleted_and_added(desk: Desk) -> None:
         desk.check_screen()
         desk.hand.key("Z", ctrl())
         desk.rest()
-    assert desk.viewer.camera.zoom == 2.0
+    assert camera_of(desk.viewer).zoom == 2.0
 
 
 def test_outlines_grow_shrink_snap_and_are_mended(desk: Desk) -> None:
@@ -333,7 +334,7 @@ def test_outlines_grow_shrink_snap_and_are_mended(desk: Desk) -> None:
     id_, _ = pair(first)
     box = box_of(first == id_)
     place = (box.y0 + 4.5, box.x0 + 4.5)
-    desk.dock.face.px.setValue(2)
+    desk.dock.view.px.setValue(2)
     desk.hand.key("K")
     desk.hand.click(place)
     desk.rest()
@@ -376,15 +377,15 @@ def test_tools_work_on_what_is_chosen(desk: Desk, qtbot: Any) -> None:
     desk.hand.click(middle_of(first, right), Qt.KeyboardModifier.ShiftModifier)
     assert desk.dock.gestures.half.ids == (left, right)
     assert "2 tesserae chosen" in desk.dock.state.doing
-    face = desk.dock.face
-    face.material.setCurrentIndex(face.material.findData("glass"))
-    face.state.setCurrentIndex(face.state.findData("fractured"))
+    view = desk.dock.view
+    view.material.setCurrentIndex(view.material.findData("glass"))
+    view.state.setCurrentIndex(view.state.findData("fractured"))
     desk.hand.key("Y")
     desk.rest()
     with open_record(desk.path) as record:
         said = {row["id"]: (row["material"], row["state"]) for row in read_attributes(record.tables).to_pylist()}
     assert said == {left: ("glass", "fractured"), right: ("glass", "fractured")}
-    assert not face.tools["assign"].isChecked()
+    assert not view.tools["assign"].isChecked()
     desk.hand.click(middle_of(first, left))
     desk.hand.key("Escape")
     assert desk.dock.gestures.half.ids == ()
@@ -392,21 +393,21 @@ def test_tools_work_on_what_is_chosen(desk: Desk, qtbot: Any) -> None:
     desk.hand.key("Delete")
     desk.rest()
     assert not (desk.labels == left).any()
-    face.undo.click()
+    view.undo.click()
     desk.rest()
-    face.redo.click()
+    view.redo.click()
     desk.rest()
     assert not (desk.labels == left).any()
     for key, held in (("S", ""), ("D", "Space")):
         if key == "D":
             desk.hand.key(key)
-        centre = desk.viewer.camera.center
+        centre = camera_of(desk.viewer).center
         if held:
             desk.hand.hold(held)
         desk.hand.drag((200, 300), (230, 340))
         if held:
             desk.hand.let_go(held)
-        qtbot.waitUntil(lambda centre=centre: desk.viewer.camera.center != centre)
+        qtbot.waitUntil(lambda centre=centre: camera_of(desk.viewer).center != centre)
     desk.rest()
     assert desk.dock.state.journal.done == 2
 
@@ -414,7 +415,7 @@ def test_tools_work_on_what_is_chosen(desk: Desk, qtbot: Any) -> None:
 def test_areas_are_drawn_on_the_floor(desk: Desk, qtbot: Any) -> None:
     desk.near(1.2)
     first = desk.labels
-    desk.dock.face.draw_area.click()
+    desk.dock.view.draw_area.click()
     layer = desk.dock.areas.layer
     assert desk.viewer.layers.selection.active is layer
     for corner in ((100, 100), (100, 300), (300, 300), (300, 100)):
@@ -430,7 +431,7 @@ def test_areas_are_drawn_on_the_floor(desk: Desk, qtbot: Any) -> None:
     layer.mode = "select"
     desk.hand.click((200, 200))
     assert layer.selected_data == {0}
-    box = desk.dock.face.area_class
+    box = desk.dock.view.area_class
     box.setCurrentIndex(box.findData("repair"))
     box.activated.emit(box.currentIndex())
     qtbot.waitUntil(lambda: kinds() == ["repair"], timeout=WAIT_MS)
@@ -484,7 +485,7 @@ def test_a_window_is_painted_applied_and_left(desk: Desk, qtbot: Any, monkeypatc
     desk.near(3.0)
     first = desk.labels
     id_, other = pair(first)
-    monkeypatch.setattr("napari_mosaic.widgets._edit.window.MOST_PX", 100)
+    monkeypatch.setattr("napari_mosaic.widgets._edit.painting.MOST_PX", 100)
     desk.hand.key("W")
     assert "zoom in" in desk.dock.state.message
     monkeypatch.undo()
@@ -495,13 +496,13 @@ def test_a_window_is_painted_applied_and_left(desk: Desk, qtbot: Any, monkeypatc
     number = window.layer.selected_label
     assert number > window.start.max()
     assert not desk.layer.visible
-    assert not desk.dock.face.tools["merge"].isEnabled()
+    assert not desk.dock.view.tools["merge"].isEnabled()
     y, x = middle_of(first, id_)
     window.layer.brush_size = 5
     desk.hand.drag((y, x - 4), (y, x + 4))
     assert window.changed
     assert (window.layer.data == number).any()
-    desk.dock.face.apply_.click()
+    desk.dock.view.apply_painting.click()
     desk.rest()
     after = desk.labels
     added = int(after[int(y), int(x)])
@@ -512,8 +513,8 @@ def test_a_window_is_painted_applied_and_left(desk: Desk, qtbot: Any, monkeypatc
     window.layer.selected_label = other
     desk.hand.drag((y, x - 4), (y, x + 4))
     answers: list[str] = ["stay", "discard"]
-    monkeypatch.setattr(_places, "ask_unapplied", lambda *_, **__: answers.pop(0))
-    desk.dock.face.leave.click()
+    monkeypatch.setattr(_dialogs, "ask_unapplied", lambda *_, **__: answers.pop(0))
+    desk.dock.view.leave_painting.click()
     assert desk.dock.state.painting
     desk.viewer.layers.remove(window.layer)
     assert not desk.dock.state.painting
@@ -526,8 +527,8 @@ def test_a_window_is_painted_applied_and_left(desk: Desk, qtbot: Any, monkeypatc
 def test_the_queue_is_walked_by_keys(desk: Desk, qtbot: Any) -> None:
     desk.far()
     first = desk.labels
-    desk.dock.face.look.click()
-    qtbot.waitUntil(lambda: desk.dock.state.walk is not None and desk.dock.check.job is None, timeout=WAIT_MS)
+    desk.dock.view.look.click()
+    qtbot.waitUntil(lambda: desk.dock.state.walk is not None and desk.dock.job is None, timeout=WAIT_MS)
     total = desk.dock.state.walk.total
     if total < 3:
         pytest.skip("the drawing has too little that is suspicious")
@@ -536,33 +537,33 @@ def test_the_queue_is_walked_by_keys(desk: Desk, qtbot: Any) -> None:
     assert desk.dock.gestures.half.ids == (current.id,)
     qtbot.wait(30)
     box = current.box
-    centre = desk.viewer.camera.center[-2:]
+    centre = camera_of(desk.viewer).center[-2:]
     assert centre == pytest.approx(((box.y0 + box.y1) / 2, (box.x0 + box.x1) / 2), abs=2)
     assert desk.layer.data_level == 0
     desk.hand.key("8")
     desk.rest()
-    assert f"1 of {total:,} checked" in desk.dock.face.sections["Check"].word.text()
+    assert f"1 of {total:,} checked" in desk.dock.view.sections["Check"].word.text()
     assert desk.dock.state.walk.current.id != current.id
     desk.hand.key("D")
     next_ = desk.dock.state.walk.current
     desk.hand.click(middle_of(first, next_.id))
     desk.rest()
-    assert f"2 of {total:,} checked" in desk.dock.face.sections["Check"].word.text()
+    assert f"2 of {total:,} checked" in desk.dock.view.sections["Check"].word.text()
     desk.hand.key("Z", ctrl())
     desk.rest()
-    assert f"1 of {total:,} checked" in desk.dock.face.sections["Check"].word.text()
+    assert f"1 of {total:,} checked" in desk.dock.view.sections["Check"].word.text()
     assert next_.id in [suspect.id for suspect in desk.dock.state.walk.waiting]
     desk.hand.key("Z", ctrl(shift=True))
     desk.rest()
-    desk.dock.face.goto.setText(str(current.id))
-    desk.dock.face.goto.returnPressed.emit()
+    desk.dock.view.goto.setText(str(current.id))
+    desk.dock.view.goto.returnPressed.emit()
     desk.rest()
     assert desk.dock.gestures.half.ids == (current.id,)
-    desk.dock.face.goto.setText(str(next_.id))
-    desk.dock.face.goto.returnPressed.emit()
+    desk.dock.view.goto.setText(str(next_.id))
+    desk.dock.view.goto.returnPressed.emit()
     desk.rest()
     assert "There is no tessera" in desk.dock.state.message
-    desk.dock.face.finish.click()
+    desk.dock.view.finish.click()
     desk.rest()
     with open_record(desk.path) as record:
         assert len(finished_boxes(record)) == 1
@@ -574,19 +575,19 @@ def test_a_record_that_another_writes_to_is_read_only(open_desk: Callable[[Path]
     with FileLock(str(floor / "lock")):
         desk = open_desk(floor)
         desk.near()
-        face = desk.dock.face
-        assert face.refusal.text().startswith("Read-only: floor.mosaic.zarr is being written by another process")
-        assert face.refusal.isVisibleTo(desk.dock)
-        assert not face.bar.isEnabled()
+        view = desk.dock.view
+        assert view.refusal.text().startswith("Read-only: floor.mosaic.zarr is being written by another process")
+        assert view.refusal.isVisibleTo(desk.dock)
+        assert not view.bar.isEnabled()
         first = desk.labels
         desk.hand.key("D")
         desk.hand.click(middle_of(first, pair(first)[0]))
         desk.rest()
         np.testing.assert_array_equal(desk.labels, first)
-    face.retry.click()
+    view.retry.click()
     desk.rest()
-    assert face.bar.isEnabled()
-    assert not face.refusal.isVisibleTo(desk.dock)
+    assert view.bar.isEnabled()
+    assert not view.refusal.isVisibleTo(desk.dock)
 
 
 def test_a_run_of_the_panel_and_edits_share_the_record(

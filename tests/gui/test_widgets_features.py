@@ -19,9 +19,11 @@ from napari_mosaic.record import layer_features, open_record
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment
 from napari_mosaic.widgets import colour_by_feature
-from napari_mosaic.widgets._edit.shared import borrow_session, give_back
 from napari_mosaic.widgets._edited import tessera_layers
 from napari_mosaic.widgets._features import _following
+from napari_mosaic.widgets._napari import camera_of
+from napari_mosaic.widgets._session import borrow_session, give_back
+from napari_mosaic.widgets._sources import view_box
 
 SHAPE = (560, 720)
 
@@ -97,9 +99,6 @@ def test_a_confirmed_pixel_size_brings_millimetres(layer: Any, floor: Path, qtbo
     assert "area_px" not in layer.features
 
 
-@pytest.mark.skip(
-    reason="the view of a window that nobody sees did not change here; read_features has tests of its own"
-)
 def test_a_large_record_has_those_in_view(
     viewer: Any, layer: Any, floor: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,7 +110,7 @@ def test_a_large_record_has_those_in_view(
     look = layer_features.read_features
     monkeypatch.setattr(layer_features, "read_features", lambda record, box: look(record, box, most=60))
     settle(layer, qtbot)
-    viewer.camera.center, viewer.camera.zoom = (0, 280, 360), 0.8
+    camera_of(viewer).center, camera_of(viewer).zoom = (0, 280, 360), 0.8
     with open_record(floor, writable=True) as record:
         record.set_pixel_size(2.0)  # so that the whole is read anew
     layer.refresh()
@@ -119,10 +118,9 @@ def test_a_large_record_has_those_in_view(
     assert len(told) == 1
     seen = []
     for centre in ((0, 120, 120), (0, 420, 600)):
-        viewer.camera.center, viewer.camera.zoom = centre, 6
-        viewer.screenshot(canvas_only=True, flash=False)  # draws now, whenever a hidden window would be drawn
+        camera_of(viewer).center, camera_of(viewer).zoom = centre, 6
         qtbot.waitUntil(lambda: 0 < len(layer.features) <= 60 and not _following[layer].busy)
-        shown = set(np.unique(layer.data[0][tuple(slice(*edge) for edge in layer.corner_pixels.T)]).tolist()) - {0}
+        shown = set(np.unique(layer.data[0][view_box(viewer, layer).slices]).tolist()) - {0}
         qtbot.waitUntil(lambda shown=shown: shown <= set(layer.features["index"].tolist()))
         seen.append(set(layer.features["index"].tolist()))
     assert not seen[0] & seen[1]

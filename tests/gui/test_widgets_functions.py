@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,7 @@ from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import preview_tesserae as cut_again
 from napari_mosaic.segmentation import segment
 from napari_mosaic.widgets import _runs, export_tesserae, preview_tesserae, segment_this_layer
-from napari_mosaic.widgets._commands import _running
 from napari_mosaic.widgets._edited import tessera_layers
-from napari_mosaic.widgets._functions import _exporting
 from napari_mosaic.widgets._sources import view_box
 
 FUNCTIONS = (segment_this_layer, export_tesserae, preview_tesserae)
@@ -35,13 +32,6 @@ def shown(viewer: Any, tmp_path: Path) -> Any:
     segment(tmp_path / "floor.png", params=SegmentParams(method="brightness", scale=1.0)).close()
     viewer.open(str(tmp_path / "floor.mosaic.zarr"), plugin="napari-mosaic")
     return viewer
-
-
-@pytest.fixture(autouse=True)
-def ended() -> Iterator[None]:
-    yield
-    for job in list(_exporting):
-        job.abandon()
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
@@ -72,7 +62,7 @@ def test_the_form_of_the_preview_adds_a_layer_and_replaces_it(shown: Any) -> Non
     assert len(added) == 1
     with open_record(tesserae.metadata["mosaic_record"]) as record:
         rules = SegmentParams(threshold=0.3, core_threshold=0.7, min_area=100).tesserae
-        np.testing.assert_array_equal(added[0].data, cut_again(record, view_box(tesserae), rules))
+        np.testing.assert_array_equal(added[0].data, cut_again(record, view_box(shown, tesserae), rules))
     np.testing.assert_allclose(added[0].data_to_world((0, 0)), tesserae.data_to_world((0, 0)))
 
 
@@ -107,9 +97,7 @@ def test_the_form_of_finding_starts_the_job_of_the_layer(shown: Any, monkeypatch
     request = asked[0]
     assert request.layer is photograph
     assert (request.params.threshold, request.params.core_threshold) == (0.4, 0.6)
-    assert request.only == view_box(photograph)
-    for job in list(_running):
-        _running.discard(job)
+    assert request.only == view_box(shown, photograph)
 
 
 def test_another_layer_is_refused_in_a_sentence(viewer: Any, tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ def test_a_size_that_a_person_gave_stays_that_persons_word(
         viewer.add_image(bright_stones(OTHER, seed=1), name="floor")
     settled(panel)
     layer = viewer.layers[0]
-    panel.face.size_form._pixel.setValue(0.5)
+    panel.view.size_form.fields["pixel_mm"].value = 0.5
     other = viewer.add_image(bright_stones((200, 200)), name="other")
     for chosen in (other, layer):
         panel.choose(chosen)

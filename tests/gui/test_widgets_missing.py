@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_mosaic.dependencies import install_command
 from napari_mosaic.widgets import SamDock, TrainDock, TuneDock
-from napari_mosaic.widgets._face import MissingNote
+from napari_mosaic.widgets._view import MissingNote
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_a_dock_without_its_extra_shows_the_command(
     assert note.command == install_command(extra)
     assert package in note.words.text()
     assert note.command in note.words.text()
-    assert not made.face.isEnabled()
+    assert not made.view.isEnabled()
     note.copy.click()
     assert QApplication.clipboard().text() == note.command
     made.close()
@@ -41,9 +41,9 @@ def test_tune_without_optuna_still_measures_confidence(
     qtbot.addWidget(made)
     assert made.findChild(MissingNote).command == install_command("train")
     made.tell(record="some.mosaic.zarr", finished=1)
-    assert not made.face.start.isEnabled()
-    assert "optuna" in made.face.start.toolTip()
-    assert made.face.measure.isEnabled()
+    assert not made.view.start.isEnabled()
+    assert "optuna" in made.view.start.toolTip()
+    assert made.view.measure.isEnabled()
     made.close()
 
 
@@ -51,5 +51,5 @@ def test_docks_with_all_they_need_show_no_note(viewer: Any, qtbot: Any) -> None:
     made = TrainDock(viewer)
     qtbot.addWidget(made)
     assert made.findChild(MissingNote) is None
-    assert made.face.isEnabled()
+    assert made.view.isEnabled()
     made.close()

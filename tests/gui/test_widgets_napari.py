@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from qtpy.QtWidgets import QApplication, QLineEdit
 
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _napari
+from napari_mosaic.widgets._napari import camera_of
 from napari_mosaic.widgets._sources import corner_of, placement
 
 SHAPE = (96, 128)
@@ -38,10 +40,18 @@ def stones(shown: Any) -> Labels:
     """A pyramid of two levels, of which the larger one is looked at."""
     labels = np.arange(SHAPE[0] * SHAPE[1], dtype=np.uint32).reshape(SHAPE) // 7
     layer = shown.add_labels([labels, labels[::2, ::2].copy()], multiscale=True)
-    shown.camera.zoom = 6
+    camera_of(shown).zoom = 6
     QApplication.processEvents()
     assert layer.data_level == 0
     return layer
+
+
+def test_the_camera_is_that_of_the_canvas_in_any_napari(shown: Any) -> None:
+    """napari 0.9 has it in the scene; the viewers of before had no scene."""
+    shown.add_image(np.zeros(SHAPE))
+    assert camera_of(shown) is shown.scene.camera
+    old = SimpleNamespace(camera=object())
+    assert camera_of(old) is old.camera
 
 
 def test_a_proxy_is_taken_off(viewer: Any) -> None:
@@ -90,7 +100,7 @@ def test_what_hangs_in_the_scene_is_drawn_where_the_layers_are(shown: Any) -> No
     line.set_gl_state("translucent", depth_test=False)
     after = shown.screenshot(canvas_only=True, flash=False)
     rows = np.unique(np.argwhere((after != before).any(axis=-1))[:, 0])
-    y_of_row = (rows.mean() + 0.5 - before.shape[0] / 2) / shown.camera.zoom + shown.camera.center[-2]
+    y_of_row = (rows.mean() + 0.5 - before.shape[0] / 2) / camera_of(shown).zoom + camera_of(shown).center[-2]
     assert y_of_row == pytest.approx(10.0, abs=0.5)
     line.parent = None
     np.testing.assert_array_equal(shown.screenshot(canvas_only=True, flash=False), before)
@@ -100,9 +110,9 @@ def test_zoom_by_double_click_is_taken_away_and_given_back(shown: Any, qtbot: An
     shown.add_image(np.zeros((40, 40), np.float32))
 
     def zoomed() -> float:
-        before = shown.camera.zoom
+        before = camera_of(shown).zoom
         _send(shown, QEvent.Type.MouseButtonDblClick, 0.5, 0.5)
-        return float(shown.camera.zoom / before)
+        return float(camera_of(shown).zoom / before)
 
     taken = _napari.without_zoom(shown)
     assert len(taken) == 1
@@ -141,8 +151,8 @@ def test_a_shape_is_being_moved_while_the_mouse_holds_it(shown: Any, qtbot: Any)
 @pytest.mark.parametrize("zoom", [6, 0.4])
 def test_the_pixels_held_for_the_screen_and_their_box(shown: Any, stones: Labels, zoom: float) -> None:
     """On either level, also where only a part of it is held."""
-    shown.camera.center = (0, 60, 70)
-    shown.camera.zoom = zoom
+    camera_of(shown).center = (0, 60, 70)
+    camera_of(shown).zoom = zoom
     QApplication.processEvents()
     assert stones.data_level == (0 if zoom > 1 else 1)
     box, held = _napari.shown_box(stones), _napari.shown_labels(stones)
@@ -210,7 +220,7 @@ def _picture(viewer: Any) -> NDArray[np.uint8]:
 def _shapes(viewer: Any) -> Shapes:
     """A layer with one square in the middle of the canvas."""
     layer: Shapes = viewer.add_shapes([np.array([(10, 10), (10, 30), (30, 30), (30, 10)])], shape_type="polygon")
-    viewer.camera.center, viewer.camera.zoom = (0, 20, 20), 8
+    camera_of(viewer).center, camera_of(viewer).zoom = (0, 20, 20), 8
     QApplication.processEvents()
     return layer
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,62 +14,13 @@ from qtpy.QtCore import QTimer
 
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import open_record
-from napari_mosaic.widgets import _jobs, _runs
-from napari_mosaic.widgets._face import WIDTH
-from napari_mosaic.widgets._figures import FigureGrid
-from napari_mosaic.widgets._forms import LookValue, ShortLabel
-from napari_mosaic.widgets._jobs import Job, JobFailure, Latest
-from napari_mosaic.widgets._panel import warming
+from napari_mosaic.tiling import Box
+from napari_mosaic.widgets import _guard, _runs
+from napari_mosaic.widgets._forms import LookValue
+from napari_mosaic.widgets._napari import camera_of, canvas_size
+from napari_mosaic.widgets._sources import middle, view_box
 from napari_mosaic.widgets._state import AREA, FIND, SizeFacts, SourceFacts, Tuning, resolve
-
-
-def test_a_failure_of_any_kind_arrives_as_one_sentence(qtbot: Any) -> None:
-    def steps() -> Any:
-        yield Progress(phase="x", done=0, total=1)
-        raise RuntimeError("CUDA out of memory")
-
-    job = Job(steps).start()
-    with pytest.raises(JobFailure, match="not enough memory"):
-        job.wait(10)
-
-
-def test_cancelling_closes_the_generator_in_its_own_thread(qtbot: Any) -> None:
-    closed = []
-
-    def steps() -> Any:
-        try:
-            while True:
-                yield 1
-        finally:
-            closed.append(True)
-
-    job = Job(steps)
-    job.stepped.connect(lambda _: job.cancel())
-    with qtbot.waitSignals([job.cancelled, job.ended]):
-        job.start()
-    assert closed
-    assert job.wait(1) is None
-
-
-def test_the_program_waits_for_threads_when_it_ends(qtbot: Any) -> None:
-    def steps() -> Any:
-        time.sleep(0.3)
-        yield 1
-
-    job = Job(steps).start()
-    job.abandon(timeout=0.0)
-    assert job._thread.is_alive()
-    _jobs._end_all()
-    assert not job._thread.is_alive()
-
-
-def test_only_the_newest_question_is_answered(qtbot: Any) -> None:
-    latest, answers = Latest(), []
-    latest.answered.connect(answers.append)
-    for number in range(20):
-        latest.ask(lambda number=number: number)
-    qtbot.waitUntil(lambda: not latest.busy)
-    assert answers == [19]
+from napari_mosaic.widgets._view import WIDTH, FigureGrid, ShortLabel
 
 
 def test_find_tune_apply_and_save(
@@ -81,9 +31,9 @@ def test_find_tune_apply_and_save(
     settled(panel)
     qtbot.waitUntil(lambda: panel.state.estimate is not None, timeout=60_000)
     assert panel.state.place == floor.with_name("floor.mosaic.zarr")
-    assert panel.face.find_view.isEnabled()
+    assert panel.view.find_view.isEnabled()
 
-    panel.face.find_all.click()
+    panel.view.find_all.click()
     settled(panel)
     assert panel.state.message == ""
     assert panel.state.record.complete
@@ -98,8 +48,8 @@ def test_find_tune_apply_and_save(
     panel.tune(Tuning(threshold=0.5, min_area=200))
     qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=30_000)
     preview = viewer.layers[3].data[0]
-    assert panel.face.apply_all.isEnabled()
-    panel.face.apply_all.click()
+    assert panel.view.apply_all.isEnabled()
+    panel.view.apply_all.click()
     settled(panel)
     assert len(viewer.layers) == 3
     applied = open_record(panel.state.place).tessera_levels[0][:]
@@ -129,7 +79,7 @@ def test_cancel_keeps_what_is_done_and_the_next_run_goes_on(
     state = open_record(panel.state.place).state()
     assert state["tesserae"][0] >= 1
     if "Cancelled" in panel.state.message:
-        assert panel.face.find_all.text() in ("Go on with the whole", "Whole mosaic")
+        assert panel.view.find_all.text() in ("Go on with the whole", "Whole mosaic")
     panel.find_all()
     settled(panel)
     assert panel.state.record.complete
@@ -159,34 +109,34 @@ def test_the_seven_steps_with_nothing_but_the_panel(
     open_panel: Callable[..., Any], viewer: Any, qtbot: Any, settled: Callable[[Any], None], floor: Path
 ) -> None:
     panel = open_panel()
-    face = panel.face
-    assert [step.body.isEnabled() for step in face.steps] == [True] + 6 * [False]
+    view = panel.view
+    assert [step.body.isEnabled() for step in view.steps] == [True] + 6 * [False]
     panel.open_photograph(floor)  # 1 Open
     settled(panel)
-    face.size_form._pixel.setValue(0.5)  # 2 Size
+    view.size_form.fields["pixel_mm"].value = 0.5  # 2 Size
     assert panel.state.size.confirmed
-    face.area_form._draw.click()  # 3 Area
+    view.area_form.draw.click()  # 3 Area
     viewer.layers["area"].add_rectangles([[0, 0], [700, 1290]])
     assert panel.state.include == "area"
-    qtbot.waitUntil(lambda: face.find_view.isEnabled(), timeout=60_000)  # 4 Find
-    face.find_view.click()
+    qtbot.waitUntil(lambda: view.find_view.isEnabled(), timeout=60_000)  # 4 Find
+    view.find_view.click()
     settled(panel)
     assert panel.state.record.count > 0
-    face.find_all.click()
-    qtbot.waitUntil(lambda: face.cancel.isEnabled())
-    face.cancel.click()
+    view.find_all.click()
+    qtbot.waitUntil(lambda: view.cancel.isEnabled())
+    view.cancel.click()
     settled(panel)
-    face.find_all.click()
+    view.find_all.click()
     settled(panel)
     assert panel.state.record.complete
-    face.look_form._boxes[2].click()  # 5 Check
+    view.look_form.fields["outlines"].native.click()  # 5 Check
     assert panel.shown.tesserae.contour == 2
-    face.tuning_form._smallest.setValue(200)
+    view.tuning_form.fields["smallest"].value = 200
     qtbot.waitUntil(lambda: len(viewer.layers) == 5, timeout=30_000)
-    face.reset.click()
+    view.reset.click()
     assert len(viewer.layers) == 4
     assert "mm" in dict(resolve(panel.state).measures)["Tessera, median"]  # 6 Measure
-    assert face.save.isEnabled()  # 7 Deliver
+    assert view.save.isEnabled()  # 7 Deliver
     panel.save_as(floor.with_name("floor.gpkg"), "geopackage")
     settled(panel)
     assert floor.with_name("floor.gpkg").exists()
@@ -226,18 +176,18 @@ def test_the_viewer_draws_between_two_layers_and_between_two_refreshes(
 
 
 def test_what_napari_does_once_leaves_no_trace(viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warming, "_warm", False)
+    monkeypatch.setattr(_guard, "_warm", False)
     image = viewer.add_image(np.zeros((50, 60)), scale=(0.5, 0.5))
-    extent, centre = viewer.layers.extent.world.copy(), viewer.camera.center
+    extent, centre = viewer.layers.extent.world.copy(), camera_of(viewer).center
     calls: list[int] = []
     for _ in range(2):
         layer = Labels(np.ones((2, 2), np.uint32))
-        warming.warm_canvas(viewer, layer, lambda: calls.append(len(viewer.layers)))
+        _guard.warm_canvas(viewer, layer, lambda: calls.append(len(viewer.layers)))
         qtbot.waitUntil(lambda: bool(calls))
     assert calls == [1, 1]
     assert viewer.layers.selection.active is image
     np.testing.assert_array_equal(viewer.layers.extent.world, extent)
-    assert viewer.camera.center == centre
+    assert camera_of(viewer).center == centre
 
 
 def test_find_in_view_computes_no_more_than_is_seen(
@@ -249,9 +199,9 @@ def test_find_in_view_computes_no_more_than_is_seen(
     photograph: Any,
 ) -> None:
     panel = open_panel()
-    layer = viewer.add_image(photograph((600, 3300)), name="long", scale=(2, 2), translate=(5, 7))
+    viewer.add_image(photograph((600, 3300)), name="long", scale=(2, 2), translate=(5, 7))
     panel.set_place(tmp_path / "long.mosaic.zarr")
-    layer.corner_pixels = np.array([[0, 0], [599, 400]])
+    camera_of(viewer).center, camera_of(viewer).zoom = (0, 605, 407), 1
     panel.find_in_view()
     settled(panel)
     assert panel.state.record is not None, panel.state.message
@@ -262,6 +212,19 @@ def test_find_in_view_computes_no_more_than_is_seen(
     np.testing.assert_allclose(labels.scale, (2, 2))
     np.testing.assert_allclose(labels.translate, (5, 7))
     assert (tmp_path / "long.tif").exists()
+
+
+def test_the_view_is_what_the_canvas_shows_however_near_one_goes(viewer: Any) -> None:
+    """napari keeps of a pyramid what it has read, and calls that its corners: near by, it is far more than is seen."""
+    labels = np.zeros((560, 720), np.uint8)
+    layer = viewer.add_labels([labels, labels[::2, ::2].copy()], multiscale=True, scale=(2, 2), translate=(10, 20))
+    camera_of(viewer).center, camera_of(viewer).zoom = (0, 10 + 2 * 100, 20 + 2 * 200), 10
+    height, width = canvas_size(viewer)
+    box = view_box(viewer, layer)
+    np.testing.assert_allclose(box.shape, (height / 20, width / 20), atol=2)
+    np.testing.assert_allclose(middle(box), (100.5, 200.5), atol=1)
+    camera_of(viewer).center = (0, -9000, -9000)
+    assert view_box(viewer, layer) == Box(0, 0, 560, 720)
 
 
 def test_a_record_comes_back_with_its_photograph(
@@ -278,7 +241,7 @@ def test_a_record_comes_back_with_its_photograph(
     settled(panel)
     assert len(viewer.layers) == 3
     assert panel.state.record.path == place
-    assert panel.face.steps[FIND]._summary.text().startswith(f"{panel.state.record.count:,} tesserae")
+    assert panel.view.steps[FIND].word.text().startswith(f"{panel.state.record.count:,} tesserae")
 
 
 def test_a_record_without_its_photograph_says_so(
@@ -305,7 +268,7 @@ def test_an_unreadable_file_is_one_sentence_in_the_panel(
     panel.open_photograph(path)
     settled(panel)
     assert "broken" in panel.state.message
-    assert panel.face.message.isVisibleTo(panel)
+    assert panel.view.message.isVisibleTo(panel)
 
 
 def test_an_area_drawn_by_hand_limits_the_run(
@@ -314,7 +277,7 @@ def test_an_area_drawn_by_hand_limits_the_run(
     panel = open_panel()
     panel.open_photograph(floor)
     settled(panel)
-    panel.draw_area()
+    panel.limits.draw()
     viewer.layers["area"].add_rectangles([[0, 0], [700, 400]])
     panel.find_all()
     settled(panel)
@@ -331,7 +294,7 @@ def test_removing_the_photograph_empties_the_panel(
     settled(panel)
     viewer.layers.clear()
     assert panel.state.source is None
-    assert not panel.face.find_view.isEnabled()
+    assert not panel.view.find_view.isEnabled()
 
 
 def test_a_panel_that_closes_during_a_run_ends_it(
@@ -485,14 +448,14 @@ def test_an_area_keeps_its_layer_under_a_new_name_and_ends_with_it(
     panel = open_panel()
     panel.open_photograph(floor)
     settled(panel)
-    panel.draw_area()
+    panel.limits.draw()
     layer = viewer.layers["area"]
     layer.add([[10, 10], [10, 60], [60, 60], [60, 10]], shape_type="polygon")
     layer.name = "nave"
-    assert panel.state.include == panel.face.area_form.value().include == "nave"
-    assert panel._polygons(panel.state.include).area == pytest.approx(2500)
+    assert panel.state.include == panel.view.area_form.value().include == "nave"
+    assert panel.limits.asked()["region"].area == pytest.approx(2500)
     viewer.layers.remove(layer)
-    assert panel.state.include == panel.face.area_form.value().include == ""
+    assert panel.state.include == panel.view.area_form.value().include == ""
     assert resolve(panel.state).steps[AREA].summary == "whole photograph"
 
 
@@ -522,10 +485,10 @@ def test_the_pixel_size_is_seen_whole_in_the_narrowest_panel(
         source=SourceFacts(name="floor", shape=(500, 800)),
         size=SizeFacts(pixel_mm=0.3528, confirmed=confirmed, origin="user"),
     )
-    form = panel.face.size_form
+    form = panel.view.size_form
     qtbot.waitUntil(lambda: form.isVisible() and form.confirm.isVisible() is not confirmed)
     qtbot.wait(50)
-    line = form._pixel.lineEdit()
+    line = form.fields["pixel_mm"].native.lineEdit()
     assert line.text() == "0.3528"
     assert line.width() - 2 >= line.fontMetrics().horizontalAdvance("0.3528")
     assert form.width() <= form.parentWidget().width()

@@ -11,7 +11,7 @@ import pytest
 
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.widgets import get_image_reader, get_record_reader, segment_layer
-from napari_mosaic.widgets._places import claim_records
+from napari_mosaic.widgets._dialogs import claim_records
 
 PARAMS = SegmentParams(method="brightness", scale=1.0)
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -27,6 +27,7 @@ from napari_mosaic.segmentation import segment
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._edit.dock import EditDock
 from napari_mosaic.widgets._edited import tessera_layers
+from napari_mosaic.widgets._napari import camera_of
 from napari_mosaic.widgets._sam import work
 from napari_mosaic.widgets._sam.dock import SamDock
 from test_sam_clicks import ClickNetwork
@@ -65,8 +66,8 @@ class Desk:
         self.hand = Hand(viewer, self.layer, qtbot)
         self.dock.use_model(MODEL)
         qtbot.waitUntil(lambda: self.dock.clicks is not None, timeout=WAIT_MS)
-        viewer.camera.center = (0, SHAPE[0] / 2, SHAPE[1] / 2)
-        viewer.camera.zoom = 2.0
+        camera_of(viewer).center = (0, SHAPE[0] / 2, SHAPE[1] / 2)
+        camera_of(viewer).zoom = 2.0
         qtbot.wait(30)
 
     @property
@@ -129,7 +130,7 @@ def iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 def test_a_stone_is_clicked_accepted_and_undone(desk: Desk) -> None:
     dock, before = desk.dock, desk.labels
     id_, place = near_middle(before)
-    dock.face.tools["points"].click()
+    dock.view.tools["points"].click()
     assert desk.viewer.layers.selection.active is dock.preview.layer
     desk.click(place)
     assert iou(desk.preview, before == id_) > 0.7
@@ -140,7 +141,7 @@ def test_a_stone_is_clicked_accepted_and_undone(desk: Desk) -> None:
     desk.hand.key("[")
     assert dock.state.seen.area == area
     desk.hand.key("]")
-    dock.face.how.setCurrentIndex(dock.face.how.findData("replace"))
+    dock.view.how.setCurrentIndex(dock.view.how.findData("replace"))
     mask = desk.preview
     desk.hand.key("Enter")
     desk.rest()
@@ -189,20 +190,20 @@ def test_boxes_and_outlines_are_drawn(desk: Desk) -> None:
     id_, (y, _) = near_middle(labels)
     rows, columns = (np.flatnonzero((labels == id_).any(axis)) for axis in (1, 0))
     y0, y1, x0, x1 = (float(edge) for edge in (rows[0] - 2, rows[-1] + 3, columns[0] - 2, columns[-1] + 3))
-    centre = desk.viewer.camera.center
+    centre = camera_of(desk.viewer).center
     dock.use("box")
     desk.hand.drag((y0, x0), (y1, x1))
     desk.rest()
     assert iou(desk.preview, labels == id_) > 0.7
-    assert desk.viewer.camera.center == centre
+    assert camera_of(desk.viewer).center == centre
     desk.hand.key("L")
     assert dock.state.tool == "outline"
     desk.hand.drag((y0, x0), (y0, x1), (y, x1), (y, x0))
     desk.rest()
     assert 0 < desk.preview.sum() < 0.8 * (labels == id_).sum()
     assert not desk.preview[int(y) + 1 :].any()
-    dock.face.how.setCurrentIndex(dock.face.how.findData("split"))
-    dock.face.accept.click()
+    dock.view.how.setCurrentIndex(dock.view.how.findData("split"))
+    dock.view.accept.click()
     desk.rest()
     after = desk.labels
     assert len(np.unique(after[labels == id_])) == 2
@@ -231,7 +232,7 @@ def test_the_viewer_is_not_blocked_while_a_window_is_encoded(desk: Desk, qtbot: 
     turns.clear()
     qtbot.waitUntil(lambda: len(turns) > 50, timeout=WAIT_MS)
     assert dock.state.seen is None
-    desk.viewer.camera.zoom = 2.5
+    camera_of(desk.viewer).zoom = 2.5
     go_on.set()
     desk.rest()
     timer.stop()
@@ -256,8 +257,8 @@ def test_a_model_that_cannot_be_loaded_is_told_and_a_closed_preview_puts_the_too
     dock.use_model("other.pt")
     qtbot.waitUntil(lambda: not dock._loader.busy, timeout=WAIT_MS)
     assert dock.state.message == "The file is truncated; fetch it again."
-    assert not dock.face.tools["points"].isEnabled()
-    assert dock.face.model.currentData() == "other.pt"
+    assert not dock.view.tools["points"].isEnabled()
+    assert dock.view.model.currentData() == "other.pt"
 
 
 def test_two_docks_share_a_record_and_its_undo(desk: Desk, qtbot: Any) -> None:

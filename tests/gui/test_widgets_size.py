@@ -20,6 +20,7 @@ from napari_mosaic.record import open_record
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment
 from napari_mosaic.widgets._east_north import describe_place
+from napari_mosaic.widgets._napari import camera_of
 from napari_mosaic.widgets._state import SIZE
 from napari_mosaic.widgets._world import rescale_world
 
@@ -92,20 +93,20 @@ def test_dpi_scales_nothing_until_somebody_says_yes_and_stays_the_word_of_the_fi
     written(panel)
     assert len(viewer.layers) == 3
     assert units(viewer) == {"pixel"}
-    assert "not confirmed" in panel.face.steps[SIZE]._summary.text()
-    note = panel.face.floor_note.text()
+    assert "not confirmed" in panel.view.steps[SIZE].word.text()
+    note = panel.view.floor_note.text()
     assert "0.3528 mm (from dpi, not confirmed)" in note
     assert "would be 0.282 x 0.176 m" in note
     assert stored(panel) == {"mm": MM, "confirmed": False, "origin": "dpi tag"}
-    before, centre, zoom = corners(viewer, (500, 800)), viewer.camera.center, viewer.camera.zoom
-    panel.face.size_form.confirm.click()
+    before, centre, zoom = corners(viewer, (500, 800)), camera_of(viewer).center, camera_of(viewer).zoom
+    panel.view.size_form.confirm.click()
     written(panel)
     assert stored(panel) == {"mm": MM, "confirmed": True, "origin": "dpi tag"}
     assert units(viewer) == {"millimeter"}
     np.testing.assert_allclose(corners(viewer, (500, 800)), np.array(before) * 25.4 / 72, atol=1e-9)
-    np.testing.assert_allclose(viewer.camera.center, np.array(centre) * 25.4 / 72)
-    assert viewer.camera.zoom == pytest.approx(zoom * 72 / 25.4)
-    assert "The photograph is 0.282 x 0.176 m" in panel.face.floor_note.text()
+    np.testing.assert_allclose(camera_of(viewer).center, np.array(centre) * 25.4 / 72)
+    assert camera_of(viewer).zoom == pytest.approx(zoom * 72 / 25.4)
+    assert "The photograph is 0.282 x 0.176 m" in panel.view.floor_note.text()
 
 
 def test_the_word_of_the_file_is_not_that_of_a_person(
@@ -114,9 +115,9 @@ def test_the_word_of_the_file_is_not_that_of_a_person(
     panel = open_panel()
     panel.open_photograph(orthophoto)
     written(panel)
-    assert "EPSG:32633, WGS 84 / UTM zone 33N" in panel.face.floor_note.text()
-    assert "0.5 mm (from GeoTIFF, confirmed)" in panel.face.floor_note.text()
-    panel.face.size_form.changed.emit(panel.face.size_form.value())  # what a form tells that nobody has changed
+    assert "EPSG:32633, WGS 84 / UTM zone 33N" in panel.view.floor_note.text()
+    assert "0.5 mm (from GeoTIFF, confirmed)" in panel.view.floor_note.text()
+    panel.view.size_form.changed.emit()  # what a form tells that nobody has changed
     panel.find_all()
     written(panel)
     assert stored(panel) == {"mm": pytest.approx(0.5), "confirmed": True, "origin": "GeoTIFF"}
@@ -131,7 +132,7 @@ def test_typed_at_any_time_it_is_in_the_record_and_on_the_screen(
     open_panel: Callable[..., Any], viewer: Any, written: Callable[[Any], None], scan: Path, when: str
 ) -> None:
     def type_it() -> None:
-        panel.face.size_form._pixel.setValue(0.5)
+        panel.view.size_form.fields["pixel_mm"].value = 0.5
 
     if when == "another day":
         segment(scan, params=METHOD).close()
@@ -187,7 +188,7 @@ def test_none_brings_back_pixels(
     written(panel)
     panel.find_all()
     written(panel)
-    panel.face.size_form._pixel.setValue(0.0)
+    panel.view.size_form.fields["pixel_mm"].native.setValue(0.0)
     written(panel)
     assert stored(panel) is None
     assert panel.state.size.pixel_mm is None
@@ -217,13 +218,13 @@ def test_while_another_program_writes_it_says_so_and_shows_what_is_true(
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline().strip() == b"held"
-        panel.face.size_form._pixel.setValue(0.5)
+        panel.view.size_form.fields["pixel_mm"].value = 0.5
         written(panel)
         holder.communicate()
     assert "is being written by another process" in panel.state.message
     assert panel.state.size.origin == "dpi tag"
     assert units(viewer) == {"pixel"}
-    panel.face.size_form._pixel.setValue(0.5)
+    panel.view.size_form.fields["pixel_mm"].value = 0.5
     written(panel)
     assert stored(panel)["mm"] == 0.5
 
@@ -238,7 +239,7 @@ def test_a_line_is_drawn_with_the_mouse_and_given_its_length(
     panel = open_panel()
     panel.open_photograph(scan)
     written(panel)
-    form = panel.face.line_form
+    form = panel.view.line_form
     assert not form.use.isEnabled()
     viewer.window._qt_window.resize(1300, 900)
     viewer.reset_view()
@@ -286,7 +287,7 @@ def test_a_line_that_measures_nothing_is_told_and_a_removed_one_forgotten(
     assert not panel.state.size.confirmed
     viewer.layers.remove(layer)
     assert panel.state.line_px is None
-    assert not panel.face.line_form.use.isEnabled()
+    assert not panel.view.line_form.use.isEnabled()
     panel.sizes.draw_line()
     assert panel.sizes._line.present
 
@@ -404,7 +405,7 @@ def test_the_status_bar_tells_east_and_north(
 
     move((100, 200))
     qtbot.waitUntil(lambda: told() == place(100, 200), timeout=5000)
-    panel.face.size_form._pixel.setValue(2.0)  # a person's word about the size moves no place on the map
+    panel.view.size_form.fields["pixel_mm"].value = 2.0  # a person's word about the size moves no place on the map
     written(panel)
     move((300, 400))
     qtbot.waitUntil(lambda: told() == place(300, 400), timeout=5000)
@@ -429,6 +430,6 @@ def test_an_area_is_drawn_in_the_pixels_of_a_photograph_that_was_turned_and_move
     panel.draw_area()
     area = viewer.layers["area"]
     np.testing.assert_allclose(area.data_to_world((7, 9)), layer.data_to_world((7, 9)))
-    panel.face.size_form._pixel.setValue(0.5)
+    panel.view.size_form.fields["pixel_mm"].value = 0.5
     written(panel)
     np.testing.assert_allclose(area.data_to_world((7, 9)), layer.data_to_world((7, 9)))

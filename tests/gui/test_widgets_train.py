@@ -16,7 +16,7 @@ from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.progress import Progress
 from napari_mosaic.training import PRESETS, FinetuneParams, TrainParams
 from napari_mosaic.widgets import _runs
-from napari_mosaic.widgets._fields import ParamsForm
+from napari_mosaic.widgets._forms import ValueForm
 from napari_mosaic.widgets._plot import Curve, CurvePlot, limits_of, smooth, thin
 from napari_mosaic.widgets._state import EstimateFacts, RunFacts
 from napari_mosaic.widgets._train import runs
@@ -65,7 +65,7 @@ def make_dock(viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch, tmp_path
     """Makes a dock whose runs are played by a script without torch."""
     script = tmp_path / "fake.py"
     script.write_text(FAKE)
-    monkeypatch.setattr("napari_mosaic.widgets._panel.beside.ProcessDock.close_s", 30.0)
+    monkeypatch.setattr("napari_mosaic.widgets._companion.ProcessDock.close_s", 30.0)
     monkeypatch.setattr(runs, "COMMAND", (sys.executable, str(script)))
     docks: list[TrainDock] = []
 
@@ -83,7 +83,7 @@ def make_dock(viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch, tmp_path
 
 @pytest.mark.parametrize("params", [*PRESETS.values(), FinetuneParams(), TINY])
 def test_a_form_gives_back_what_it_was_given(qtbot: Any, params: Any) -> None:
-    form = ParamsForm(type(params), ("steps",), leave_out=("freeze",) if isinstance(params, TrainParams) else ())
+    form = ValueForm(type(params), ("steps",), leave_out=("freeze",) if isinstance(params, TrainParams) else ())
     qtbot.addWidget(form)
     form.set_value(params)
     assert form.value() == params
@@ -91,7 +91,7 @@ def test_a_form_gives_back_what_it_was_given(qtbot: Any, params: Any) -> None:
 
 
 def test_a_form_keeps_to_the_bounds_of_the_core_and_says_what_does_not_go_together(qtbot: Any) -> None:
-    form = ParamsForm(TrainParams, ("side",))
+    form = ValueForm(TrainParams, ("side",))
     qtbot.addWidget(form)
     form.fields["side"].native.setValue(5000)
     assert form.fields["side"].value == 2048
@@ -161,30 +161,30 @@ def test_a_run_is_stopped_gone_on_with_and_its_model_used(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    estimate = EstimateFacts(seconds=1.0, disk=1, stone_px=None, factor=1.0)
+    estimate = EstimateFacts(seconds=1.0, disk=1, tessera_px=None, factor=1.0)
     monkeypatch.setattr(_runs, "estimate", lambda *_: estimate)
     viewer.add_image(np.zeros((40, 50, 3), np.uint8), name="floor", scale=(0.5, 0.5))
     panel = open_panel()
     dock = make_dock(panel)
     dock.set_out(tmp_path / "model")
     qtbot.waitUntil(lambda: not dock._looker.busy)
-    dock.face.start.click()
+    dock.view.start.click()
     qtbot.waitUntil(lambda: bool(dock.state.rows), timeout=30_000)
     assert [point[1] for point in dock.state.losses] == [1.0, 0.5]
-    assert dock.face.figures.value()[0].name == "found"
+    assert dock.view.figures.value()[0].name == "found"
     qtbot.waitUntil(lambda: "training sample joints" in viewer.layers, timeout=10_000)
-    assert panel._layer is viewer.layers["floor"]
+    assert panel.layer is viewer.layers["floor"]
     assert viewer.layers["training sample"].extent.world[1][-1] < 0
-    dock.face.stop.click()
+    dock.view.stop.click()
     qtbot.waitUntil(lambda: dock.job is None and dock.state.held is not None, timeout=30_000)
     assert "kept" in dock.state.message
     assert dock.state.held.steps == 2
-    assert not dock.face.start.isEnabled()
-    dock.face.resume.click()
+    assert not dock.view.start.isEnabled()
+    dock.view.resume.click()
     qtbot.waitUntil(lambda: dock.job is None and bool(dock.state.model), timeout=30_000)
-    dock.face.use.click()
+    dock.view.use.click()
     assert panel.params.model == dock.state.model == str(tmp_path / "model" / "model.safetensors")
-    assert "in use" in dock.face.steps[4]._summary.text()
+    assert "in use" in dock.view.steps[4].word.text()
     assert panel.state.model == "model"
 
 
@@ -199,7 +199,7 @@ def test_what_a_run_fails_with_is_one_sentence(
     dock.start()
     qtbot.waitUntil(lambda: dock.job is None, timeout=30_000)
     assert words in dock.state.message
-    assert dock.face.message.isVisibleTo(dock)
+    assert dock.view.message.isVisibleTo(dock)
 
 
 def test_a_corrected_window_is_marked_and_learned_from(
@@ -216,10 +216,10 @@ def test_a_corrected_window_is_marked_and_learned_from(
     dock.learn_from("record")
     assert dock.state.source == str(floor.with_name("floor.mosaic.zarr"))
     qtbot.waitUntil(lambda: dock.state.finished == 0, timeout=10_000)
-    assert not dock.face.start.isEnabled()
-    dock.face.mark.click()
+    assert not dock.view.start.isEnabled()
+    dock.view.mark.click()
     qtbot.waitUntil(lambda: dock.state.finished == 1, timeout=10_000)
-    assert dock.face.start.isEnabled()
+    assert dock.view.start.isEnabled()
     assert dock.state.task == "finetune"
 
 
@@ -235,19 +235,19 @@ def test_one_button_learns_from_what_is_seen(
     panel = open_panel()
     dock = make_dock(panel)
     dock.learn_from("record")
-    assert not dock.face.learn.isEnabled()
+    assert not dock.view.learn.isEnabled()
     panel.open_photograph(floor)
     qtbot.waitUntil(lambda: panel.job is None and panel.state.record is not None, timeout=60_000)
     dock.learn_from("record")
     qtbot.waitUntil(lambda: dock.state.finished == 0 and not dock._looker.busy, timeout=10_000)
-    dock.face.learn.click()
+    dock.view.learn.click()
     qtbot.waitUntil(lambda: bool(dock.state.rows), timeout=30_000)
     with open_record(panel.state.record.path) as record:
         assert len(finished_boxes(record)) == 1
     first = dock.state.out
-    dock.face.stop.click()
+    dock.view.stop.click()
     qtbot.waitUntil(lambda: dock.job is None and dock.state.held is not None, timeout=30_000)
-    dock.face.learn.click()
+    dock.view.learn.click()
     qtbot.waitUntil(lambda: dock.job is not None, timeout=10_000)
     assert dock.state.out != first
 
@@ -307,13 +307,13 @@ def test_what_was_corrected_teaches_a_model_that_finds_the_next_tesserae(
     dock.learn_from("record")
     dock.set_out(tmp_path / "mine")
     few = {"steps": 2, "batch": 2, "side": 64, "drawings": 1, "processes": 1, "workers": 0, "device": "cpu"}
-    dock.face.finetune_form.set_value(FinetuneParams(**few))
+    dock.view.finetune_form.set_value(FinetuneParams(**few))
     qtbot.waitUntil(lambda: dock.state.finished == 0 and not dock._looker.busy, timeout=30_000)
-    dock.face.learn.click()
+    dock.view.learn.click()
     qtbot.waitUntil(lambda: dock.job is None and bool(dock.state.model), timeout=300_000)
     assert dock.state.rows[-1]["step"] == 4
     assert "training sample joints" in viewer.layers
-    dock.face.use.click()
+    dock.view.use.click()
     panel.params = replace(panel.params, device="cpu", runtime="torch", precision="fp32")
     panel.find_all()
     settled(panel)

@@ -60,7 +60,7 @@ def small(tmp_path: Path, photograph: Callable[..., Any]) -> Path:
 @pytest.fixture
 def make(viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """Makes docks that are gone at the end."""
-    monkeypatch.setattr("napari_mosaic.widgets._panel.beside.ProcessDock.close_s", 30.0)
+    monkeypatch.setattr("napari_mosaic.widgets._companion.ProcessDock.close_s", 30.0)
     docks: list[Any] = []
 
     def make(kind: Any, panel: Any) -> Any:
@@ -94,23 +94,23 @@ def test_settings_are_searched_shown_and_used(
     monkeypatch.setattr(runs, "COMMAND", (sys.executable, str(script)))
     dock = make(TuneDock, shown)
     qtbot.waitUntil(lambda: dock.state.finished == 0, timeout=30_000)
-    assert not dock.face.start.isEnabled()
-    dock.face.mark.click()
+    assert not dock.view.start.isEnabled()
+    dock.view.mark.click()
     qtbot.waitUntil(lambda: dock.state.finished == 1, timeout=30_000)
-    dock.face.start.click()
+    dock.view.start.click()
     qtbot.waitUntil(lambda: dock.job is None and dock.state.best is not None, timeout=120_000)
     assert dock.state.scores == (0.5, 0.4, 0.7)
-    assert dock.face.history.value()[-1].points[-1] == (3.0, 0.7)
-    assert dock.face.importance.value()[0] == ("Joint from", 0.9)
+    assert dock.view.history.value()[-1].points[-1] == (3.0, 0.7)
+    assert dock.view.importance.value()[0] == ("Joint from", 0.9)
     qtbot.waitUntil(lambda: not dock._looker.busy, timeout=30_000)
-    dock.face.use.click()
+    dock.view.use.click()
     settled(shown)
     with open_record(shown.state.record.path) as record:
         assert record.plan.tesserae == dock.state.best.tesserae
     assert shown.state.applied.core_threshold == 0.6
     assert shown._params().core_threshold == 0.6
     assert shown.params.reach == 30
-    qtbot.waitUntil(lambda: not dock.face.use.isEnabled(), timeout=30_000)
+    qtbot.waitUntil(lambda: not dock.view.use.isEnabled(), timeout=30_000)
 
 
 def test_confidence_is_measured_and_the_record_told_by_it(
@@ -122,11 +122,11 @@ def test_confidence_is_measured_and_the_record_told_by_it(
         before = record.read_labels(Box(0, 0, 260, 320))
     dock = make(TuneDock, shown)
     qtbot.waitUntil(lambda: dock.state.finished == 1, timeout=30_000)
-    dock.face.measure.click()
+    dock.view.measure.click()
     qtbot.waitUntil(lambda: dock.state.calibration is not None, timeout=30_000)
-    assert dock.face.reliability.isVisibleTo(dock)
+    assert dock.view.reliability.isVisibleTo(dock)
     assert (path.parent / "floor.calibration.json").exists()
-    dock.face.adjust.click()
+    dock.view.adjust.click()
     settled(shown)
     with open_record(path) as record:
         assert record.plan.tesserae.temperature == dock.state.calibration.temperature != 1
@@ -160,30 +160,30 @@ def test_squares_are_proposed_marked_and_told_in_one_sentence(
 ) -> None:
     dock = make(CheckDock, shown)
     qtbot.waitUntil(lambda: not dock.state.busy, timeout=30_000)
-    dock.face.form.fields["size_mm"].value = 60
-    dock.face.form.fields["squares"].value = 3
-    dock.face.propose.click()
+    dock.view.form.fields["size_mm"].value = 60
+    dock.view.form.fields["squares"].value = 3
+    dock.view.propose.click()
     qtbot.waitUntil(lambda: len(dock.state.squares) == 3, timeout=60_000)
     assert {"squares", "missed", "wrong"} <= {layer.name for layer in viewer.layers}
     first = dock.state.squares[0]
     corners = np.asarray(dock.layers.squares.data[0])
     assert corners.min(0).tolist() == [first.box.y0 - 0.5, first.box.x0 - 0.5]
-    dock.face.missed.click()
+    dock.view.missed.click()
     middle = ((first.box.y0 + first.box.y1) / 2, (first.box.x0 + first.box.x1) / 2)
     dock.layers.marks[MISSED].add([middle, (first.box.y0 - 30.0, -50.0)])
     dock.layers.marks[WRONG].add([middle])
     dock.layers.marks[WRONG].add([middle])
     assert (dock.state.missed[0], dock.state.wrong[0]) == (1, 2)
-    dock.face.done.click()
+    dock.view.done.click()
     assert dock.state.squares[0].counted == first.found - 1
     qtbot.waitUntil(lambda: not dock.state.busy, timeout=30_000)
     assert dock.state.at == 1
-    dock.face.typed.setValue(dock.state.squares[1].found + 3)
-    dock.face.done.click()
+    dock.view.typed.setValue(dock.state.squares[1].found + 3)
+    dock.view.done.click()
     qtbot.waitUntil(lambda: not dock.state.busy, timeout=30_000)
-    dock.face.done.click()
+    dock.view.done.click()
     qtbot.waitUntil(lambda: bool(dock.state.sentence), timeout=30_000)
-    assert "95 % interval" in dock.face.sentence.text()
+    assert "95 % interval" in dock.view.sentence.text()
     assert "centre" in dock.state.sentence
     with (Path(dock.state.saved) / "squares.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -195,10 +195,10 @@ def test_squares_are_proposed_marked_and_told_in_one_sentence(
 
 
 def test_the_panel_opens_the_check(shown: Any, viewer: Any) -> None:
-    shown.face.how_good.click()
+    shown.view.how_good.click()
     dock = find_dock(viewer, CHECK)
     assert isinstance(dock, CheckDock)
-    shown.face.how_good.click()
+    shown.view.how_good.click()
     assert find_dock(viewer, CHECK) is dock
     dock.close()
 

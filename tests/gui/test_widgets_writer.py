@@ -14,7 +14,7 @@ from napari_mosaic.export import export_record
 from napari_mosaic.record import open_record
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment
-from napari_mosaic.widgets import _places, _writer
+from napari_mosaic.widgets import _dialogs, _worker, _writer
 
 
 @pytest.fixture
@@ -81,8 +81,8 @@ def test_the_export_command_writes_in_the_background(
     viewer: Any, record: Path, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layer, target = tesserae(viewer, record), tmp_path / "floor.csv"
-    monkeypatch.setattr(_places, "ask_any_export", lambda *_: str(target))
+    monkeypatch.setattr(_dialogs, "ask_any_export", lambda *_: str(target))
     viewer.layers.selection = {layer}
     _writer.export_selected_layer(viewer)
-    qtbot.waitUntil(lambda: target.exists() and not _writer._exporting, timeout=60_000)
+    qtbot.waitUntil(lambda: target.exists() and not _worker._alive, timeout=60_000)
     assert target.read_text().count("\n") > 20

@@ -14,6 +14,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from napari_mosaic.areas import CLASSES
 from napari_mosaic.limits import Limits, check_limits
 from napari_mosaic.record.tables import Columns
 from napari_mosaic.tesserae import Flag
@@ -31,7 +32,7 @@ REASONS = (
 )
 """What can be suspicious of a tessera, in the words of the interface."""
 
-EMPTY_KINDS = ("lacuna", "outside", "exclude")
+EMPTY_KINDS = (*(one.name for one in CLASSES if one.bare), "exclude")
 """Areas in which no tessera should be."""
 
 _NEIGHBOURS = 16

@@ -20,7 +20,7 @@ from numcodecs import Blosc
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from napari_mosaic.areas import AreaSet
+from napari_mosaic.areas import LEFT_OUT, AreaSet
 from napari_mosaic.engine.domain import Domain, Mask
 from napari_mosaic.engine.mapping import pieces_left
 from napari_mosaic.engine.segmenters import Segmenter
@@ -116,7 +116,7 @@ def _inside(areas: AreaSet, shape: tuple[int, int]) -> BaseGeometry:
     frame = shapely.box(0, 0, shape[1] + 2, shape[0] + 2)  # the working grid may reach a pixel beyond
     region = areas.of("region")
     inside = frame if region.is_empty else frame.intersection(region)
-    return inside.difference(areas.of("exclude", "outside"))
+    return inside.difference(areas.of(*LEFT_OUT))
 
 
 def _valid_share(mask: FileMask, edges: NDArray[np.float64]) -> float:

@@ -5,14 +5,11 @@ One decision: four significant digits, so that what is read is as good as what w
 
 from __future__ import annotations
 
+from napari_mosaic.areas import CLASSES
 from napari_mosaic.record.looked_at import PARTS, Figures
 
 _NAMES = {
-    "preserved": "Area looked at",
-    "lacuna": "Lacuna",
-    "repair": "Repair",
-    "not legible": "Not legible",
-    "outside": "Outside",
+    **{one.name: one.title for one in CLASSES},
     "surround": "Surround",
     "masked": "Masked by the file",
     "beyond regions": "Outside the regions",

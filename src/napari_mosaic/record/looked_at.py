@@ -20,25 +20,16 @@ from scipy import ndimage
 from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.area_files import AreaSource, Grid, read_geometry
-from napari_mosaic.areas import Area, AreaSet, merged, rasterise
+from napari_mosaic.areas import CLASSES, Area, AreaSet, merged, rasterise
 from napari_mosaic.errors import InputError
 from napari_mosaic.record import tables
 from napari_mosaic.record.file_mask import read_file_mask
 from napari_mosaic.record.readable import ReadableRecord
 from napari_mosaic.tiling import Box, Lattice
 
-PARTS = (
-    "not computed",
-    "masked",
-    "surround",
-    "outside",
-    "beyond regions",
-    "excluded",
-    "lacuna",
-    "repair",
-    "not legible",
-    "preserved",
-)
+_AWAY = tuple(one.name for one in CLASSES if one.left_out)
+_LOST = tuple(one.name for one in CLASSES if not one.left_out and not one.counted)
+PARTS = ("not computed", "masked", "surround", *_AWAY, "beyond regions", "excluded", *_LOST, "preserved")
 """What a place can be, the first that holds it. *masked* is outside by the file's own word, *surround* the flat border
 that was found in the picture, *outside* what a person drew as such."""
 
@@ -181,12 +172,10 @@ def _shapes_of(areas: AreaSet, asked: BaseGeometry) -> dict[str, BaseGeometry]:
     drawn = AreaSet(tuple(area for area in areas if not _is_surround(area)))
     takers = {
         "surround": surround.of("outside"),
-        "outside": drawn.of("outside"),
+        **{name: drawn.of(name) for name in _AWAY},
         "beyond regions": asked.difference(areas.of("region")) if _has(areas, "region") else shapely.Polygon(),
         "excluded": areas.of("exclude"),
-        "lacuna": areas.of("lacuna"),
-        "repair": areas.of("repair"),
-        "not legible": areas.of("not legible"),
+        **{name: areas.of(name) for name in _LOST},
     }
     rest, found = asked, {}
     for name, taker in takers.items():

@@ -25,8 +25,8 @@ _PUBLIC = {
     "get_image_reader": "_reader",
     "export_selected_layer": "_writer",
     "write_tesserae": "_writer",
-    "drawn_mosaic": "_samples",
-    "brick_wall": "_samples",
+    "drawn_mosaic": "_reader",
+    "brick_wall": "_reader",
 }
 
 __all__ = [

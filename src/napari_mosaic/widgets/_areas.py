@@ -8,7 +8,7 @@ can be moved, turned and mended.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
@@ -16,19 +16,24 @@ from napari.layers import Labels, Shapes
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from napari_mosaic.areas import AREA_CLASSES, AreaSet
+from napari_mosaic.areas import AREA_CLASSES, CLASSES, AreaSet
 from napari_mosaic.widgets._sources import RECORD, lying_like
 
-COLOURS = {
-    "preserved": "#66bb6a", "lacuna": "#ef5350", "repair": "#42a5f5", "not legible": "#ab47bc", "outside": "#90a4ae",
-}  # fmt: skip
+if TYPE_CHECKING:
+    from napari import Viewer
+
+COLOURS = {one.name: one.colour for one in CLASSES}
+FIRST_DRAWN = next(place for place, one in enumerate(CLASSES) if not one.counted)
+"""Place of the class that a person draws first: what is not drawn counts as preserved."""
+
 MOST_CORNERS = 2000
-"""Outlines with more corners, such as the surround of an orthophoto, are drawn with fewer."""
+"""Outlines with more corners, such as the surround of an orthophoto, are drawn with fewer; not varied."""
 
 MOST_HOLES = 100
-"""Of a polygon, the largest; smaller ones are kept in the record and not drawn."""
+"""Of a polygon, the largest; smaller ones are kept in the record and not drawn; not varied."""
 
 STYLE = {"opacity": 0.45, "edge_width": 2}
+"""How areas look in the viewer; not varied."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ def area_data(areas: AreaSet, factor: float, like: dict[str, Any], name: str) ->
     return [one.ring for one in drawn], meta, "shapes"
 
 
-def standing_areas(viewer: Any, record: Any) -> list[Shapes]:
+def standing_areas(viewer: Viewer, record: Any) -> list[Shapes]:
     """The layers of a viewer that show the areas of the record at a path."""
     path = str(record)
     return [layer for layer in viewer.layers if isinstance(layer, Shapes) and layer.metadata.get(RECORD) == path]
@@ -163,7 +168,4 @@ def standing_areas(viewer: Any, record: Any) -> list[Shapes]:
 
 def place_of(tesserae: Labels) -> dict[str, Any]:
     """Where shapes lie that are drawn over a layer of tesserae."""
-    return {
-        **lying_like(tesserae),
-        "metadata": {RECORD: tesserae.metadata.get(RECORD)},
-    }
+    return {**lying_like(tesserae), "metadata": {RECORD: tesserae.metadata.get(RECORD)}}

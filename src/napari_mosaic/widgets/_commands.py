@@ -6,11 +6,12 @@ waits for the job, which keeps the viewer alive.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from napari.layers import Layer
-from napari.utils.notifications import show_warning
+from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject
 
@@ -21,11 +22,10 @@ from napari_mosaic.request import SegmentParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _runs, _sources
 from napari_mosaic.widgets._guard import keep_out_triton
-from napari_mosaic.widgets._jobs import Job, JobFailure
 from napari_mosaic.widgets._layers import RecordLayers
 from napari_mosaic.widgets._napari import real
-
-_running: set[Job] = set()
+from napari_mosaic.widgets._state import RecordFacts
+from napari_mosaic.widgets._worker import Worker, WorkFailure
 
 
 def segment_layer(
@@ -36,7 +36,7 @@ def segment_layer(
     params: SegmentParams | None = None,
     region: Any = None,
     only: Box | None = None,
-) -> Job:
+) -> Worker:
     """Segment a layer of an open viewer in the background and add joints and tesserae as they come.
 
     Parameters
@@ -57,7 +57,7 @@ def segment_layer(
 
     Returns
     -------
-    Job
+    Worker
         `job.wait()` keeps the viewer alive until it ends and returns the `RecordFacts`; `job.cancel()`
         stops it and keeps what is finished.
 
@@ -81,25 +81,22 @@ def segment_layer(
         params=params or SegmentParams(),
         region=region,
         only=only,
-        focus=_sources.middle(_sources.view_box(chosen)),
+        focus=_sources.middle(_sources.view_box(viewer, chosen)),
         elsewhere=output is None,
     )
     word = layer_size(chosen)[1]
     if word:
         show_warning(word)
     keep_out_triton()
-    job = Job(lambda: _runs.find_steps(request))
+    job = Worker(lambda: _runs.find_steps(request))
     show = _Show(viewer, chosen, job)
     job.stepped.connect(show.step)
     job.ended.connect(show.end)
-    _running.add(job)
     return job.start()
 
 
 def segment_selected_layer(viewer: Viewer) -> None:
     """The command *Find tesserae in the selected layer*: needs no panel."""
-    from napari.utils.notifications import show_error, show_info
-
     viewer = real(viewer)
     layers = [layer for layer in viewer.layers.selection if _sources.is_photograph(layer)]
     if not layers:
@@ -109,14 +106,24 @@ def segment_selected_layer(viewer: Viewer) -> None:
     bar = _Bar(job)
     job.stepped.connect(bar.step)
     job.ended.connect(bar.end)
-    job.returned.connect(lambda facts: show_info(f"{facts.count:,} tesserae, kept in {facts.path}."))
+    announce(job, found_words)
+
+
+def announce(job: Worker, words: Callable[[Any], str]) -> None:
+    """Say in the viewer how a job ended."""
+    job.returned.connect(lambda value: show_info(words(value)))
     job.failed.connect(lambda failure: show_error(str(failure)))
+
+
+def found_words(facts: RecordFacts) -> str:
+    """What a run has found, in a sentence."""
+    return f"{facts.count:,} tesserae, kept in {facts.path}."
 
 
 class _Show(QObject):
     """Shows what a job has finished; lives as long as the job."""
 
-    def __init__(self, viewer: Viewer, layer: Layer, job: Job) -> None:
+    def __init__(self, viewer: Viewer, layer: Layer, job: Worker) -> None:
         super().__init__(job)
         self._viewer, self._layer, self._job = viewer, layer, job
         self._shown: RecordLayers | None = None
@@ -136,19 +143,17 @@ class _Show(QObject):
         if self._shown is not None:
             self._shown.shown.connect(self._release)
             self._shown.settle()
-        else:
-            _running.discard(self._job)
 
     def _release(self) -> None:
         if self._shown is not None and not self._shown.busy:
             self._shown.close()
-            _running.discard(self._job)
+            self._job.let_go()
 
 
 class _Bar(QObject):
     """A job in napari's activity dock."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Worker) -> None:
         super().__init__(job)
         from napari.utils import progress
 
@@ -165,4 +170,4 @@ class _Bar(QObject):
         self._bar.close()
 
 
-__all__ = ["Job", "JobFailure", "segment_layer", "segment_selected_layer"]
+__all__ = ["WorkFailure", "Worker", "segment_layer", "segment_selected_layer"]

@@ -1,4 +1,4 @@
-"""What every dock is: a frozen state, a face that follows from it, and an orderly end.
+"""What every dock is: a frozen state, a view that follows from it, and an orderly end.
 
 One decision: a dock is shut down exactly once, before it is deleted, whoever closes it. What it listens to and what
 works for it in the background is noted when that begins, so the end forgets nothing.
@@ -6,6 +6,7 @@ works for it in the background is noted when that begins, so the end forgets not
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -15,18 +16,21 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QAbstractButton, QVBoxLayout, QWidget
 
 from napari_mosaic.dependencies import missing_of
-from napari_mosaic.widgets._face import MissingNote, fill_dock
-from napari_mosaic.widgets._jobs import JobFailure, Latest
+from napari_mosaic.progress import Progress
+from napari_mosaic.widgets._docks import StandIn, standing_dock
 from napari_mosaic.widgets._napari import real
-from napari_mosaic.widgets._once import StandIn, standing_dock
+from napari_mosaic.widgets._state import RunFacts
 from napari_mosaic.widgets._style import style_sheet
+from napari_mosaic.widgets._view import MissingNote, fill_dock
+from napari_mosaic.widgets._worker import CLOSE_S, Requests, Worker, WorkFailure
 
 
 class Dock(QWidget):
-    """A dock of a viewer; a subclass gives `state` and `face`, calls `_fill`, and shows the one in the other."""
+    """A dock of a viewer; a subclass gives `state`, `view` and `resolve`, what a state shows, and calls `_fill`."""
 
     state: Any
-    face: Any
+    view: Any
+    resolve: Any
     manifest_id: ClassVar[str] = ""
     """What the manifest calls it: other docks find it by that."""
     needs: tuple[str, ...] = ()
@@ -41,7 +45,7 @@ class Dock(QWidget):
         super().__init__()
         self.viewer = real(viewer)
         self._closed = False
-        self._workers: list[Latest] = []
+        self._asked: list[Requests] = []
         self._connections: list[tuple[Any, Callable[..., Any]]] = []
 
     @property
@@ -49,12 +53,17 @@ class Dock(QWidget):
         """Whether it was shut down."""
         return self._closed
 
+    @property
+    def view_model(self) -> Any:
+        """What the state shows."""
+        return self.resolve(self.state)
+
     def tell(self, **changes: Any) -> None:
         """Change the state and show it."""
         self.state = replace(self.state, **changes)
         self._update()
 
-    def complain(self, failure: JobFailure) -> None:
+    def complain(self, failure: WorkFailure) -> None:
         """Say what went wrong."""
         self.tell(message=str(failure))
 
@@ -64,7 +73,7 @@ class Dock(QWidget):
             return
         self._release()
         self._closed = True
-        for worker in self._workers:
+        for worker in self._asked:
             worker.close()
         for emitter, slot in self._connections:
             emitter.disconnect(slot)
@@ -80,7 +89,7 @@ class Dock(QWidget):
 
     def _show_state(self) -> None:
         """Show the state."""
-        raise NotImplementedError
+        self.view.apply(self.view_model)
 
     def _release(self) -> None:
         """Let go of what is open, while the dock still answers."""
@@ -89,27 +98,27 @@ class Dock(QWidget):
         """End what runs, once nothing is shown any more."""
 
     def _fill(self) -> None:
-        """Put the face into the dock, in the colours of the viewer."""
-        fill_dock(self, self.face)
+        """Put the view into the dock, in the colours of the viewer."""
+        fill_dock(self, self.view)
         package = missing_of(*self.needs)
         if package is not None:
             self._offer(package)
-            self.face.setEnabled(False)
+            self.view.setEnabled(False)
         self._hear(self.viewer.events.theme, self._restyle)
         self._restyle()
 
     def _offer(self, package: str) -> None:
-        """Show above the face what installs a package: napari's own list of plugins offers no extras."""
+        """Show above the view what installs a package: napari's own list of plugins offers no extras."""
         column = self.layout()
         assert isinstance(column, QVBoxLayout)
         column.insertWidget(0, MissingNote(package))
 
-    def _worker(self, answered: Callable[[Any], Any]) -> Latest:
-        """A worker whose answers go to `answered`; its failures are told."""
-        worker = Latest(self)
+    def _requests(self, answered: Callable[[Any], Any]) -> Requests:
+        """Requests whose answers go to `answered`; their failures are told."""
+        worker = Requests(self)
         worker.answered.connect(answered)
         worker.failed.connect(self.complain)
-        self._workers.append(worker)
+        self._asked.append(worker)
         return worker
 
     def _hear(self, emitter: Any, slot: Callable[..., Any]) -> None:
@@ -118,11 +127,79 @@ class Dock(QWidget):
         self._connections.append((emitter, slot))
 
     def _restyle(self, _: Any = None) -> None:
-        self.face.setStyleSheet(style_sheet(self.viewer.theme))
+        self.view.setStyleSheet(style_sheet(self.viewer.theme))
 
     def _update(self) -> None:
         if not self._closed:
             self._show_state()
+
+
+class RunningDock(Dock):
+    """A dock that runs one long thing at a time; a subclass says what becomes of its steps, its result and its end.
+
+    While it runs `state.run` tells how far it is; whatever ends it keeps what is finished.
+    """
+
+    stopped_words: ClassVar[str] = ""
+    close_s: ClassVar[float] = CLOSE_S
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__(viewer)
+        self.job: Worker | None = None
+        self._started = 0.0
+
+    def stop(self) -> None:
+        """End at the next step; what is finished is kept."""
+        if self.job is not None and self.state.run is not None:
+            self.job.cancel()
+            self.tell(run=replace(self.state.run, stopping=True))
+
+    # for subclasses -------------------------------------------------------------------------------
+
+    def run_steps(self, make: Callable[[], Any], title: str, **changes: Any) -> None:
+        """Run the steps that `make` gives, where nothing runs; `changes` are of the state."""
+        if self.job is not None:
+            return
+        self._started = time.monotonic()
+        self.tell(**({"message": ""} | changes), run=RunFacts(title=title))
+        job = Worker(make)
+        job.stepped.connect(self._step)
+        job.returned.connect(self._returned)
+        job.failed.connect(lambda failure: self._stopped(str(failure)))
+        job.cancelled.connect(lambda: self._stopped(self.stopped_words))
+        job.ended.connect(self._ended)
+        self.job = job.start()
+
+    def _gone_on(self, progress: Progress) -> RunFacts | None:
+        """How far the run is after a step."""
+        run = self.state.run
+        return None if run is None else run.after(progress, time.monotonic() - self._started)
+
+    def _step(self, event: Any) -> None:
+        """It has come further."""
+        if isinstance(event, Progress):
+            self.tell(run=self._gone_on(event))
+
+    def _returned(self, value: Any) -> None:
+        raise NotImplementedError
+
+    def _stopped(self, message: str) -> None:
+        """It failed or was stopped."""
+        self.tell(message=message)
+
+    def _ended(self) -> None:
+        """It is over, however it ended."""
+        self.job = None
+        self.tell(run=None)
+
+    def _abandon(self) -> None:
+        """End what runs, and wait no longer than `close_s`; nothing more is heard of it."""
+        if self.job is not None:
+            self.job.abandon(timeout=self.close_s)
+            self.job = None
+
+    def _end(self) -> None:
+        self._abandon()
 
 
 def press(*pairs: tuple[QAbstractButton, Callable[[], Any]]) -> None:

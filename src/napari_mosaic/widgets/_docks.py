@@ -1,12 +1,23 @@
-"""How docks find each other: by what the manifest calls them.
+"""How docks find each other, and stay one of a kind in a viewer, whichever ways they are opened.
 
 One decision: a dock knows others by their manifest ids and verbs alone, never by importing them, so any of them may be
-opened first, and a panel and the docks beside it make no circle of imports.
+opened first, and a panel and the docks beside it make no circle of imports. napari knows the entry of its menus and
+`add_plugin_dock_widget` by two names, so it makes a second dock where one is open; two would fight over one record.
+What it gets for the second brings the first to the front and goes.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QDockWidget, QVBoxLayout, QWidget
+
+from napari_mosaic.widgets._view import note
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 PLUGIN = "napari-mosaic"
 PANEL = f"{PLUGIN}.panel"
@@ -27,7 +38,7 @@ TITLES = {
 """Names that the menus show, by manifest id: napari opens a dock by its name alone."""
 
 
-def find_dock(viewer: Any, manifest_id: str, *, make: bool = False) -> Any:
+def find_dock(viewer: Viewer, manifest_id: str, *, make: bool = False) -> Any:
     """The dock of a viewer that has a manifest id, whoever opened it; None where there is none and `make` is not asked.
 
     A dock that was closed but is not deleted yet is none.
@@ -36,3 +47,49 @@ def find_dock(viewer: Any, manifest_id: str, *, make: bool = False) -> Any:
         if getattr(widget, "manifest_id", None) == manifest_id and not widget.closed:
             return widget
     return viewer.window.add_plugin_dock_widget(PLUGIN, TITLES[manifest_id])[1] if make else None
+
+
+def standing_dock(viewer: Viewer, kind: type[QWidget]) -> Any:
+    """The dock of just this kind that is open in a viewer; None where there is none."""
+    window = getattr(viewer, "window", None)
+    docks = getattr(window, "dock_widgets", None) or {}
+    return next((dock for dock in docks.values() if type(dock) is kind and not dock.closed), None)
+
+
+class StandIn(QWidget):
+    """What stands for a dock that is open already: whoever asks it for something asks that dock."""
+
+    def __init__(self, standing: Any) -> None:
+        super().__init__()
+        self._standing = standing
+        column = QVBoxLayout(self)
+        column.addWidget(note("This is open in the viewer already."))
+        column.addStretch(1)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._standing, name)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Give way, once napari has done with adding this."""
+        super().showEvent(event)
+        QTimer.singleShot(0, self._give_way)
+
+    def _give_way(self) -> None:
+        own = _frame(self)
+        if own is not None:
+            self._standing.viewer.window.remove_dock_widget(own)
+            self.deleteLater()
+        frame = _frame(self._standing)
+        if frame is not None:
+            frame.show()
+            frame.raise_()
+
+
+def _frame(widget: QWidget) -> QDockWidget | None:
+    """The frame of napari's window that a widget is in."""
+    parent = widget.parent()
+    while parent is not None and not isinstance(parent, QDockWidget):
+        parent = parent.parent()
+    return parent

@@ -6,13 +6,16 @@ wrote, when it has written it, so nothing of napari's is replaced.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Layer
-from qtpy.QtCore import QTimer
 
 from napari_mosaic.widgets._sources import plane_shape
+from napari_mosaic.widgets._worker import when_idle
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 Affine = tuple[float, ...]
 _GAP = "   "
@@ -21,16 +24,13 @@ _GAP = "   "
 class EastNorth:
     """Adds map coordinates to the status of a viewer, until `close`."""
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._layer: Layer | None = None
         self._affine: Affine | None = None
         self._degrees = False
         self._adding = False
-        self._soon = QTimer()
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self._add)
+        self._soon = when_idle(None, 0, self._add)
         viewer.events.status.connect(self._told)
 
     def follow(self, layer: Layer | None, affine: Affine | None, *, degrees: bool = False) -> None:

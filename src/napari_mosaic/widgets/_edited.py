@@ -7,7 +7,7 @@ tables and the smaller levels on the disk may follow whenever they like.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
@@ -19,8 +19,11 @@ from napari_mosaic.widgets._levels import CachedLevel, coarser, put_level, put_p
 from napari_mosaic.widgets._napari import patch_shown
 from napari_mosaic.widgets._sources import RECORD
 
+if TYPE_CHECKING:
+    from napari import Viewer
 
-def tessera_layers(viewer: Any, path: Path | None = None) -> list[Labels]:
+
+def tessera_layers(viewer: Viewer, path: Path | None = None) -> list[Labels]:
     """The layers that show the tesserae of records, or of the one at `path`; previews are none of them."""
     layers = [layer for layer in viewer.layers if is_tesserae(layer)]
     return [layer for layer in layers if path is None or path.absolute() == record_of(layer)]

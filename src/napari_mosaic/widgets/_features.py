@@ -6,28 +6,32 @@ large record they are those of the view, so they never grow with the record.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap, ensure_colormap
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_mosaic.errors import InputError
 from napari_mosaic.record import layer_features, open_record
 from napari_mosaic.record.layer_features import Features
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._edited import is_tesserae, record_of, tessera_layers
-from napari_mosaic.widgets._jobs import Latest
-from napari_mosaic.widgets._napari import canvas_widget
+from napari_mosaic.widgets._napari import camera_of, canvas_widget
 from napari_mosaic.widgets._sources import view_box
+from napari_mosaic.widgets._worker import Requests, when_idle
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 REST_MS = 500
-"""Least time between two looks at the record: a stroke of edits or a flight of the camera is one change."""
+"""Least time between two looks at the record: a stroke of edits or a flight of the camera is one change; not varied."""
 
 SHADES = 64
 """Colours of a scale. napari draws at most as many colours of single labels as fit into a texture of the canvas; more
@@ -39,22 +43,22 @@ _following: WeakKeyDictionary[Labels, LayerFeatures] = WeakKeyDictionary()
 class LayerFeatures(QObject):
     """Keeps the features of one tesserae layer up to date until the layer or the viewer goes."""
 
-    def __init__(self, viewer: Any, layer: Labels) -> None:
+    def __init__(self, viewer: Viewer, layer: Labels) -> None:
         super().__init__(canvas_widget(viewer))
-        self._layer = ref(layer)
+        self._layer, self._viewer = ref(layer), ref(viewer)
         self._known = Features()
         self._told = False
-        self._worker = Latest(self)
+        self._worker = Requests(self)
         self._worker.answered.connect(self._take)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(REST_MS)
-        self._timer.timeout.connect(self._ask)
-        self._heard: tuple[Any, ...] = (layer.events.set_data, layer.events.labels_update, layer.events.visible)
-        for emitter in self._heard:
-            emitter.connect(self.renew)
-        self._removed = viewer.layers.events.removed
-        self._removed.connect(self._gone)
+        self._timer = when_idle(self, REST_MS, self._ask)
+        events, camera = layer.events, camera_of(viewer).events
+        self._heard: tuple[tuple[Any, Callable[..., None]], ...] = (
+            *((emitter, self.renew) for emitter in (events.set_data, events.labels_update, events.visible)),
+            *((emitter, self._moved) for emitter in (camera.center, camera.zoom)),
+            (viewer.layers.events.removed, self._gone),
+        )
+        for emitter, slot in self._heard:
+            emitter.connect(slot)
         canvas_widget(viewer).destroyed.connect(partial(_forget, self._layer))
         self.renew()
 
@@ -77,15 +81,19 @@ class LayerFeatures(QObject):
 
     def let_go(self) -> None:
         """Undo all connections."""
-        for emitter in (*self._heard, self._removed):
-            emitter.disconnect(self.renew if emitter is not self._removed else self._gone)
+        for emitter, slot in self._heard:
+            emitter.disconnect(slot)
         self._heard = ()
+
+    def _moved(self, _: Any = None) -> None:
+        """The canvas shows something else: that matters where the features are those in view."""
+        if self._known.of != "all":
+            self.renew()
 
     def _ask(self) -> None:
         layer = self._layer()
         if layer is not None and layer.visible:
-            path, box, known = record_of(layer), view_box(layer), self._known
-            self._worker.ask(lambda: _look(path, box, known))
+            self._worker.ask(_look, record_of(layer), view_box(self._viewer(), layer), self._known)
 
     def _take(self, found: Features) -> None:
         layer = self._layer()
@@ -108,14 +116,14 @@ class LayerFeatures(QObject):
             self.close()
 
 
-def follow_features(viewer: Any, layer: Labels) -> LayerFeatures:
+def follow_features(viewer: Viewer, layer: Labels) -> LayerFeatures:
     """Keep the features of a tesserae layer of a viewer up to date from now on; on the main thread."""
     if layer not in _following:
         _following[layer] = LayerFeatures(viewer, layer)
     return _following[layer]
 
 
-def follow_when_added(viewer: Any, path: Path) -> None:
+def follow_when_added(viewer: Viewer, path: Path) -> None:
     """Follow the features of the tesserae of a record once napari has made their layer."""
 
     def added(event: Any) -> None:
@@ -126,7 +134,7 @@ def follow_when_added(viewer: Any, path: Path) -> None:
     viewer.layers.events.inserted.connect(added)
 
 
-def renew_features(viewer: Any, path: Path) -> None:
+def renew_features(viewer: Viewer, path: Path) -> None:
     """The tables of a record changed: look again, also where the screen shows nothing new."""
     for layer in tessera_layers(viewer, path):
         follow_features(viewer, layer).renew()

@@ -1,278 +1,223 @@
-"""The small forms of the panel.
+"""Forms made from dataclasses, by magicgui.
 
-One decision: a form shows one frozen value: `value()`, `set_value()` and the signal `changed`, which
-comes for what a person does and not for what the program sets.
+One decision: names, kinds, bounds, choices and help come from the annotations of the dataclass, so a form can neither
+offer what the core refuses nor keep a default of its own. magicgui makes every field. Three things it cannot do are
+written here: a number that may be left open (a spin box whose lowest value reads as none), rows that fit into a narrow
+dock with the rarer ones behind *More*, and a value that keeps the figures which nobody has touched as exactly as they
+were given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
-from qtpy.QtGui import QPainter, QPaintEvent, QResizeEvent
+from magicgui.widgets import FloatSpinBox, create_widget
+from magicgui.widgets.bases import ValueWidget
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
-    QCheckBox,
+    QAbstractSpinBox,
     QComboBox,
     QDoubleSpinBox,
-    QFormLayout,
-    QFrame,
-    QGridLayout,
     QHBoxLayout,
     QLabel,
-    QPushButton,
-    QSizePolicy,
-    QSlider,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_mosaic.widgets._state import SizeFacts, StepView, Tuning
+from napari_mosaic.limits import Limits
+from napari_mosaic.widgets._state import SizeFacts, Tuning
+from napari_mosaic.widgets._view import form_layout, push_button, side_by_side
+from napari_mosaic.widgets._worker import when_idle
+
+LEAST_PX = 8
+"""Smallest analysis size, in px per tessera: below it the size is measured; not varied."""
+
+ANY = "–"
+"""What a number shows that is not set."""
 
 SETTLE_MS = 150
-"""How long a slider rests before it is said to have changed."""
+"""How long a slider rests before it is said to have changed; not varied."""
+
+LEAST, MOST, LARGEST = 5, 95, 400
+"""Bounds of the sliders: of the sensitivity in %, and the largest piece that is dropped, in px; not varied."""
 
 SPIN_BUTTONS = 58
-"""Pixels that napari's two buttons and margins take of a spin box: a figure that is cut reads as another one."""
+"""Pixels of a spin box that napari's two buttons take: a figure that is cut reads as another one; not varied."""
 
-MARGIN = 6
-"""Pixels of a label that its text must leave free."""
+_HIGHEST = 1_000_000_000
+"""Where there is no limit: what a spin box takes."""
 
 
-class ShortLabel(QLabel):
-    """A text in one line; where there is no room its end is left out, which three dots say."""
+class ValueForm(QWidget):
+    """One frozen dataclass: the fields named in `first` at the top, the others behind *More*; all, where it is empty.
 
-    def __init__(self) -> None:
+    `changed` comes for what a person does. Values that do not go together are the dataclass's own business: `value()`
+    raises what it raises. `fields` holds magicgui's widget of each parameter; `beside` are widgets at its right.
+    """
+
+    changed = Signal()
+
+    def __init__(
+        self,
+        kind: type[Any],
+        first: Sequence[str] = (),
+        leave_out: Sequence[str] = (),
+        beside: Mapping[str, QWidget] | None = None,
+    ) -> None:
         super().__init__()
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._kind = kind
+        hints = get_type_hints(kind, include_extras=True)
+        names = [field.name for field in fields(kind) if field.name not in leave_out]
+        self.fields: dict[str, ValueWidget[Any]] = {name: make_field(name, hints[name]) for name in names}
+        self._labels = {name: QLabel(field.label) for name, field in self.fields.items()}
+        self._beside = beside or {}
+        self._lay_out(first or names)
+        ValueForm.set_value(self, kind())
+        for field in self.fields.values():
+            field.changed.connect(lambda *_: self.changed.emit())
 
-    def shown_text(self) -> str:
-        """What of the text is seen."""
-        room = self.contentsRect().width()
-        return str(self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, room))
+    def value(self) -> Any:
+        """What is set; raises `InputError` where it does not go together."""
+        typed = {name: read_field(field) for name, field in self.fields.items()}
+        moved = {name: value for name, value in typed.items() if value != self._shown[name]}
+        return replace(self._start, **moved) if moved else self._start
 
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Paint what there is room for."""
-        painter = QPainter(self)
-        painter.setPen(self.palette().color(self.foregroundRole()))
-        painter.drawText(self.contentsRect(), int(self.alignment()), self.shown_text())
+    def set_value(self, value: Any) -> None:
+        """Show a value without a signal; what has no field, and what no one touches, is kept."""
+        self._start = value
+        for name, field in self.fields.items():
+            given = getattr(value, name)
+            with field.changed.blocked():
+                field.value = 0 if given is None and isinstance(field, _OpenNumber) else given
+        self._shown = {name: read_field(field) for name, field in self.fields.items()}
 
+    def show_field(self, name: str, shown: bool) -> None:
+        """Hide a field that means nothing now."""
+        for widget in (self._labels[name], self.fields[name].native):
+            widget.setVisible(shown)
 
-class StepBox(QFrame):
-    """One step: a header that is always there, and a body that opens and closes."""
-
-    opened = Signal(bool)
-
-    def __init__(self, number: int, title: str) -> None:
-        super().__init__()
-        self.setObjectName("step")
-        self._badge = QLabel(str(number))
-        self._badge.setObjectName("badge")
-        self._badge.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._title = QLabel(title)
-        self._title.setObjectName("stepTitle")
-        self._summary = ShortLabel()
-        self._summary.setObjectName("stepSummary")
-        self._summary.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self.body = QWidget()
-        self.rows = QVBoxLayout(self.body)
-        self.rows.setContentsMargins(28, 0, 0, 4)
-        self.rows.setSpacing(6)
-        header = QHBoxLayout()
-        header.setSpacing(8)
-        header.addWidget(self._badge)
-        header.addWidget(self._title)
-        header.addWidget(self._summary, 1)
+    def _lay_out(self, first: Sequence[str]) -> None:
+        top, rest, more = QWidget(), QWidget(), QToolButton()
+        rows = {True: form_layout(top), False: form_layout(rest)}
+        for name in [*first, *(name for name in self.fields if name not in first)]:
+            label, native = self._labels[name], self.fields[name].native
+            label.setToolTip(self.fields[name].tooltip or "")
+            field = side_by_side(native, self._beside[name], wide=0) if name in self._beside else native
+            rows[name in first].addRow(label, field)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(10, 5, 10, 3)
-        layout.setSpacing(5)
-        layout.addLayout(header)
-        layout.addWidget(self.body)
-        self._number = number
-        self._view: StepView | None = None
-
-    def apply(self, view: StepView) -> None:
-        """Show what changed."""
-        if view == self._view:
-            return
-        self._view = view
-        self._badge.setText("✓" if view.mark == "done" else str(self._number))
-        for label in (self._badge, self._title):
-            label.setProperty("mark", view.mark if not (view.mark == "later" and not view.reason) else "open")
-            label.style().unpolish(label)
-            label.style().polish(label)
-        self._summary.setText(view.reason or view.summary)
-        self._summary.setToolTip(view.reason or view.summary)
-        self.body.setEnabled(not view.reason)
-        self.body.setVisible(not view.reason)
-        self.body.setToolTip(view.reason)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(top)
+        if rows[False].rowCount():
+            more.setText("More …")
+            more.setCheckable(True)
+            more.toggled.connect(rest.setVisible)
+            rest.setVisible(False)
+            layout.addWidget(more)
+            layout.addWidget(rest)
 
 
-class SizeForm(QWidget):
-    """Pixel size in mm, confirmed by a person, and analysis size in px per tessera (0 = measured)."""
-
-    changed = Signal(object)
+class SizeForm(ValueForm):
+    """Pixel size in mm, confirmed by a person, and analysis size in px per tessera (none: it is measured)."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._value = SizeFacts()
-        self._pixel = _spin(0.0, 1000.0, 4, "unknown", "")
-        self._pixel.setToolTip("Edge of one pixel of the photograph on the floor.")
-        self._pixel.setMinimumWidth(self._pixel.fontMetrics().horizontalAdvance("0.0000") + SPIN_BUTTONS)
-        self.confirm = QPushButton("Confirm")
-        self.confirm.setToolTip("Say that this size is right; files often carry figures that mean nothing.")
-        self._analysis = _spin(0.0, 64.0, 0, "measured", " px per tessera")
-        self._analysis.setToolTip("Side of a tessera when it is analysed; larger sees finer joints and takes longer.")
-        row = QHBoxLayout()
-        row.setSpacing(6)
-        row.addWidget(self._pixel, 1)
-        row.addWidget(self.confirm)
-        form = form_layout(self)
-        form.addRow("Pixel size (mm)", row)
-        form.addRow("Analysis size", self._analysis)
-        self._pixel.valueChanged.connect(self._type_pixel)
-        self._analysis.valueChanged.connect(self._type_analysis)
-        self.confirm.clicked.connect(self._confirm)
+        self.confirm = push_button(
+            "Confirm", "Say that this size is right; files often carry figures that mean nothing."
+        )
+        super().__init__(SizeFacts, leave_out=("confirmed", "origin"), beside={"pixel_mm": self.confirm})
+        pixel = self.fields["pixel_mm"].native
+        pixel.setMinimumWidth(pixel.fontMetrics().horizontalAdvance("0.0000") + SPIN_BUTTONS)
+        self.confirm.clicked.connect(lambda _=False: self._confirm())
 
     def value(self) -> SizeFacts:
-        """What is set."""
-        return self._value
-
-    def set_value(self, value: SizeFacts) -> None:
-        """Show a value without a signal."""
-        self._value = value
-        with QSignalBlocker(self._pixel), QSignalBlocker(self._analysis):
-            if abs((value.pixel_mm or 0.0) - self._pixel.value()) > 1e-9:
-                self._pixel.setValue(value.pixel_mm or 0.0)
-            self._analysis.setValue(value.analysis_px or 0.0)
-
-    def _type_pixel(self, mm: float) -> None:
-        typed = mm > 0
-        self._tell(pixel_mm=mm if typed else None, confirmed=typed, origin="user" if typed else "")
-
-    def _type_analysis(self, pixels: float) -> None:
-        self._tell(analysis_px=pixels if pixels >= 8 else None)
+        """What is set; a size that a person types is that person's word."""
+        size: SizeFacts = super().value()
+        if size.analysis_px is not None and size.analysis_px < LEAST_PX:
+            size = replace(size, analysis_px=None)
+        if size.pixel_mm == self._start.pixel_mm:
+            return size
+        typed = size.pixel_mm is not None
+        return replace(size, confirmed=typed, origin="user" if typed else "")
 
     def _confirm(self) -> None:
-        if self._value.pixel_mm is not None:
-            self._tell(confirmed=True)
-
-    def _tell(self, **changes: Any) -> None:
-        self._value = replace(self._value, **changes)
-        self.changed.emit(self._value)
+        if self._start.pixel_mm is not None:
+            self.set_value(replace(self._start, confirmed=True))
+            self.changed.emit()
 
 
 @dataclass(frozen=True)
 class AreaValue:
     """Names of the layers to stay within and to leave out; empty for none."""
 
-    include: str = ""
-    exclude: str = ""
+    include: Annotated[str, {"label": "Within", "choices": [("all of it", "")]}] = ""
+    exclude: Annotated[str, {"label": "Leave out", "choices": [("nothing", "")]}] = ""
 
 
-class AreaForm(QWidget):
+class AreaForm(ValueForm):
     """Which part of the photograph is worked on."""
 
-    changed = Signal(object)
-    drawn = Signal()
-
     def __init__(self) -> None:
-        super().__init__()
-        self._include, self._exclude = narrow_combo(), narrow_combo()
-        self._draw = QPushButton("Draw …")
-        self._draw.setToolTip("Add a layer to draw an area in.")
-        row = QHBoxLayout()
-        row.setSpacing(6)
-        row.addWidget(self._include, 1)
-        row.addWidget(self._draw)
-        form = form_layout(self)
-        form.addRow("Within", row)
-        form.addRow("Leave out", self._exclude)
-        self.set_choices(())
-        self._include.activated.connect(self._tell)
-        self._exclude.activated.connect(self._tell)
-        self._draw.clicked.connect(self.drawn)
+        self.draw = push_button("Draw …", "Add a layer to draw an area in.")
+        super().__init__(AreaValue, beside={"include": self.draw})
 
     def set_choices(self, names: Sequence[str]) -> None:
         """Offer these layers, keeping what is chosen where it is still there."""
         value = self.value()
-        for box, none in ((self._include, "all of it"), (self._exclude, "nothing")):
-            with QSignalBlocker(box):
-                box.clear()
-                box.addItem(none, "")
-                for name in names:
-                    box.addItem(name, name)
-        self.set_value(value)
-
-    def value(self) -> AreaValue:
-        """What is chosen."""
-        return AreaValue(self._include.currentData() or "", self._exclude.currentData() or "")
-
-    def set_value(self, value: AreaValue) -> None:
-        """Choose without a signal."""
-        for box, name in ((self._include, value.include), (self._exclude, value.exclude)):
-            with QSignalBlocker(box):
-                box.setCurrentIndex(max(0, box.findData(name)))
-
-    def _tell(self, *_: Any) -> None:
-        self.changed.emit(self.value())
+        for name, none in (("include", "all of it"), ("exclude", "nothing")):
+            offered = [(none, ""), *((layer, layer) for layer in names)]
+            with self.fields[name].changed.blocked():
+                self.fields[name].choices = lambda _, offered=offered: offered  # a function, or magicgui resets them
+        self.set_value(AreaValue(*(name if name in names else "" for name in (value.include, value.exclude))))
 
 
-class TuningForm(QWidget):
-    """The two sliders: sensitivity to joints and the smallest tessera."""
+@dataclass(frozen=True)
+class Sliders:
+    """Sensitivity to joints, and the area of the smallest tessera."""
 
-    changed = Signal(object)
+    sensitivity: Annotated[
+        int,
+        {
+            "label": "Sensitivity (%)", "widget_type": "Slider", "min": LEAST, "max": MOST,
+            "tooltip": "More finds fainter joints; less leaves only the clear ones.",
+        },
+    ] = 50  # fmt: skip
+    smallest: Annotated[
+        int,
+        {
+            "label": "Smallest (px)", "widget_type": "Slider", "min": 0, "max": LARGEST,
+            "tooltip": "Smaller pieces are not taken for tesserae (px of the analysis size).",
+        },
+    ] = 0  # fmt: skip
+
+
+class TuningForm(ValueForm):
+    """The two sliders; `settled` comes once they rest."""
+
+    settled = Signal()
 
     def __init__(self) -> None:
-        super().__init__()
-        self._value = Tuning()
-        self._sensitivity = _slider(5, 95, "More finds fainter joints; less leaves only the clear ones.")
-        self._smallest = _slider(0, 400, "Smaller pieces are not taken for tesserae (px of the analysis size).")
-        self._figures = (QLabel(), QLabel())
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(8)
-        for row, (name, slider, figure) in enumerate(
-            zip(("Sensitivity", "Smallest"), (self._sensitivity, self._smallest), self._figures, strict=True)
-        ):
-            figure.setMinimumWidth(44)
-            figure.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            grid.addWidget(QLabel(name), row, 0)
-            grid.addWidget(slider, row, 1)
-            grid.addWidget(figure, row, 2)
-            slider.valueChanged.connect(self._moved)
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(SETTLE_MS)
-        self._rest.timeout.connect(self._tell)
+        super().__init__(Sliders)
+        self._rest = when_idle(self, SETTLE_MS, self.settled.emit)
+        self.changed.connect(self._rest.start)
         self.set_value(Tuning())
 
     def value(self) -> Tuning:
         """What the sliders say; finer figures that were set are kept until their slider moves."""
-        if self._sensitivity.value() == _percent(self._value):
-            return replace(self._value, min_area=self._smallest.value())
-        return Tuning(threshold=round(1 - self._sensitivity.value() / 100, 2), min_area=self._smallest.value())
+        said, tuning = super().value(), self._tuning
+        if said.smallest != self._start.smallest:
+            tuning = replace(tuning, min_area=said.smallest)
+        if said.sensitivity != self._start.sensitivity:
+            tuning = Tuning(threshold=round(1 - said.sensitivity / 100, 2), min_area=tuning.min_area)
+        return tuning
 
     def set_value(self, value: Tuning) -> None:
-        """Move the sliders without a signal."""
-        self._value = value
-        with QSignalBlocker(self._sensitivity), QSignalBlocker(self._smallest):
-            self._sensitivity.setValue(_percent(value))
-            self._smallest.setValue(value.min_area)
-        self._show()
-
-    def _moved(self, _: int) -> None:
-        self._show()
-        self._rest.start()
-
-    def _tell(self) -> None:
-        self.changed.emit(self.value())
-
-    def _show(self) -> None:
-        self._figures[0].setText(f"{self._sensitivity.value()} %")
-        self._figures[1].setText(f"{self._smallest.value()} px")
+        """Move the sliders without a signal, as far as they go."""
+        self._tuning = value
+        sensitivity = min(max(round(100 * (1 - value.threshold)), LEAST), MOST)
+        super().set_value(Sliders(sensitivity, min(value.min_area, LARGEST)))
 
 
 @dataclass(frozen=True)
@@ -281,115 +226,82 @@ class LookValue:
 
     joints: bool = False
     tesserae: bool = True
-    outlines: bool = False
+    outlines: Annotated[bool, {"label": "As outlines"}] = False
 
 
-class LookForm(QWidget):
-    """Ways to look at a result."""
-
-    changed = Signal(object)
+class LookForm(ValueForm):
+    """Ways to look at a result, side by side."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._boxes = tuple(QCheckBox(text) for text in ("Joints", "Tesserae", "As outlines"))
+        super().__init__(LookValue)
+
+    def _lay_out(self, first: Sequence[str]) -> None:
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(12)
-        for box in self._boxes:
-            row.addWidget(box)
-            box.toggled.connect(self._tell)
+        for name in first:
+            row.addWidget(self.fields[name].native)
         row.addStretch(1)
-        self.set_value(LookValue())
-
-    def value(self) -> LookValue:
-        """What is ticked."""
-        return LookValue(*(box.isChecked() for box in self._boxes))
-
-    def set_value(self, value: LookValue) -> None:
-        """Tick without a signal."""
-        for box, on in zip(self._boxes, (value.joints, value.tesserae, value.outlines), strict=True):
-            with QSignalBlocker(box):
-                box.setChecked(on)
-
-    def _tell(self, _: bool) -> None:
-        self.changed.emit(self.value())
 
 
-class PathLabel(QLabel):
-    """A path in one line; where there is no room its beginning goes, and the whole stands in the tooltip."""
+class _OpenNumber(FloatSpinBox):
+    """A number that may be left open: its lowest value, 0, reads as none."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.setObjectName("note")
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self._path = ""
-
-    def show_path(self, path: str) -> None:
-        """Show another path."""
-        self._path = path
-        self.setToolTip(path)
-        self._fit()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Fit the path to the new width."""
-        super().resizeEvent(event)
-        self._fit()
-
-    def _fit(self) -> None:
-        self.setText(self.fontMetrics().elidedText(self._path, Qt.TextElideMode.ElideLeft, self.width() - MARGIN))
+    def __init__(self, base: type, *, none: str = ANY, suffix: str = "", **settings: Any) -> None:
+        super().__init__(min=0, **settings)
+        self.base = base
+        self.native.setSpecialValueText(none)
+        self.native.setSuffix(suffix)
 
 
-def note(text: str = "") -> QLabel:
-    """A line or two of quiet text."""
-    label = QLabel(text)
-    label.setObjectName("note")
-    label.setWordWrap(True)
-    return label
+def read_field(field: ValueWidget[Any]) -> Any:
+    """What a field says; None where a number is left open."""
+    return (field.base(field.value) or None) if isinstance(field, _OpenNumber) else field.value
 
 
-def dots(tip: str) -> QToolButton:
-    """A small button that opens a dialog."""
-    button = QToolButton()
-    button.setText("…")
-    button.setToolTip(tip)
-    return button
+def make_field(name: str, hint: Any) -> ValueWidget[Any]:
+    """The widget of one parameter, from its annotation: kind, bounds, choices, help, and options of magicgui."""
+    kind, extras = _split(hint)
+    limits = next((extra for extra in extras if isinstance(extra, Limits)), None)
+    told = limits.help if limits else next((extra for extra in extras if isinstance(extra, str)), "")
+    options: dict[str, Any] = {"tooltip": told}
+    for extra in extras:
+        options |= extra if isinstance(extra, dict) else {}
+    shared = {"name": name, "label": options.pop("label", name.replace("_", " ").capitalize())}
+    low, high = (limits.low, min(limits.high, _HIGHEST)) if limits else (0, _HIGHEST)
+    base = next((part for part in get_args(kind) if part is not NoneType), kind) if _is_optional(kind) else kind
+    decimals = options.pop("decimals", 0 if base is int else 2)
+    if _is_optional(kind) and base in (int, float):
+        field: Any = _OpenNumber(base, **({"max": high} | options), **shared)
+        field.native.setDecimals(decimals)
+    elif base in (int, float):
+        field = create_widget(annotation=base, options={"min": base(low), "max": base(high)} | options, **shared)
+    else:
+        field = create_widget(annotation=base, options=options, **shared)
+    _fit(field.native, fine=0 < low < 1e-3 or high <= 1.0)
+    return field  # type: ignore[no-any-return]
 
 
-def form_layout(parent: QWidget) -> QFormLayout:
-    """Rows of names and fields that use the whole width."""
-    form = QFormLayout(parent)
-    form.setContentsMargins(0, 0, 0, 0)
-    form.setSpacing(6)
-    form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
-    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    return form
+def _fit(native: Any, *, fine: bool) -> None:
+    """What magicgui leaves to the toolkit: decimals, and boxes no wider than they must be."""
+    if isinstance(native, QDoubleSpinBox) and native.decimals() and fine:
+        native.setDecimals(7)
+    if isinstance(native, QComboBox):
+        native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        native.setMinimumContentsLength(8)
+    for spin in native.findChildren(QAbstractSpinBox):  # the figure beside a slider
+        spin.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+    if hasattr(native, "setKeyboardTracking"):
+        native.setKeyboardTracking(False)
 
 
-def narrow_combo() -> QComboBox:
-    """A box that is no wider than it must be, whatever its items say."""
-    box = QComboBox()
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(8)
-    return box
+def _is_optional(kind: Any) -> bool:
+    return get_origin(kind) in (Union, UnionType) and NoneType in get_args(kind)
 
 
-def _percent(value: Tuning) -> int:
-    return round(100 * (1 - value.threshold))
-
-
-def _spin(low: float, high: float, decimals: int, none: str, suffix: str) -> QDoubleSpinBox:
-    spin = QDoubleSpinBox()
-    spin.setRange(low, high)
-    spin.setDecimals(decimals)
-    spin.setSpecialValueText(none)
-    spin.setSuffix(suffix)
-    spin.setKeyboardTracking(False)
-    spin.setSingleStep(0.01 if decimals else 2)
-    return spin
-
-
-def _slider(low: int, high: int, tip: str) -> QSlider:
-    slider = QSlider(Qt.Orientation.Horizontal)
-    slider.setRange(low, high)
-    slider.setToolTip(tip)
-    return slider
+def _split(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A kind and what is noted beside it."""
+    if get_origin(hint) is Annotated:
+        kind, *extras = get_args(hint)
+        return kind, tuple(extras)
+    return hint, ()

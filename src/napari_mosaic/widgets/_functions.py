@@ -6,14 +6,12 @@ the parameter dataclasses; what takes long is a job and returns at once. The ann
 because magicgui looks for a return value's kind in no module.
 """
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
 from napari import current_viewer
 from napari.layers import Image, Labels
 from napari.types import LayerDataTuple
-from napari.utils.notifications import show_error, show_info
 from napari.viewer import Viewer
 
 from napari_mosaic.errors import InputError
@@ -24,17 +22,16 @@ from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import preview_tesserae as cut_again
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.widgets import _runs
-from napari_mosaic.widgets._commands import segment_layer
+from napari_mosaic.widgets._commands import announce, found_words, segment_layer
 from napari_mosaic.widgets._edited import is_tesserae, record_of
-from napari_mosaic.widgets._jobs import Job
 from napari_mosaic.widgets._napari import real
-from napari_mosaic.widgets._sources import corner_of, view_box
+from napari_mosaic.widgets._sources import lying_like, view_box
 from napari_mosaic.widgets._state import Tuning
 from napari_mosaic.widgets._tuning import PREVIEW_PX, central, tessera_params
+from napari_mosaic.widgets._worker import Worker
 
 _USUAL = SegmentParams()
 _HINTS = get_type_hints(TesseraParams, include_extras=True)
-_exporting: set[Job] = set()
 
 
 def _bounded(name: str, label: str, kind: type) -> Any:
@@ -60,7 +57,7 @@ def segment_this_layer(
     threshold: Threshold = _USUAL.threshold,
     smallest: Smallest = _USUAL.min_area,
     view_only: bool = False,
-) -> Job:
+) -> Worker:
     """Find the tesserae of a photograph; joints and tesserae appear as they come.
 
     Parameters
@@ -76,7 +73,7 @@ def segment_this_layer(
 
     Returns
     -------
-    Job
+    Worker
         As `segment_layer` returns it; the form has no use for it.
 
     Raises
@@ -90,12 +87,12 @@ def segment_this_layer(
     """
     params = SegmentParams(threshold=threshold, core_threshold=round(1 - threshold, 4), min_area=smallest)
     layer = real(photograph)
-    job = segment_layer(real(viewer), layer, params=params, only=view_box(layer) if view_only else None)
-    _tell(job, lambda facts: f"{facts.count:,} tesserae, kept in {facts.path}.")
+    job = segment_layer(real(viewer), layer, params=params, only=view_box(real(viewer), layer) if view_only else None)
+    _tell(job, found_words)
     return job
 
 
-def export_tesserae(tesserae: Labels, file: Path, format: Formats = "csv") -> Job:  # noqa: A002 - the form's word
+def export_tesserae(tesserae: Labels, file: Path, format: Formats = "csv") -> Worker:  # noqa: A002 - the form's word
     """Write the tesserae of a record for other programs, in the background.
 
     Parameters
@@ -109,7 +106,7 @@ def export_tesserae(tesserae: Labels, file: Path, format: Formats = "csv") -> Jo
 
     Returns
     -------
-    Job
+    Worker
         `job.wait()` returns the file.
 
     Raises
@@ -120,10 +117,8 @@ def export_tesserae(tesserae: Labels, file: Path, format: Formats = "csv") -> Jo
     record = _record(tesserae)
     if not file.name:
         raise InputError("No file is given, so there is nowhere to write to; choose one.")
-    job = Job(lambda: _runs.export_steps(record, format, file))
+    job = Worker(lambda: _runs.export_steps(record, format, file))
     _tell(job, lambda written: f"Saved as {written}.")
-    job.ended.connect(partial(_exporting.discard, job))
-    _exporting.add(job)
     return job.start()
 
 
@@ -151,12 +146,11 @@ def preview_tesserae(
     """
     layer = real(tesserae)
     with open_record(_record(layer)) as record:
-        box = central(view_box(layer).clip(record.shape), PREVIEW_PX)
+        box = central(view_box(current_viewer(), layer).clip(record.shape), PREVIEW_PX)
         rules = tessera_params(Tuning(threshold=threshold, min_area=smallest), record.plan.tesserae)
         labels = cut_again(record, box, rules)
-    place = {name: getattr(layer, name) for name in ("scale", "rotate", "shear", "affine", "units", "colormap")}
-    name = f"{layer.name} (rules)"
-    return LayerDataTuple((labels, {"name": name, "translate": corner_of(layer, box), **place}, "labels"))
+    meta = {"name": f"{layer.name} (rules)", "colormap": layer.colormap, **lying_like(layer, box)}
+    return LayerDataTuple((labels, meta, "labels"))
 
 
 def _record(tesserae: Labels) -> Path:
@@ -169,8 +163,7 @@ def _record(tesserae: Labels) -> Path:
     return record_of(layer)
 
 
-def _tell(job: Job, words: Any) -> None:
+def _tell(job: Worker, words: Any) -> None:
     """Say in the viewer, where there is one, how a job ended; a script has the job's own result."""
     if current_viewer() is not None:
-        job.returned.connect(lambda value: show_info(words(value)))
-        job.failed.connect(lambda failure: show_error(str(failure)))
+        announce(job, words)

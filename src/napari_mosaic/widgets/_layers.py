@@ -7,9 +7,8 @@ them, and refreshes at most twice a second, when what will be seen is already in
 from __future__ import annotations
 
 from colorsys import hsv_to_rgb
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer, Shapes
@@ -21,17 +20,20 @@ from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._areas import area_data, standing_areas
 from napari_mosaic.widgets._features import follow_features
-from napari_mosaic.widgets._jobs import Latest
 from napari_mosaic.widgets._levels import LivePyramid
-from napari_mosaic.widgets._sources import RECORD, LayerData, corner_of, placement, view_box
+from napari_mosaic.widgets._sources import RECORD, LayerData, corner_of, lying_like, placement, view_box
 from napari_mosaic.widgets._state import RecordFacts, Tuning
 from napari_mosaic.widgets._tuning import preview
+from napari_mosaic.widgets._worker import Line, Requests, WorkFailure, when_idle
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 REFRESH_MS = 500
-"""Least time between two refreshes of a layer."""
+"""Least time between two refreshes of a layer; not varied."""
 
 BREATH_MS = 30
-"""Time for the viewer between two things that each take napari a while."""
+"""Time for the viewer between two things that each take napari a while; not varied."""
 
 JOINTS, TESSERAE, PREVIEW = "image", "labels", "preview"
 _PHASES = {"joints": JOINTS, "tesserae": TESSERAE}
@@ -79,14 +81,13 @@ def record_areas(record: Record, like: dict[str, Any]) -> LayerData | None:
 class RecordLayers(QObject):
     """Shows one record and follows it while it is written.
 
-    `shown` comes after a refresh, `failed(JobFailure)` where a preview failed.
+    `shown` comes after a refresh, `failed(WorkFailure)` where a preview or a part cannot be read.
     """
 
     shown = Signal()
     failed = Signal(object)
-    _read = Signal(object, bool)
 
-    def __init__(self, viewer: Any, opened: Opened, parent: QObject | None = None) -> None:
+    def __init__(self, viewer: Viewer, opened: Opened, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.record = opened.record
         self._viewer = viewer
@@ -95,13 +96,10 @@ class RecordLayers(QObject):
         self._settling = self._busy = self._closed = False
         self._wanted: Tuning | None = None
         self._look = (False, True, False)
-        self._reader = ThreadPoolExecutor(1, "napari-mosaic layers")
-        self._timer = QTimer(self)
-        self._timer.setInterval(REFRESH_MS)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._begin)
-        self._read.connect(self._refresh)
-        self._previewer = Latest(self)
+        self._reader = Line("layers", self)
+        self._reader.failed.connect(self._unread)
+        self._timer = when_idle(self, REFRESH_MS, self._begin)
+        self._previewer = Requests(self)
         self._previewer.answered.connect(self._previewed)
         self._previewer.failed.connect(self.failed)
         self.layers = {kind: self._standing(layer) or layer for kind, layer in opened.layers.items()}
@@ -165,8 +163,7 @@ class RecordLayers(QObject):
         base = self.tesserae
         if base is not None:
             self._wanted = tuning
-            record, box = self.record, view_box(base)
-            self._previewer.ask(lambda: preview(record, box, tuning))
+            self._previewer.ask(preview, self.record, view_box(self._viewer, base), tuning)
 
     def end_preview(self) -> None:
         """Take the preview away and show the stored tesserae."""
@@ -195,7 +192,7 @@ class RecordLayers(QObject):
         self._adding = []
         self._timer.stop()
         self._previewer.close()
-        self._reader.shutdown(wait=True, cancel_futures=True)
+        self._reader.close(drop=True)
 
     def _standing(self, layer: Layer) -> Layer | None:
         """A layer that a reader has added for the same record, given the live data."""
@@ -231,16 +228,17 @@ class RecordLayers(QObject):
         base = self.tesserae
         if tuning != self._wanted or base is None:
             return
-        place = corner_of(base, box)
         layer = self._present(PREVIEW)
         if layer is None:
-            layer = Labels(levels, multiscale=True, name=f"{base.name} (preview)", translate=place, **_like(base))
+            look = {name: getattr(base, name) for name in ("opacity", "colormap")}
+            look["metadata"] = {RECORD: base.metadata.get(RECORD)}
+            layer = Labels(levels, multiscale=True, name=f"{base.name} (preview)", **lying_like(base, box), **look)
             layer.contour = base.contour
             self.layers[PREVIEW] = self._viewer.add_layer(layer)
             self._viewer.layers.selection.active = base
         else:
             layer.data = levels
-            layer.translate = place
+            layer.translate = corner_of(base, box)
         base.visible = False
         layer.visible = self._look[1]
 
@@ -254,17 +252,20 @@ class RecordLayers(QObject):
         if dirty or settle:
             self._dirty = {kind: [] for kind in self._pyramids}
             self._busy = True
-            self._reader.submit(self._work, dirty, settle)
+            kinds = tuple(self._pyramids if settle else dirty)
+            self._reader.ask(lambda: self._read(dirty, settle), lambda _: self._refresh(kinds, settle))
 
-    def _work(self, dirty: dict[str, list[Box]], settle: bool) -> None:
-        try:
-            for kind, pyramid in self._pyramids.items():
-                if settle:
-                    pyramid.renew()
-                elif kind in dirty:
-                    pyramid.update(dirty[kind])
-        finally:
-            self._read.emit(tuple(self._pyramids) if settle else tuple(dirty), settle)
+    def _read(self, dirty: dict[str, list[Box]], settle: bool) -> None:
+        for kind, pyramid in self._pyramids.items():
+            if settle:
+                pyramid.renew()
+            elif kind in dirty:
+                pyramid.update(dirty[kind])
+
+    def _unread(self, failure: WorkFailure) -> None:
+        """What is finished cannot be read: say so, and go on with what comes next."""
+        self._refresh((), False)
+        self.failed.emit(failure)
 
     def _refresh(self, kinds: tuple[str, ...], settled: bool) -> None:
         """Show what was read, one layer a turn; pictures in the layer list only at the end."""
@@ -294,17 +295,3 @@ def _bright_colours(count: int = 24) -> NDArray[np.float32]:
         hue = number * 0.381966 % 1.0
         colours[number + 1] = (*hsv_to_rgb(hue, 0.85 if number % 2 else 0.5, 1.0), 1.0)
     return colours
-
-
-def _like(base: Labels) -> dict[str, Any]:
-    """Keywords of a layer that lies and looks like the largest level of `base`."""
-    return {
-        "scale": base.scale[-2:],
-        "units": base.units[-2:],
-        "rotate": base.rotate,
-        "shear": base.shear,
-        "affine": base.affine,
-        "opacity": base.opacity,
-        "colormap": base.colormap,
-        "metadata": {RECORD: base.metadata.get(RECORD)},
-    }

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from napari_mosaic.tiling import Box, Lattice
 
 BLOCK = 512
-"""Side of a block in pixels."""
+"""Side of a block in pixels; not varied."""
 
 BUDGET = 192 * 2**20
-"""Bytes of blocks that one level keeps."""
+"""Bytes of blocks that one level keeps; not varied."""
 
 Reader = Callable[[Box], NDArray[Any]]
 

@@ -8,7 +8,7 @@ that begins with an underscore (`tests/test_widgets_private.py`); so when napari
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from napari.layers import Labels, Layer, Shapes
@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QWidget
 
 from napari_mosaic.tiling import Box
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.components import Camera
 
 T = TypeVar("T")
 
@@ -39,7 +43,13 @@ def real(thing: T) -> T:
     return thing
 
 
-def canvas_size(viewer: Any) -> tuple[int, int]:
+def camera_of(viewer: Viewer) -> Camera:
+    """The camera: a part of the scene since napari 0.9, which gives up `viewer.camera`; before, the viewer's own."""
+    scene = getattr(viewer, "scene", None)
+    return viewer.camera if scene is None else scene.camera
+
+
+def canvas_size(viewer: Viewer) -> tuple[int, int]:
     """Height and width of the canvas on the screen, in pixels of the screen.
 
     `viewer.fit_to_view` fits whole layers, not a part of one, and nothing public tells the size without drawing a
@@ -49,17 +59,17 @@ def canvas_size(viewer: Any) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def canvas_widget(viewer: Any) -> QWidget:
+def canvas_widget(viewer: Viewer) -> QWidget:
     """The widget of Qt that the canvas is: parent of what shall go when the window goes. napari hands none out."""
     return viewer.window._qt_viewer.canvas.native  # type: ignore[no-any-return]
 
 
-def focus_canvas(viewer: Any) -> None:
+def focus_canvas(viewer: Viewer) -> None:
     """Let the canvas hear the keys that are pressed next; napari does so only when it is clicked."""
     canvas_widget(viewer).setFocus()
 
 
-def canvas_scene(viewer: Any) -> Any:
+def canvas_scene(viewer: Viewer) -> Any:
     """The node of vispy that the layers are drawn in, in world coordinates `(x, y)`: parent of what we draw over them.
 
     napari's public overlays are its own (scale bar, text, axes …); lines of a plugin need a layer, which would stand
@@ -68,7 +78,7 @@ def canvas_scene(viewer: Any) -> Any:
     return viewer.window._qt_viewer.canvas.view.scene
 
 
-def without_zoom(viewer: Any) -> list[Callable[..., Any]]:
+def without_zoom(viewer: Viewer) -> list[Callable[..., Any]]:
     """Take napari's zoom by double click away and return it: whoever puts it back into the list gives it back.
 
     The list, `mouse_double_click_callbacks`, is public, but what stands in it has no public name.
@@ -100,7 +110,7 @@ def is_being_moved(layer: Shapes) -> bool:
 def shown_box(layer: Layer) -> Box:
     """The part of the current level that the layer holds ready for the screen, in pixels of that level.
 
-    `corner_pixels` tell what the canvas shows now; the picture is cut from what it showed when it was read last.
+    `corner_pixels` tell what was asked for last; the picture is cut from what it showed when it was read last.
     """
     tile = layer._transforms["tile2data"]
     y, x = (round(float(place / step)) for place, step in zip(tile.translate[-2:], tile.scale[-2:], strict=True))

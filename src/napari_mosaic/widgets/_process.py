@@ -21,9 +21,11 @@ from napari_mosaic.errors import MosaicError
 from napari_mosaic.progress import Progress
 
 WAIT_S = 0.2
+"""How long one waits for a word before the stop is looked at; not varied."""
 LAST_WAIT_S = 60.0
-"""How long a process may take to save where it is."""
+"""How long a process may take to save where it is; not varied."""
 NICE = 5
+"""How much a process stands back behind the viewer; not varied."""
 _TOLD = ("phase", "done", "total", "unit", "figures")
 """What of a step one process tells another."""
 

@@ -1,7 +1,8 @@
-"""Readers: mosaic records, and photographs of kinds that napari does not read itself.
+"""Readers: mosaic records, photographs of kinds that napari does not read itself, and sample data.
 
 One decision: napari's own kinds are left to napari; a huge TIFF is opened as a lazy pyramid from the
-panel or with `viewer.open(path, plugin="napari-mosaic")`.
+panel or with `viewer.open(path, plugin="napari-mosaic")`. The samples, for the menu *File ▸ Open Sample*, are a drawn
+mosaic, whose every stone is known, and a real photograph that a dependency ships; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_mosaic.image import open_image
-from napari_mosaic.widgets._places import claim_records, is_record
+from napari_mosaic.widgets._dialogs import claim_records, is_record
 from napari_mosaic.widgets._sources import LayerData, photograph_data
 
 Reader = Callable[[Any], list[LayerData]]
@@ -60,3 +61,13 @@ def read_record(path: str | list[str]) -> list[LayerData]:
 def read_image(path: str | list[str]) -> list[LayerData]:
     """One photograph as a lazy pyramid."""
     return [photograph_data(open_image(path[0] if isinstance(path, list) else path))]
+
+
+def drawn_mosaic() -> list[LayerData]:
+    """A drawn mosaic of a megapixel."""
+    return [photograph_data(open_image("sample:drawn"))]
+
+
+def brick_wall() -> list[LayerData]:
+    """A photograph of a brick pavement (CC0)."""
+    return [photograph_data(open_image("sample:brick"))]

@@ -42,10 +42,10 @@ from napari_mosaic.widgets._state import EstimateFacts, RecordFacts, SizeFacts, 
 from napari_mosaic.widgets._tuning import tessera_params, tuning_of
 
 SAVED_PX = 1_000_000_000
-"""Most pixels of a layer without a file that are saved beside its record."""
+"""Most pixels of a layer without a file that are saved beside its record; not varied."""
 
 WARM_PX = 256
-"""Side of the window that the network is warmed with."""
+"""Side of the window that the network is warmed with; not varied."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +122,7 @@ def estimate(layer: Any, params: SegmentParams, place: Path, region: Any = None,
         found = estimate_run(image, params, output=place, resume=place.exists(), region=region, exclude=exclude)
     stone = None if found.tessera_px is None else found.tessera_px / found.factor
     return EstimateFacts(
-        seconds=found.seconds, disk=found.bytes_on_disk, stone_px=stone, factor=found.factor, costs=found.costs
+        seconds=found.seconds, disk=found.bytes_on_disk, tessera_px=stone, factor=found.factor, costs=found.costs
     )
 
 
@@ -352,7 +352,7 @@ def _opened(path: Path, layer: Any) -> Steps:
 
 
 def ask(function: Callable[..., Any], *args: Any) -> Callable[[], Any]:
-    """A call to make later, for `Latest.ask`."""
+    """A call to make later, for `Requests.ask`."""
     return lambda: function(*args)
 
 

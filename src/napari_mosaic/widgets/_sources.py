@@ -8,7 +8,7 @@ is shown then.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Layer, Shapes
@@ -23,6 +23,10 @@ from napari_mosaic.record import Record, open_record
 from napari_mosaic.record_names import entry_of, is_record_of, record_place
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._levels import CachedLevel
+from napari_mosaic.widgets._napari import camera_of, canvas_size
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 SOURCE = "mosaic_source"
 """Key of a layer's metadata: where its photograph is."""
@@ -38,6 +42,9 @@ ORIGIN = "mosaic_pixel_origin"
 
 PLACE = "mosaic_place"
 """Key of a photograph's metadata: the record that it was opened with."""
+
+DRAWN_COLOUR = "#ffd54f"
+"""Of lines and areas that a person draws over a photograph; not varied."""
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -183,14 +190,23 @@ def default_place(layer: Layer) -> Path:
     return record_place(location, layer.name, Path.home() / "mosaics")
 
 
-def view_box(layer: Layer) -> Box:
-    """The part of a layer that the canvas shows, in pixels of its largest level."""
+def view_box(viewer: Viewer | None, layer: Layer) -> Box:
+    """The part of a layer that the canvas of its viewer shows, in pixels of its largest level; all where it shows none.
+
+    `layer.corner_pixels` is more than that: since napari 0.9 it is what was read of a pyramid, and stays so however
+    near one goes.
+    """
     shape = plane_shape(layer)
-    factors = layer.downsample_factors[layer.data_level] if layer.multiscale else np.ones(2)
-    (y0, x0), (y1, x1) = layer.corner_pixels[:, -2:] * np.asarray(factors)[-2:]
-    one = np.asarray(factors)[-2:]
-    box = Box(int(y0), int(x0), int(np.ceil(y1 + one[0])), int(np.ceil(x1 + one[1]))).clip(shape)
-    return box if box.area else Box(0, 0, *shape)
+    whole = Box(0, 0, *shape)
+    if viewer is None:
+        return whole
+    camera = camera_of(viewer)
+    half = np.array(canvas_size(viewer)) / camera.zoom / 2
+    ends = [np.asarray(camera.center[-2:]) + half * sign for sign in ((-1, -1), (-1, 1), (1, -1), (1, 1))]
+    pixels = np.array([np.asarray(layer.world_to_data(end))[-2:] for end in ends]) + 0.5
+    low, high = np.floor(pixels.min(axis=0)), np.ceil(pixels.max(axis=0))
+    box = Box(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clip(shape)
+    return box if box.area else whole
 
 
 def middle(box: Box) -> tuple[float, float]:
@@ -202,21 +218,15 @@ def placement(layer: Layer, factor: float) -> dict[str, Any]:
     """Where a working grid of `factor` px per source px lies, for a layer over the same picture."""
     scale = np.asarray(layer.scale, dtype=float)[-2:]
     half = 0.5 / factor - 0.5
-    return {
-        "scale": tuple(scale / factor),
-        "translate": tuple(_shifted(layer, half, half)),
-        "rotate": layer.rotate,
-        "shear": layer.shear,
-        "affine": layer.affine,
-        "units": tuple(layer.units)[-2:],
-    }
+    moved = {"scale": tuple(scale / factor), "translate": tuple(_shifted(layer, half, half))}
+    return {**lying_like(layer), **moved}
 
 
-def lying_like(layer: Layer) -> dict[str, Any]:
-    """Keywords of a flat layer whose pixels are those of `layer`, wherever it was moved or turned to."""
+def lying_like(layer: Layer, box: Box | None = None) -> dict[str, Any]:
+    """Keywords of a flat layer whose pixels are those of `layer`, or of a box of it, wherever that was moved to."""
     return {
         "scale": layer.scale[-2:],
-        "translate": layer.translate[-2:],
+        "translate": layer.translate[-2:] if box is None else corner_of(layer, box),
         "rotate": layer.rotate,
         "shear": layer.shear,
         "affine": layer.affine,

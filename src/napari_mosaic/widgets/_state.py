@@ -1,7 +1,7 @@
 """What the panel knows and what it therefore shows, without any widget.
 
 One decision: everything that happens changes one frozen `PanelState`; `resolve` turns it into a frozen
-`PanelView`, and the widgets only ever apply the difference of two views. What a button does and why it
+`PanelViewModel`, and the widgets only ever apply the difference of two views. What a button does and why it
 is off can so be tested without a window.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.image import PixelSize
@@ -22,6 +22,9 @@ from napari_mosaic.request import SegmentParams
 Mark = Literal["done", "next", "later"]
 STEPS = ("Open", "Size", "Area", "Find", "Check", "Measure", "Deliver")
 OPEN, SIZE, AREA, FIND, CHECK, MEASURE, DELIVER = range(7)
+
+CUT_PX_PER_S = 12e6
+"""Pixels of the working grid that are cut into tesserae in a second, for the word *about*; not varied."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +60,22 @@ class SizeFacts:
     What nobody vouches for is shown and is used for no figure: `mm` is None then.
     """
 
-    pixel_mm: float | None = None
+    pixel_mm: Annotated[
+        float | None,
+        {
+            "label": "Pixel size (mm)", "none": "unknown", "decimals": 4, "max": 1000.0,
+            "tooltip": "Edge of one pixel of the photograph on the floor.",
+        },
+    ] = None  # fmt: skip
     confirmed: bool = False
     origin: str = ""
-    analysis_px: float | None = None
+    analysis_px: Annotated[
+        float | None,
+        {
+            "label": "Analysis size", "none": "measured", "suffix": " px per tessera", "decimals": 0, "max": 64.0,
+            "tooltip": "Side of a tessera when it is analysed; larger sees finer joints and takes longer.",
+        },
+    ] = None  # fmt: skip
 
     @property
     def mm(self) -> float | None:
@@ -70,14 +85,14 @@ class SizeFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class EstimateFacts:
-    """What a run over all that is left would cost; `stone_px` is a tessera's side in the photograph.
+    """What a run over all that is left would cost; `tessera_px` is a tessera's side in the photograph.
 
     `costs.of(box)` are the seconds and bytes of a part of it (`engine.costs.Costs`).
     """
 
     seconds: float
     disk: int
-    stone_px: float | None
+    tessera_px: float | None
     factor: float
     costs: Any = None
 
@@ -147,7 +162,7 @@ class PanelState:
 
 
 @dataclass(frozen=True)
-class StepView:
+class StepViewModel:
     """One step as shown: its mark, what is known, and why it cannot be used (empty when it can)."""
 
     mark: Mark
@@ -156,7 +171,7 @@ class StepView:
 
 
 @dataclass(frozen=True)
-class ButtonView:
+class ButtonViewModel:
     """A button as shown; `reason` is the tooltip that says why it is off."""
 
     enabled: bool
@@ -165,18 +180,18 @@ class ButtonView:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PanelView:
+class PanelViewModel:
     """Everything that the widgets show."""
 
-    steps: tuple[StepView, ...]
-    find_view: ButtonView
-    find_all: ButtonView
-    cancel: ButtonView
-    apply: ButtonView
-    confirm: ButtonView
+    steps: tuple[StepViewModel, ...]
+    find_view: ButtonViewModel
+    find_all: ButtonViewModel
+    cancel: ButtonViewModel
+    apply_all: ButtonViewModel
+    confirm: ButtonViewModel
     size_confirmable: bool
-    use_line: ButtonView
-    deliver: ButtonView
+    use_line: ButtonViewModel
+    save: ButtonViewModel
     cost: str
     place: str
     size_note: str
@@ -186,8 +201,8 @@ class PanelView:
     message: str
 
 
-def resolve(state: PanelState) -> PanelView:
-    """The view of a state."""
+def resolve(state: PanelState) -> PanelViewModel:
+    """What a state shows."""
     summaries = (
         _open(state),
         _size(state),
@@ -202,8 +217,8 @@ def resolve(state: PanelState) -> PanelView:
     marks: list[Mark] = ["later" if reasons[i] else ("done" if _is_done(state, i) else "later") for i in range(7)]
     if not reasons[upcoming]:
         marks[upcoming] = "next"
-    return PanelView(
-        steps=tuple(StepView(*parts) for parts in zip(marks, summaries, reasons, strict=True)),
+    return PanelViewModel(
+        steps=tuple(StepViewModel(*parts) for parts in zip(marks, summaries, reasons, strict=True)),
         cost=_cost(state),
         place=str(state.place) if state.place is not None else "",
         size_note=_size_note(state),
@@ -261,35 +276,35 @@ def _buttons(state: PanelState) -> dict[str, Any]:
     running = state.run is not None
     stopping = state.run is not None and state.run.stopping
     return {
-        "find_view": ButtonView(not find, "Find in view", find),
-        "find_all": ButtonView(not find, whole, find),
-        "cancel": ButtonView(running and not stopping, "Stopping …" if stopping else "Cancel"),
-        "apply": ButtonView(not apply, _apply_text(state), apply),
+        "find_view": ButtonViewModel(not find, "Find in view", find),
+        "find_all": ButtonViewModel(not find, whole, find),
+        "cancel": ButtonViewModel(running and not stopping, "Stopping …" if stopping else "Cancel"),
+        "apply_all": ButtonViewModel(not apply, _apply_text(state), apply),
         "confirm": _confirm(state.size),
         "size_confirmable": not state.size.confirmed,
         "use_line": _use_line(state.line_px),
-        "deliver": ButtonView(not _reason(state, DELIVER), "Save …", _reason(state, DELIVER)),
+        "save": ButtonViewModel(not _reason(state, DELIVER), "Save …", _reason(state, DELIVER)),
     }
 
 
-def _confirm(size: SizeFacts) -> ButtonView:
+def _confirm(size: SizeFacts) -> ButtonViewModel:
     if size.pixel_mm is None:
-        return ButtonView(False, "Confirm", "Type the pixel size first.")
+        return ButtonViewModel(False, "Confirm", "Type the pixel size first.")
     if size.confirmed:
-        return ButtonView(False, "Confirmed", "")
-    return ButtonView(True, "Confirm", "")
+        return ButtonViewModel(False, "Confirmed", "")
+    return ButtonViewModel(True, "Confirm", "")
 
 
-def _use_line(pixels: float | None) -> ButtonView:
+def _use_line(pixels: float | None) -> ButtonViewModel:
     if pixels is None or pixels == 0:
-        return ButtonView(False, "Set", "Draw a line along a known length first.")
-    return ButtonView(True, "Set", "")
+        return ButtonViewModel(False, "Set", "Draw a line along a known length first.")
+    return ButtonViewModel(True, "Set", "")
 
 
 def _apply_text(state: PanelState) -> str:
     if state.record is None or state.record.covered_px == 0:
         return "Apply to all"
-    return f"Apply to all (about {duration(state.record.covered_px / 12e6)})"
+    return f"Apply to all (about {duration(state.record.covered_px / CUT_PX_PER_S)})"
 
 
 def _open(state: PanelState) -> str:
@@ -329,13 +344,13 @@ def _floor_note(state: PanelState) -> str:
 
 def _size_note(state: PanelState) -> str:
     estimate = state.estimate
-    if estimate is None or estimate.stone_px is None:
+    if estimate is None or estimate.tessera_px is None:
         return "The size of the stones is measured before the run."
-    analysis = estimate.stone_px * estimate.factor
+    analysis = estimate.tessera_px * estimate.factor
     real = ""
     if state.size.mm is not None:
-        real = f" ({estimate.stone_px * state.size.mm:.2g} mm)"
-    return f"Stones are about {estimate.stone_px:.0f} px{real} in the photograph, analysed at {analysis:.0f} px."
+        real = f" ({estimate.tessera_px * state.size.mm:.2g} mm)"
+    return f"Stones are about {estimate.tessera_px:.0f} px{real} in the photograph, analysed at {analysis:.0f} px."
 
 
 def _area(state: PanelState) -> str:

@@ -6,15 +6,20 @@ behind.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Layer, Shapes
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
+from napari_mosaic.widgets._napari import camera_of
 from napari_mosaic.widgets._sources import RECORD, is_photograph
+from napari_mosaic.widgets._worker import when_idle
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 CAMERA_MS = 250
-"""How long the camera rests before the view counts as changed."""
+"""How long the camera rests before the view counts as changed; not varied."""
 
 
 class ViewerLink(QObject):
@@ -25,19 +30,16 @@ class ViewerLink(QObject):
     removed = Signal(object)
     moved = Signal()
 
-    def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
+    def __init__(self, viewer: Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.viewer = viewer
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(CAMERA_MS)
-        self._rest.timeout.connect(self.moved)
+        self._rest = when_idle(self, CAMERA_MS, self.moved.emit)
         self._pairs: tuple[tuple[Any, Any], ...] = (
             (viewer.layers.events.inserted, self._inserted),
             (viewer.layers.events.removed, self._removed),
             (viewer.layers.events.reordered, self._listed),
-            (viewer.camera.events.center, self._turned),
-            (viewer.camera.events.zoom, self._turned),
+            (camera_of(viewer).events.center, self._turned),
+            (camera_of(viewer).events.zoom, self._turned),
         )
         for emitter, slot in self._pairs:
             emitter.connect(slot)

@@ -12,14 +12,18 @@ One decision: the whole world is scaled about its origin, so all that belongs to
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Layer
 from napari.utils.transforms import Affine
 
 from napari_mosaic.image.arrays import to_mm
+from napari_mosaic.widgets._napari import camera_of
 from napari_mosaic.widgets._sources import RECORD, is_photograph
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 PIXEL = "pixel"
 
@@ -30,7 +34,7 @@ def layer_mm(layer: Layer) -> float | None:
     return None if unit is None else unit * _edge(layer)
 
 
-def rescale_world(viewer: Any, photograph: Layer, mm: float | None, record: str = "") -> float:
+def rescale_world(viewer: Viewer, photograph: Layer, mm: float | None, record: str = "") -> float:
     """Give a photograph's layer the size of its pixels, and take along what lies on it.
 
     Parameters
@@ -104,8 +108,9 @@ def _scale(layer: Layer, ratio: float, unit: Any) -> None:
         layer.units = (*layer.units[:-2], unit, unit)
 
 
-def _turn_camera(viewer: Any, ratio: float) -> None:
+def _turn_camera(viewer: Viewer, ratio: float) -> None:
     """Show the same part of the world as before."""
-    centre = viewer.camera.center
-    viewer.camera.center = (*centre[:-2], centre[-2] * ratio, centre[-1] * ratio)
-    viewer.camera.zoom /= ratio
+    camera = camera_of(viewer)
+    centre = camera.center
+    camera.center = (*centre[:-2], centre[-2] * ratio, centre[-1] * ratio)
+    camera.zoom /= ratio

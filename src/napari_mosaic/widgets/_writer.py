@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtWidgets import QApplication
@@ -17,13 +17,16 @@ from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export import FORMATS, export_record, find_format
 from napari_mosaic.files import whole_named
 from napari_mosaic.record import open_record
-from napari_mosaic.widgets import _places, _runs
-from napari_mosaic.widgets._jobs import Job
+from napari_mosaic.widgets import _dialogs, _runs
+from napari_mosaic.widgets._commands import announce
 from napari_mosaic.widgets._sources import RECORD
+from napari_mosaic.widgets._worker import Worker
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 COPY = ".mosaic.zarr"
 _NOT_COPIED = shutil.ignore_patterns("lock", "lock.by", "*.tmp")
-_exporting: set[Job] = set()
 
 
 def write_tesserae(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -90,22 +93,19 @@ def _write_plain(target: Path, data: Any) -> Path:
     return target
 
 
-def export_selected_layer(viewer: Any) -> None:
+def export_selected_layer(viewer: Viewer) -> None:
     """The command *Export tesserae of the selected layer*: asks for a file, writes it in the background."""
-    from napari.utils.notifications import show_error, show_info
+    from napari.utils.notifications import show_error
 
     layers = [layer for layer in viewer.layers.selection if RECORD in getattr(layer, "metadata", {})]
     if not layers:
         show_error("Select a layer of a mosaic record first: its tesserae.")
         return
     record = Path(layers[0].metadata[RECORD])
-    name = _places.ask_any_export(QApplication.activeWindow(), record)
+    name = _dialogs.ask_any_export(QApplication.activeWindow(), record)
     if name:
-        job = Job(lambda: _runs.export_steps(record, None, Path(name)))
-        job.returned.connect(lambda file: show_info(f"Saved as {file}."))
-        job.failed.connect(lambda failure: show_error(str(failure)))
-        job.ended.connect(lambda: _exporting.discard(job))
-        _exporting.add(job)
+        job = Worker(lambda: _runs.export_steps(record, None, Path(name)))
+        announce(job, lambda file: f"Saved as {file}.")
         job.start()
 
 

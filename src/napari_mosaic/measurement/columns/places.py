@@ -8,17 +8,12 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from napari_mosaic.areas import AreaSet
+from napari_mosaic.areas import PRECEDENCE, AreaSet
 from napari_mosaic.measurement.outlines import to_map
 from napari_mosaic.measurement.registry import column
 from napari_mosaic.measurement.view import View
-from napari_mosaic.record.looked_at import PARTS
 
 Values = NDArray[Any]
-
-_DRAWN = {"preserved", "not legible", "repair", "lacuna", "outside"}
-_CLASSES = tuple(part for part in reversed(PARTS) if part in _DRAWN)
-"""Of areas that lie over each other the last one holds, as in the record's figures."""
 
 
 @column(unit="px", source="labels", forms={"centre_y_px": "px"})
@@ -42,7 +37,7 @@ def area_class(view: View) -> Values:
 def class_at(areas: AreaSet, x: NDArray[np.float64], y: NDArray[np.float64]) -> Values:
     """The class of the area that each place (source pixels) lies in, as text; "" where in none."""
     found = np.full(len(x), "", object)
-    for kind in _CLASSES:
+    for kind in reversed(PRECEDENCE):  # the last one holds, as in the record's figures
         area = areas.of(kind)
         if not area.is_empty:
             shapely.prepare(area)

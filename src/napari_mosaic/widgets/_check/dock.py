@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent
@@ -16,19 +16,15 @@ from qtpy.QtGui import QGuiApplication
 
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.evaluation.floor_files import check_folder
-from napari_mosaic.widgets import _runs
-from napari_mosaic.widgets._check.face import CheckFace
 from napari_mosaic.widgets._check.layers import MISSED, WRONG, CheckLayers
 from napari_mosaic.widgets._check.runs import Proposal, held_check, keep_counts, propose
 from napari_mosaic.widgets._check.state import CheckState, next_open, resolve_check, with_count, with_marks
+from napari_mosaic.widgets._check.view import CheckView
+from napari_mosaic.widgets._companion import Panel, PanelDock
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import CHECK
 from napari_mosaic.widgets._forms import LookValue
-from napari_mosaic.widgets._jobs import JobFailure
-from napari_mosaic.widgets._panel.beside import PanelDock
-
-if TYPE_CHECKING:
-    from napari_mosaic.widgets._panel.dock import MosaicPanel
+from napari_mosaic.widgets._worker import WorkFailure
 
 
 class CheckDock(PanelDock):
@@ -43,15 +39,16 @@ class CheckDock(PanelDock):
     """
 
     manifest_id = CHECK
+    resolve = staticmethod(resolve_check)
     state: CheckState
-    face: CheckFace
+    view: CheckView
 
-    def __init__(self, napari_viewer: Viewer, panel: MosaicPanel | None = None) -> None:
+    def __init__(self, napari_viewer: Viewer, panel: Panel | None = None) -> None:
         super().__init__(napari_viewer, panel)
         self.state = CheckState()
-        self.face = CheckFace(self)
+        self.view = CheckView(self)
         self.layers: CheckLayers | None = None
-        self._proposer, self._keeper = self._worker(self._proposed), self._worker(self._kept)
+        self._proposer, self._keeper = self._requests(self._proposed), self._requests(self._kept)
         self._fill()
         self._connect()
         self.look()
@@ -66,19 +63,19 @@ class CheckDock(PanelDock):
             self.tell()
             return
         self.tell(record=str(record.path), squares=(), busy=True, sentence="", message="")
-        self._proposer.ask(_runs.ask(held_check, record.path))
+        self._proposer.ask(held_check, record.path)
 
     def propose(self) -> None:
         """Propose squares; once there are some, others."""
         try:
-            params = self.face.form.value()
+            params = self.view.form.value()
         except MosaicError as error:
             self.tell(message=str(error))
             return
         if self.state.squares:
             params = replace(params, seed=max(square.seed for square in self.state.squares) + 1)
         self.tell(busy=True, message="")
-        self._proposer.ask(_runs.ask(propose, Path(self.state.record), params))
+        self._proposer.ask(propose, Path(self.state.record), params)
 
     def turn_to(self, at: int) -> None:
         """Show another square."""
@@ -106,7 +103,7 @@ class CheckDock(PanelDock):
             self._replace(with_marks(square, state.missed[state.at], state.wrong[state.at]))
         self.turn_to(next_open(self.state.squares, state.at))
         self.tell(busy=True)
-        self._keeper.ask(_runs.ask(keep_counts, Path(state.record), self.state.squares))
+        self._keeper.ask(keep_counts, Path(state.record), self.state.squares)
 
     def copy(self) -> None:
         """Put the sentence into the clipboard."""
@@ -129,7 +126,7 @@ class CheckDock(PanelDock):
         panel.look(LookValue(outlines=True))
         self.turn_to(next_open(squares, -1))
         if all(square.counted is not None for square in squares):
-            self._keeper.ask(_runs.ask(keep_counts, Path(self.state.record), squares))
+            self._keeper.ask(keep_counts, Path(self.state.record), squares)
 
     def _count_marks(self) -> None:
         """Marks have changed: what they say counts once its square is done."""
@@ -157,21 +154,18 @@ class CheckDock(PanelDock):
             self.layers.close()
 
     def _connect(self) -> None:
-        face = self.face
+        view = self.view
         press(
-            (face.propose, self.propose),
-            (face.back, lambda: self.turn_to(self.state.at - 1)),
-            (face.forth, lambda: self.turn_to(self.state.at + 1)),
-            (face.missed, lambda: self.mark(MISSED)),
-            (face.wrong, lambda: self.mark(WRONG)),
-            (face.done, self.done),
-            (face.copy, self.copy),
+            (view.propose, self.propose),
+            (view.back, lambda: self.turn_to(self.state.at - 1)),
+            (view.forth, lambda: self.turn_to(self.state.at + 1)),
+            (view.missed, lambda: self.mark(MISSED)),
+            (view.wrong, lambda: self.mark(WRONG)),
+            (view.done, self.done),
+            (view.copy, self.copy),
         )
-        face.typed.valueChanged.connect(self.type_count)
+        view.typed.valueChanged.connect(self.type_count)
 
-    def complain(self, failure: JobFailure) -> None:
+    def complain(self, failure: WorkFailure) -> None:
         """Say what went wrong."""
         self.tell(message=str(failure), busy=False)
-
-    def _show_state(self) -> None:
-        self.face.apply(resolve_check(self.state))

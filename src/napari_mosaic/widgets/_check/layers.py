@@ -7,25 +7,31 @@ its centre; so marks may be set in any order, and moved.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Layer, Points, Shapes
 
 from napari_mosaic.evaluation.floor import Square
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets._napari import canvas_size
+from napari_mosaic.widgets._napari import camera_of, canvas_size
 from napari_mosaic.widgets._sources import RECORD, placement
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 SQUARES, MISSED, WRONG = "squares", "missed", "wrong"
 MARK = "check"
 _LOOKS = {MISSED: ("+", "#ffd54f"), WRONG: ("x", "#ff5252")}
+"""Symbols and colours of marks; not varied."""
 
 
 class CheckLayers:
     """The layers of one check; `changed` is called when marks were set, moved or taken away."""
 
-    def __init__(self, viewer: Any, photograph: Layer, squares: Sequence[Square], changed: Callable[[], None]) -> None:
+    def __init__(
+        self, viewer: Viewer, photograph: Layer, squares: Sequence[Square], changed: Callable[[], None]
+    ) -> None:
         self._viewer = viewer
         self._boxes = [square.box for square in squares]
         self._changed = changed
@@ -62,9 +68,9 @@ class CheckLayers:
         box = self._boxes[at]
         middle = self.squares.data_to_world(((box.y0 + box.y1 - 1) / 2, (box.x0 + box.x1 - 1) / 2))
         ends = [np.asarray(self.squares.data_to_world(corner)) for corner in _corners(box)[[0, 2]]]
-        canvas = min(canvas_size(self._viewer))
-        self._viewer.camera.center = tuple(middle)
-        self._viewer.camera.zoom = 0.8 * canvas / max(float(np.abs(ends[1] - ends[0]).max()), 1e-9)
+        camera = camera_of(self._viewer)
+        camera.center = tuple(middle)
+        camera.zoom = 0.8 * min(canvas_size(self._viewer)) / max(float(np.abs(ends[1] - ends[0]).max()), 1e-9)
 
     def close(self) -> None:
         """Take the layers out of the viewer."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_mosaic.evaluation.floor import RULE, Square
-from napari_mosaic.widgets._state import ButtonView, Mark, StepView
+from napari_mosaic.widgets._state import ButtonViewModel, Mark, StepViewModel
 
 CHECK_STEPS = ("Squares", "Count", "Result")
 _NO_RECORD = "Open a record in the panel “Mosaic” first."
@@ -43,17 +43,17 @@ class CheckState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckView:
+class CheckViewModel:
     """Everything that the widgets show."""
 
-    steps: tuple[StepView, ...]
-    propose: ButtonView
-    back: ButtonView
-    forth: ButtonView
-    missed: ButtonView
-    wrong: ButtonView
-    done: ButtonView
-    copy: ButtonView
+    steps: tuple[StepViewModel, ...]
+    propose: ButtonViewModel
+    back: ButtonViewModel
+    forth: ButtonViewModel
+    missed: ButtonViewModel
+    wrong: ButtonViewModel
+    done: ButtonViewModel
+    copy: ButtonViewModel
     editable: bool
     record: str
     place: str
@@ -65,23 +65,23 @@ class CheckView:
     message: str
 
 
-def resolve_check(state: CheckState) -> CheckView:
-    """The view of a state."""
+def resolve_check(state: CheckState) -> CheckViewModel:
+    """What a state shows."""
     some, square = bool(state.squares), state.square
     nothing = "" if some else "Propose squares first."
     reason = "" if state.record else _NO_RECORD
     last = state.counted == len(state.squares) - (square is not None and square.counted is None)
-    return CheckView(
+    return CheckViewModel(
         steps=_steps(state),
-        propose=ButtonView(
+        propose=ButtonViewModel(
             not reason and not state.busy, "Propose other squares" if some else "Propose squares", reason
         ),
-        back=ButtonView(some and state.at > 0, "◀", nothing),
-        forth=ButtonView(some and state.at + 1 < len(state.squares), "▶", nothing),
-        missed=ButtonView(some, "Mark missed", nothing),
-        wrong=ButtonView(some, "Mark wrong", nothing),
-        done=ButtonView(some and not state.busy, "Done: tell the error" if last else "Done, next square", nothing),
-        copy=ButtonView(
+        back=ButtonViewModel(some and state.at > 0, "◀", nothing),
+        forth=ButtonViewModel(some and state.at + 1 < len(state.squares), "▶", nothing),
+        missed=ButtonViewModel(some, "Mark missed", nothing),
+        wrong=ButtonViewModel(some, "Mark wrong", nothing),
+        done=ButtonViewModel(some and not state.busy, "Done: tell the error" if last else "Done, next square", nothing),
+        copy=ButtonViewModel(
             bool(state.sentence), "Copy the sentence", "" if state.sentence else "Count all squares first."
         ),
         editable=bool(state.record) and not state.busy,
@@ -131,7 +131,7 @@ def _tally(state: CheckState) -> str:
     return text
 
 
-def _steps(state: CheckState) -> tuple[StepView, ...]:
+def _steps(state: CheckState) -> tuple[StepViewModel, ...]:
     total = len(state.squares)
     done = (total > 0, total > 0 and state.counted == total, bool(state.sentence))
     following = done.index(False) if False in done else -1
@@ -139,4 +139,4 @@ def _steps(state: CheckState) -> tuple[StepView, ...]:
     found = f"{total} of {state.size}" if total else Path(state.record).name or "no record yet"
     counted = f"{state.counted} of {total} done" if total else ""
     summaries = (found, counted, "one sentence for the report" if state.sentence else "")
-    return tuple(StepView(mark, summary) for mark, summary in zip(marks, summaries, strict=True))
+    return tuple(StepViewModel(mark, summary) for mark, summary in zip(marks, summaries, strict=True))

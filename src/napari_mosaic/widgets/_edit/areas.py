@@ -7,7 +7,7 @@ of the core; then the layer is made anew from the record, so undo needs nothing 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
@@ -21,6 +21,7 @@ from napari_mosaic.editing import Edit, add_area, change_area, remove_area
 from napari_mosaic.record import Record
 from napari_mosaic.widgets._areas import (
     COLOURS,
+    FIRST_DRAWN,
     STYLE,
     Drawn,
     colours_of,
@@ -31,9 +32,13 @@ from napari_mosaic.widgets._areas import (
 )
 from napari_mosaic.widgets._napari import is_being_drawn, is_being_moved
 from napari_mosaic.widgets._sources import RECORD, shape_outline
+from napari_mosaic.widgets._worker import when_idle
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 REST_MS = 250
-"""How long a person's changes rest before they are written."""
+"""How long a person's changes rest before they are written; not varied."""
 
 Change = Callable[[Record], Edit | None]
 
@@ -43,19 +48,16 @@ class AreaLayer(QObject):
 
     asked = Signal(str, object)
 
-    def __init__(self, viewer: Any, tesserae: Labels, factor: float, parent: QObject | None = None) -> None:
+    def __init__(self, viewer: Viewer, tesserae: Labels, factor: float, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._tesserae, self._factor = viewer, tesserae, factor
         self._drawn: list[Drawn] = []
         self._count = 0
         self._closed = False
-        self._kind = AREA_CLASSES[1]
+        self._kind = AREA_CLASSES[FIRST_DRAWN]
         self._filling = False
         self.layer = self._take_layer()
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(REST_MS)
-        self._rest.timeout.connect(self._compare)
+        self._rest = when_idle(self, REST_MS, self._compare)
         self.layer.events.data.connect(self._touched)
 
     def _take_layer(self) -> Shapes:

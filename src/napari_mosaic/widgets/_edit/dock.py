@@ -13,35 +13,35 @@ from napari.viewer import Viewer
 
 from napari_mosaic.editing.tools import EditTool
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets._dock import press
+from napari_mosaic.widgets._dock import RunningDock, press
 from napari_mosaic.widgets._docks import EDIT, PANEL, find_dock
 from napari_mosaic.widgets._edit.areas import AreaLayer
-from napari_mosaic.widgets._edit.check import Check
-from napari_mosaic.widgets._edit.face import EditFace
 from napari_mosaic.widgets._edit.mouse import Gestures, Half, chosen_words
 from napari_mosaic.widgets._edit.painting import Painting
-from napari_mosaic.widgets._edit.queue import fly_to
-from napari_mosaic.widgets._edit.records import RecordDock
-from napari_mosaic.widgets._edit.session import EditSession, JournalFacts, OpenFacts, Outcome
-from napari_mosaic.widgets._edit.shared import borrow_session, give_back
 from napari_mosaic.widgets._edit.state import EditState, resolve_edit
-from napari_mosaic.widgets._edit.tools import BY_NAME, CHOOSE, Drawn, describe, request
-from napari_mosaic.widgets._edited import record_of
-from napari_mosaic.widgets._napari import focus_canvas, real
+from napari_mosaic.widgets._edit.tools import BY_NAME, CHOOSE, Drawn, request
+from napari_mosaic.widgets._edit.view import EditView
+from napari_mosaic.widgets._edit.walk import Check, Walk, fly_to
+from napari_mosaic.widgets._napari import focus_canvas
+from napari_mosaic.widgets._record_dock import RecordDock
+from napari_mosaic.widgets._session import EditSession, JournalFacts, OpenFacts, Outcome
 from napari_mosaic.widgets._style import ink_of
 
 
-class EditDock(RecordDock):
+class EditDock(RecordDock, RunningDock):
     """The dock *Edit tesserae* of a viewer; it edits the record of one tesserae layer at a time."""
 
+    close_s = 60.0
+    """What is being looked through is written down at its end; not varied."""
     manifest_id = EDIT
+    resolve = staticmethod(resolve_edit)
     state: EditState
-    face: EditFace
+    view: EditView
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self.state = EditState()
-        self.face = EditFace(self)
+        self.view = EditView(self)
         self.gestures: Gestures | None = None
         self.areas: AreaLayer | None = None
         self.painting, self.check = Painting(self), Check(self)
@@ -51,31 +51,10 @@ class EditDock(RecordDock):
 
     # what a person can do -------------------------------------------------------------------------
 
-    def bind(self, layer: Labels | None) -> None:
-        """Edit the record of a tesserae layer; None for none."""
-        layer = real(layer)
-        if layer is self.layer:
-            return
-        self._release()
-        self.layer = layer
-        self.tell(layer="" if layer is None else layer.name, ready=False, refusal="", walk=None, finished=None, last="")
-        if layer is None:
-            return
-        self.session = borrow_session(self.viewer, record_of(layer))
-        for signal, slot in self._heard(self.session):
-            signal.connect(slot)
-        self.gestures = Gestures(self.viewer, layer, self)
-        self.gestures.enabled = False
-        self.gestures.drawn.connect(self._drawn)
-        self.gestures.changed.connect(self._half_drawn)
-        self.gestures.picked.connect(self.use)
-        self.gestures.pressed.connect(lambda name: self._verbs[name]())
-        self.gestures.said.connect(lambda words: self.tell(doing=words))
-
     def use(self, tool: EditTool) -> None:
         """Take a tool; a tool of stones works at once on those that are chosen."""
         gestures = self.gestures
-        if gestures is None or not resolve_edit(self.state).tools:
+        if gestures is None or not self.view_model.tools:
             self._update()
             return
         chosen = gestures.half.ids if gestures.tool is CHOOSE else ()
@@ -88,19 +67,9 @@ class EditDock(RecordDock):
             gestures.use(tool)
         self.tell(tool=gestures.tool, doing=chosen_words(gestures.tool, gestures.half), message="")
 
-    def undo(self) -> None:
-        """Take back the last edit."""
-        if self.session is not None and resolve_edit(self.state).undo.enabled:
-            self.session.undo()
-
-    def redo(self) -> None:
-        """Make the edit again that was undone last."""
-        if self.session is not None and resolve_edit(self.state).redo.enabled:
-            self.session.redo()
-
     def delete_chosen(self) -> None:
         """Take away what is chosen."""
-        if self.gestures is not None and self.gestures.half.ids and resolve_edit(self.state).tools:
+        if self.gestures is not None and self.gestures.half.ids and self.view_model.tools:
             ids = self.gestures.half.ids
             self.gestures.choose(())
             self._drawn(BY_NAME["delete"], Drawn(ids=ids))
@@ -110,7 +79,7 @@ class EditDock(RecordDock):
         session = self.session
         if self.layer is None or session is None or session.record is None:
             return
-        if not resolve_edit(self.state).areas.enabled:
+        if not self.view_model.draw_area.enabled:
             return
         if self.areas is None or not self.areas.present:
             self._forget_areas()
@@ -127,7 +96,7 @@ class EditDock(RecordDock):
         if self.areas is not None and self.areas.present and not self.areas.reclass(kind):
             self.areas.draw(kind)
 
-    def show_stone(self, id_: int, box: Box) -> None:
+    def show_tessera(self, id_: int, box: Box) -> None:
         """Fly to a tessera and choose it."""
         if self.layer is not None and self.gestures is not None:
             fly_to(self.viewer, self.layer, box)
@@ -138,23 +107,30 @@ class EditDock(RecordDock):
 
     # what the parts of the dock tell it -----------------------------------------------------------
 
+    def _bound(self, layer: Labels, session: EditSession) -> None:
+        self.tell(walk=None, finished=None)
+        self.gestures = gestures = Gestures(self.viewer, layer, self)
+        gestures.enabled = False
+        gestures.drawn.connect(self._drawn)
+        gestures.changed.connect(self._half_drawn)
+        gestures.picked.connect(self.use)
+        gestures.pressed.connect(lambda name: self._verbs[name]())
+        gestures.said.connect(lambda words: self.tell(doing=words))
+
     def _opened(self, facts: OpenFacts, journal: JournalFacts) -> None:
         self.tell(ready=True, refusal=facts.refusal, journal=journal, message="")
         self.check.begin()
 
     def _drawn(self, tool: EditTool, drawn: Drawn) -> None:
         if self.session is not None:
-            self.session.edit(request(tool, drawn, self.face.options()))
+            self.session.edit(request(tool, drawn, self.view.options()))
 
     def _half_drawn(self, half: Half) -> None:
         self.tell(doing=chosen_words(self.state.tool if self.gestures is None else self.gestures.tool, half))
 
     def _edited(self, outcome: Outcome) -> None:
-        edit, words = outcome.edit, describe(outcome.edit)
-        if outcome.name in ("undo", "redo"):
-            word = "Undone" if outcome.name == "undo" else "Made again"
-            words = f"{word}: {words[0].lower()}{words[1:]}" if edit is not None else "There is nothing left."
-        self.tell(journal=outcome.journal, last=words, message="")
+        super()._edited(outcome)
+        edit = outcome.edit
         if edit is None or self.gestures is None or self.session is None:
             return
         there = edit.made if outcome.name == "undo" else edit.gone
@@ -166,6 +142,9 @@ class EditDock(RecordDock):
         if edit.tool.endswith("_area") and self.areas is not None:
             self.session.ask(lambda record: record.areas, self.areas.fill)
 
+    def _returned(self, walk: Walk) -> None:
+        self.tell(walk=walk)
+
     def _rested(self) -> None:
         panel = find_dock(self.viewer, PANEL)
         if panel is not None and self.session is not None:
@@ -176,26 +155,17 @@ class EditDock(RecordDock):
     def _release(self) -> None:
         """Let go of the record: everything that waits is written first."""
         self.painting.leave(stay=False)
-        self.check.end()
+        self._abandon()
         self._forget_areas()
         if self.gestures is not None:
             self.gestures.close()
             self.gestures.deleteLater()
             self.gestures = None
-        if self.session is not None:
-            for signal, slot in self._heard(self.session):
-                signal.disconnect(slot)
-            give_back(self.session, self.viewer)
-            self.session = None
-        self.tell(looking=None, tool=CHOOSE, doing=CHOOSE.how, journal=JournalFacts())
+        super()._release()
+        self.tell(run=None, tool=CHOOSE, doing=CHOOSE.how, journal=JournalFacts())
 
     def _heard(self, session: EditSession) -> tuple[tuple[Any, Any], ...]:
-        return (
-            (session.opened, self._opened),
-            (session.edited, self._edited),
-            (session.failed, self.complain),
-            (session.rested, self._rested),
-        )
+        return *super()._heard(session), (session.opened, self._opened), (session.rested, self._rested)
 
     def _forget_areas(self) -> None:
         if self.areas is not None:
@@ -205,6 +175,7 @@ class EditDock(RecordDock):
             self.tell(areas=False)
 
     def _end(self) -> None:
+        super()._end()
         self.layer = None
 
     def _may_leave(self) -> bool:
@@ -222,7 +193,7 @@ class EditDock(RecordDock):
             self.session.reopen()
 
     def _connect(self) -> None:
-        face, check = self.face, self.check
+        view, check = self.view, self.check
         self._verbs: dict[str, Any] = {
             "confirm": lambda: self._gesture("confirm"),
             "leave": lambda: self._gesture("leave"),
@@ -235,28 +206,28 @@ class EditDock(RecordDock):
             **{word: lambda word=word: check.decide(word) for word in ("fine", "fixed", "ignored")},
         }
         for tool in BY_NAME.values():
-            face.tools[tool.name].clicked.connect(lambda _, tool=tool: self.use(tool))
-        for name, button in face.verbs.items():
+            view.tools[tool.name].clicked.connect(lambda _, tool=tool: self.use(tool))
+        for name, button in view.verbs.items():
             button.clicked.connect(lambda _, name=name: self._verbs[name]())
         press(
-            (face.retry, self._try_again),
-            (face.draw_area, lambda: self.draw_areas(face.area_class.currentData())),
-            (face.apply_, self.painting.apply),
-            (face.leave, self.painting.leave),
-            (face.look, check.look),
-            (face.finish, check.mark_finished),
+            (view.retry, self._try_again),
+            (view.draw_area, lambda: self.draw_areas(view.area_class.currentData())),
+            (view.apply_painting, self.painting.apply),
+            (view.leave_painting, self.painting.leave),
+            (view.look, check.look),
+            (view.finish, check.mark_finished),
         )
-        face.goto.returnPressed.connect(lambda: check.go_to(face.goto.text()))
-        face.area_class.activated.connect(lambda _: self.choose_class(face.area_class.currentData()))
+        view.goto.returnPressed.connect(lambda: check.go_to(view.goto.text()))
+        view.area_class.activated.connect(lambda _: self.choose_class(view.area_class.currentData()))
 
     def _restyle(self, _: Any = None) -> None:
         super()._restyle()
-        self.face.restyle(*ink_of(self.viewer.theme))
+        self.view.restyle(*ink_of(self.viewer.theme))
 
     def _show_state(self) -> None:
-        view = resolve_edit(self.state)
-        self.face.apply(view)
-        self.face.show_tool(view.tool)
-        if self.gestures is not None and self.gestures.enabled != view.tools:
-            self.gestures.enabled = view.tools
+        model = self.view_model
+        self.view.apply(model)
+        self.view.show_tool(model.tool)
+        if self.gestures is not None and self.gestures.enabled != model.tools:
+            self.gestures.enabled = model.tools
             self.gestures.refresh()

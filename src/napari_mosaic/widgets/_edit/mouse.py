@@ -6,9 +6,9 @@ too, so leaving it is setting it back.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_mosaic.editing.tools import EditTool, Gesture
-from napari_mosaic.widgets._edit.keys import LayerKeys
 from napari_mosaic.widgets._edit.overlay import EditOverlay
-from napari_mosaic.widgets._edit.tools import CHOOSE, KEYS, TOOLS, Drawn, Place, stones
+from napari_mosaic.widgets._edit.tools import CHOOSE, KEYS, TOOLS, Drawn, Place
+from napari_mosaic.widgets._gestures import LayerGestures
 from napari_mosaic.widgets._napari import shown_box, shown_labels, without_zoom
+from napari_mosaic.widgets._session import stones
 
-CLICK_PX = 4
-"""How far the mouse may move on the canvas between press and release of a click."""
+if TYPE_CHECKING:
+    from napari import Viewer
 
 _DRAGS: tuple[Gesture, ...] = ("touch", "gather", "stroke", "outline")
 Track = tuple[tuple[float, ...], ...]
@@ -36,7 +37,7 @@ class Half:
     track: Track = ()
 
 
-class Gestures(LayerKeys):
+class Gestures(LayerGestures):
     """The tools' mouse and keys on one layer, until `close`.
 
     `drawn(EditTool, Drawn)` ends a gesture; `changed(Half)`, `picked(EditTool)`, `pressed(str)`, a name of `KEYS`, and
@@ -47,8 +48,8 @@ class Gestures(LayerKeys):
     changed = Signal(object)
     said = Signal(str)
 
-    def __init__(self, viewer: Any, layer: Labels, parent: QObject | None = None) -> None:
-        super().__init__(layer, parent)
+    def __init__(self, viewer: Viewer, layer: Labels, parent: QObject | None = None) -> None:
+        super().__init__(layer, {tool.key: tool for tool in TOOLS}, KEYS, parent)
         self.viewer = viewer
         self.half = Half()
         self.tool: EditTool = CHOOSE
@@ -57,10 +58,7 @@ class Gestures(LayerKeys):
         self.overlay = EditOverlay(viewer, layer)
         self._zooms: list[Any] = []
         self._help = layer.help
-        self._bind({tool.key: tool for tool in TOOLS}, KEYS)
-        layer.mouse_drag_callbacks.append(self._press)
         layer.mouse_move_callbacks.append(self._move)
-        layer.mouse_double_click_callbacks.append(self._double)
         layer.events.set_data.connect(self._redraw)
         layer.events.scale.connect(self._rescaled)
         viewer.layers.selection.events.active.connect(self._activated)
@@ -70,10 +68,8 @@ class Gestures(LayerKeys):
         """Undo all connections; the layer is an ordinary one again."""
         self.use(CHOOSE)
         self._restore_zoom()
-        self._unbind()
-        self.layer.mouse_drag_callbacks.remove(self._press)
+        super().close()
         self.layer.mouse_move_callbacks.remove(self._move)
-        self.layer.mouse_double_click_callbacks.remove(self._double)
         self.layer.events.set_data.disconnect(self._redraw)
         self.layer.events.scale.disconnect(self._rescaled)
         self.viewer.layers.selection.events.active.disconnect(self._activated)
@@ -117,22 +113,11 @@ class Gestures(LayerKeys):
 
     # the mouse ------------------------------------------------------------------------------------
 
-    def _press(self, _: Labels, event: Any) -> Generator[None, None, None]:
-        if event.button != 1 or "Alt" in event.modifiers or self._moving or not self.enabled:
-            return
-        start, modifiers = np.asarray(event.pos), set(event.modifiers)
-        track, dragged = [tuple(event.position)], False
-        yield
-        while event.type == "mouse_move":
-            dragged = dragged or bool(np.abs(np.asarray(event.pos) - start).max() > CLICK_PX)
-            if dragged and self.tool.gesture in _DRAGS:
-                track.append(tuple(event.position))
-                self._drag(track)
-            yield
-        if dragged and self.tool.gesture in _DRAGS:
-            self._dragged(track)
-        elif not dragged:
-            self._click(track[0], modifiers)
+    def _hears(self, event: Any) -> bool:
+        return bool(event.button == 1 and self.enabled)
+
+    def _draws(self) -> bool:
+        return self.tool.gesture in _DRAGS
 
     def _double(self, _: Labels, event: Any) -> None:
         """The second of two quick clicks at one place: it ends corners, and counts again for tools that repeat."""
@@ -151,7 +136,7 @@ class Gestures(LayerKeys):
         if self.half.track and self.tool.gesture in ("stroke", "outline"):
             self._show_track((*self.half.track, tuple(event.position)))
 
-    def _click(self, place: Sequence[float], modifiers: set[str]) -> None:
+    def _click(self, place: tuple[float, ...], modifiers: set[str]) -> None:
         gesture, id_ = self.tool.gesture, self._id_at(place)
         if gesture == "choose":
             self._choose(id_, add="Shift" in modifiers)
@@ -166,13 +151,13 @@ class Gestures(LayerKeys):
         else:
             self._set(replace(self.half, track=(*self.half.track, tuple(place))))
 
-    def _drag(self, track: list[tuple[float, ...]]) -> None:
+    def _drag(self, track: Sequence[tuple[float, ...]]) -> None:
         if self.tool.gesture in ("touch", "gather"):
             self._set(replace(self.half, ids=self._swept(track[-2:], self.half.ids)))
         else:
             self._show_track(tuple(track))
 
-    def _dragged(self, track: list[tuple[float, ...]]) -> None:
+    def _dragged(self, track: Sequence[tuple[float, ...]]) -> None:
         tool, ids = self.tool, self.half.ids
         if tool.gesture in ("touch", "gather"):
             if len(ids) >= tool.least:
@@ -233,7 +218,7 @@ class Gestures(LayerKeys):
 
     def _redraw(self, _: Any = None) -> None:
         if self._shown:
-            self.overlay.show_stones(self.hover, self.half.ids)
+            self.overlay.show_tesserae(self.hover, self.half.ids)
         else:
             self.overlay.clear()
 

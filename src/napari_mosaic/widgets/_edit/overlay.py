@@ -7,24 +7,30 @@ lines of the canvas, not a layer, so nothing is added to a person's list of laye
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
+from napari_mosaic.widgets._gestures import lay_over
 from napari_mosaic.widgets._napari import canvas_scene, shown_box, shown_labels
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 Segments = NDArray[np.float64]
 _ORDER = 10_000
+"""Above everything of napari's own, whose orders count layers."""
 _COLOURS = {"under": "#101418", "chosen": "#ffd54f", "hover": "#ffffff", "track": "#40c4ff"}
 _WIDTHS = {"under": 5, "chosen": 3, "hover": 2, "track": 3}
+"""Colours, and widths in pixels of the screen; not varied."""
 
 
 class EditOverlay:
     """Lines over a tesserae layer in its viewer; `close` takes them away."""
 
-    def __init__(self, viewer: Any, layer: Labels) -> None:
+    def __init__(self, viewer: Viewer, layer: Labels) -> None:
         from vispy.scene.visuals import Line, Markers
 
         self._layer = layer
@@ -34,13 +40,10 @@ class EditOverlay:
             for name, colour in _COLOURS.items()
         }
         self._points = Markers(parent=self._scene)
-        for place, node in enumerate((*self._lines.values(), self._points)):
-            node.order = _ORDER + place
-            node.set_gl_state("translucent", depth_test=False)
-            node.visible = False
+        lay_over((*self._lines.values(), self._points), _ORDER)
         self.drawn: dict[str, int] = dict.fromkeys((*_COLOURS, "points"), 0)
 
-    def show_stones(self, hover: int, chosen: Sequence[int]) -> None:
+    def show_tesserae(self, hover: int, chosen: Sequence[int]) -> None:
         """Outline the tessera under the mouse (0 for none) and those that are chosen."""
         raw = shown_labels(self._layer)
         marked = self._placed(outlines(raw, chosen))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from napari_mosaic.editing.tools import EditTool
-from napari_mosaic.widgets._edit.queue import Walk
-from napari_mosaic.widgets._edit.session import JournalFacts
 from napari_mosaic.widgets._edit.tools import CHOOSE
-from napari_mosaic.widgets._state import ButtonView, RunFacts
+from napari_mosaic.widgets._edit.walk import Walk
+from napari_mosaic.widgets._session import JournalFacts
+from napari_mosaic.widgets._state import ButtonViewModel, RunFacts
 
 NO_RECORD = "Show a record first: find tesserae in the panel “Mosaic”, or drop a record into the viewer."
 
@@ -29,7 +29,7 @@ class EditState:
     doing: str = CHOOSE.how
     journal: JournalFacts = field(default_factory=JournalFacts)
     walk: Walk | None = None
-    looking: RunFacts | None = None
+    run: RunFacts | None = None
     painting: bool = False
     areas: bool = False
     finished: int | None = None
@@ -38,7 +38,7 @@ class EditState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EditView:
+class EditViewModel:
     """Everything that the widgets show."""
 
     records: tuple[str, ...]
@@ -48,34 +48,34 @@ class EditView:
     tool: str
     doing: str
     last: str
-    undo: ButtonView
-    redo: ButtonView
-    areas: ButtonView
+    undo: ButtonViewModel
+    redo: ButtonViewModel
+    draw_area: ButtonViewModel
     area_note: str
-    window: ButtonView
-    apply: ButtonView
-    leave: ButtonView
+    paint: ButtonViewModel
+    apply_painting: ButtonViewModel
+    leave_painting: ButtonViewModel
     goto: bool
-    look: ButtonView
+    look: ButtonViewModel
     step: bool
     decide: bool
     suspect: str
     checked: str
     share: int
     progress: tuple[int, str] | None
-    finish: ButtonView
+    finish: ButtonViewModel
     finished: str
     message: str
 
 
-def resolve_edit(state: EditState) -> EditView:
-    """The view of a state."""
+def resolve_edit(state: EditState) -> EditViewModel:
+    """What a state shows."""
     writable = state.ready and not state.refusal
     free = writable and not state.painting
     why = _why_not(state)
     walk = state.walk or Walk()
-    looking = state.looking is not None
-    return EditView(
+    looking = state.run is not None
+    return EditViewModel(
         records=state.records,
         layer=state.layer,
         refusal=state.refusal,
@@ -84,14 +84,14 @@ def resolve_edit(state: EditState) -> EditView:
         doing=why or state.doing,
         last=state.last,
         undo=_undo(state, free),
-        redo=ButtonView(free and state.journal.undone > 0, "Redo", "Make the edit again  (Ctrl+Shift+Z)"),
-        areas=ButtonView(free, "Draw", why or "Draw areas of this class on the floor."),
+        redo=ButtonViewModel(free and state.journal.undone > 0, "Redo", "Make the edit again  (Ctrl+Shift+Z)"),
+        draw_area=ButtonViewModel(free, "Draw", why or "Draw areas of this class on the floor."),
         area_note="Select shapes and choose a class to change theirs." if state.areas else "",
-        window=ButtonView(free, "Edit this window", why or "Paint with all of napari’s brushes  (W)"),
-        apply=ButtonView(state.painting, "Apply", "Write what you painted to the record."),
-        leave=ButtonView(state.painting, "Leave", "End painting; asks if something is not applied."),
+        paint=ButtonViewModel(free, "Edit this window", why or "Paint with all of napari’s brushes  (W)"),
+        apply_painting=ButtonViewModel(state.painting, "Apply", "Write what you painted to the record."),
+        leave_painting=ButtonViewModel(state.painting, "Leave", "End painting; asks if something is not applied."),
         goto=state.ready and not state.painting,
-        look=ButtonView(
+        look=ButtonViewModel(
             state.ready and not looking and not state.painting,
             "Look again" if state.walk is not None else "Find what needs a look",
             why or "Looks for odd sizes and shapes, two colours, low confidence, stones on lacunae.",
@@ -101,8 +101,8 @@ def resolve_edit(state: EditState) -> EditView:
         suspect=_suspect(state.walk),
         checked=_checked(state.walk),
         share=round(1000 * walk.checked / walk.total) if walk.total else 0,
-        progress=_progress(state.looking),
-        finish=ButtonView(
+        progress=_progress(state.run),
+        finish=ButtonViewModel(
             writable, "Mark this window as finished", why or "Say that all you see is right: to learn from."
         ),
         finished=_finished(state.finished),
@@ -123,8 +123,10 @@ def _why_not(state: EditState) -> str:
     return ""
 
 
-def _undo(state: EditState, free: bool) -> ButtonView:
-    return ButtonView(free and state.journal.done > 0, "Undo", f"{state.journal.done:,} edits can be undone  (Ctrl+Z)")
+def _undo(state: EditState, free: bool) -> ButtonViewModel:
+    return ButtonViewModel(
+        free and state.journal.done > 0, "Undo", f"{state.journal.done:,} edits can be undone  (Ctrl+Z)"
+    )
 
 
 def _suspect(walk: Walk | None) -> str:

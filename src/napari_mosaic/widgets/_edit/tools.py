@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from napari_mosaic.editing import EDIT_TOOLS, Edit
-from napari_mosaic.editing.tools import DRAWS, EditTool, group_of
+from napari_mosaic.editing import EDIT_TOOLS
+from napari_mosaic.editing.tools import DRAWS, EditTool
 
 Place = tuple[float, float]
 
@@ -76,31 +76,3 @@ def request(tool: EditTool, drawn: Drawn, options: EditOptions) -> dict[str, Any
         takes: given.get(takes, points),
         **{name: getattr(options, name) for name in tool.options},
     }
-
-
-def describe(edit: Edit | None) -> str:
-    """What an edit did, in a few words."""
-    if edit is None:
-        return "Nothing changed."
-    made, gone, kept = (len(ids) for ids in (edit.made, edit.gone, edit.kept))
-    group = group_of(edit)
-    if group == "merged":
-        return f"Merged {gone + kept} into tessera {edit.kept[0]}." if kept else "Merged."
-    if group == "split":
-        parts = [*edit.kept, *edit.made]
-        return f"Parted into {len(parts)}: {', '.join(map(str, parts[:4]))}{' …' if len(parts) > 4 else ''}."
-    if group == "drawn" and edit.made:
-        return f"Added tessera {edit.made[0]}."
-    if group == "areas":
-        return "The areas changed."
-    if group == "deleted":
-        return f"Deleted {stones(gone)}."
-    if group == "painted":
-        return f"Painted: {made} new, {kept} changed, {gone} gone."
-    word = "Assigned to" if group == "assigned" else "Changed"
-    return f"{word} {stones(kept)}."
-
-
-def stones(count: int) -> str:
-    """So many tesserae."""
-    return f"{count:,} tessera" if count == 1 else f"{count:,} tesserae"

@@ -7,7 +7,7 @@ measures is asked of it when the length is given, on the photograph as it lies t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Layer, Shapes
@@ -15,12 +15,14 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QPushButton, QWidget
 
 from napari_mosaic.widgets._napari import is_being_drawn
-from napari_mosaic.widgets._sources import lying_like
+from napari_mosaic.widgets._sources import DRAWN_COLOUR, lying_like
+
+if TYPE_CHECKING:
+    from napari import Viewer
 
 NAME = "known length"
-_COLOUR = "#ffd54f"
 _WIDTH = 400
-"""How often the width of the line goes into the longer side of the photograph: it is seen when all of that is seen."""
+"""How often its width goes into the longer side of the photograph: the whole shows it, too; not varied."""
 
 
 class LineForm(QWidget):
@@ -61,12 +63,12 @@ class LineForm(QWidget):
 class KnownLine:
     """The layer of the line in a viewer; `changed` is called when the line was drawn, moved or removed."""
 
-    def __init__(self, viewer: Any, photograph: Layer, shape: tuple[int, int], changed: Callable[[], None]) -> None:
+    def __init__(self, viewer: Viewer, photograph: Layer, shape: tuple[int, int], changed: Callable[[], None]) -> None:
         self._viewer, self._photograph, self._changed = viewer, photograph, changed
         layer = Shapes(
             name=NAME,
             ndim=2,
-            edge_color=_COLOUR,
+            edge_color=DRAWN_COLOUR,
             edge_width=max(1.0, max(shape) / _WIDTH),
             **lying_like(photograph),
         )

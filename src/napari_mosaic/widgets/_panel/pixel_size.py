@@ -8,28 +8,31 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.image.pixel_size import LAYER, size_of_line
 from napari_mosaic.record import open_record
-from napari_mosaic.widgets import _places, _runs, _sources
+from napari_mosaic.widgets import _dialogs, _runs, _sources
 from napari_mosaic.widgets._east_north import EastNorth
-from napari_mosaic.widgets._jobs import JobFailure, Latest
 from napari_mosaic.widgets._panel.line import KnownLine
 from napari_mosaic.widgets._state import RecordFacts, SizeFacts, SourceFacts
+from napari_mosaic.widgets._worker import Requests, WorkFailure
 from napari_mosaic.widgets._world import layer_mm, rescale_world
+
+if TYPE_CHECKING:
+    from napari_mosaic.widgets._panel.dock import MosaicPanel
 
 
 class PanelSize:
     """The verbs of the pixel size, for a `MosaicPanel`."""
 
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: MosaicPanel) -> None:
         self._panel = panel
         self._said: SizeFacts | None = None
         self._found = SizeFacts()
         self._line: KnownLine | None = None
-        self._writer = Latest(panel)
+        self._writer = Requests(panel)
         self._writer.answered.connect(self._written)
         self._writer.failed.connect(self._refused)
         self._status = EastNorth(panel.viewer)
@@ -44,7 +47,7 @@ class PanelSize:
         self._said, self._found = None, SizeFacts()
         self._status.follow(None, None)
         self._drop_line()
-        self._panel.face.line_form.length.setValue(0.0)
+        self._panel.view.line_form.length.setValue(0.0)
 
     def close(self) -> None:
         """Let go of the viewer."""
@@ -70,7 +73,7 @@ class PanelSize:
             self._found = SizeFacts()  # the layer has been told otherwise
         self._tell(size)
         place = self._panel.state.place
-        if place is not None and _places.is_record(place):
+        if place is not None and _dialogs.is_record(place):
             self._write(place)
 
     def adopt(self, facts: RecordFacts) -> None:
@@ -89,7 +92,7 @@ class PanelSize:
     def asked(self, place: Path) -> dict[str, Any]:
         """What a run is asked for: a size that was said, or that the file gives to a record that is not there yet."""
         size = self._said
-        if size is None and not _places.is_record(place):
+        if size is None and not _dialogs.is_record(place):
             size = self._panel.state.size
         if size is None or size.pixel_mm is None or not size.confirmed:
             return {}
@@ -121,7 +124,7 @@ class PanelSize:
             self._panel.tell(message=str(error))
             return
         self._drop_line()
-        self._panel.face.line_form.length.setValue(0.0)
+        self._panel.view.line_form.length.setValue(0.0)
         self._panel.tell(message="")
         self.say(replace(self._panel.state.size, pixel_mm=size.mm, confirmed=True, origin=size.origin))
 
@@ -148,7 +151,7 @@ class PanelSize:
     def _write(self, place: Path) -> None:
         said = self._said
         if said is not None:
-            self._writer.ask(_runs.ask(write_size, place, said))
+            self._writer.ask(write_size, place, said)
 
     def _written(self, facts: RecordFacts) -> None:
         self._said = None
@@ -158,7 +161,7 @@ class PanelSize:
                 self._panel.tell(record=replace(facts, path=state.record.path, tuning=state.record.tuning))
             self.adopt(facts)
 
-    def _refused(self, failure: JobFailure) -> None:
+    def _refused(self, failure: WorkFailure) -> None:
         """It was not written: show what is true."""
         self._said = None
         record = self._panel.state.record

@@ -11,29 +11,25 @@ from typing import Any
 
 from napari.layers import Labels
 from napari.viewer import Viewer
-from qtpy.QtCore import QTimer
 
 from napari_mosaic.sam.clicks import Clicks, ClickSession
-from napari_mosaic.widgets import _places
+from napari_mosaic.widgets import _dialogs
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import SAM2
-from napari_mosaic.widgets._edit.records import RecordDock
-from napari_mosaic.widgets._edit.session import EditSession, Outcome
-from napari_mosaic.widgets._edit.shared import borrow_session, give_back
-from napari_mosaic.widgets._edit.tools import describe
-from napari_mosaic.widgets._edited import record_of
 from napari_mosaic.widgets._guard import keep_out_triton
-from napari_mosaic.widgets._jobs import JobFailure
-from napari_mosaic.widgets._napari import focus_canvas, real
+from napari_mosaic.widgets._napari import camera_of, focus_canvas
+from napari_mosaic.widgets._record_dock import RecordDock
 from napari_mosaic.widgets._sam import work
-from napari_mosaic.widgets._sam.face import SamFace
 from napari_mosaic.widgets._sam.mouse import Prompting
 from napari_mosaic.widgets._sam.preview import PreviewLayer
 from napari_mosaic.widgets._sam.state import SamState, SeenFacts, resolve_sam
 from napari_mosaic.widgets._sam.tools import Gesture, Step, drawn_around, with_point
+from napari_mosaic.widgets._sam.view import SamView
 from napari_mosaic.widgets._sam.work import Answered, Ground
+from napari_mosaic.widgets._session import EditSession, Outcome
 from napari_mosaic.widgets._sources import middle, view_box
 from napari_mosaic.widgets._viewer import CAMERA_MS
+from napari_mosaic.widgets._worker import WorkFailure, when_idle
 
 
 class SamDock(RecordDock):
@@ -41,57 +37,43 @@ class SamDock(RecordDock):
 
     needs = ("sam2", "torch")
     manifest_id = SAM2
+    resolve = staticmethod(resolve_sam)
     state: SamState
-    face: SamFace
+    view: SamView
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self.state = SamState()
-        self.face = SamFace(self)
+        self.view = SamView(self)
         self.clicks: ClickSession | None = None
         self.steps: list[Step] = []
         self.preview: PreviewLayer | None = None
         self.prompting: Prompting | None = None
         self._ground: Ground | None = None
         self._network: Any = None
-        self._loader, self._asker = self._worker(self._loaded), self._worker(self._answered)
-        self._warmer = self._worker(lambda _: None)
-        self._rest = QTimer(self)
+        self._loader, self._asker = self._requests(self._loaded), self._requests(self._answered)
+        self._warmer = self._requests(lambda _: None)
+        self._rest = when_idle(self, CAMERA_MS, self._warm_view)
         self._fill()
         keep_out_triton()
         self._connect()
-        self.face.offer_models(work.known_models())
+        self.view.offer_models(work.known_models())
         self._follow_layers()
 
     # what a person can do -------------------------------------------------------------------------
 
-    def bind(self, layer: Labels | None) -> None:
-        """Work on the record of a tesserae layer; None for none."""
-        layer = real(layer)
-        if layer is self.layer:
-            return
-        self._release()
-        self.layer = layer
-        self.tell(layer="" if layer is None else layer.name, ready=False, refusal="", last="")
-        if layer is None:
-            return
-        self.session = session = borrow_session(self.viewer, record_of(layer))
-        session.edited.connect(self._edited)
-        session.failed.connect(self.complain)
-        session.ask(work.open_ground, lambda ground: self._opened(session, ground))
-
     def use_model(self, name: str) -> None:
         """Load a model, by name or file."""
         self._network = self.clicks = None
-        self._forget_stone()
+        self._forget_tessera()
         known = work.known_models()
-        self.face.offer_models(known if name in known else (*known, name), name)
+        self.view.offer_models(known if name in known else (*known, name), name)
         self.tell(model=name, loading=True, loaded=False, tool=None, message="")
-        self._loader.ask(lambda: work.load_model(name))
+        self._loader.ask(work.load_model, name)
 
     def use(self, tool: Gesture) -> None:
         """Take a tool, or leave it where it is in hand."""
-        if not resolve_sam(self.state).tools or self.layer is None:
+        if not self.view_model.tools or self.layer is None:
             self._update()
             return
         chosen = None if tool == self.state.tool else tool
@@ -103,24 +85,24 @@ class SamDock(RecordDock):
         self.viewer.layers.selection.active = self.layer if chosen is None else self.preview.layer
         focus_canvas(self.viewer)
         if chosen is None:
-            self._forget_stone()
+            self._forget_tessera()
         self.tell(tool=chosen, message="")
         self._rest.start()
 
     def accept(self) -> None:
         """Write the mask into the tesserae."""
-        if self.session is None or not self.steps or not resolve_sam(self.state).accept.enabled:
+        if self.session is None or not self.steps or not self.view_model.accept.enabled:
             return
         suggestion = self.steps[-1].suggestion
         if suggestion is not None:
             piece = suggestion.piece
-            how = self.face.how.currentData()
+            how = self.view.how.currentData()
             self.session.edit({"tool": "add_mask", "box": list(piece.box), "mask": piece.bits, "how": how})
 
     def reject(self) -> None:
         """Drop the mask and what was shown; where there is none, put the tool away."""
         if self.steps:
-            self._forget_stone()
+            self._forget_tessera()
         elif self.state.tool is not None:
             self.use(self.state.tool)
 
@@ -128,22 +110,17 @@ class SamDock(RecordDock):
         """Take back the last click; where there is none, the last edit."""
         if self.steps:
             self.steps.pop()
-            self._show_stone()
+            self._show_tessera()
             self._ask()
-        elif self.session is not None and resolve_sam(self.state).undo.enabled:
-            self.session.undo()
-
-    def redo(self) -> None:
-        """Make the edit again that was undone last."""
-        if self.session is not None and resolve_sam(self.state).redo.enabled:
-            self.session.redo()
+        else:
+            super().undo()
 
     def choose_other(self, step: int) -> None:
         """Take the next larger mask of the same click, or the next smaller one for -1."""
         suggestion = self.steps[-1].suggestion if self.steps else None
         if suggestion is not None:
             self.steps[-1] = replace(self.steps[-1], suggestion=suggestion.other(step))
-            self._show_stone()
+            self._show_tessera()
 
     # a stone --------------------------------------------------------------------------------------
 
@@ -152,12 +129,12 @@ class SamDock(RecordDock):
         self._add(with_point(before, place, inside=inside))
 
     def _drawn(self, tool: Gesture, track: tuple[tuple[float, float], ...]) -> None:
-        self._forget_stone()
+        self._forget_tessera()
         self._add(drawn_around(tool, track))
 
     def _add(self, clicks: Clicks) -> None:
         self.steps.append(Step(clicks))
-        self._show_stone()
+        self._show_tessera()
         self._ask()
 
     def _ask(self) -> None:
@@ -170,15 +147,15 @@ class SamDock(RecordDock):
         before = next((step.suggestion for step in reversed(self.steps[:-1]) if step.suggestion is not None), None)
         frame = self.clicks.frame_for(last.clicks, None if before is None else before.frame)
         self.tell(thinking="Looking …" if self.clicks.is_warm(frame) else "Looking at this part for the first time …")
-        self._asker.ask(work.ask(self.clicks, last.clicks, before))
+        self._asker.ask(work.ask, self.clicks, last.clicks, before)
 
     def _answered(self, answer: Answered) -> None:
         for place, step in enumerate(self.steps):
             if step.clicks is answer.clicks:
                 self.steps[place] = Step(step.clicks, answer.suggestion, answered=True)
-        self._show_stone()
+        self._show_tessera()
 
-    def _show_stone(self) -> None:
+    def _show_tessera(self) -> None:
         """Show the last step: its points, and its mask where there is one."""
         last = self.steps[-1] if self.steps else Step(Clicks(), answered=True)
         suggestion, seen = last.suggestion, None
@@ -197,13 +174,16 @@ class SamDock(RecordDock):
         nothing = bool(self.steps) and last.answered and suggestion is None
         self.tell(clicks=len(self.steps), seen=seen, nothing=nothing, thinking=waiting, message="")
 
-    def _forget_stone(self) -> None:
+    def _forget_tessera(self) -> None:
         self._asker.forget()
         if self.steps:
             self.steps = []
-            self._show_stone()
+            self._show_tessera()
 
     # what comes back ------------------------------------------------------------------------------
+
+    def _bound(self, layer: Labels, session: EditSession) -> None:
+        session.ask(work.open_ground, lambda ground: self._opened(session, ground))
 
     def _opened(self, session: EditSession, ground: Ground) -> None:
         if session is not self.session:
@@ -224,15 +204,11 @@ class SamDock(RecordDock):
             self._rest.start()
 
     def _edited(self, outcome: Outcome) -> None:
-        words = describe(outcome.edit)
-        if outcome.name in ("undo", "redo"):
-            word = "Undone" if outcome.name == "undo" else "Made again"
-            words = f"{word}: {words[0].lower()}{words[1:]}" if outcome.edit is not None else "There is nothing left."
         if outcome.name == "add_mask":
-            self._forget_stone()
-        self.tell(journal=outcome.journal, last=words, message="")
+            self._forget_tessera()
+        super()._edited(outcome)
 
-    def complain(self, failure: JobFailure) -> None:
+    def complain(self, failure: WorkFailure) -> None:
         """Say what went wrong."""
         self.tell(loading=False, thinking="", message=str(failure))
 
@@ -241,10 +217,10 @@ class SamDock(RecordDock):
         clicks, layer = self.clicks, self.layer
         if clicks is None or layer is None or self.state.tool is None or self._asker.busy:
             return
-        box = view_box(layer)
+        box = view_box(self.viewer, layer)
         frame = clicks.frame_for(Clicks(inside=(middle(box),)))
         if max(box.shape) <= 2 * frame.read.shape[0] and not clicks.is_warm(frame):
-            self._warmer.ask(lambda: clicks.warm(frame))
+            self._warmer.ask(clicks.warm, frame)
 
     # the frame ------------------------------------------------------------------------------------
 
@@ -271,15 +247,11 @@ class SamDock(RecordDock):
 
     def _release(self) -> None:
         """Let go of the record."""
-        self._forget_stone()
+        self._forget_tessera()
         self._warmer.forget()
         self._drop_preview()
         self.clicks = None
-        if self.session is not None:
-            self.session.edited.disconnect(self._edited)
-            self.session.failed.disconnect(self.complain)
-            give_back(self.session, self.viewer)
-            self.session = None
+        super()._release()
         if self._ground is not None:
             self._ground.image.close()
             self._ground = None
@@ -287,22 +259,19 @@ class SamDock(RecordDock):
 
     def _check_present(self) -> None:
         if self.preview is not None and not self.preview.present:
-            self._forget_stone()
+            self._forget_tessera()
             self._drop_preview()
             self.tell(tool=None)
 
     def _choose_model(self, index: int) -> None:
-        name = self.face.model.itemData(index) or _places.ask_sam(self.face)
+        name = self.view.model.itemData(index) or _dialogs.ask_sam(self.view)
         if name:
             self.use_model(name)
         else:
-            self.face.offer_models(work.known_models(), self.state.model)
+            self.view.offer_models(work.known_models(), self.state.model)
 
     def _connect(self) -> None:
-        face, camera = self.face, self.viewer.camera.events
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(CAMERA_MS)
-        self._rest.timeout.connect(self._warm_view)
+        view, camera = self.view, camera_of(self.viewer).events
         self._hear(camera.center, self._moved)
         self._hear(camera.zoom, self._moved)
         self._verbs: dict[str, Any] = {
@@ -313,20 +282,17 @@ class SamDock(RecordDock):
             "smaller": lambda: self.choose_other(-1),
             "larger": lambda: self.choose_other(1),
         }
-        for name, button in face.tools.items():
+        for name, button in view.tools.items():
             button.clicked.connect(lambda _, name=name: self.use(name))
         press(
-            (face.accept, self.accept),
-            (face.reject, self.reject),
-            (face.undo, self.undo),
-            (face.redo, self.redo),
-            (face.smaller, self._verbs["smaller"]),
-            (face.larger, self._verbs["larger"]),
+            (view.accept, self.accept),
+            (view.reject, self.reject),
+            (view.undo, self.undo),
+            (view.redo, self.redo),
+            (view.smaller, self._verbs["smaller"]),
+            (view.larger, self._verbs["larger"]),
         )
-        face.model.activated.connect(self._choose_model)
+        view.model.activated.connect(self._choose_model)
 
     def _moved(self, _: Any = None) -> None:
         self._rest.start()
-
-    def _show_state(self) -> None:
-        self.face.apply(resolve_sam(self.state))

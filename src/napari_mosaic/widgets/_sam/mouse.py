@@ -6,25 +6,24 @@ the way, and none of theirs is taken from them.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from napari import Viewer
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
-from napari_mosaic.sam.clicks import Clicks
-from napari_mosaic.widgets._edit.keys import LayerKeys
-from napari_mosaic.widgets._edit.mouse import CLICK_PX
-from napari_mosaic.widgets._sam.overlay import SamOverlay
+from napari_mosaic.sam.clicks import Clicks, Point
+from napari_mosaic.widgets._gestures import RIGHT, LayerGestures, Place
+from napari_mosaic.widgets._sam.preview import SamOverlay
 from napari_mosaic.widgets._sam.tools import BY_NAME, KEYS, TOOLS, Gesture
 
-Track = tuple[tuple[float, float], ...]
 _SHORTEST = 3.0
-"""Pixels of the working grid that something drawn around a stone is wide at least."""
+"""Pixels of the working grid that something drawn around a stone is wide at least; not varied."""
 
 
-class Prompting(LayerKeys):
+class Prompting(LayerGestures):
     """The gestures on a preview layer over a tesserae layer, until `close`.
 
     `clicked((y, x), bool)` is a point on the stone or off it, `drawn(Gesture, track)` something around it, both on
@@ -34,20 +33,15 @@ class Prompting(LayerKeys):
     clicked = Signal(object, bool)
     drawn = Signal(object, object)
 
-    def __init__(self, viewer: Any, layer: Labels, base: Labels, parent: QObject | None = None) -> None:
-        super().__init__(layer, parent)
+    def __init__(self, viewer: Viewer, layer: Labels, base: Labels, parent: QObject | None = None) -> None:
+        super().__init__(layer, {tool.key: tool.name for tool in TOOLS}, KEYS, parent)
         self._base = base
         self.tool: Gesture | None = None
         self.overlay = SamOverlay(viewer, base)
-        self._bind({tool.key: tool.name for tool in TOOLS}, KEYS)
-        layer.mouse_drag_callbacks.append(self._press)
-        layer.mouse_double_click_callbacks.append(self._double)
 
     def close(self) -> None:
         """Undo all connections."""
-        self._unbind()
-        self.layer.mouse_drag_callbacks.remove(self._press)
-        self.layer.mouse_double_click_callbacks.remove(self._double)
+        super().close()
         self.overlay.close()
 
     def use(self, tool: Gesture | None) -> None:
@@ -61,32 +55,31 @@ class Prompting(LayerKeys):
         """Mark what was shown so far."""
         self.overlay.show(clicks)
 
-    def _press(self, _: Labels, event: Any) -> Generator[None, None, None]:
-        if self.tool is None or self._moving or event.button not in (1, 2) or "Alt" in event.modifiers:
-            return
-        start, outside = np.asarray(event.pos), event.button == 2 or "Shift" in event.modifiers
-        track, dragged = [self._place(event.position)], False
-        yield
-        while event.type == "mouse_move":
-            dragged = dragged or bool(np.abs(np.asarray(event.pos) - start).max() > CLICK_PX)
-            if dragged and self.tool != "points":
-                track.append(self._place(event.position))
-                self.overlay.show_track(tuple(track), box=self.tool == "box")
-            yield
-        if dragged and self.tool != "points":
-            self.overlay.show_track((), box=False)
-            if min(np.ptp(np.array(track), axis=0)) >= _SHORTEST:
-                self.drawn.emit(self.tool, tuple(track))
-        elif not dragged:
-            self.clicked.emit(track[0], not outside)
+    def _hears(self, event: Any) -> bool:
+        return self.tool is not None and event.button in (1, 2)
+
+    def _draws(self) -> bool:
+        return self.tool != "points"
+
+    def _drag(self, track: Sequence[Place]) -> None:
+        self.overlay.show_track(self._places(track), box=self.tool == "box")
+
+    def _dragged(self, track: Sequence[Place]) -> None:
+        places = self._places(track)
+        self.overlay.show_track((), box=False)
+        if min(np.ptp(np.array(places), axis=0)) >= _SHORTEST:
+            self.drawn.emit(self.tool, places)
+
+    def _click(self, place: Place, modifiers: set[str]) -> None:
+        self.clicked.emit(self._places([place])[0], not modifiers & {RIGHT, "Shift"})
 
     def _double(self, _: Labels, event: Any) -> None:
         """The second of two quick clicks is a click too; napari does not zoom."""
         if self.tool is not None and event.button == 1:
             event.handled = True
-            self.clicked.emit(self._place(event.position), "Shift" not in event.modifiers)
+            self._click(tuple(event.position), set(event.modifiers))
 
-    def _place(self, position: Any) -> tuple[float, float]:
-        """World coordinates as a place of the working grid, counted from the corner of its first pixel."""
-        y, x = np.asarray(self._base.world_to_data(position))[-2:] + 0.5
-        return round(float(y), 3), round(float(x), 3)
+    def _places(self, track: Sequence[Place]) -> tuple[Point, ...]:
+        """World coordinates as places of the working grid, counted from the corner of its first pixel."""
+        found = (np.asarray(self._base.world_to_data(place))[-2:] + 0.5 for place in track)
+        return tuple((round(float(y), 3), round(float(x), 3)) for y, x in found)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from napari_mosaic.widgets._edit.session import JournalFacts
 from napari_mosaic.widgets._sam.tools import BY_NAME, Gesture
-from napari_mosaic.widgets._state import ButtonView
+from napari_mosaic.widgets._session import JournalFacts
+from napari_mosaic.widgets._state import ButtonViewModel
 
 NO_RECORD = "Show a record first: find tesserae in the panel “Mosaic”, or drop a record into the viewer."
 NO_MODEL = "Choose a model first."
@@ -50,7 +50,7 @@ class SamState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamView:
+class SamViewModel:
     """Everything that the widgets show."""
 
     records: tuple[str, ...]
@@ -62,23 +62,23 @@ class SamView:
     tool: str
     doing: str
     seen: str
-    accept: ButtonView
-    reject: ButtonView
-    smaller: ButtonView
-    larger: ButtonView
-    undo: ButtonView
-    redo: ButtonView
+    accept: ButtonViewModel
+    reject: ButtonViewModel
+    smaller: ButtonViewModel
+    larger: ButtonViewModel
+    undo: ButtonViewModel
+    redo: ButtonViewModel
     busy: bool
     last: str
     message: str
 
 
-def resolve_sam(state: SamState) -> SamView:
-    """The view of a state."""
+def resolve_sam(state: SamState) -> SamViewModel:
+    """What a state shows."""
     why, seen = _why_not(state), state.seen
     free = not why
     writable = free and not state.refusal
-    return SamView(
+    return SamViewModel(
         records=state.records,
         layer=state.layer,
         refusal=state.refusal,
@@ -88,18 +88,18 @@ def resolve_sam(state: SamState) -> SamView:
         tool=state.tool or "" if free else "",
         doing=why or (BY_NAME[state.tool].how if state.tool else "Take a tool and show SAM 2 a stone."),
         seen=_seen(state),
-        accept=ButtonView(writable and seen is not None, "Accept", "Write the mask into the tesserae  (Enter)"),
-        reject=ButtonView(state.clicks > 0, "Reject", "Drop the mask and its points  (Esc)"),
-        smaller=ButtonView(seen is not None and seen.place > 0, "Smaller", "Another mask for the same click  ([)"),
-        larger=ButtonView(
+        accept=ButtonViewModel(writable and seen is not None, "Accept", "Write the mask into the tesserae  (Enter)"),
+        reject=ButtonViewModel(state.clicks > 0, "Reject", "Drop the mask and its points  (Esc)"),
+        smaller=ButtonViewModel(seen is not None and seen.place > 0, "Smaller", "Another mask for the same click  ([)"),
+        larger=ButtonViewModel(
             seen is not None and seen.place + 1 < seen.count, "Larger", "Another mask for the same click  (])"
         ),
-        undo=ButtonView(
+        undo=ButtonViewModel(
             state.clicks > 0 or (writable and state.journal.done > 0),
             "Undo",
             "Take back the last click, then the last edit  (Ctrl+Z)",
         ),
-        redo=ButtonView(writable and state.journal.undone > 0, "Redo", "Make the edit again  (Ctrl+Shift+Z)"),
+        redo=ButtonViewModel(writable and state.journal.undone > 0, "Redo", "Make the edit again  (Ctrl+Shift+Z)"),
         busy=bool(state.thinking) or state.loading,
         last=state.last,
         message=state.message,

@@ -5,7 +5,6 @@ One decision: everything that can take longer than a turn of the event loop is a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ from napari_mosaic.record import Plan, Record
 from napari_mosaic.sam.clicks import Clicks, ClickSession, Suggestion
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.registry import present_models
-from napari_mosaic.widgets._edit.session import JournalFacts, journal_facts
+from napari_mosaic.widgets._session import JournalFacts, journal_facts
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,6 @@ class Answered:
     suggestion: Suggestion | None
 
 
-def ask(session: ClickSession, clicks: Clicks, before: Suggestion | None) -> Callable[[], Answered]:
-    """A question for the worker."""
-    return lambda: Answered(clicks, session.suggest(clicks, before))
+def ask(session: ClickSession, clicks: Clicks, before: Suggestion | None) -> Answered:
+    """The mask for some clicks."""
+    return Answered(clicks, session.suggest(clicks, before))

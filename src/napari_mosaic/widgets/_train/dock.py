@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from napari.viewer import Viewer
 
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.progress import Progress
 from napari_mosaic.training import PRESETS, FinetuneParams
-from napari_mosaic.widgets import _places, _runs
+from napari_mosaic.widgets import _dialogs, _runs
+from napari_mosaic.widgets._companion import Panel, ProcessDock
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import TRAIN
-from napari_mosaic.widgets._jobs import JobFailure
-from napari_mosaic.widgets._panel.beside import ProcessDock
-from napari_mosaic.widgets._train.face import TrainFace
 from napari_mosaic.widgets._train.request import TrainRequest
 from napari_mosaic.widgets._train.runs import Curves, HeldRun, SamplePrediction, TrainEvent, held_run, training_steps
 from napari_mosaic.widgets._train.sample import show_sample
@@ -33,9 +30,8 @@ from napari_mosaic.widgets._train.state import (
     length_of,
     resolve_training,
 )
-
-if TYPE_CHECKING:
-    from napari_mosaic.widgets._panel.dock import MosaicPanel
+from napari_mosaic.widgets._train.view import TrainView
+from napari_mosaic.widgets._worker import WorkFailure
 
 MOST_LOSSES = 20_000
 """Most losses that are remembered for the plot. *Not varied.*"""
@@ -56,14 +52,14 @@ class TrainDock(ProcessDock):
     stopped_words = "Stopped. What was learned is kept; go on whenever you like."
     manifest_id = TRAIN
     state: TrainState
-    face: TrainFace
+    view: TrainView
 
-    def __init__(self, napari_viewer: Viewer, panel: MosaicPanel | None = None) -> None:
+    def __init__(self, napari_viewer: Viewer, panel: Panel | None = None) -> None:
         super().__init__(napari_viewer, panel)
         self.state = TrainState()
-        self.face = TrainFace(self)
+        self.view = TrainView(self)
         self._learns = False
-        self._looker, self._marker = self._worker(self._held), self._worker(self._marked)
+        self._looker, self._marker = self._requests(self._held), self._requests(self._marked)
         self._fill()
         self._connect()
         self.learn_from("drawn")
@@ -76,25 +72,25 @@ class TrainDock(ProcessDock):
         if panel is not None and panel.state.record is not None:
             source = panel.state.record.path
         recipe = self.state.recipe if self.state.recipe in OFFERED[data] else OFFERED[data][0]
-        self.face.choose(self.face.data, data)
+        self.view.choose(self.view.data, data)
         self.tell(data=data, source=str(source), finished=None, message="")
         self.set_recipe(recipe)
-        self.set_out(_places.default_run(str(source)))
+        self.set_out(_dialogs.default_run(str(source)))
         if data == "record" and source:
             self._marker.ask(_runs.ask(_runs.finished_windows, Path(source)))
 
     def set_recipe(self, recipe: str) -> None:
         """Choose a recipe; its parameters replace those in the form."""
         self.tell(recipe=recipe)
-        self.face.choose(self.face.recipe, recipe)
-        self.face.show_task(self.state.task, masks=self.state.data == "folder")
+        self.view.choose(self.view.recipe, recipe)
+        self.view.show_task(self.state.task, masks=self.state.data == "folder")
         start = FinetuneParams() if recipe == FINETUNE else PRESETS[recipe]
-        self.face.form(self.state.task).set_value(start)
+        self.view.form(self.state.task).set_value(start)
         self._note_length()
 
     def set_out(self, folder: str | Path) -> None:
         """Keep the run there, or go on with the one that is there."""
-        self.face.out.show_path(str(folder))
+        self.view.out.show_path(str(folder))
         self.tell(out=str(folder), held=None, model="", rows=(), losses=())
         self._looker.ask(_runs.ask(held_run, str(folder)))
 
@@ -114,7 +110,7 @@ class TrainDock(ProcessDock):
     def start(self) -> None:
         """Begin to learn."""
         try:
-            params = asdict(self.face.form(self.state.task).value())
+            params = asdict(self.view.form(self.state.task).value())
         except MosaicError as error:
             self.tell(message=str(error))
             return
@@ -139,15 +135,15 @@ class TrainDock(ProcessDock):
     def _note_length(self) -> None:
         """Say how long it will be, where what is typed goes together."""
         try:
-            self.tell(length=length_of(self.face.form(self.state.task).value()), message="")
+            self.tell(length=length_of(self.view.form(self.state.task).value()), message="")
         except MosaicError as error:
             self.tell(length="", message=str(error))
 
     def _begin(self, request: TrainRequest) -> None:
         if self.job is not None:
             return
-        request = replace(request, sample=self.face.sample.isChecked())
-        self._run(lambda: training_steps(request), "loading the network", model="", losses=())
+        request = replace(request, sample=self.view.sample.isChecked())
+        self.run_steps(lambda: training_steps(request), "loading the network", model="", losses=())
 
     def _step(self, event: TrainEvent) -> None:
         if isinstance(event, Progress):
@@ -180,7 +176,7 @@ class TrainDock(ProcessDock):
         if self._learns:
             self._learns = False
             if self.state.held is not None:
-                self.set_out(_places.default_run(self.state.source))
+                self.set_out(_dialogs.default_run(self.state.source))
             self.start()
 
     def _held(self, held: HeldRun | None) -> None:
@@ -191,7 +187,7 @@ class TrainDock(ProcessDock):
             return
         params = held.request.parameters()
         if held.request.task == self.state.task:
-            self.face.form(held.request.task).set_value(params)
+            self.view.form(held.request.task).set_value(params)
         self.tell(length=length_of(params))
         steps = int(held.rows[-1]["step"]) if held.rows else 0
         self.tell(held=HeldFacts(steps, held.model), rows=held.rows, model=held.model)
@@ -199,38 +195,38 @@ class TrainDock(ProcessDock):
     # the frame ------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        face = self.face
-        face.data.activated.connect(lambda index: self.learn_from(face.data.itemData(index)))
-        face.recipe.activated.connect(lambda index: self.set_recipe(face.recipe.itemData(index)))
-        for form in (face.train_form, face.finetune_form):
+        view = self.view
+        view.data.activated.connect(lambda index: self.learn_from(view.data.itemData(index)))
+        view.recipe.activated.connect(lambda index: self.set_recipe(view.recipe.itemData(index)))
+        for form in (view.train_form, view.finetune_form):
             form.changed.connect(self._note_length)
-        face.choose_source.clicked.connect(lambda _: self._ask_source())
-        face.choose_out.clicked.connect(lambda _: self._ask_out())
+        view.choose_source.clicked.connect(lambda _: self._ask_source())
+        view.choose_out.clicked.connect(lambda _: self._ask_out())
         press(
-            (face.mark, self.mark_view),
-            (face.learn, self.learn_from_view),
-            (face.start, self.start),
-            (face.resume, self.resume),
-            (face.stop, self.stop),
-            (face.use, self.use_model),
+            (view.mark, self.mark_view),
+            (view.learn, self.learn_from_view),
+            (view.start, self.start),
+            (view.resume, self.resume),
+            (view.stop, self.stop),
+            (view.use, self.use_model),
         )
 
     def _ask_source(self) -> None:
-        ask = _places.ask_record if self.state.data == "record" else _places.ask_pictures
-        path = ask(self.face)
+        ask = _dialogs.ask_record if self.state.data == "record" else _dialogs.ask_pictures
+        path = ask(self.view)
         if path:
             self.learn_from(self.state.data, path)
 
     def _ask_out(self) -> None:
-        path = _places.ask_folder(self.face, self.state.out)
+        path = _dialogs.ask_folder(self.view, self.state.out)
         if path:
             self.set_out(path)
 
-    def complain(self, failure: JobFailure) -> None:
+    def complain(self, failure: WorkFailure) -> None:
         """Say what went wrong."""
         self._learns = False
         self.tell(message=str(failure))
 
     def _show_state(self) -> None:
-        self.face.source.show_path(self.state.source or "none chosen yet")
-        self.face.apply(resolve_training(self.state))
+        self.view.source.show_path(self.state.source or "none chosen yet")
+        self.view.apply(resolve_training(self.state))

@@ -8,7 +8,7 @@ from typing import Literal
 
 from napari_mosaic.training import FinetuneParams, TrainParams
 from napari_mosaic.widgets._plot import Curve, smooth
-from napari_mosaic.widgets._state import ButtonView, Mark, RunFacts, StepView, duration
+from napari_mosaic.widgets._state import ButtonViewModel, Mark, RunFacts, StepViewModel, duration
 
 Data = Literal["drawn", "folder", "record"]
 DATA: dict[Data, str] = {
@@ -64,16 +64,16 @@ class TrainState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainView:
+class TrainViewModel:
     """Everything that the widgets show."""
 
-    steps: tuple[StepView, ...]
-    start: ButtonView
-    resume: ButtonView
-    stop: ButtonView
-    use: ButtonView
-    mark: ButtonView
-    learn: ButtonView
+    steps: tuple[StepViewModel, ...]
+    start: ButtonViewModel
+    resume: ButtonViewModel
+    stop: ButtonViewModel
+    use: ButtonViewModel
+    mark: ButtonViewModel
+    learn: ButtonViewModel
     recipes: tuple[str, ...]
     source_shown: bool
     mark_shown: bool
@@ -84,19 +84,19 @@ class TrainView:
     message: str
 
 
-def resolve_training(state: TrainState) -> TrainView:
-    """The view of a state."""
+def resolve_training(state: TrainState) -> TrainViewModel:
+    """What a state shows."""
     idle, reason = state.run is None, _why_not_start(state)
     held = state.held is not None
     stopping = state.run is not None and state.run.stopping
-    return TrainView(
+    return TrainViewModel(
         steps=_steps(state),
-        start=ButtonView(idle and not reason, "Start", reason),
-        resume=ButtonView(idle and held, "Go on", "" if held else "The folder holds no run that was begun here."),
-        stop=ButtonView(not idle and not stopping, "Stopping …" if stopping else "Stop", ""),
-        use=ButtonView(bool(state.model), "Use this model now", "" if state.model else "There is no model yet."),
-        mark=ButtonView(idle, "What I see is finished", "" if idle else "A run is going on."),
-        learn=ButtonView(idle and bool(state.source), "It is right: learn from it", _why_not_learn(state)),
+        start=ButtonViewModel(idle and not reason, "Start", reason),
+        resume=ButtonViewModel(idle and held, "Go on", "" if held else "The folder holds no run that was begun here."),
+        stop=ButtonViewModel(not idle and not stopping, "Stopping …" if stopping else "Stop", ""),
+        use=ButtonViewModel(bool(state.model), "Use this model now", "" if state.model else "There is no model yet."),
+        mark=ButtonViewModel(idle, "What I see is finished", "" if idle else "A run is going on."),
+        learn=ButtonViewModel(idle and bool(state.source), "It is right: learn from it", _why_not_learn(state)),
         recipes=OFFERED[state.data],
         source_shown=state.data != "drawn",
         mark_shown=state.data == "record",
@@ -128,7 +128,7 @@ def _why_not_start(state: TrainState) -> str:
     return ""
 
 
-def _steps(state: TrainState) -> tuple[StepView, ...]:
+def _steps(state: TrainState) -> tuple[StepViewModel, ...]:
     done = {
         0: state.data == "drawn" or bool(state.source),
         1: True,
@@ -140,7 +140,7 @@ def _steps(state: TrainState) -> tuple[StepView, ...]:
     idle = state.run is None
     following = 2 if not state.model else 4
     marks: list[Mark] = ["done" if done[i] else ("next" if i == following and idle else "later") for i in range(5)]
-    return tuple(StepView(mark, summary) for mark, summary in zip(marks, summaries, strict=True))
+    return tuple(StepViewModel(mark, summary) for mark, summary in zip(marks, summaries, strict=True))
 
 
 def length_of(params: TrainParams | FinetuneParams) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent
@@ -19,12 +19,10 @@ from napari_mosaic.probability import Calibration
 from napari_mosaic.progress import Progress
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tuning import TuneResult
-from napari_mosaic.widgets import _places, _runs
+from napari_mosaic.widgets import _dialogs, _runs
+from napari_mosaic.widgets._companion import Panel, ProcessDock
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import TUNE
-from napari_mosaic.widgets._jobs import JobFailure
-from napari_mosaic.widgets._panel.beside import ProcessDock
-from napari_mosaic.widgets._tune.face import TuneFace
 from napari_mosaic.widgets._tune.runs import (
     RecordLook,
     TuneRequest,
@@ -34,9 +32,8 @@ from napari_mosaic.widgets._tune.runs import (
     searching_steps,
 )
 from napari_mosaic.widgets._tune.state import TruthChoice, TuneState, resolve_tuning
-
-if TYPE_CHECKING:
-    from napari_mosaic.widgets._panel.dock import MosaicPanel
+from napari_mosaic.widgets._tune.view import TuneView
+from napari_mosaic.widgets._worker import WorkFailure
 
 
 class TuneDock(ProcessDock):
@@ -53,15 +50,15 @@ class TuneDock(ProcessDock):
     stopped_words = "Stopped. What was found is kept; go on whenever you like."
     manifest_id = TUNE
     state: TuneState
-    face: TuneFace
+    view: TuneView
 
-    def __init__(self, napari_viewer: Viewer, panel: MosaicPanel | None = None) -> None:
+    def __init__(self, napari_viewer: Viewer, panel: Panel | None = None) -> None:
         super().__init__(napari_viewer, panel)
         lacks = missing_of("optuna")
         self.state = TuneState(lacks=lacks or "")
-        self.face = TuneFace(self)
-        self._looker, self._measurer = self._worker(self._looked), self._worker(self._measured)
-        self._marker = self._worker(lambda count: self.tell(finished=count, calibration=None, message=""))
+        self.view = TuneView(self)
+        self._looker, self._measurer = self._requests(self._looked), self._requests(self._measured)
+        self._marker = self._requests(lambda count: self.tell(finished=count, calibration=None, message=""))
         self._fill()
         if lacks is not None:  # confidence is measured without it, so the dock stays usable
             self._offer(lacks)
@@ -83,7 +80,7 @@ class TuneDock(ProcessDock):
 
     def compare_with(self, truth: TruthChoice, files: tuple[str, ...] = ()) -> None:
         """Choose the truth: the windows that are `finished`, or `files`."""
-        self.face.choose(truth)
+        self.view.choose(truth)
         self.tell(truth=truth, files=files or self.state.files, calibration=None, message="")
 
     def mark_view(self) -> None:
@@ -126,14 +123,14 @@ class TuneDock(ProcessDock):
         if self.job is not None:
             return
         try:
-            params = asdict(self.face.form.value())
+            params = asdict(self.view.form.value())
         except MosaicError as error:
             self.tell(message=str(error))
             return
         truths = self.state.files if self.state.truth == "files" else ()
         request = TuneRequest(record=self.state.record, folder=folder, truths=truths, params=params)
         changes = {"folder": folder, "scores": scores, "before": len(scores), "best": None}
-        self._run(lambda: searching_steps(request), "reading the windows", **changes)
+        self.run_steps(lambda: searching_steps(request), "reading the windows", **changes)
 
     def _step(self, progress: Progress | None) -> None:
         run = None if progress is None else self._gone_on(progress)
@@ -180,27 +177,27 @@ class TuneDock(ProcessDock):
         return super().event(event)
 
     def _connect(self) -> None:
-        face = self.face
-        face.truth.activated.connect(lambda index: self.compare_with(face.truth.itemData(index)))
-        face.choose_files.clicked.connect(lambda _: self._ask_files())
+        view = self.view
+        view.truth.activated.connect(lambda index: self.compare_with(view.truth.itemData(index)))
+        view.choose_files.clicked.connect(lambda _: self._ask_files())
         press(
-            (face.mark, self.mark_view),
-            (face.start, self.start),
-            (face.resume, self.resume),
-            (face.stop, self.stop),
-            (face.use, self.use),
-            (face.measure, self.measure),
-            (face.adjust, self.adjust),
+            (view.mark, self.mark_view),
+            (view.start, self.start),
+            (view.resume, self.resume),
+            (view.stop, self.stop),
+            (view.use, self.use),
+            (view.measure, self.measure),
+            (view.adjust, self.adjust),
         )
 
     def _ask_files(self) -> None:
-        files = _places.ask_truths(self.face)
+        files = _dialogs.ask_truths(self.view)
         if files:
             self.compare_with("files", files)
 
-    def complain(self, failure: JobFailure) -> None:
+    def complain(self, failure: WorkFailure) -> None:
         """Say what went wrong."""
         self.tell(message=str(failure), measuring=False)
 
     def _show_state(self) -> None:
-        self.face.apply(resolve_tuning(self.state))
+        self.view.apply(resolve_tuning(self.state))

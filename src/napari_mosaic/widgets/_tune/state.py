@@ -10,7 +10,7 @@ from napari_mosaic.probability import Calibration
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tuning import TuneResult
 from napari_mosaic.widgets._plot import Curve
-from napari_mosaic.widgets._state import ButtonView, Mark, RunFacts, StepView, duration
+from napari_mosaic.widgets._state import ButtonViewModel, Mark, RunFacts, StepViewModel, duration
 from napari_mosaic.widgets._tune.bars import Bars
 
 TruthChoice = Literal["finished", "files"]
@@ -50,17 +50,17 @@ class TuneState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneView:
+class TuneViewModel:
     """Everything that the widgets show."""
 
-    steps: tuple[StepView, ...]
-    mark: ButtonView
-    start: ButtonView
-    resume: ButtonView
-    stop: ButtonView
-    use: ButtonView
-    measure: ButtonView
-    adjust: ButtonView
+    steps: tuple[StepViewModel, ...]
+    mark: ButtonViewModel
+    start: ButtonViewModel
+    resume: ButtonViewModel
+    stop: ButtonViewModel
+    use: ButtonViewModel
+    measure: ButtonViewModel
+    adjust: ButtonViewModel
     files_shown: bool
     editable: bool
     record: str
@@ -73,8 +73,8 @@ class TuneView:
     message: str
 
 
-def resolve_tuning(state: TuneState) -> TuneView:
-    """The view of a state."""
+def resolve_tuning(state: TuneState) -> TuneViewModel:
+    """What a state shows."""
     idle, reason = state.run is None, _why_not(state)
     stopping = state.run is not None and state.run.stopping
     unable = reason or (f"Searching needs the package {state.lacks}." if state.lacks else "")
@@ -82,15 +82,17 @@ def resolve_tuning(state: TuneState) -> TuneView:
     nothing = "Search first." if state.best is None else same
     found = state.calibration
     adjusted = found is not None and abs(found.temperature - state.rules.temperature) < 1e-6
-    return TuneView(
+    return TuneViewModel(
         steps=_steps(state),
-        mark=ButtonView(idle and bool(state.record), "What I see is finished", "" if state.record else _NO_RECORD),
-        start=ButtonView(idle and not unable, "Start" if not state.scores else "Anew", unable),
-        resume=ButtonView(idle and not unable and bool(state.scores), "Go on", unable),
-        stop=ButtonView(not idle and not stopping, "Stopping …" if stopping else "Stop"),
-        use=ButtonView(idle and not nothing, "Use these settings", nothing),
-        measure=ButtonView(idle and not reason and not state.measuring, _measure(state), reason),
-        adjust=ButtonView(idle and found is not None and not adjusted, "Adjust confidence", _adjust(state, adjusted)),
+        mark=ButtonViewModel(idle and bool(state.record), "What I see is finished", "" if state.record else _NO_RECORD),
+        start=ButtonViewModel(idle and not unable, "Start" if not state.scores else "Anew", unable),
+        resume=ButtonViewModel(idle and not unable and bool(state.scores), "Go on", unable),
+        stop=ButtonViewModel(not idle and not stopping, "Stopping …" if stopping else "Stop"),
+        use=ButtonViewModel(idle and not nothing, "Use these settings", nothing),
+        measure=ButtonViewModel(idle and not reason and not state.measuring, _measure(state), reason),
+        adjust=ButtonViewModel(
+            idle and found is not None and not adjusted, "Adjust confidence", _adjust(state, adjusted)
+        ),
         files_shown=state.truth == "files",
         editable=idle,
         record=state.record or "none shown in the panel yet",
@@ -117,7 +119,7 @@ def _why_not(state: TuneState) -> str:
     return "" if state.finished else "Correct a window and mark it as finished first."
 
 
-def _steps(state: TuneState) -> tuple[StepView, ...]:
+def _steps(state: TuneState) -> tuple[StepViewModel, ...]:
     ready = not _why_not(state) or state.run is not None
     found = state.best is not None
     done = (ready, found and state.run is None, bool(state.scores), found and not _changes(state), _is_adjusted(state))
@@ -126,7 +128,7 @@ def _steps(state: TuneState) -> tuple[StepView, ...]:
         "done" if done[i] else ("next" if i == following and state.run is None else "later") for i in range(5)
     ]
     summaries = (_compared(state), _searched(state), _gain(state), _used(state), _calibrated(state))
-    return tuple(StepView(mark, summary) for mark, summary in zip(marks, summaries, strict=True))
+    return tuple(StepViewModel(mark, summary) for mark, summary in zip(marks, summaries, strict=True))
 
 
 def _compared(state: TuneState) -> str:

@@ -1,4 +1,4 @@
-"""The widgets of the dock *Train* in their places, and how a view is applied to them; see `_face`."""
+"""The widgets of the dock *Train* in their places, and how a view is applied to them; see `_view`."""
 
 from __future__ import annotations
 
@@ -16,47 +16,54 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mosaic.training import FinetuneParams, TrainParams
-from napari_mosaic.widgets._face import StepsFace, apply_button, button_row, show_progress
-from napari_mosaic.widgets._fields import ParamsForm
-from napari_mosaic.widgets._forms import PathLabel, dots, narrow_combo, note
+from napari_mosaic.widgets._forms import ValueForm
 from napari_mosaic.widgets._plot import CurvePlot
-from napari_mosaic.widgets._train.state import DATA, RECIPES, TRAIN_STEPS, TrainView
+from napari_mosaic.widgets._train.state import DATA, RECIPES, TRAIN_STEPS, TrainViewModel
+from napari_mosaic.widgets._view import (
+    PathLabel,
+    StepsView,
+    apply_button,
+    button_row,
+    dots,
+    narrow_combo,
+    note,
+    show_progress,
+)
 
 _TRAIN_FIRST = ("minutes", "steps", "encoder", "batch", "rate")
 _FINETUNE_FIRST = ("model", "masks", "stage", "steps", "rehearsal")
 
 
-class TrainFace(StepsFace):
+class TrainView(StepsView):
     """Everything that is seen of the dock."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(TRAIN_STEPS, parent)
         for build in (self._learn_from, self._recipe, self._run, self._curves, self._use):
             build()
-        self._arrange()
 
-    def _show(self, view: TrainView, old: TrainView | None) -> None:
+    def _show(self, model: TrainViewModel, old: TrainViewModel | None) -> None:
         for button, shown in (
-            (self.start, view.start),
-            (self.resume, view.resume),
-            (self.stop, view.stop),
-            (self.use, view.use),
-            (self.mark, view.mark),
-            (self.learn, view.learn),
+            (self.start, model.start),
+            (self.resume, model.resume),
+            (self.stop, model.stop),
+            (self.use, model.use),
+            (self.mark, model.mark),
+            (self.learn, model.learn),
         ):
             apply_button(button, shown)
-        self.source_row.setVisible(view.source_shown)
+        self.source_row.setVisible(model.source_shown)
         for button in (self.mark, self.learn):
-            button.setVisible(view.mark_shown)
+            button.setVisible(model.mark_shown)
         for widget in (self.data, self.recipe, self.forms, self.choose_source, self.choose_out):
-            widget.setEnabled(view.editable)
-        if old is None or old.recipes != view.recipes:
-            self._offer(view.recipes)
-        show_progress(self.bar, self.bar_text, view.progress)
-        self.loss.set_value(view.loss)
-        self.figures.set_value(view.figures)
+            widget.setEnabled(model.editable)
+        if old is None or old.recipes != model.recipes:
+            self._offer(model.recipes)
+        show_progress(self.bar, self.bar_text, model.progress)
+        self.loss.set_value(model.loss)
+        self.figures.set_value(model.figures)
 
-    def form(self, task: str) -> ParamsForm:
+    def form(self, task: str) -> ValueForm:
         """The form of a task's parameters."""
         return self.train_form if task == "train" else self.finetune_form
 
@@ -96,8 +103,8 @@ class TrainFace(StepsFace):
 
     def _recipe(self) -> None:
         self.recipe = narrow_combo()
-        self.train_form = ParamsForm(TrainParams, _TRAIN_FIRST, leave_out=("freeze",))
-        self.finetune_form = ParamsForm(FinetuneParams, _FINETUNE_FIRST)
+        self.train_form = ValueForm(TrainParams, _TRAIN_FIRST, leave_out=("freeze",))
+        self.finetune_form = ValueForm(FinetuneParams, _FINETUNE_FIRST)
         self.forms = QWidget()
         forms = QVBoxLayout(self.forms)
         forms.setContentsMargins(0, 0, 0, 0)

@@ -1,24 +1,52 @@
 """Docks that work beside the panel: on the record that it shows, and with what it can do.
 
-One decision: such a dock speaks to the panel of its viewer through the panel's verbs alone, and finds it anew when it
-was closed.
+One decision: such a dock speaks to the panel of its viewer through the verbs of `Panel` alone, and finds it anew when
+it was closed.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from napari import Viewer
+from napari.layers import Layer
 
+from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets._dock import Dock
+from napari_mosaic.widgets._dock import Dock, RunningDock
 from napari_mosaic.widgets._docks import PANEL, find_dock
+from napari_mosaic.widgets._forms import LookValue
 from napari_mosaic.widgets._guard import keep_out_triton
-from napari_mosaic.widgets._running import RunningDock
+from napari_mosaic.widgets._state import PanelState
+from napari_mosaic.widgets._worker import Worker
 
-if TYPE_CHECKING:
-    from napari_mosaic.widgets._panel.dock import MosaicPanel
+
+class Panel(Protocol):
+    """What a dock beside the panel may know and ask of it."""
+
+    state: PanelState
+    job: Worker | None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was shut down."""
+
+    @property
+    def photograph(self) -> Layer | None:
+        """The layer that is worked on, while it is in the viewer."""
+
+    def seen(self) -> tuple[Path, Box] | None:
+        """The record that is shown and what the canvas shows of it, in pixels of the photograph."""
+
+    def look(self, look: LookValue) -> None:
+        """Choose what of the record is seen."""
+
+    def use_model(self, model: str | Path) -> None:
+        """Find tesserae with another model from now on."""
+
+    def use_rules(self, rules: TesseraParams, **later: Any) -> None:
+        """Redo the record that is shown by rules of a search."""
 
 
 class PanelDock(Dock):
@@ -32,11 +60,11 @@ class PanelDock(Dock):
         That panel; the dock looks for it where it is None.
     """
 
-    def __init__(self, napari_viewer: Viewer, panel: MosaicPanel | None = None) -> None:
+    def __init__(self, napari_viewer: Viewer, panel: Panel | None = None) -> None:
         super().__init__(napari_viewer)
         self._panel = panel
 
-    def _find_panel(self, *, make: bool = False) -> MosaicPanel | None:
+    def _find_panel(self, *, make: bool = False) -> Panel | None:
         """The panel of the viewer; `make` opens one where there is none."""
         if self._panel is None or self._panel.closed:
             self._panel = find_dock(self.viewer, PANEL, make=make)
@@ -57,6 +85,6 @@ class ProcessDock(PanelDock, RunningDock):
 
     close_s = 1.0
 
-    def __init__(self, napari_viewer: Viewer, panel: MosaicPanel | None = None) -> None:
+    def __init__(self, napari_viewer: Viewer, panel: Panel | None = None) -> None:
         super().__init__(napari_viewer, panel)
         keep_out_triton()

@@ -1,4 +1,4 @@
-"""The widgets of the dock *Tune* in their places, and how a view is applied to them; see `_face`."""
+"""The widgets of the dock *Tune* in their places, and how a view is applied to them; see `_view`."""
 
 from __future__ import annotations
 
@@ -6,40 +6,47 @@ from qtpy.QtCore import QRectF, QSignalBlocker
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QWidget
 
 from napari_mosaic.tuning import TuneParams
-from napari_mosaic.widgets._face import StepsFace, apply_button, button_row, show_progress
-from napari_mosaic.widgets._fields import ParamsForm
-from napari_mosaic.widgets._figures import FigureGrid
-from napari_mosaic.widgets._forms import PathLabel, dots, narrow_combo, note
+from napari_mosaic.widgets._forms import ValueForm
 from napari_mosaic.widgets._plot import CurvePlot
 from napari_mosaic.widgets._tune.bars import BarPlot
-from napari_mosaic.widgets._tune.state import TRUTHS, TUNE_STEPS, TuneView
+from napari_mosaic.widgets._tune.state import TRUTHS, TUNE_STEPS, TuneViewModel
+from napari_mosaic.widgets._view import (
+    FigureGrid,
+    PathLabel,
+    StepsView,
+    apply_button,
+    button_row,
+    dots,
+    narrow_combo,
+    note,
+    show_progress,
+)
 
 
-class TuneFace(StepsFace):
+class TuneView(StepsView):
     """Everything that is seen of the dock."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(TUNE_STEPS, parent)
         for build in (self._compare, self._search, self._outcome, self._use, self._confidence):
             build()
-        self._arrange()
 
-    def _show(self, view: TuneView, old: TuneView | None) -> None:
+    def _show(self, model: TuneViewModel, old: TuneViewModel | None) -> None:
         for name in ("mark", "start", "resume", "stop", "use", "measure", "adjust"):
-            apply_button(getattr(self, name), getattr(view, name))
-        self.mark.setVisible(not view.files_shown)
-        self.choose_files.setVisible(view.files_shown)
+            apply_button(getattr(self, name), getattr(model, name))
+        self.mark.setVisible(not model.files_shown)
+        self.choose_files.setVisible(model.files_shown)
         for widget in (self.truth, self.form, self.choose_files):
-            widget.setEnabled(view.editable)
-        self.record.show_path(view.record)
-        show_progress(self.bar, self.bar_text, view.progress)
-        self.history.set_value(view.history)
-        self.importance.set_value(view.importance)
-        self.rules.set_value(view.rules)
-        self.reliability.set_value(view.reliability)
-        self.reliability.setVisible(bool(view.reliability))
-        self.confidence.setText(view.confidence)
-        self.confidence.setVisible(bool(view.confidence))
+            widget.setEnabled(model.editable)
+        self.record.show_path(model.record)
+        show_progress(self.bar, self.bar_text, model.progress)
+        self.history.set_value(model.history)
+        self.importance.set_value(model.importance)
+        self.rules.set_value(model.rules)
+        self.reliability.set_value(model.reliability)
+        self.reliability.setVisible(bool(model.reliability))
+        self.confidence.setText(model.confidence)
+        self.confidence.setVisible(bool(model.confidence))
 
     def choose(self, truth: str) -> None:
         """Choose what is compared with, without a signal."""
@@ -63,7 +70,7 @@ class TuneFace(StepsFace):
         self.steps[0].rows.addWidget(self.mark)
 
     def _search(self) -> None:
-        self.form = ParamsForm(TuneParams, ("trials", "goal"))
+        self.form = ValueForm(TuneParams, ("trials", "goal"))
         self.start, self.resume, self.stop = QPushButton("Start"), QPushButton("Go on"), QPushButton("Stop")
         self.start.setObjectName("primary")
         self.bar = QProgressBar()

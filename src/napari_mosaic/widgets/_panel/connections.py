@@ -1,0 +1,52 @@
+"""Buttons and forms of the view, connected to what the panel can do.
+
+One decision: dialogs open here and nowhere else, so every verb of the panel can be called without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from napari_mosaic.widgets import _dialogs
+from napari_mosaic.widgets._dock import press
+from napari_mosaic.widgets._docks import CHECK, find_dock
+from napari_mosaic.widgets._panel.view import PanelView
+
+if TYPE_CHECKING:
+    from napari_mosaic.widgets._panel.dock import MosaicPanel
+
+
+def connect_view(view: PanelView, panel: MosaicPanel) -> None:
+    """Connect a view to a `MosaicPanel`."""
+    press(
+        (view.open_image, lambda: _use(_dialogs.ask_image(view), panel.open_photograph)),
+        (view.open_record, lambda: _use(_dialogs.ask_record(view), panel.open_record)),
+        (view.change_place, lambda: _use(_dialogs.ask_place(view, panel.state.place), panel.set_place)),
+        (view.find_view, panel.find_in_view),
+        (view.find_all, panel.find_all),
+        (view.cancel, panel.cancel),
+        (view.apply_all, panel.apply_to_all),
+        (view.reset, lambda: panel.tune(panel.state.applied)),
+        (view.area_form.draw, panel.limits.draw),
+        (view.save, lambda: _export(view, panel)),
+        (view.how_good, lambda: find_dock(panel.viewer, CHECK, make=True)),
+    )
+    view.photograph.activated.connect(lambda index: panel.choose(view.photograph.itemData(index)))
+    view.size_form.changed.connect(lambda: panel.set_size(view.size_form.value()))
+    view.line_form.drawn.connect(panel.sizes.draw_line)
+    view.line_form.given.connect(panel.sizes.use_line)
+    view.area_form.changed.connect(lambda: panel.limits.choose(view.area_form.value()))
+    view.look_form.changed.connect(lambda: panel.look(view.look_form.value()))
+    view.tuning_form.settled.connect(lambda: panel.tune(view.tuning_form.value()))
+
+
+def _export(view: PanelView, panel: MosaicPanel) -> None:
+    record, name = panel.state.record, view.format.currentData()
+    if record is not None:
+        _use(_dialogs.ask_export(view, name, record.path), lambda path: panel.save_as(path, name))
+
+
+def _use(path: str, verb: Callable[[str], None]) -> None:
+    if path:
+        verb(path)
