@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-import napari_mosaic.image.pillow as pillow_module
+import napari_mosaic.image.picture as pillow_module
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.image import open_image, open_image_steps
 from napari_mosaic.image.colour import Colour, fix_range

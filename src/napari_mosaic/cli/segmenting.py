@@ -19,6 +19,7 @@ from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
 from napari_mosaic.cli.presets import choices_of, over_preset
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.errors import InputError, MissingError, MosaicError, WriteError
+from napari_mosaic.file_types import SOURCES
 from napari_mosaic.measurement.table import typical_side
 from napari_mosaic.picture_marks import PREVIEW, check_place, is_ours, own_place
 from napari_mosaic.record import Record, open_record
@@ -36,7 +37,6 @@ else:
     SegmentOptions = options_of(SegmentParams)
     SamOptions = choices_of(SamParams, SAM_PRESETS, leave_out=("into",))
 
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".jp2", ".vrt", ".dzi"}
 _ZARR = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 
 
@@ -222,7 +222,7 @@ def find_sources(sources: tuple[str, ...], *, blocks: bool) -> list[str]:
 
 def find_pictures(folder: Path) -> list[Path]:
     """The photographs of a folder, in order: not what is hidden (`._*` of a Mac among it), nor what we drew."""
-    pictures = [child for child in sorted(folder.iterdir()) if child.suffix.lower() in PICTURES and child.is_file()]
+    pictures = [child for child in sorted(folder.iterdir()) if child.suffix.lower() in SOURCES and child.is_file()]
     inside = [child for child in pictures if not child.name.startswith(".")]
     found = [child for child in inside if not child.name.endswith(PREVIEW) and not is_ours(child)]
     if len(found) < len(inside):

@@ -31,7 +31,7 @@ def open_image_steps(source: Any, *, cache_dir: str | PathLike[str] | None = Non
     with ExitStack() as opened:
         scratch = Scratch(folder)
         opened.callback(scratch.close)
-        raster = yield from open_raster_steps(source, Context(folder, scratch))
+        raster = yield from open_raster_steps(source, Context(folder, scratch, open_raster_steps))
         opened.callback(raster.close)
         check_sides(raster.levels[0].shape, raster.name)
         opened.pop_all()

@@ -55,10 +55,8 @@ def open_layer(layer: Any, context: Context) -> Steps[Raster]:
 
 def _open_file(path: Any, data: Any, rgb: bool, context: Context) -> Steps[Raster | None]:
     """The file behind a layer, unless it cannot be opened or the layer shows something else by now."""
-    from napari_mosaic.image.registry import open_raster_steps
-
     try:
-        raster = yield from open_raster_steps(path, context)
+        raster = yield from context.open_source(path, context)
     except MosaicError:
         return None
     try:

@@ -19,7 +19,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 from zarr.core.buffer import Buffer, BufferPrototype
 
 from napari_mosaic.errors import InputError, MissingError, ReadError
-from napari_mosaic.image.arrays import array_raster, measure_colour, refuse_channels, to_mm
+from napari_mosaic.image.arrays import array_raster, measure_colour, plain_colour, refuse_channels, to_mm
 from napari_mosaic.image.http import Fetcher, is_url
 from napari_mosaic.image.pixel_size import size_of_sides
 from napari_mosaic.image.raster import (
@@ -230,7 +230,7 @@ def _multiscale(group: Any, location: str) -> Raster:
     raster = Raster(
         name=_name(location),
         levels=levels,
-        colour=measure_colour(levels, dtype, count),
+        colour=measure_colour(levels, dtype, plain_colour(count)),
         source=SourceInfo(kind="", location="", size_bytes=0, fingerprint=""),
         georeference=Georeference(pixel_size=_pixel_size(multiscale, plane)),
     )

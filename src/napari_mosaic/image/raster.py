@@ -146,13 +146,32 @@ class Scratch:
 
 @dataclass(frozen=True)
 class Context:
-    """What an opener may use: the persistent cache and a scratch folder."""
+    """What an opener may use: the persistent cache, a scratch folder, the opener of any other source, and a login."""
 
     cache_dir: Path | None
     scratch: Scratch
+    open_source: Opener
+    login: Login | None = None
 
 
 Opener = Callable[[Any, Context], Steps[Raster]]
+
+
+@dataclass(frozen=True)
+class Login:
+    """A name and a password for one server; never written or shown."""
+
+    host: str
+    name: str
+    password: str = field(repr=False)
+
+
+def read_head(path: Path, length: int = 512) -> bytes:
+    """The first bytes of a file; none of a folder."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(length)
 
 
 class BlockCache:
