@@ -6,6 +6,7 @@ window. Opening is cheap: only what cannot be read by tile is decoded first.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from os import PathLike
@@ -35,7 +36,14 @@ def open_image_steps(source: Any, *, cache_dir: str | PathLike[str] | None = Non
         opened.callback(raster.close)
         check_sides(raster.levels[0].shape, raster.name)
         opened.pop_all()
-        return MosaicImage(raster, scratch, origin=raster.source.location or source)
+        return MosaicImage(raster, scratch, origin=_origin(source, raster.source.location))
+
+
+def _origin(source: Any, location: str) -> Any:
+    """What opens the same image in another process, which may stand in another folder and needs the password too."""
+    if isinstance(source, str) and "://" in source:
+        return source
+    return os.path.abspath(location) if location and Path(location).exists() else location or source
 
 
 def open_image(

@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote, urldefrag, urlsplit
 from napari_mosaic.errors import MissingError, ReadError
 from napari_mosaic.file_types import file_type
 from napari_mosaic.image.georeference import world_names
-from napari_mosaic.image.http import Fetcher, Remote
+from napari_mosaic.image.http import Fetcher, Remote, split_login
 from napari_mosaic.image.raster import Context, Raster, SourceInfo, close_all, fingerprint_bytes
 from napari_mosaic.progress import Progress, Steps
 
@@ -33,6 +33,8 @@ def open_url(url: str, context: Context) -> Steps[Raster]:
     from napari_mosaic.image.ome_zarr import open_zarr
 
     try:
+        url, login = split_login(url)
+        context = replace(context, login=login or context.login)
         plain = urldefrag(url)[0]
         path = urlsplit(plain).path.lower().rstrip("/")
     except ValueError as error:
@@ -44,7 +46,7 @@ def open_url(url: str, context: Context) -> Steps[Raster]:
     if path.endswith("info.json"):
         return (yield from open_iiif(url, context))
     with ExitStack() as own:
-        fetcher = Fetcher(context.cache_dir)
+        fetcher = Fetcher.of(context)
         own.callback(fetcher.close)
         kind = _sniff(fetcher, plain)
         if kind == "TIFF" and (remote := fetcher.look(plain)) is not None:
