@@ -9,6 +9,7 @@ cannot compute as the plan says (see `trials`) hands its windows back, and other
 
 from __future__ import annotations
 
+import os
 import pickle
 import warnings
 from collections import defaultdict
@@ -76,7 +77,7 @@ def run_on_cluster(client: Any, record: Record, work: Work, segmenter: Segmenter
     """Do the work on the workers of a `dask.distributed.Client`; yields as pieces are finished."""
     from dask.distributed import as_completed
 
-    path, plan = str(record.path), record.plan
+    path, plan = os.path.abspath(record.path), record.plan  # a worker may stand in another folder
     waiting = {tile: set(windows_under(record, tile)) - work.have for tile in work.tiles}
     places: dict[Any, Box] = {}
 

@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from napari_mosaic.image.model import MosaicImage, check_sides
-from napari_mosaic.image.raster import Context, PixelSize, Scratch, SourceInfo
+from napari_mosaic.image.raster import MIN_SIDE, Context, PixelSize, Scratch, SourceInfo
 from napari_mosaic.image.registry import open_raster_steps
 from napari_mosaic.image.surround import surround_mask
 from napari_mosaic.progress import Progress, Steps, drain
 
 
-def open_image_steps(source: Any, *, cache_dir: str | PathLike[str] | None = None) -> Steps[MosaicImage]:
-    """Open an image in steps; see `open_image`.
+def open_image_steps(
+    source: Any, *, cache_dir: str | PathLike[str] | None = None, smallest: int = MIN_SIDE
+) -> Steps[MosaicImage]:
+    """Open an image in steps; see `open_image`. One with a side below `smallest` pixels is refused.
 
     Yields
     ------
@@ -34,7 +36,7 @@ def open_image_steps(source: Any, *, cache_dir: str | PathLike[str] | None = Non
         opened.callback(scratch.close)
         raster = yield from open_raster_steps(source, Context(folder, scratch, open_raster_steps))
         opened.callback(raster.close)
-        check_sides(raster.levels[0].shape, raster.name)
+        check_sides(raster.levels[0].shape, raster.name, smallest)
         opened.pop_all()
         return MosaicImage(raster, scratch, origin=_origin(source, raster.source.location))
 

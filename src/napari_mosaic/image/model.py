@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from napari_mosaic.errors import InputError
 from napari_mosaic.image.pyramid import Pyramid, orient_level, orient_shape, plausible_levels
 from napari_mosaic.image.raster import (
-    MIN_SIDE,
     Affine,
     Level,
     PixelSize,
@@ -169,12 +168,12 @@ class _View:
         return data[:: rows[2], :: columns[2], slice(*bands)]
 
 
-def check_sides(shape: tuple[int, int], name: str) -> None:
+def check_sides(shape: tuple[int, int], name: str, smallest: int) -> None:
     """Raise InputError where an image is too small to show a mosaic."""
-    if min(shape) < MIN_SIDE:
+    if min(shape) < smallest:
         raise InputError(
             f"{name} is {shape[1]} x {shape[0]} px, too small to show a tessera; "
-            f"give an image of at least {MIN_SIDE} px on both sides."
+            f"give an image of at least {smallest} px on both sides."
         )
 
 

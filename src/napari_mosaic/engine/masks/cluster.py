@@ -6,6 +6,7 @@ does, so they need no messages, and a worker that lacks a window computes it; th
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -33,7 +34,7 @@ def masks_on_cluster(
 
     begin_masks(context)
     tiles, local, plan = unfinished_tiles(context, tile_size, only, None), MaskTiles(context), context.plan
-    path, ledger = str(context.record.path), context.record.ledger
+    path, ledger = os.path.abspath(context.record.path), context.record.ledger  # see there
     waiting = {tile.core: set(local.source.missing(local.windows(tile.core))) for tile in tiles}
     windows = sorted(set().union(*waiting.values()))
     total = sum(tile.core.area for tile in tiles) / 1e6
