@@ -75,6 +75,7 @@ FILE_TYPES = (
         suffixes=(".webp",),
         head=rb"RIFF.{4}WEBP",
         opener="picture:open_picture",
+        driver="WEBP",
         plugin="PIL.WebPImagePlugin:WebPImageFile",
         world=".wpw",
     ),
@@ -145,6 +146,7 @@ FILE_TYPES = (
         suffixes=(".gif",),
         head=rb"GIF8",
         opener="picture:open_picture",
+        driver="GIF",
         plugin="PIL.GifImagePlugin:GifImageFile",
     ),
 )  # fmt: skip

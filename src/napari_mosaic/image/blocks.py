@@ -49,7 +49,8 @@ class Block:
 def open_blocks(folder: Path, context: Context) -> Steps[Raster]:
     """Open a folder of georeferenced blocks as one image."""
     yield from ()
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    files = [path for path in found if not path.name.startswith(".")]
     if not files:
         raise ReadError(
             f"{folder} is a folder without any image that can be opened; "

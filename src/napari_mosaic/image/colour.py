@@ -137,7 +137,8 @@ def _unmultiplied(bands: NDArray[Any], alpha: NDArray[Any]) -> NDArray[np.float3
 
 def _scale(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
     scaled = np.subtract(values, low, dtype=np.float32)
-    scaled *= np.float32(255.0 / (high - low))
+    with np.errstate(over="ignore"):  # nodata may be the least of all floats
+        scaled *= np.float32(255.0 / (high - low))
     np.nan_to_num(scaled, copy=False, nan=0.0)
     rounded: NDArray[np.uint8] = (np.clip(scaled, 0, 255) + np.float32(0.5)).astype(np.uint8)
     return rounded

@@ -43,6 +43,9 @@ DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, zlib.error, st
 
 _ORIENTATION = 0x0112
 
+_WHOLE = ("WebP", "GIF")
+"""What GDAL decodes as a whole, as Pillow does."""
+
 
 def open_picture(path: Path, context: Context) -> Steps[Raster]:
     """Open a picture of a kind that Pillow knows."""
@@ -53,7 +56,7 @@ def open_picture(path: Path, context: Context) -> Steps[Raster]:
         opened = _by_gdal(kind, path)
         if opened is not None:
             own.callback(opened.close)
-        large = picture.width * picture.height > HELD
+        large = picture.width * picture.height > HELD and kind.name not in _WHOLE
         if opened is not None and picture.mode != "CMYK" and (large or _deeper(opened, picture)):
             level = (yield from _lines(opened, kind, path, context)) if large else decode_whole(opened.levels[0])
             colour = measure_colour([level], opened.bands.dtype, opened.bands.colour, opened.bands.bits)

@@ -177,7 +177,7 @@ def _open_tiff(fetcher: Fetcher, url: str, remote: Remote, context: Context) -> 
         raise FileNotFoundError(path)
 
     def read_text(beside: str) -> str | None:
-        content = _fetch_beside(fetcher, url, beside) if beside.endswith(".prj") else None
+        content = _fetch_beside(fetcher, url, beside) if beside.endswith((".prj", ".tfw")) else None
         return None if content is None else content.decode(errors="replace")
 
     files = TiffFiles(
@@ -187,8 +187,8 @@ def _open_tiff(fetcher: Fetcher, url: str, remote: Remote, context: Context) -> 
 
 
 _TEXT = f"+-.{string.digits}{string.ascii_letters}".encode()
-_BESIDE = (".aux.xml", ".tfw", ".msk")
-"""What is looked for beside a TIFF at an address; each costs a question."""
+_BESIDE = (".aux.xml", ".msk")
+"""What GDAL may find beside a TIFF at an address; each costs a question."""
 
 
 def _fetch_beside(fetcher: Fetcher, url: str, name: str) -> bytes | None:
