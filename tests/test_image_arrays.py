@@ -213,6 +213,34 @@ def test_ome_zarr(tmp_path: Path, version: str, axes: str) -> None:
         assert (image.pixel_size.mm, image.pixel_size.origin) == (0.5, "OME")
 
 
+def test_ome_zarr_whose_levels_stand_in_another_order(tmp_path: Path) -> None:
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    datasets = []
+    for step in (4, 1, 2):
+        part = RGB[::step, ::step].transpose(2, 0, 1)
+        group.create_array(str(step), shape=part.shape, dtype=part.dtype, chunks=(3, 32, 32))[...] = part
+        scale = {"type": "scale", "scale": [1, 0.5 * step, 0.5 * step]}
+        datasets.append({"path": str(step), "coordinateTransformations": [scale]})
+    axes = [{"name": "C"}, *({"name": name, "unit": "millimeter"} for name in "YX")]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    with open_image(tmp_path / "a.zarr") as image:
+        assert image.level_shapes[:2] == (RGB.shape[:2], RGB[::2, ::2].shape[:2])
+        assert image.pixel_size is not None
+        assert image.pixel_size.mm == pytest.approx(0.5)
+        np.testing.assert_array_equal(whole(image), RGB)
+
+
+def test_images_travel_to_processes_in_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(RGB).save(tmp_path / "floor.png")
+    monkeypatch.chdir(tmp_path)
+    with open_image("floor.png") as image:
+        sent = pickle.dumps(image)
+        (tmp_path / "other").mkdir()
+        monkeypatch.chdir(tmp_path / "other")
+        with pickle.loads(sent) as copy:
+            np.testing.assert_array_equal(whole(copy), RGB)
+
+
 def test_bare_zarr_array_and_group_without_image(tmp_path: Path) -> None:
     zarr.save_array(tmp_path / "a.zarr", RGB)
     with open_image(tmp_path / "a.zarr") as image:

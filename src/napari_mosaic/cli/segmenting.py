@@ -273,11 +273,14 @@ def preview_places(preview: Path | None, sources: list[str]) -> list[Path | None
 
 def attempt(source: str, params: SegmentParams, job: dict[str, Any], preview: Path | None) -> Outcome:
     """`perform`, with a failure of this photograph as an outcome."""
+    from napari_mosaic.image.http import split_login
+
+    shown = split_login(source)[0]  # never with a password
     try:
-        return perform(source, params, job, preview)
+        return replace(perform(source, params, job, preview), source=shown)
     except MosaicError as error:
-        say(f"{source}: {error}")
-        return Outcome(source=source, error=str(error))
+        say(f"{shown}: {error}")
+        return Outcome(source=shown, error=str(error))
 
 
 def perform(source: str, params: SegmentParams, job: dict[str, Any], preview: Path | None) -> Outcome:
