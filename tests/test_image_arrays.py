@@ -14,7 +14,7 @@ from PIL import Image
 
 import napari_mosaic.image.pyramid as pyramid_module
 from napari_mosaic.errors import InputError, ReadError
-from napari_mosaic.image import open_image, surround_mask
+from napari_mosaic.image import background_mask, open_image
 from napari_mosaic.image.pyramid import halve
 from napari_mosaic.tiling import Box
 
@@ -278,23 +278,23 @@ def test_drawn_sample() -> None:
         assert min(image.shape) >= 256
 
 
-def test_surround_is_found_and_stones_at_the_border_stay() -> None:
+def test_background_is_found_and_stones_at_the_border_stay() -> None:
     picture = np.random.default_rng(0).integers(60, 200, (600, 800, 3), dtype=np.uint8)
     picture[:, :100] = 4
     picture[200:220, 780:] = 2
     picture[300:360, 300:360] = 3
     picture[-60:, 400:] = 255
     with open_image(picture) as image:
-        mask, factor = surround_mask(image)
+        mask, factor = background_mask(image)
     assert factor == 1
     assert mask[:, :97].all()
     assert mask[-50:, 412:].all()
     assert not mask[:530, 104:].any()
 
 
-def test_surround_of_a_field_without_one() -> None:
+def test_background_of_a_field_without_one() -> None:
     with open_image("sample:brick") as image:
-        assert not surround_mask(image)[0].any()
+        assert not background_mask(image)[0].any()
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="no photographs")
@@ -302,6 +302,6 @@ def test_surround_of_a_field_without_one() -> None:
     ("name", "least", "most"),
     [("rabbit_cat18.jpg", 0.37, 0.41), ("butterfly.jpg", 0, 0), ("lion_onager_cat5_detail.jpg", 0, 0)],
 )
-def test_surround_of_photographs(name: str, least: float, most: float) -> None:
+def test_background_of_photographs(name: str, least: float, most: float) -> None:
     with open_image(DATA / name) as image:
-        assert least <= surround_mask(image)[0].mean() <= most
+        assert least <= background_mask(image)[0].mean() <= most

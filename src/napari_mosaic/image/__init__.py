@@ -16,7 +16,7 @@ from typing import Any
 from napari_mosaic.image.model import MosaicImage, check_sides
 from napari_mosaic.image.raster import MIN_SIDE, Context, PixelSize, Scratch, SourceInfo
 from napari_mosaic.image.registry import open_raster_steps
-from napari_mosaic.image.surround import surround_mask
+from napari_mosaic.image.surround import background_mask
 from napari_mosaic.progress import Progress, Steps, drain
 
 
@@ -92,10 +92,14 @@ def open_image(
     return drain(open_image_steps(source, cache_dir=cache_dir), on_progress)
 
 
+surround_mask = background_mask
+"""The name of `background_mask` in earlier versions."""
+
 __all__ = [
     "MosaicImage",
     "PixelSize",
     "SourceInfo",
+    "background_mask",
     "open_image",
     "open_image_steps",
     "surround_mask",
