@@ -16,9 +16,10 @@ from rasterio.transform import Affine
 
 from napari_mosaic.errors import InputError, ReadError
 from napari_mosaic.file_types import FILE_TYPES, file_type
+from napari_mosaic.fingerprints import fingerprint_bytes, fingerprint_files, read_head
 from napari_mosaic.image.dataset import borrowed, dataset_raster, describe_bands, text_beside
 from napari_mosaic.image.georeference import read_place
-from napari_mosaic.image.raster import Context, Raster, SourceInfo, fingerprint_bytes, fingerprint_files, read_head
+from napari_mosaic.image.raster import Context, Raster, SourceInfo
 from napari_mosaic.progress import Steps
 
 SUFFIXES = tuple(suffix for kind in FILE_TYPES if kind.driver and kind.driver != "VRT" for suffix in kind.suffixes)

@@ -23,9 +23,9 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from napari_mosaic.file_types import file_type
+from napari_mosaic.fingerprints import fingerprint_bytes, fingerprint_file, fingerprint_files, read_head
 from napari_mosaic.image.arrays import measure_colour, refuse_channels
-from napari_mosaic.image.colour import BANDS, Colour, Model
-from napari_mosaic.image.decode import unreadable
+from napari_mosaic.image.colour import Colour, Model
 from napari_mosaic.image.georeference import ReadText, read_place
 from napari_mosaic.image.raster import (
     Context,
@@ -35,10 +35,7 @@ from napari_mosaic.image.raster import (
     RawReader,
     SourceInfo,
     close_all,
-    fingerprint_bytes,
-    fingerprint_file,
-    fingerprint_files,
-    read_head,
+    unreadable,
 )
 from napari_mosaic.progress import Steps
 from napari_mosaic.tiling import Box
@@ -260,19 +257,3 @@ def _of_parts(path: Path, source: SourceInfo) -> SourceInfo:
     fingerprint = fingerprint_bytes(source.fingerprint, *(mark.fingerprint for mark in marks))
     earlier = fingerprint_bytes(source.earlier, *(mark.earlier for mark in marks))
     return replace(source, fingerprint=fingerprint, earlier=earlier)
-
-
-__all__ = [
-    "BANDS",
-    "PREMULTIPLIED_ALPHA",
-    "Bands",
-    "DatasetPool",
-    "Opened",
-    "borrowed",
-    "dataset_level",
-    "dataset_raster",
-    "describe_bands",
-    "open_dataset",
-    "open_pool",
-    "text_beside",
-]

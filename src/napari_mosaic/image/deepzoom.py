@@ -15,10 +15,11 @@ from xml.etree import ElementTree
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import MissingError, ReadError
+from napari_mosaic.fingerprints import fingerprint_bytes
 from napari_mosaic.image.colour import Colour
 from napari_mosaic.image.http import Fetcher
 from napari_mosaic.image.pyramid import COARSEST
-from napari_mosaic.image.raster import BlockCache, Context, Level, Raster, SourceInfo, fingerprint_bytes
+from napari_mosaic.image.raster import BlockCache, Context, Level, Raster, SourceInfo
 from napari_mosaic.image.tiles import fetch_tile, fit_tile, tiled_level, with_alpha, wrong_size
 from napari_mosaic.progress import Steps
 from napari_mosaic.tiling import Box

@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError, MissingError, ReadError
+from napari_mosaic.fingerprints import fingerprint_bytes
 from napari_mosaic.image.colour import Colour
 from napari_mosaic.image.http import DeclinedError, Fetcher, is_url
 from napari_mosaic.image.pyramid import COARSEST
-from napari_mosaic.image.raster import BlockCache, Context, Level, Raster, SourceInfo, fingerprint_bytes
+from napari_mosaic.image.raster import BlockCache, Context, Level, Raster, SourceInfo
 from napari_mosaic.image.tiles import fetch_tile, fit_tile, tiled_level, wrong_size
 from napari_mosaic.progress import Steps
 from napari_mosaic.tiling import Box
@@ -330,6 +331,3 @@ class _Loader:
             forms = [("full", size) for size in sizes] + forms
         quality = "native" if service.version == 1 else "default"
         return [f"{area}/{size}/0/{quality}" for area, size in forms]
-
-
-__all__ = ["ImageService", "canvas_picture", "is_manifest", "open_iiif", "parse_service", "rights_statement"]

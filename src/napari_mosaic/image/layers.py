@@ -164,6 +164,3 @@ def _edges(layer: Any) -> NDArray[np.float64]:
     rest = (0,) * (int(getattr(layer, "ndim", 2)) - 2)
     ends = np.array([to_world((*rest, *place))[-2:] for place in ((0, 0), (1, 0), (0, 1))], dtype=float)
     return np.asarray((ends[1:] - ends[0]).T)
-
-
-__all__ = ["layer_size", "open_layer", "same_pixels", "shows_file"]

@@ -16,7 +16,6 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.image.pyramid import Pyramid, orient_level, orient_shape, plausible_levels
 from napari_mosaic.image.raster import (
     Affine,
-    Level,
     PixelSize,
     Raster,
     Scratch,
@@ -193,6 +192,3 @@ def orient_affine(affine: Affine | None, stored: tuple[int, int], orientation: i
                 e * x_step, d * y_step, d * y_start + e * x_start + f)  # fmt: skip
     return (a * x_step, b * y_step, a * x_start + b * y_start + c,
             d * x_step, e * y_step, d * x_start + e * y_start + f)  # fmt: skip
-
-
-__all__ = ["Level", "MosaicImage", "PixelSize", "SourceInfo", "check_sides", "orient_affine"]

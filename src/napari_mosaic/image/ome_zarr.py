@@ -236,6 +236,3 @@ def _pixel_size(owners: Sequence[dict[str, Any]], plane: _Plane) -> PixelSize | 
     if not found or units[0] is None or units[1] is None:
         return None
     return size_of_sides(sides["y"] * units[0], sides["x"] * units[1], confirmed=False, origin="OME")
-
-
-__all__: Sequence[str] = ["HttpStore", "open_zarr"]

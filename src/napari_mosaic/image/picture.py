@@ -26,12 +26,22 @@ from PIL import Image
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import MosaicError, ReadError
 from napari_mosaic.file_types import FileType, file_type
+from napari_mosaic.fingerprints import fingerprint_file, read_head
 from napari_mosaic.image.arrays import measure_colour, plain_colour
 from napari_mosaic.image.colour import Colour, usable_profile
 from napari_mosaic.image.dataset import DatasetPool, Opened, open_pool, text_beside
-from napari_mosaic.image.decode import decode_once, decode_whole, unreadable, whole_level
 from napari_mosaic.image.pixel_size import dpi_size
-from napari_mosaic.image.raster import Context, Georeference, Level, Raster, SourceInfo, fingerprint_file, read_head
+from napari_mosaic.image.raster import (
+    Context,
+    Georeference,
+    Level,
+    Raster,
+    SourceInfo,
+    decode_once,
+    decode_whole,
+    unreadable,
+    whole_level,
+)
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.tiling import Box
 
@@ -178,6 +188,3 @@ def open_jpegxl(path: Path, context: Context) -> Steps[Raster]:
         colour=measure_colour([level], data.dtype, plain_colour(channels)),
         source=SourceInfo(kind="JPEG XL", location=str(path), **fingerprint_file(path).as_source()),
     )
-
-
-__all__ = ["DAMAGE", "HELD", "decode_picture", "decode_tile", "open_jpegxl", "open_picture"]

@@ -14,9 +14,10 @@ from typing import Any
 
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.file_types import FILE_TYPES, file_type
+from napari_mosaic.fingerprints import read_head
 from napari_mosaic.folders import local_path
 from napari_mosaic.image.arrays import is_array, is_layer, is_levels
-from napari_mosaic.image.raster import Context, Opener, Raster, read_head
+from napari_mosaic.image.raster import Context, Opener, Raster
 from napari_mosaic.progress import Steps
 
 _ZARR = (".zattrs", ".zgroup", ".zarray", "zarr.json")

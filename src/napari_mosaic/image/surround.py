@@ -30,8 +30,8 @@ FLAT = 3.0
 """Standard deviation in windows of 7 x 7 px below which a neighbourhood is flat, of 255 levels. *Not varied.*"""
 
 THICK = 0.012
-"""Half the thickness that a region must have somewhere, of the picture's longest side: what is thinner may be a stone at
-the border. *Not varied.*"""
+"""Half the thickness that a region must have somewhere, of the picture's longest side: what is thinner may be a stone
+at the border. *Not varied.*"""
 
 LEAST = 0.004
 """Share of the picture below which a region is left. *Not varied.*"""

@@ -28,6 +28,7 @@ from rasterio.enums import MaskFlags
 
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.file_types import RAW
+from napari_mosaic.fingerprints import fingerprint_file
 from napari_mosaic.image.arrays import measure_colour, plain_colour, refuse_channels, to_mm
 from napari_mosaic.image.colour import Colour, usable_profile
 from napari_mosaic.image.dataset import (
@@ -38,7 +39,6 @@ from napari_mosaic.image.dataset import (
     open_pool,
     text_beside,
 )
-from napari_mosaic.image.decode import decode_once, unreadable
 from napari_mosaic.image.georeference import ReadText
 from napari_mosaic.image.pixel_size import dpi_size, size_of_sides
 from napari_mosaic.image.raster import (
@@ -49,8 +49,9 @@ from napari_mosaic.image.raster import (
     PixelSize,
     Raster,
     SourceInfo,
-    fingerprint_file,
+    decode_once,
     read_blocks,
+    unreadable,
 )
 from napari_mosaic.progress import Steps
 from napari_mosaic.tiling import Box
@@ -410,6 +411,3 @@ def _ome_side(attributes: Mapping[str, str], axis: str) -> float | None:
     unit = to_mm(attributes.get(f"PhysicalSize{axis}Unit", "µm"))
     value = attributes.get(f"PhysicalSize{axis}")
     return float(value) * unit if value and unit else None
-
-
-__all__ = ["DAMAGE", "HUGE", "PageReader", "TiffFiles", "find_levels", "open_tiff", "open_tiff_files"]
