@@ -20,10 +20,10 @@ import tifffile
 import zarr
 from PIL import Image
 
-import napari_mosaic.image.http as http_module
+import napari_mosaic.http as http_module
 from napari_mosaic.errors import MissingError, ReadError
+from napari_mosaic.http import Patience
 from napari_mosaic.image import open_image
-from napari_mosaic.image.http import Patience
 from napari_mosaic.tiling import Box
 
 Y, X = np.mgrid[:1300, :1700]

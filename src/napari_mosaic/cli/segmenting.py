@@ -273,7 +273,7 @@ def preview_places(preview: Path | None, sources: list[str]) -> list[Path | None
 
 def attempt(source: str, params: SegmentParams, job: dict[str, Any], preview: Path | None) -> Outcome:
     """`perform`, with a failure of this photograph as an outcome."""
-    from napari_mosaic.image.http import split_login
+    from napari_mosaic.http import split_login
 
     shown = split_login(source)[0]  # never with a password
     try:

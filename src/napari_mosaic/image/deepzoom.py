@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from napari_mosaic.errors import MissingError, ReadError
 from napari_mosaic.fingerprints import fingerprint_bytes
+from napari_mosaic.http import Fetcher
 from napari_mosaic.image.colour import Colour
-from napari_mosaic.image.http import Fetcher
 from napari_mosaic.image.pyramid import COARSEST
 from napari_mosaic.image.raster import BlockCache, Context, Level, Raster, SourceInfo
 from napari_mosaic.image.tiles import fetch_tile, fit_tile, tiled_level, with_alpha, wrong_size
@@ -45,7 +45,7 @@ def open_deepzoom(source: str | Path, context: Context) -> Steps[Raster]:
     """Open a .dzi file or address."""
     yield from ()
     location = str(source)
-    fetcher = Fetcher.of(context)
+    fetcher = context.fetcher()
     try:
         text = fetcher.get(location, fresh=True, check=lambda data: parse_description(data, location))
         description = parse_description(text, location)

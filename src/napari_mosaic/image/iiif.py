@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.fingerprints import fingerprint_bytes
+from napari_mosaic.http import DeclinedError, Fetcher, is_url
 from napari_mosaic.image.colour import Colour
-from napari_mosaic.image.http import DeclinedError, Fetcher, is_url
 from napari_mosaic.image.pyramid import COARSEST
 from napari_mosaic.image.raster import BlockCache, Context, Level, Raster, SourceInfo
 from napari_mosaic.image.tiles import fetch_tile, fit_tile, tiled_level, wrong_size
@@ -54,7 +54,7 @@ def open_iiif(source: str | Path, context: Context) -> Steps[Raster]:
     """Open an info.json or a manifest, local or at an address; `#canvas=2` picks the second canvas."""
     yield from ()
     location, fragment = urldefrag(str(source))
-    fetcher = Fetcher.of(context)
+    fetcher = context.fetcher()
     try:
         document = fetch_json(fetcher, location)
         name, manifest = "", {}

@@ -20,8 +20,8 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from napari_mosaic.errors import InputError, MissingError, ReadError
+from napari_mosaic.http import Fetcher, is_url
 from napari_mosaic.image.arrays import array_raster, measure_colour, plain_colour, refuse_channels, to_mm
-from napari_mosaic.image.http import Fetcher, is_url
 from napari_mosaic.image.pixel_size import size_of_sides
 from napari_mosaic.image.raster import (
     Context,
@@ -118,7 +118,7 @@ def open_zarr(source: str | Path, context: Context) -> Steps[Raster]:
     """Open an OME-Zarr or a zarr array, local or at an address."""
     yield from ()
     location = str(source).rstrip("/")
-    fetcher = Fetcher.of(context) if is_url(location) else None
+    fetcher = context.fetcher() if is_url(location) else None
     try:
         node = _open_node(location, fetcher)
         raster = _bare(node, location) if isinstance(node, zarr.Array) else _multiscale(node, location)

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ from napari_mosaic.fingerprints import fingerprint_bytes
 from napari_mosaic.image.colour import Colour
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.tiling import Box
+
+if TYPE_CHECKING:
+    from napari_mosaic.http import Fetcher, Login
 
 RawReader = Callable[[Box], NDArray[Any]]
 Affine = tuple[float, float, float, float, float, float]
@@ -136,17 +139,14 @@ class Context:
     open_source: Opener
     login: Login | None = None
 
+    def fetcher(self) -> Fetcher:
+        """Who fetches what lies at addresses; to be closed."""
+        from napari_mosaic.http import Fetcher
+
+        return Fetcher(self.cache_dir, login=self.login)
+
 
 Opener = Callable[[Any, Context], Steps[Raster]]
-
-
-@dataclass(frozen=True)
-class Login:
-    """A name and a password for one server; never written or shown."""
-
-    host: str
-    name: str
-    password: str = field(repr=False)
 
 
 class BlockCache:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import ReadError
-from napari_mosaic.image.http import Fetcher
+from napari_mosaic.http import Fetcher
 from napari_mosaic.image.picture import decode_tile
 from napari_mosaic.image.raster import BlockCache, Level, read_blocks
 from napari_mosaic.tiling import Box

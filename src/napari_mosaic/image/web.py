@@ -19,8 +19,8 @@ from urllib.parse import quote, unquote, urldefrag, urlsplit
 from napari_mosaic.errors import MissingError, ReadError
 from napari_mosaic.file_types import file_type
 from napari_mosaic.fingerprints import fingerprint_bytes
+from napari_mosaic.http import Fetcher, Remote, split_login
 from napari_mosaic.image.georeference import world_names
-from napari_mosaic.image.http import Fetcher, Remote, split_login
 from napari_mosaic.image.raster import Context, Raster, SourceInfo, close_all
 from napari_mosaic.progress import Progress, Steps
 
@@ -47,7 +47,7 @@ def open_url(url: str, context: Context) -> Steps[Raster]:
     if path.endswith("info.json"):
         return (yield from open_iiif(url, context))
     with ExitStack() as own:
-        fetcher = Fetcher.of(context)
+        fetcher = context.fetcher()
         own.callback(fetcher.close)
         kind = _sniff(fetcher, plain)
         if kind == "TIFF" and (remote := fetcher.look(plain)) is not None:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -25,7 +25,6 @@ import httpx
 from napari_mosaic.errors import MissingError, ReadError
 from napari_mosaic.files import write_whole
 from napari_mosaic.folders import cache_folder
-from napari_mosaic.image.raster import Context, Login
 
 Check = Callable[[bytes], Any]
 
@@ -47,6 +46,15 @@ class Remote:
 
     size: int
     version: str
+
+
+@dataclass(frozen=True)
+class Login:
+    """A name and a password for one server; never written or shown."""
+
+    host: str
+    name: str
+    password: str = field(repr=False)
 
 
 PATIENCE = Patience()
@@ -108,11 +116,6 @@ class Fetcher:
         self._lock = threading.Lock()
         self._not_before = 0.0
         self._pool: ThreadPoolExecutor | None = None
-
-    @classmethod
-    def of(cls, context: Context) -> Fetcher:
-        """The fetcher of whoever opens an image."""
-        return cls(context.cache_dir, login=context.login)
 
     @property
     def pool(self) -> ThreadPoolExecutor:
