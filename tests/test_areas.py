@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -225,3 +228,62 @@ def test_no_other_file_names_all_area_classes() -> None:
 def test_the_order_in_which_areas_hold_is_that_of_the_figures() -> None:
     assert PRECEDENCE == ("outside", "lacuna", "repair", "not legible", "preserved")
     assert tuple(part for part in PARTS if part in PRECEDENCE) == PRECEDENCE
+
+
+MASKED = np.zeros(GRID.shape, np.uint8)
+MASKED[10:20, 30:50] = 255
+
+
+@pytest.mark.parametrize(
+    "bands",
+    [
+        lambda on: np.dstack([np.full((*GRID.shape, 3), 255, np.uint8), on]),
+        lambda on: np.dstack([np.full(GRID.shape, 255, np.uint8), on]),
+        lambda on: np.dstack([np.zeros((*GRID.shape, 3), np.uint8), on]),
+        lambda on: np.dstack([on, on, on, np.full(GRID.shape, 255, np.uint8)]),
+    ],
+    ids=["white on clear", "grey and alpha", "black on clear", "opaque"],
+)
+def test_masks_with_an_alpha_channel(tmp_path: Path, bands: Any) -> None:
+    Image.fromarray(bands(MASKED)).save(tmp_path / "mask.png")
+    assert read_geometry(tmp_path / "mask.png", GRID).equals(box(30, 10, 50, 20))
+
+
+@pytest.mark.parametrize("kind", ["palette", "one bit", "zeros and ones", "lossy", "nodata"])
+def test_masks_as_programs_write_them(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "mask.png"
+    if kind == "palette":
+        picture = Image.fromarray((MASKED == 0).astype(np.uint8), "P")
+        picture.putpalette([255, 255, 255, 0, 0, 0])
+        picture.save(path)
+    elif kind == "one bit":
+        Image.fromarray(MASKED).convert("1").save(path)
+    elif kind == "zeros and ones":
+        path = tmp_path / "mask.tif"
+        Image.fromarray(MASKED // 255).save(path)
+    elif kind == "lossy":
+        path = tmp_path / "mask.webp"
+        Image.fromarray(np.dstack([MASKED] * 3)).save(path, quality=80)
+    else:
+        path = tmp_path / "mask.tif"
+        profile = {"driver": "GTiff", "height": GRID.shape[0], "width": GRID.shape[1], "count": 1, "dtype": "uint8"}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with rasterio.open(path, "w", nodata=0, **profile) as dataset:
+                dataset.write(MASKED, 1)
+    found = read_geometry(path, GRID)
+    assert found.symmetric_difference(box(30, 10, 50, 20)).area <= (4 if kind == "lossy" else 0)
+
+
+def test_a_mask_larger_than_pillow_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    Image.fromarray(MASKED).save(tmp_path / "mask.png")
+    assert read_geometry(tmp_path / "mask.png", GRID).equals(box(30, 10, 50, 20))
+
+
+def test_rows_without_a_geometry_are_passed_over(tmp_path: Path) -> None:
+    path = write_geojson(tmp_path / "a.geojson", box(10, 10, 30, 30))
+    values = json.loads(path.read_text())
+    values["features"].insert(0, {"type": "Feature", "properties": {"kind": "lacuna"}, "geometry": None})
+    path.write_text(json.dumps(values))
+    assert read_geometry(path, GRID).equals(box(10, 10, 30, 30))

@@ -19,6 +19,7 @@ from napari_mosaic import editing
 from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export import FORMATS, export_record, export_record_steps, find_format, label_tiles, png
 from napari_mosaic.export.preview import draw_preview, render_preview
+from napari_mosaic.export.quadrangles import fit_record
 from napari_mosaic.image import PixelSize, open_image
 from napari_mosaic.measurement.moments import centres
 from napari_mosaic.measurement.source_grid import read_source_labels
@@ -378,3 +379,17 @@ def check_label_notes(paths: dict[str, Path], expected: str) -> None:
     assert zarr.open_group(str(paths["zarr"]), mode="r").attrs["napari_mosaic"]["edited"] == expected
     with tifffile.TiffFile(paths["tiff"]) as file:
         assert expected in file.pages[0].description
+
+
+def test_quadrangles_in_degrees_keep_their_shapes(plain: Record, tmp_path: Path) -> None:
+    step = 2e-8  # degrees: some two millimetres on the ground
+    affine = (step, 0.0, 14.4858, 0.0, -step, 40.7489)
+    place(plain, crs="EPSG:4326", affine=affine)
+    with open_record(plain.path) as record:
+        path = export_record(record, "quadrangles", tmp_path / "q.quadrangles.geojson")
+        pixels = np.vstack([corners.reshape(-1, 2) for _, corners, _ in fit_record(record, read_tesserae(record))])
+    rings = [f["geometry"]["coordinates"][0] for f in json.loads(path.read_text())["features"]]
+    assert len({str(ring) for ring in rings}) == len(rings)
+    found = np.array([ring[:4] for ring in rings]).reshape(-1, 2)
+    expected = np.column_stack([step * pixels[:, 0] + 14.4858, -step * pixels[:, 1] + 40.7489])
+    np.testing.assert_allclose(found, expected, atol=6e-11, rtol=0)

@@ -14,7 +14,7 @@ from PIL import Image
 
 import napari_mosaic.image.pyramid as pyramid_module
 from napari_mosaic.errors import InputError, ReadError
-from napari_mosaic.image import open_image, surround_mask
+from napari_mosaic.image import background_mask, open_image
 from napari_mosaic.image.pyramid import halve
 from napari_mosaic.tiling import Box
 
@@ -213,6 +213,34 @@ def test_ome_zarr(tmp_path: Path, version: str, axes: str) -> None:
         assert (image.pixel_size.mm, image.pixel_size.origin) == (0.5, "OME")
 
 
+def test_ome_zarr_whose_levels_stand_in_another_order(tmp_path: Path) -> None:
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    datasets = []
+    for step in (4, 1, 2):
+        part = RGB[::step, ::step].transpose(2, 0, 1)
+        group.create_array(str(step), shape=part.shape, dtype=part.dtype, chunks=(3, 32, 32))[...] = part
+        scale = {"type": "scale", "scale": [1, 0.5 * step, 0.5 * step]}
+        datasets.append({"path": str(step), "coordinateTransformations": [scale]})
+    axes = [{"name": "C"}, *({"name": name, "unit": "millimeter"} for name in "YX")]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    with open_image(tmp_path / "a.zarr") as image:
+        assert image.level_shapes[:2] == (RGB.shape[:2], RGB[::2, ::2].shape[:2])
+        assert image.pixel_size is not None
+        assert image.pixel_size.mm == pytest.approx(0.5)
+        np.testing.assert_array_equal(whole(image), RGB)
+
+
+def test_images_travel_to_processes_in_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(RGB).save(tmp_path / "floor.png")
+    monkeypatch.chdir(tmp_path)
+    with open_image("floor.png") as image:
+        sent = pickle.dumps(image)
+        (tmp_path / "other").mkdir()
+        monkeypatch.chdir(tmp_path / "other")
+        with pickle.loads(sent) as copy:
+            np.testing.assert_array_equal(whole(copy), RGB)
+
+
 def test_bare_zarr_array_and_group_without_image(tmp_path: Path) -> None:
     zarr.save_array(tmp_path / "a.zarr", RGB)
     with open_image(tmp_path / "a.zarr") as image:
@@ -250,23 +278,23 @@ def test_drawn_sample() -> None:
         assert min(image.shape) >= 256
 
 
-def test_surround_is_found_and_stones_at_the_border_stay() -> None:
+def test_background_is_found_and_stones_at_the_border_stay() -> None:
     picture = np.random.default_rng(0).integers(60, 200, (600, 800, 3), dtype=np.uint8)
     picture[:, :100] = 4
     picture[200:220, 780:] = 2
     picture[300:360, 300:360] = 3
     picture[-60:, 400:] = 255
     with open_image(picture) as image:
-        mask, factor = surround_mask(image)
+        mask, factor = background_mask(image)
     assert factor == 1
     assert mask[:, :97].all()
     assert mask[-50:, 412:].all()
     assert not mask[:530, 104:].any()
 
 
-def test_surround_of_a_field_without_one() -> None:
+def test_background_of_a_field_without_one() -> None:
     with open_image("sample:brick") as image:
-        assert not surround_mask(image)[0].any()
+        assert not background_mask(image)[0].any()
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="no photographs")
@@ -274,6 +302,6 @@ def test_surround_of_a_field_without_one() -> None:
     ("name", "least", "most"),
     [("rabbit_cat18.jpg", 0.37, 0.41), ("butterfly.jpg", 0, 0), ("lion_onager_cat5_detail.jpg", 0, 0)],
 )
-def test_surround_of_photographs(name: str, least: float, most: float) -> None:
+def test_background_of_photographs(name: str, least: float, most: float) -> None:
     with open_image(DATA / name) as image:
-        assert least <= surround_mask(image)[0].mean() <= most
+        assert least <= background_mask(image)[0].mean() <= most

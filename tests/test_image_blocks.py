@@ -129,3 +129,44 @@ def test_jpeg_2000(tmp_path: Path) -> None:
     Image.fromarray(PICTURE).save(tmp_path / "a.jp2")
     with open_image(tmp_path / "a.jp2") as image:
         np.testing.assert_array_equal(image.read(Box(20, 30, 90, 140)), PICTURE[20:90, 30:140])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_blocks_that_lie_by_world_files(tmp_path: Path, turned: bool) -> None:
+    import pyproj
+
+    a, b = (0.0004, 0.0003) if turned else (0.0005, 0.0)
+    for y, x in ((0, 0), (0, 200), (150, 0), (150, 200)):
+        stem = tmp_path / f"floor-{y}-{x}"
+        Image.fromarray(PICTURE[y : y + 150, x : x + 200]).save(stem.with_suffix(".png"))
+        place = rasterio.Affine(a, b, 1000, b, -a, 2000) @ rasterio.Affine.translation(x + 0.5, y + 0.5)
+        stem.with_suffix(".pgw").write_text("\n".join(map(repr, (a, b, b, -a, place.c, place.f))))
+        stem.with_suffix(".prj").write_text(pyproj.CRS.from_epsg(32633).to_wkt("WKT1_ESRI"))
+    (tmp_path / "._floor-0-0.png").write_bytes(b"\0\5\26\7")
+    with open_image(tmp_path) as image:
+        assert (image.crs, image.shape) == ("EPSG:32633", (300, 400))
+        assert image.affine == pytest.approx((a, b, 1000, b, -a, 2000))
+        assert image.pixel_size is not None
+        assert image.pixel_size.mm == pytest.approx(0.5)
+        np.testing.assert_array_equal(image.read(Box(0, 0, 300, 400)), PICTURE)
+
+
+def test_jpeg_alpha_in_blocks(tmp_path: Path) -> None:
+    alpha = np.full((300, 400, 1), 255, np.uint8)
+    alpha[200:, 100:300] = 0
+    data = np.concatenate([np.where(alpha > 0, 150, 0).repeat(3, -1).astype(np.uint8), alpha], -1)
+    for name, box in (("a", Box(0, 0, 300, 200)), ("b", Box(0, 200, 300, 400))):
+        write_block(tmp_path / f"{name}.tif", box, data, alpha="YES", compress="JPEG")
+    with open_image(tmp_path) as image:
+        np.testing.assert_array_equal(image.read_valid(Box(0, 0, 300, 400)), alpha[..., 0] > 0)
+
+
+def test_nodata_of_a_vrt_leaves_white_to_what_is_inside(tmp_path: Path) -> None:
+    data = (PICTURE.astype(np.uint16)) * 16
+    data[:50] = 65535
+    write_block(tmp_path / "a.tif", Box(0, 0, 300, 400), data, nodata=65535)
+    with open_image(tmp_path) as image:
+        np.testing.assert_allclose(
+            image.read(Box(50, 0, 300, 400)), PICTURE[50:].astype(float) * 16 * (255 / 4095), atol=0.51
+        )
+        assert not image.read_valid(Box(0, 0, 50, 400)).any()

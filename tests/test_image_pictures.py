@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-import napari_mosaic.image.pillow as pillow_module
-from napari_mosaic.errors import InputError, MissingError, ReadError
+import napari_mosaic.image.picture as pillow_module
+from napari_mosaic.errors import DependencyError, InputError, MissingError, ReadError
 from napari_mosaic.image import open_image, open_image_steps
 from napari_mosaic.image.colour import Colour, fix_range
 from napari_mosaic.progress import Progress
@@ -219,3 +220,166 @@ def test_no_kind_of_image(tmp_path: Path) -> None:
         open_image(17)
     with pytest.raises(InputError, match="cannot be read"):
         open_image("ftp://example.org/a.png")
+
+
+def linear_profile(description: str, primaries: str = "srgb", gamma: float = 1.0) -> bytes:
+    """A profile of three curves with a gamma and the primaries of sRGB or Adobe RGB, whatever it calls itself."""
+    import struct
+
+    def fixed(value: float) -> bytes:
+        return struct.pack(">i", round(value * 65536))
+
+    srgb = ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410))
+    adobe = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))
+    text = description.encode() + b"\0"
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    tags = [(b"desc", b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(78)), (b"cprt", b"text\0\0\0\0-\0")]
+    tags.append((b"wtpt", b"XYZ \0\0\0\0" + fixed(0.9642) + fixed(1) + fixed(0.8249)))
+    for name, xyz in zip((b"rXYZ", b"gXYZ", b"bXYZ"), srgb if primaries == "srgb" else adobe, strict=True):
+        tags.append((name, b"XYZ \0\0\0\0" + b"".join(map(fixed, xyz))))
+    tags += [(name, curve) for name in (b"rTRC", b"gTRC", b"bTRC")]
+    offset, table, body = 132 + 12 * len(tags), struct.pack(">I", len(tags)), b""
+    for name, data in tags:
+        padded = data + bytes(-len(data) % 4)
+        table += name + struct.pack(">II", offset + len(body), len(padded))
+        body += padded
+    head = struct.pack(">I4sI4s4s4s", 128 + len(table) + len(body), b"lcms", 0x02400000, b"mntr", b"RGB ", b"XYZ ")
+    head += bytes(12) + b"acsp" + bytes(28) + fixed(0.9642) + fixed(1) + fixed(0.8249)
+    return head.ljust(128, b"\0") + table + body
+
+
+@pytest.mark.parametrize("name", ["GIMP built-in Linear sRGB", "Linear RGB"])
+@pytest.mark.parametrize(("primaries", "gamma"), [("srgb", 1.0), ("adobe", 2.2)])
+def test_a_profile_is_told_by_its_curve_and_not_by_its_name(
+    tmp_path: Path, picture: np.ndarray, name: str, primaries: str, gamma: float
+) -> None:
+    profile = linear_profile(name, primaries, gamma)
+    Image.fromarray(picture).save(tmp_path / "a.png", icc_profile=profile)
+    expected = ImageCms.profileToProfile(
+        Image.fromarray(picture),
+        ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+        ImageCms.createProfile("sRGB"),
+        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+    )
+    with open_image(tmp_path / "a.png") as image:
+        np.testing.assert_array_equal(whole(image), np.asarray(expected))
+
+
+def png_bytes(data: np.ndarray, depth: int, kind: int, transparent: bytes = b"") -> bytes:
+    """A PNG of packed rows; Pillow writes no grey of four bits and no colours of sixteen."""
+    import struct
+    import zlib
+
+    height, width = data.shape[:2]
+    if depth < 8:
+        bits = np.unpackbits(data[..., None].astype(np.uint8), axis=2)[..., 8 - depth :]
+        rows = np.packbits(bits.reshape(height, -1), axis=1)
+    else:
+        rows = data.astype(f">u{depth // 8}").reshape(height, -1).view(np.uint8)
+    raw = np.concatenate([np.zeros((height, 1), np.uint8), rows], 1).tobytes()
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0))
+    clear = chunk(b"tRNS", transparent) if transparent else b""
+    return b"\x89PNG\r\n\x1a\n" + header + clear + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("held", [10**9, 10])
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_png_of_few_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, depth: int, held: int) -> None:
+    monkeypatch.setattr(pillow_module, "HELD", held)
+    levels = (np.arange(40 * 48) // 7 % 2**depth).reshape(40, 48)
+    (tmp_path / "a.png").write_bytes(png_bytes(levels, depth, 0))
+    with open_image(tmp_path / "a.png") as image:
+        np.testing.assert_array_equal(whole(image)[..., 1], levels * (255 // (2**depth - 1)))
+
+
+@pytest.mark.parametrize("held", [10**9, 10])
+def test_a_colour_of_png_that_is_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int) -> None:
+    monkeypatch.setattr(pillow_module, "HELD", held)
+    data = np.full((40, 48, 3), (200, 150, 100), np.uint8)
+    data[:20] = (10, 20, 30)
+    (tmp_path / "a.png").write_bytes(png_bytes(data, 8, 2, b"\0\x0a\0\x14\0\x1e"))
+    with open_image(tmp_path / "a.png") as image:
+        np.testing.assert_array_equal(whole(image), data)
+        np.testing.assert_array_equal(image.read_valid(Box(0, 0, 40, 48)), data[..., 0] == 200)
+
+
+@pytest.mark.parametrize("held", [10**9, 10])
+def test_twelve_bits_in_sixteen_of_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int) -> None:
+    monkeypatch.setattr(pillow_module, "HELD", held)
+    data = np.linspace(0, 4000, 40 * 48 * 3).reshape(40, 48, 3).astype(np.uint16)
+    (tmp_path / "a.png").write_bytes(png_bytes(data, 16, 2))
+    with open_image(tmp_path / "a.png") as image:
+        np.testing.assert_allclose(whole(image), data * (255 / 4095), atol=0.51)
+
+
+@pytest.mark.parametrize("held", [10**9, 10])
+def test_jpeg_with_bytes_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int) -> None:
+    monkeypatch.setattr(pillow_module, "HELD", held)
+    data = np.repeat(np.repeat(np.random.default_rng(0).integers(0, 255, (8, 9, 3), dtype=np.uint8), 16, 0), 16, 1)
+    Image.fromarray(data).save(tmp_path / "a.jpg", quality=95, subsampling=0)
+    content = (tmp_path / "a.jpg").read_bytes()
+    place = content.index(b"\xff\xdb")
+    (tmp_path / "a.jpg").write_bytes(content[:place] + b"\0\0" + content[place:])
+    with open_image(tmp_path / "a.jpg") as image:
+        assert np.abs(whole(image).astype(int) - data).mean() < 3
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+@pytest.mark.parametrize("held", [10**9, 10])
+def test_a_mask_beside_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, held: int) -> None:
+    import rasterio
+
+    monkeypatch.setattr(pillow_module, "HELD", held)
+    Image.fromarray(np.full((40, 48, 3), 120, np.uint8)).save(tmp_path / name)
+    hole = np.zeros((40, 48), np.uint8)
+    hole[:10] = 255
+    profile = {"driver": "GTiff", "height": 40, "width": 48, "count": 1, "dtype": "uint8"}
+    with rasterio.open(tmp_path / f"{name}.msk", "w", **profile) as mask:
+        mask.write(hole, 1)
+        mask.update_tags(INTERNAL_MASK_FLAGS_1="2")
+    with open_image(tmp_path / name) as image:
+        np.testing.assert_array_equal(image.read_valid(Box(0, 0, 40, 48)), hole > 0)
+        assert (whole(image) == 120).all()
+
+
+def test_what_phones_write_is_read_or_says_what_is_missing(
+    tmp_path: Path, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    content = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)
+    (tmp_path / "a.heic").write_bytes(content)
+    with pytest.raises(ReadError, match="damaged or incomplete"):
+        open_image(tmp_path / "a.heic")
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    monkeypatch.setitem(sys.modules, "pi_heif.as_plugin", None)
+    with pytest.raises(DependencyError, match=r"a\.heic .* pi_heif"):
+        open_image(tmp_path / "a.heic")
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_jpeg_xl(tmp_path: Path, picture: np.ndarray, channels: int, dtype: type) -> None:
+    import imagecodecs
+
+    top = np.iinfo(dtype).max
+    data = np.concatenate([picture, np.full_like(picture[..., :1], 255)], -1)[..., :channels].astype(dtype) * (
+        top // 255
+    )
+    (tmp_path / "a.jxl").write_bytes(imagecodecs.jpegxl_encode(np.squeeze(data), lossless=True))
+    with open_image(tmp_path / "a.jxl") as image:
+        np.testing.assert_array_equal(whole(image)[..., 0], picture[..., 0])
+        assert not image.has_mask
+
+
+def test_heic_of_a_phone_held_upright(tmp_path: Path) -> None:
+    """`stones.heic` was written from these stones by pillow-heif, turned by its EXIF as a phone writes it."""
+    stones = np.random.default_rng(0).integers(40, 230, (4, 6, 3), dtype=np.uint8)
+    drawn = np.repeat(np.repeat(stones, 16, 0), 16, 1)
+    with open_image(Path(__file__).parent / "data" / "stones.heic") as image:
+        assert image.source.kind == "HEIF"
+        assert np.abs(whole(image).astype(int) - np.rot90(drawn, -1)).mean() < 2

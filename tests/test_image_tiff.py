@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 import napari_mosaic.image.tiff as tiff_module
 from napari_mosaic.errors import InputError, ReadError
@@ -305,3 +306,190 @@ def test_stack_of_planes(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((9, 40, 50), np.uint8), photometric="minisblack")
     with pytest.raises(InputError, match="stack of 9 planes"):
         open_image(tmp_path / "a.tif")
+
+
+# ---------------------------------------------------------------- what GDAL says of a file
+
+HOLE = np.zeros((60, 80), bool)
+HOLE[10:30, 40:70] = True
+
+
+def whole(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    with open_image(path) as image:
+        box = Box(0, 0, *image.shape)
+        return image.read(box), image.read_valid(box)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "nodata"),
+    [
+        ("uint16", 16, 65535),
+        ("uint16", 16, 0),
+        ("int16", 1, -32768),
+        ("float32", 1 / 255, -9999),
+        ("float32", 1 / 255, -3.4028234663852886e38),
+        ("float32", 1 / 255, float("nan")),
+    ],
+)
+def test_white_is_told_by_what_is_inside(tmp_path: Path, dtype: str, scale: float, nodata: float) -> None:
+    data = (smooth(60, 80).astype(float) * scale).astype(dtype)
+    data[HOLE] = nodata
+    write_geotiff(tmp_path / "a.tif", data, nodata=nodata, photometric="RGB", compress="deflate")
+    pixels, valid = whole(tmp_path / "a.tif")
+    np.testing.assert_array_equal(valid, ~HOLE)
+    np.testing.assert_allclose(pixels[~HOLE].astype(int), smooth(60, 80)[~HOLE], atol=1)
+
+
+@pytest.mark.parametrize("top", [1.0, 1.02, 1.3])
+def test_floats_that_go_a_little_above_one_are_no_bytes(tmp_path: Path, top: float) -> None:
+    data = np.linspace(0, top, 60 * 80, dtype=np.float32).reshape(60, 80)
+    tifffile.imwrite(tmp_path / "a.tif", data)
+    pixels, _ = whole(tmp_path / "a.tif")
+    np.testing.assert_allclose(pixels[..., 0], np.linspace(0, 255, 60 * 80).reshape(60, 80), atol=1)
+
+
+@pytest.mark.parametrize("photometric", ["RGB", "MINISBLACK"])
+@pytest.mark.parametrize("compress", ["deflate", "JPEG"])
+def test_alpha_of_orthophotos(tmp_path: Path, photometric: str, compress: str) -> None:
+    flat = np.full((60, 80, 4), (200, 150, 90, 255), np.uint8)
+    flat[HOLE] = 0
+    options = {"jpeg_quality": 90} if compress == "JPEG" else {}
+    write_geotiff(tmp_path / "a.tif", flat, photometric=photometric, alpha="YES", compress=compress, **options)
+    pixels, valid = whole(tmp_path / "a.tif")
+    np.testing.assert_array_equal(valid, ~HOLE)
+    assert np.abs(pixels[40:].astype(int) - (200, 150, 90)).mean() < 3
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_colours_that_were_multiplied_by_alpha_are_brought_back(tmp_path: Path, dtype: str) -> None:
+    full = np.iinfo(dtype).max
+    alpha = np.linspace(full, 0, 80).round()[None].repeat(60, 0) / full
+    colours = smooth(60, 80) / 255 * full
+    data = np.concatenate([colours * alpha[..., None], alpha[..., None] * full], -1).round().astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", data, photometric="rgb", extrasamples=["assocalpha"])
+    pixels, valid = whole(tmp_path / "a.tif")
+    np.testing.assert_array_equal(valid, data[..., 3] > 40 / 255 * full)
+    assert np.abs(pixels[valid].astype(int) - smooth(60, 80)[valid]).max() <= 3
+
+
+@pytest.mark.parametrize("layout", [{"tiled": True, "blockxsize": 32, "blockysize": 32}, {"blockysize": 7}])
+@pytest.mark.parametrize("internal", [True, False])
+@pytest.mark.parametrize("compress", ["deflate", "JPEG"])
+def test_masks_inside_and_beside(tmp_path: Path, layout: dict[str, int], internal: bool, compress: str) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    data = np.full((60, 80, 3), 120, np.uint8)
+    photometric = "YCBCR" if compress == "JPEG" else "RGB"
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal):
+        if compress == "JPEG":
+            layout = {name: 32 if name == "blockxsize" else 16 for name in layout} | {"tiled": "tiled" in layout}
+        write_geotiff(tmp_path / "a.tif", data, photometric=photometric, compress=compress, **layout)
+        with rasterio.open(tmp_path / "a.tif", "r+") as dataset:
+            dataset.write_mask(np.where(HOLE, 0, 255).astype(np.uint8))
+    assert (tmp_path / "a.tif.msk").exists() != internal
+    pixels, valid = whole(tmp_path / "a.tif")
+    np.testing.assert_array_equal(valid, ~HOLE)
+    assert np.abs(pixels.astype(int) - 120).max() <= 1
+
+
+def test_a_mask_in_one_strip_that_is_decoded_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiff_module, "HUGE", 1000)
+    data = smooth(1100, 200)
+    hole = np.zeros((1100, 200), np.uint8)
+    hole[:700] = 1
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
+        tif.write(data, photometric="rgb", rowsperstrip=1100, compression="deflate", metadata=None)
+        tif.write(hole.astype(bool), photometric="mask", subfiletype=4, rowsperstrip=1100, compression="deflate")
+    with open_image(tmp_path / "a.tif") as image:
+        np.testing.assert_array_equal(image.read_valid(Box(0, 0, 1100, 200)), hole > 0)
+        np.testing.assert_array_equal(image.read(Box(0, 0, 1100, 200)), data)
+
+
+@pytest.mark.parametrize("planar", [False, True])
+def test_ycbcr_that_is_no_jpeg(tmp_path: Path, planar: bool) -> None:
+    data = smooth(60, 80)
+    ycbcr = np.asarray(Image.fromarray(data).convert("YCbCr"))
+    options = {"planarconfig": "separate"} if planar else {}
+    stored = ycbcr.transpose(2, 0, 1) if planar else ycbcr
+    tags = [(530, "H", 2, (1, 1), True)]
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="ycbcr", extratags=tags, **options)
+    pixels, _ = whole(tmp_path / "a.tif")
+    assert np.abs(pixels.astype(int) - data).max() <= 3
+
+
+def test_palettes_of_eight_bits(tmp_path: Path) -> None:
+    table = np.zeros((3, 256), np.uint16)
+    table[:, 7] = [200, 100, 50]
+    indices = np.full((40, 60), 7, np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", indices, photometric="palette", colormap=table)
+    pixels, _ = whole(tmp_path / "a.tif")
+    assert (pixels == (200, 100, 50)).all()
+
+
+@pytest.mark.parametrize("raw", ["tag", "colours", "name"])
+def test_raw_photographs_are_refused_with_the_way_out(tmp_path: Path, raw: str) -> None:
+    path = tmp_path / ("a.nef" if raw == "name" else "a.tif")
+    with tifffile.TiffWriter(path) as tif:
+        tags = [(50706, "B", 4, (1, 4, 0, 0), True)] if raw == "tag" else []
+        tif.write(smooth(60, 80), photometric="rgb", extratags=tags, subifds=int(raw == "colours"), metadata=None)
+        if raw == "colours":
+            sensor = np.zeros((120, 160), np.uint16)
+            tif.write(sensor, photometric="cfa", extratags=[(33421, "H", 2, (2, 2), True)], metadata=None)
+    with pytest.raises(InputError, match="develop it to a 16-bit TIFF"):
+        open_image(path)
+
+
+# ---------------------------------------------------------------- where it lies
+
+PLACE = (0.0005, 0, 500000, 0, -0.0005, 5000000)
+TURNED = (0.0004, 0.0003, 500000, 0.0003, -0.0004, 5000000)
+
+
+def world_text(affine: tuple[float, ...]) -> str:
+    a, b, c, d, e, f = affine
+    return "\n".join(str(value) for value in (a, d, b, e, c + (a + b) / 2, f + (d + e) / 2))
+
+
+def wkt(style: str = "WKT1_ESRI") -> str:
+    import pyproj
+
+    return str(pyproj.CRS.from_epsg(32633).to_wkt(style))
+
+
+@pytest.mark.parametrize("affine", [PLACE, TURNED], ids=["straight", "turned"])
+@pytest.mark.parametrize("name", ["a.tif", "a.jpg", "a.png", "a.webp"])
+@pytest.mark.parametrize("named_by", [".prj", ".aux.xml"])
+def test_world_files_and_what_names_their_system(
+    tmp_path: Path, name: str, named_by: str, affine: tuple[float, ...]
+) -> None:
+    Image.fromarray(smooth(60, 80)).save(tmp_path / name)
+    ending = {".tif": ".tfw", ".jpg": ".jgw", ".png": ".wld", ".webp": ".wld"}[Path(name).suffix]
+    (tmp_path / f"a{ending}").write_text(world_text(affine))
+    if named_by == ".prj":
+        (tmp_path / "a.prj").write_text(wkt())
+    else:
+        text = wkt("WKT1_GDAL").replace('"', "&quot;")
+        (tmp_path / f"{name}.aux.xml").write_text(f"<PAMDataset><SRS>{text}</SRS></PAMDataset>")
+    with open_image(tmp_path / name) as image:
+        assert image.crs == "EPSG:32633"
+        assert image.affine == pytest.approx(affine)
+        assert image.pixel_size is not None
+        assert image.pixel_size.mm == pytest.approx(0.5)
+        assert (image.pixel_size.confirmed, image.pixel_size.origin) == (True, "world file")
+
+
+def test_a_system_beside_a_placed_tiff(tmp_path: Path) -> None:
+    write_geotiff(tmp_path / "a.tif", smooth(60, 80), photometric="RGB", crs=None)
+    (tmp_path / "a.prj").write_text(wkt())
+    with open_image(tmp_path / "a.tif") as image:
+        assert (image.crs, image.pixel_size and image.pixel_size.confirmed) == ("EPSG:32633", True)
+
+
+def test_pixels_that_are_points_lie_half_a_pixel_off_their_tie(tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    write_geotiff(tmp_path / "a.tif", smooth(60, 80), photometric="RGB")
+    with rasterio.open(tmp_path / "a.tif", "r+") as dataset:
+        dataset.update_tags(AREA_OR_POINT="Point")
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        assert tif.pages.first.geotiff_tags["GTRasterTypeGeoKey"] == 2
+    with open_image(tmp_path / "a.tif") as image:
+        assert image.affine == pytest.approx(PLACE)

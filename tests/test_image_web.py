@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import json
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,10 +20,10 @@ import tifffile
 import zarr
 from PIL import Image
 
-import napari_mosaic.image.http as http_module
+import napari_mosaic.http as http_module
 from napari_mosaic.errors import MissingError, ReadError
+from napari_mosaic.http import Patience
 from napari_mosaic.image import open_image
-from napari_mosaic.image.http import Patience
 from napari_mosaic.tiling import Box
 
 Y, X = np.mgrid[:1300, :1700]
@@ -35,6 +37,7 @@ class Site:
     def __init__(self) -> None:
         self.answer: Callable[[str], Answer] = lambda path: (404, {}, b"")
         self.asked: list[str] = []
+        self.login = ""
         self.sent = 0
         self.busiest = 0
         self._busy = 0
@@ -47,6 +50,7 @@ class Site:
             def do_GET(self) -> None:
                 with site._lock:
                     site.asked.append(unquote(self.path))
+                    site.login = self.headers.get("Authorization", "")
                     site._busy += 1
                     site.busiest = max(site.busiest, site._busy)
                 status, headers, body = site.answer(unquote(self.path))
@@ -74,6 +78,14 @@ class Site:
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls) -> Iterator[Site]:
+        """One more of them."""
+        opened = cls()
+        yield opened
+        opened.close()
 
     def close(self) -> None:
         self._server.shutdown()
@@ -289,6 +301,170 @@ def test_json_that_is_no_iiif(site: Site, text: bytes) -> None:
     site.answer = lambda path: (200, {}, text)
     with pytest.raises(ReadError, match="no IIIF description"):
         open_image(f"{site.url}/info.json")
+
+
+def keeping_proportions(version: int) -> Callable[[str], Answer]:
+    """A server that makes of "w," what keeps the region's proportions, as most do, for a picture of 2051 x 1801 px."""
+    picture = np.tile(PICTURE, (2, 2, 1))[:1801, :2051]
+    info: dict[str, Any] = {
+        "@context": f"http://iiif.io/api/image/{version}/context.json",
+        "width": 2051,
+        "height": 1801,
+        "profile": "http://iiif.io/api/image/2/level2.json",
+        "tiles": [{"width": 512, "scaleFactors": [1, 2]}],
+    }
+
+    def answer(path: str) -> Answer:
+        if path == "/floor/info.json":
+            return 200, {}, json.dumps(info).encode()
+        region, size, _, _ = path.removeprefix("/floor/").split("/")
+        x, y, width, height = (0, 0, 2051, 1801) if region == "full" else map(int, region.split(","))
+        wide, high = size.split(",")
+        shape = int(wide), int(high or round(height * int(wide) / width))
+        return 200, {}, png(np.asarray(Image.fromarray(picture[y : y + height, x : x + width]).resize(shape)))
+
+    return answer
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_iiif_strips_at_the_border_come_in_the_height_that_was_asked_for(site: Site, version: int) -> None:
+    site.answer = keeping_proportions(version)
+    with open_image(f"{site.url}/floor/info.json") as image:
+        assert image.read(Box(0, 1000, 901, 1026), 1).shape == (901, 26, 3)
+
+
+@pytest.mark.parametrize("named", [{"formats": ["png"]}, {"preferredFormats": ["png"]}])
+@pytest.mark.parametrize("status", [404, 400, 415])
+def test_iiif_formats_that_the_server_names(site: Site, named: dict[str, Any], status: int) -> None:
+    served = iiif(2, 2, tiles=[{"width": 512, "scaleFactors": [1]}], **named)
+    site.answer = lambda path: served(path) if path.endswith((".png", ".json")) else (status, {}, b"")
+    with open_image(f"{site.url}/floor/info.json") as image:
+        np.testing.assert_array_equal(image.read(Box(0, 0, 600, 600)), PICTURE[:600, :600])
+    refused = [path for path in site.asked if path.endswith(".jpg")]
+    assert len(refused) <= 2 * http_module.PATIENCE.connections  # what worked once is asked for first
+
+
+def test_iiif_service_that_has_moved(site: Site) -> None:
+    text = json.dumps({**json.loads(iiif()("/floor/info.json")[2]), "@id": f"{site.url}/floor"}).encode()
+    served = iiif()
+    site.answer = lambda path: (200, {}, text) if path == "/old/info.json" else served(path)
+    with open_image(f"{site.url}/old/info.json") as image:
+        np.testing.assert_array_equal(image.read(Box(0, 0, 90, 90)), PICTURE[:90, :90])
+
+
+def test_iiif_manifest_whose_first_service_is_none_of_pictures(site: Site) -> None:
+    document = manifest(site.url, 3)
+    body = document["items"][0]["items"][0]["items"][0]["body"]
+    search = {"@id": f"{site.url}/search", "profile": "http://iiif.io/api/search/1/search"}
+    body["service"] = [search, *body["service"]]
+    images = iiif(3)
+    site.answer = lambda path: (200, {}, json.dumps(document).encode()) if path == "/manifest" else images(path)
+    with open_image(f"{site.url}/manifest") as image:
+        np.testing.assert_array_equal(image.read(Box(0, 0, 9, 9)), PICTURE[:9, :9])
+
+
+def test_iiif_manifest_of_a_plain_picture(site: Site) -> None:
+    document = manifest(site.url, 3)
+    document["items"][0]["items"][0]["items"][0]["body"] = {"id": f"{site.url}/a.png", "type": "Image"}
+    site.answer = serve({"manifest": json.dumps(document).encode(), "a.png": png(PICTURE)})
+    with open_image(f"{site.url}/manifest") as image:
+        assert (image.name, image.source.location) == ("A floor", f"{site.url}/manifest")
+        assert image.source.rights.endswith("The Museum")
+        np.testing.assert_array_equal(image.read(Box(0, 0, 9, 9)), PICTURE[:9, :9])
+
+
+def test_a_page_to_log_in_is_no_damage(site: Site) -> None:
+    info = iiif()("/floor/info.json")
+    site.answer = lambda path: info if path.endswith(".json") else (200, {}, b"<!DOCTYPE html><html>Log in</html>")
+    with open_image(f"{site.url}/floor/info.json") as image, pytest.raises(ReadError, match="perhaps to log in"):
+        image.read(Box(0, 0, 9, 9))
+
+
+# ---------------------------------------------------------------- passwords, places and masks
+
+
+def test_a_password_is_used_and_never_kept(site: Site, tmp_path: Path) -> None:
+    served = serve({"a.png": png(PICTURE), "b.png": png(PICTURE)})
+    login = "Basic " + base64.b64encode(b"curator:s3 cret").decode()
+    site.answer = lambda path: served(path) if site.login == login else (401, {}, b"")
+    address = f"{site.url}/a.png".replace("//", "//curator:s3%20cret@")
+    with open_image(address) as image:
+        np.testing.assert_array_equal(image.read(Box(0, 0, 9, 9)), PICTURE[:9, :9])
+        assert image.source.location == f"{site.url}/a.png"
+        assert "s3" not in repr(image) + repr(image.source)
+        with pickle.loads(pickle.dumps(image)) as copy:
+            assert copy.shape == image.shape
+    kept = [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
+    assert kept
+    assert not any(b"s3 cret" in file.read_bytes() or b"s3%20" in file.read_bytes() for file in kept)
+    with pytest.raises(ReadError, match=r"NAME:PASSWORD") as refused:
+        open_image(address.replace("s3%20cret", "other").replace("a.png", "b.png"))
+    assert "other" not in str(refused.value)
+
+
+def test_a_password_goes_to_its_own_server_alone(site: Site) -> None:
+    with Site.running() as other:
+        document = manifest(other.url, 2)
+        images = iiif()
+        other.answer = images
+        site.answer = lambda path: (200, {}, json.dumps(document).encode())
+        with open_image(f"{site.url}/manifest".replace("//", "//curator:s3cret@")) as image:
+            image.read(Box(0, 0, 9, 9))
+        assert site.login
+        assert not other.login
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+@pytest.mark.parametrize("named_by", [".prj", ".aux.xml"])
+def test_places_beside_a_picture_at_an_address(site: Site, tmp_path: Path, name: str, named_by: str) -> None:
+    import pyproj
+
+    Image.fromarray(PICTURE).save(tmp_path / name)
+    known = pyproj.CRS.from_epsg(32633)
+    escaped = known.to_wkt("WKT1_GDAL").replace('"', "&quot;")
+    world = "0.002 0 0 -0.002 500000.001 4999999.999"
+    files = {name: (tmp_path / name).read_bytes(), f"a.{'pgw' if name == 'a.png' else 'tfw'}": world.encode()}
+    if named_by == ".prj":
+        files["a.prj"] = known.to_wkt("WKT1_ESRI").encode()
+    else:
+        files[f"{name}.aux.xml"] = f"<PAMDataset><SRS>{escaped}</SRS></PAMDataset>".encode()
+    site.answer = serve(files)
+    with open_image(f"{site.url}/{name}") as image:
+        assert image.crs == "EPSG:32633"
+        assert image.affine == pytest.approx((0.002, 0, 500000, 0, -0.002, 5000000))
+        np.testing.assert_array_equal(image.read(Box(0, 0, 90, 90)), PICTURE[:90, :90])
+
+
+def test_a_geotiff_at_an_address_has_any_system_and_its_mask(site: Site, tmp_path: Path) -> None:
+    import rasterio
+
+    crs = "+proj=tmerc +lat_0=40 +lon_0=14.9 +k=1 +x_0=500000 +y_0=0 +ellps=GRS80 +units=m"
+    place = rasterio.Affine(0.0017, 0.001, 500000, 0.001, -0.0017, 4649776)
+    profile = {"driver": "GTiff", "height": 200, "width": 300, "count": 3, "dtype": "uint8", "photometric": "RGB"}
+    hole = np.zeros((200, 300), np.uint8)
+    hole[50:] = 255
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(tmp_path / "a.tif", "w", crs=crs, transform=place, **profile) as dataset,
+    ):
+        dataset.write(PICTURE[:200, :300].transpose(2, 0, 1))
+        dataset.write_mask(hole)
+    site.answer = serve({"a.tif": (tmp_path / "a.tif").read_bytes()})
+    with open_image(f"{site.url}/a.tif") as image, open_image(tmp_path / "a.tif") as local:
+        assert image.crs == local.crs is not None
+        assert image.affine == local.affine == pytest.approx(tuple(place)[:6])
+        assert image.pixel_size == local.pixel_size
+        np.testing.assert_array_equal(image.read_valid(Box(0, 0, 200, 300)), hole > 0)
+        np.testing.assert_array_equal(image.read(Box(0, 0, 200, 300)), PICTURE[:200, :300])
+
+
+def test_clear_parts_of_deepzoom_tiles_are_outside(site: Site) -> None:
+    clear = np.concatenate([PICTURE, np.full((1300, 1700, 1), 255, np.uint8)], -1)
+    clear[300:700, 200:900, 3] = 0
+    site.answer = serve(deepzoom(clear))
+    with open_image(f"{site.url}/floor.dzi") as image:
+        np.testing.assert_array_equal(image.read_valid(Box(0, 0, 1300, 1700)), clear[..., 3] > 0)
+        np.testing.assert_array_equal(image.read(Box(0, 0, 1300, 1700)), PICTURE)
 
 
 # ---------------------------------------------------------------- others

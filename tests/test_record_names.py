@@ -20,8 +20,8 @@ from PIL import Image
 
 from napari_mosaic.cli import main
 from napari_mosaic.errors import RecordError
+from napari_mosaic.fingerprints import fingerprint_file
 from napari_mosaic.image import open_image
-from napari_mosaic.image.raster import fingerprint_file
 from napari_mosaic.picture_marks import is_ours
 from napari_mosaic.record import open_record
 from napari_mosaic.record.metadata import describe_source, is_source

@@ -479,10 +479,30 @@ def test_label_studio_exports_are_read(tmp_path: Path) -> None:
     labels = np.asarray(stored[0].labels)
     areas = sorted(np.bincount(labels.ravel())[1:].tolist())
     assert len(areas) == 5
-    assert areas[:2] == [100, 100]
-    assert abs(areas[-1] - 16 * 12) <= 32
+    assert abs(areas[0] - np.pi * 6.4 * 4.8) <= 4  # the ellipse, of 72 corners
+    assert areas[1:] == [100, 100, 16 * 12, 16 * 12]
     assert labels[6 + 3, 8 + 3] > 0
     assert labels[9, 52] > 0
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "pixels"),
+    [
+        ([[20, 10, 60, 10, 60, 50, 20, 50]], 40 * 40),
+        ([20, 10, 60, 10, 60, 50, 20, 50], 40 * 40),
+        ([[10, 10, 40, 10, 40, 40, 10, 40], [30, 30, 60, 30, 60, 55, 30, 55]], 30 * 30 + 30 * 25 - 10 * 10),
+    ],
+    ids=["a square", "without the list around it", "two parts that overlap"],
+)
+def test_coco_outlines_hold_the_pixels_that_they_enclose(tmp_path: Path, segmentation: list[Any], pixels: int) -> None:
+    _picture(tmp_path, "floor.png")
+    values = {
+        "images": [{"id": 1, "file_name": "floor.png", "width": 80, "height": 60}],
+        "annotations": [{"image_id": 1, "segmentation": segmentation}],
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(values))
+    stored = drain(store_annotations(tmp_path / "coco.json", tmp_path / "out"))
+    assert int((np.asarray(stored[0].labels) > 0).sum()) == pixels
 
 
 def test_coco_exports_are_read_and_small_stones_lie_on_top(tmp_path: Path) -> None:

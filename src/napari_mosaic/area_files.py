@@ -30,13 +30,19 @@ from napari_mosaic.areas import (
 )
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import InputError, MissingError, ReadError
+from napari_mosaic.file_types import PICTURES
+from napari_mosaic.image import open_image_steps
+from napari_mosaic.progress import drain
+from napari_mosaic.tiling import Box
 
 AreaSource: TypeAlias = str | Path | BaseGeometry | NDArray[Any]
 
 _Rows: TypeAlias = list[tuple[BaseGeometry, Mapping[str, Any]]]
 _GEOJSON = {".geojson", ".json"}
 _VECTOR = {".gpkg", ".shp", ".fgb", ".kml", ".gml"}
-_MASK = {".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".npy"}
+_MASK = {*PICTURES, ".npy"}
+_ROWS = 1024
+"""Rows of a mask that are read at a time. *Not varied.*"""
 _GEOGRAPHIC = "OGC:CRS84"
 
 UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, struct.error, zlib.error)
@@ -113,18 +119,35 @@ def outlines(mask: NDArray[np.bool_]) -> Iterator[BaseGeometry]:
 
 
 def read_mask(path: str | Path) -> NDArray[np.bool_]:
-    """A mask image, True where it is brighter than half of its brightest pixel."""
+    """A mask image: True where it is opaque and brighter than half of its brightest pixel.
+
+    One that is black all over is told by its alpha channel alone.
+    """
     path = _existing(path)
+    if path.suffix.lower() == ".npy":
+        values = _read_array(path)
+        return np.asarray(values > values.max() / 2)
+    with drain(open_image_steps(path, smallest=1)) as image:
+        height, width = image.shape
+        bright = np.empty(image.shape, np.uint8)
+        inside = np.ones(image.shape, np.bool_)
+        for top in range(0, height, _ROWS):
+            box = Box(top, 0, min(height, top + _ROWS), width)
+            bright[box.slices] = image.read(box).max(axis=-1)
+            if image.has_mask:
+                inside[box.slices] = image.read_valid(box)
+    peak = bright[inside].max(initial=0)
+    return inside & (bright > peak / 2) if peak or inside.all() else inside
+
+
+def _read_array(path: Path) -> NDArray[Any]:
     try:
         values = read_pixels(path)
     except UNREADABLE as error:
         raise ReadError(f"The mask {path} cannot be read ({error}); save it as PNG or TIFF.") from error
-    if values.ndim == 3:
-        values = values[..., :3].max(axis=-1) if values.shape[-1] > 2 else values[..., 0]
     if values.ndim != 2 or values.size == 0:
         raise InputError(f"The mask {path} has the shape {values.shape}; give a picture of one page.")
-    mask: NDArray[np.bool_] = values > values.max() / 2
-    return mask
+    return values
 
 
 def read_pixels(path: Path) -> NDArray[Any]:

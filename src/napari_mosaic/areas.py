@@ -247,10 +247,11 @@ def check_polygonal(geometry: BaseGeometry, what: str) -> None:
 
 
 def features_of(values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The features of any GeoJSON object."""
+    """The features of any GeoJSON object; a row without a geometry, as tables of a GIS have it, is none."""
     kind = values.get("type")
     if kind == "FeatureCollection":
-        return list(values.get("features") or [])
+        rows = values.get("features") or []
+        return [row for row in rows if not isinstance(row, Mapping) or row.get("geometry", "missing") is not None]
     if kind == "Feature":
         return [values]
     if kind in {"Polygon", "MultiPolygon", "GeometryCollection"}:

@@ -18,9 +18,9 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urldefrag, urlsplit
 
 from napari_mosaic.errors import MosaicError, RecordError
+from napari_mosaic.fingerprints import fingerprint_bytes, fingerprint_file
 from napari_mosaic.folders import local_path
 from napari_mosaic.image import MosaicImage, open_image
-from napari_mosaic.image.raster import fingerprint_bytes, fingerprint_file
 from napari_mosaic.record import Record
 from napari_mosaic.record.journaled import has_edits
 from napari_mosaic.record.metadata import SourceEntry, is_source, read_metadata

@@ -24,7 +24,7 @@ from napari_mosaic.engine.planning import Choices, asked_area, make_plan, sized
 from napari_mosaic.engine.sam.plan import MaskPlan
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.errors import MosaicError, RecordError, WriteError
-from napari_mosaic.image import MosaicImage, PixelSize, surround_mask
+from napari_mosaic.image import MosaicImage, PixelSize, background_mask
 from napari_mosaic.image.pixel_size import given_size
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Plan, Record, check_source, create_record, open_record
@@ -50,12 +50,12 @@ def output_path(image: MosaicImage, output: str | Path | None) -> Path:
 
 
 def initial_areas(image: MosaicImage, region: AreaSource | None = None, exclude: AreaSource | None = None) -> AreaSet:
-    """The areas of a new record: the flat surround, and what the user gives."""
+    """The areas of a new record: the flat background, and what the user gives."""
     grid = Grid(shape=image.shape, crs=image.crs, affine=image.affine)
     areas = AreaSet()
-    surround, _ = surround_mask(image)
-    if surround.any():
-        areas = areas.add("outside", polygons_of_mask(surround, grid), name="surround")
+    background, _ = background_mask(image)
+    if background.any():
+        areas = areas.add("outside", polygons_of_mask(background, grid), name="surround")
     if region is not None:
         areas = areas.add("region", read_geometry(region, grid, what="region"))
     if exclude is not None:

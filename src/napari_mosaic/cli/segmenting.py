@@ -17,6 +17,7 @@ from napari_mosaic.cli.options import Flag, Json, choices_of, option_of, options
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.errors import InputError, MissingError, MosaicError, WriteError
+from napari_mosaic.file_types import SOURCES
 from napari_mosaic.measurement.table import typical_side
 from napari_mosaic.picture_marks import PREVIEW, check_place, is_ours, own_place
 from napari_mosaic.record import Record
@@ -36,7 +37,6 @@ else:
     SamOptions = choices_of(SamParams, SAM_PRESETS, leave_out=("into",))
     Into = option_of(SamParams, "into")
 
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".jp2", ".vrt", ".dzi"}
 _ZARR = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 
 
@@ -220,7 +220,7 @@ def find_sources(sources: tuple[str, ...], *, blocks: bool) -> list[str]:
 
 def find_pictures(folder: Path) -> list[Path]:
     """The photographs of a folder, in order: not what is hidden (`._*` of a Mac among it), nor what we drew."""
-    pictures = [child for child in sorted(folder.iterdir()) if child.suffix.lower() in PICTURES and child.is_file()]
+    pictures = [child for child in sorted(folder.iterdir()) if child.suffix.lower() in SOURCES and child.is_file()]
     inside = [child for child in pictures if not child.name.startswith(".")]
     found = [child for child in inside if not child.name.endswith(PREVIEW) and not is_ours(child)]
     if len(found) < len(inside):
@@ -273,11 +273,14 @@ def attempt(
     source: str, output: Path, params: SegmentParams, asked: RunOptions, preview: Path | None = None
 ) -> Outcome:
     """`perform`, with a failure of this photograph as an outcome."""
+    from napari_mosaic.http import split_login
+
+    shown = split_login(source)[0]  # never with a password
     try:
-        return perform(source, output, params, asked, preview)
+        return replace(perform(source, output, params, asked, preview), source=shown)
     except MosaicError as error:
-        say(f"{source}: {error}")
-        return Outcome(source=source, error=str(error))
+        say(f"{shown}: {error}")
+        return Outcome(source=shown, error=str(error))
 
 
 def perform(

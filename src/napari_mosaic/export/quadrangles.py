@@ -7,6 +7,7 @@ the photograph is placed and in its pixels where it is not.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from napari_mosaic.classical.quadrangles import fit_quadrangles
 from napari_mosaic.export.notes import notes_of
+from napari_mosaic.image.georeference import in_degrees
 from napari_mosaic.measurement.outlines import to_map
 from napari_mosaic.measurement.table import TesseraTable, read_tesserae
 from napari_mosaic.measurement.windows import tessera_windows
@@ -72,7 +74,17 @@ def opening(record: Record) -> str:
 
 def placed(record: Record, points: Floats) -> list[list[float]]:
     """Points `(n, 2)` `(x, y)` in source pixels as the coordinates of a feature."""
-    return [[round(float(x), 4), round(float(y), 4)] for x, y in zip(*to_map(record, *points.T), strict=True)]
+    digits = _decimals(record)
+    return [[round(float(x), digits), round(float(y), digits)] for x, y in zip(*to_map(record, *points.T), strict=True)]
+
+
+def _decimals(record: Record) -> int:
+    """Decimals that keep a twentieth of a pixel: four at least, and ten of degrees, a hundredth of a millimetre."""
+    least = 10 if in_degrees(record.crs) else 4
+    if record.affine is None:
+        return least
+    a, b, _, d, e, _ = record.affine
+    return max(least, 1 - math.floor(math.log10(math.sqrt(abs(a * e - b * d)))))
 
 
 def feature(kind: str, coordinates: Any, properties: dict[str, Any]) -> str:

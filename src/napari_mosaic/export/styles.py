@@ -16,6 +16,8 @@ from contextlib import closing
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
+from napari_mosaic.areas import CLASSES
+
 _TABLE = """
 CREATE TABLE IF NOT EXISTS layer_styles (
   id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256), f_table_schema TEXT(256),
@@ -33,15 +35,7 @@ INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geome
 """
 _HEAD = '<!DOCTYPE qgis PUBLIC "http://mrcc.com/qgis.dtd" "SYSTEM"><qgis version="3.28.0" styleCategories="Symbology">'
 
-AREA_FILLS = {
-    "preserved": "80,160,80",
-    "lacuna": "200,60,60",
-    "repair": "230,160,40",
-    "not legible": "120,120,120",
-    "outside": "40,40,40",
-    "region": "60,120,220",
-    "exclude": "150,60,180",
-}
+AREA_FILLS = {one.name: ",".join(str(part) for part in bytes.fromhex(one.colour[1:])) for one in CLASSES}
 """Colour of each class of areas, red, green, blue."""
 
 

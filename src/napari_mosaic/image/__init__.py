@@ -6,6 +6,7 @@ window. Opening is cheap: only what cannot be read by tile is decoded first.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from os import PathLike
@@ -13,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from napari_mosaic.image.model import MosaicImage, check_sides
-from napari_mosaic.image.raster import Context, PixelSize, Scratch, SourceInfo
+from napari_mosaic.image.raster import MIN_SIDE, Context, PixelSize, Scratch, SourceInfo
 from napari_mosaic.image.registry import open_raster_steps
-from napari_mosaic.image.surround import surround_mask
+from napari_mosaic.image.surround import background_mask
 from napari_mosaic.progress import Progress, Steps, drain
 
 
-def open_image_steps(source: Any, *, cache_dir: str | PathLike[str] | None = None) -> Steps[MosaicImage]:
-    """Open an image in steps; see `open_image`.
+def open_image_steps(
+    source: Any, *, cache_dir: str | PathLike[str] | None = None, smallest: int = MIN_SIDE
+) -> Steps[MosaicImage]:
+    """Open an image in steps; see `open_image`. One with a side below `smallest` pixels is refused.
 
     Yields
     ------
@@ -31,11 +34,18 @@ def open_image_steps(source: Any, *, cache_dir: str | PathLike[str] | None = Non
     with ExitStack() as opened:
         scratch = Scratch(folder)
         opened.callback(scratch.close)
-        raster = yield from open_raster_steps(source, Context(folder, scratch))
+        raster = yield from open_raster_steps(source, Context(folder, scratch, open_raster_steps))
         opened.callback(raster.close)
-        check_sides(raster.levels[0].shape, raster.name)
+        check_sides(raster.levels[0].shape, raster.name, smallest)
         opened.pop_all()
-        return MosaicImage(raster, scratch, origin=raster.source.location or source)
+        return MosaicImage(raster, scratch, origin=_origin(source, raster.source.location))
+
+
+def _origin(source: Any, location: str) -> Any:
+    """What opens the same image in another process, which may stand in another folder and needs the password too."""
+    if isinstance(source, str) and "://" in source:
+        return source
+    return os.path.abspath(location) if location and Path(location).exists() else location or source
 
 
 def open_image(
@@ -82,10 +92,14 @@ def open_image(
     return drain(open_image_steps(source, cache_dir=cache_dir), on_progress)
 
 
+surround_mask = background_mask
+"""The name of `background_mask` in earlier versions."""
+
 __all__ = [
     "MosaicImage",
     "PixelSize",
     "SourceInfo",
+    "background_mask",
     "open_image",
     "open_image_steps",
     "surround_mask",

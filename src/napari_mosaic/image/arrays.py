@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError
-from napari_mosaic.image.colour import BANDS, Colour, Model, fix_range
+from napari_mosaic.image.colour import BANDS, Colour, fix_range
 from napari_mosaic.image.raster import (
+    STRIP,
     Context,
     Georeference,
     Level,
@@ -90,12 +92,16 @@ def array_raster(
     axis = _channel_axis(tuple(data[0].shape), channels_last, name)
     levels = tuple(Level(_plane_shape(item.shape, axis), _reader(item, axis)) for item in data)
     dtype = np.dtype(data[0].dtype)
-    channels = 1 if axis is None else int(data[0].shape[axis])
-    colour = measure_colour(levels, dtype, channels)
+    colour = measure_colour(levels, dtype, plain_colour(1 if axis is None else int(data[0].shape[axis])))
     if source is None:
         size = int(np.prod(data[0].shape)) * dtype.itemsize
         source = SourceInfo(kind="array", location="", size_bytes=size, **_fingerprints(data[0], levels[0], dtype))
     return Raster(name=name, levels=levels, colour=colour, source=source, georeference=georeference or Georeference())
+
+
+def plain_colour(channels: int) -> Colour:
+    """What 1 to 4 channels mean where nothing else is said: grey or RGB, with alpha where there is one more."""
+    return Colour(model="grey" if channels < 3 else "rgb", alpha=channels - 1 if channels in (2, 4) else None)
 
 
 def in_memory(data: Any) -> bool:
@@ -111,22 +117,44 @@ def _fingerprints(data: Any, level: Level, dtype: np.dtype[Any]) -> dict[str, An
     return {"fingerprint": fingerprint_memory(level, dtype), "earlier": windows}
 
 
-def measure_colour(levels: Sequence[Level], dtype: np.dtype[Any], channels: int, **known: Any) -> Colour:
-    """Colour model and range of samples with 1, 3 or 4 channels; `known` fields are taken as they are.
+def measure_colour(levels: Sequence[Level], dtype: np.dtype[Any], meaning: Colour, bits: int | None = None) -> Colour:
+    """The colour whose range was still open, with black and white by what is inside.
 
     Small images are looked at as a whole, so a mask that masks nothing is dropped; of larger ones the
     smallest level and windows all over level 0 are read.
     """
-    model: Model = known.pop("model", "grey" if channels < 3 else "rgb")
-    bits = known.pop("bits", None)
-    alpha = known.pop("alpha", channels - 1 if channels in (2, 4) and model != "cmyk" else None)
+    if meaning.model == "palette":
+        return meaning
     whole = levels[0].shape[0] * levels[0].shape[1] <= _WHOLE
-    bands = BANDS[model]
-    ranged = fix_range(dtype, (raw[..., :bands] for raw in sample_raws(levels)), bits, exact=whole)
-    if alpha is not None and whole:
-        opaque = all(bool((raw[..., alpha] > 0).all()) for raw in sample_raws(levels))
-        alpha = None if opaque else alpha
-    return Colour(model=model, alpha=alpha, **{**ranged, **known})
+    if bits is not None and bits < 8:
+        ranged: dict[str, Any] = {"high": float(2**bits - 1)}
+    else:
+        ranged = fix_range(dtype, _inside(levels, meaning), bits, exact=whole)
+    colour = replace(meaning, **ranged)
+    alpha = meaning.alpha
+    if alpha is not None and whole and all((raw[..., alpha] > colour.threshold).all() for raw in sample_raws(levels)):
+        return replace(colour, alpha=None, premultiplied=False)
+    return colour
+
+
+def _inside(levels: Sequence[Level], meaning: Colour) -> Iterator[NDArray[Any]]:
+    """Colour samples that are inside by the file's word; where the samples show none, of all rows until some are."""
+    some = False
+    for raw in sample_raws(levels):
+        inside = _colours_inside(raw, meaning)
+        some |= inside.size > 0
+        yield inside
+    height, width = levels[0].shape
+    for top in range(0, 0 if some else height, STRIP):
+        inside = _colours_inside(levels[0].read(Box(top, 0, min(height, top + STRIP), width)), meaning)
+        yield inside
+        if inside.size:
+            return
+
+
+def _colours_inside(raw: NDArray[Any], meaning: Colour) -> NDArray[Any]:
+    valid, colours = meaning.to_valid(raw), raw[..., : BANDS[meaning.model]]
+    return colours if valid is None else colours[valid]
 
 
 def sample_raws(levels: Sequence[Level]) -> Iterator[NDArray[Any]]:

@@ -27,6 +27,17 @@ BANDS: dict[str, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "palette": 1}
 _MODES = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK", "palette": "RGB"}
 _BITS = (8, 10, 12, 14, 16)
 
+UNDERSHOOT = 0.1
+"""Of white, how far below black floats may go: a cubic resampling overshoots an edge by up to a tenth."""
+
+DARKEST_BYTES = 16.0
+"""Floats that end above 1 and below this are a picture of 0..1 with something brighter in it, and white is its
+brightest: as values of 0..255 they would show nothing but black. *Not varied.*"""
+
+SAME = 2
+"""Levels of 255 by which a profile may move a colour and still be sRGB: littlecms rounds by as much. The profiles of
+sRGB that cameras and scanners write move none by more."""
+
 
 class _Transforms(threading.local):
     """Transforms of one thread: littlecms objects are not shared."""
@@ -42,14 +53,17 @@ _transforms = _Transforms()
 class Colour:
     """What the channels of the raw samples mean.
 
-    `low` and `high` are the sample values of black and white; `alpha` is the channel whose zeros are
-    outside, `nodata` the value that marks them where all colour bands hold it (NaN always does).
+    `low` and `high` are the sample values of black and white; `alpha` is the channel that is outside where it is not
+    above `threshold`, and has multiplied the colours where `premultiplied`; `nodata` is the value that marks what is
+    outside where all colour bands hold it (NaN always does). A `palette` is `(n, 4)`, RGB and opacity.
     """
 
     model: Model = "rgb"
     low: float = 0.0
     high: float = 255.0
     alpha: int | None = None
+    threshold: float = 0.0
+    premultiplied: bool = False
     nodata: float | None = None
     has_nan: bool = False
     inverted: bool = False
@@ -59,14 +73,16 @@ class Colour:
     @property
     def has_mask(self) -> bool:
         """Whether any pixel can be outside by the file's word."""
-        return self.alpha is not None or self.nodata is not None or self.has_nan
+        clear = self.palette is not None and not self.palette[:, 3].all()
+        return self.alpha is not None or self.nodata is not None or self.has_nan or clear
 
     def to_rgb(self, raw: NDArray[Any]) -> NDArray[np.uint8]:
         """Raw samples `(h, w, channels)` as sRGB `(h, w, 3)`."""
         bands = raw[..., : BANDS[self.model]]
         if self.palette is not None:
-            rgb: NDArray[np.uint8] = self.palette[np.minimum(bands[..., 0], len(self.palette) - 1)]
-            return _apply_profile(rgb, "RGB", self.profile)
+            return _apply_profile(self._entries(bands)[..., :3], "RGB", self.profile)
+        if self.premultiplied and self.alpha is not None:
+            bands = _unmultiplied(bands, raw[..., self.alpha])
         data = self._to_bytes(bands)
         if self.inverted:
             data = 255 - data
@@ -84,12 +100,19 @@ class Colour:
         valid = np.ones(raw.shape[:2], dtype=bool)
         bands = raw[..., : BANDS[self.model]]
         if self.alpha is not None:
-            valid &= raw[..., self.alpha] > 0
+            valid &= raw[..., self.alpha] > self.threshold
+        if self.palette is not None:
+            valid &= self._entries(bands)[..., 3] > 0
         if self.nodata is not None and not np.isnan(self.nodata):
             valid &= (bands != self.nodata).any(axis=-1)
         if raw.dtype.kind == "f":
             valid &= ~np.isnan(bands).any(axis=-1)
         return valid
+
+    def _entries(self, bands: NDArray[Any]) -> NDArray[np.uint8]:
+        assert self.palette is not None
+        found: NDArray[np.uint8] = self.palette[np.minimum(bands[..., 0], len(self.palette) - 1)]
+        return found
 
     def _to_bytes(self, bands: NDArray[Any]) -> NDArray[np.uint8]:
         if bands.dtype == np.uint8 and (self.low, self.high) == (0, 255):
@@ -104,9 +127,18 @@ class Colour:
         return _scale(np.arange(65536), self.low, self.high)
 
 
+def _unmultiplied(bands: NDArray[Any], alpha: NDArray[Any]) -> NDArray[np.float32]:
+    """Colours as they were before they were multiplied by the alpha channel."""
+    full = np.float32(np.iinfo(alpha.dtype).max if alpha.dtype.kind in "ui" else 1)
+    share = np.maximum(alpha, 1 if alpha.dtype.kind in "ui" else 1e-6).astype(np.float32) / full
+    undone: NDArray[np.float32] = bands / share[..., None]
+    return undone
+
+
 def _scale(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
     scaled = np.subtract(values, low, dtype=np.float32)
-    scaled *= np.float32(255.0 / (high - low))
+    with np.errstate(over="ignore"):  # nodata may be the least of all floats
+        scaled *= np.float32(255.0 / (high - low))
     np.nan_to_num(scaled, copy=False, nan=0.0)
     rounded: NDArray[np.uint8] = (np.clip(scaled, 0, 255) + np.float32(0.5)).astype(np.uint8)
     return rounded
@@ -168,19 +200,21 @@ def _extremes(samples: Iterable[NDArray[Any]]) -> tuple[float, float, bool]:
             least, most = min(least, float(finite.min())), max(most, float(finite.max()))
     if least > most:
         raise InputError(
-            "The image holds no numbers, only NaN, so there is nothing to see; "
+            "The image holds no value that is inside, only NaN, nodata or what is masked, so there is nothing to see; "
             "check how it was written and save it again."
         )
     return least, most, has_nan
 
 
 def _float_white(least: float, most: float) -> float:
-    if least < -0.01 * max(1.0, most) or most > 255.5:
+    if least < -UNDERSHOOT * max(1.0, most) or most > 255.5:
         raise InputError(
             f"The image holds floats from {least:g} to {most:g}, so black and white cannot be told; "
             "rescale it to 0..1 or 0..255."
         )
-    return 1.0 if most <= 1.0 + 1e-3 else 255.0
+    if most <= 1.0 + 1e-3:
+        return 1.0
+    return most if most <= DARKEST_BYTES else 255.0
 
 
 def _integer_white(least: float, most: float) -> float:
@@ -195,20 +229,21 @@ def _integer_white(least: float, most: float) -> float:
 def usable_profile(profile: bytes | None, model: Model) -> bytes | None:
     """The colour profile where it changes anything and fits the colour model, else None.
 
-    A damaged profile is left out with a warning: the picture is still worth having.
+    What it does to colours tells whether it is sRGB, never its name. A damaged profile is left out with a warning: the
+    picture is still worth having.
     """
     if not profile:
         return None
     try:
-        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        description = (ImageCms.getProfileDescription(opened) or "").lower()
-        if model == "rgb" and "srgb" in description:
-            return None
-        _build_transform(profile, _MODES[model])
+        transform = _build_transform(profile, _MODES[model])
     except (OSError, ImageCms.PyCMSError) as error:
         logger.warning("The colour profile cannot be used and is left out: %s", error)
         return None
-    return profile
+    if _MODES[model] != "RGB":
+        return profile
+    colours = np.stack(np.meshgrid(*[np.arange(0, 256, 17, dtype=np.uint8)] * 3), axis=-1).reshape(64, 64, 3)
+    moved = np.asarray(ImageCms.applyTransform(Image.fromarray(colours), transform))
+    return profile if np.abs(moved.astype(np.int16) - colours).max() > SAME else None
 
 
 def _build_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import MissingError, ReadError
+from napari_mosaic.fingerprints import fingerprint_bytes
+from napari_mosaic.http import Fetcher
 from napari_mosaic.image.colour import Colour
-from napari_mosaic.image.http import Fetcher
 from napari_mosaic.image.pyramid import COARSEST
-from napari_mosaic.image.raster import BlockCache, Context, Level, Raster, SourceInfo, fingerprint_bytes
-from napari_mosaic.image.tiles import fetch_tile, fit_tile, tiled_level, wrong_size
+from napari_mosaic.image.raster import BlockCache, Context, Level, Raster, SourceInfo
+from napari_mosaic.image.tiles import fetch_tile, fit_tile, tiled_level, with_alpha, wrong_size
 from napari_mosaic.progress import Steps
 from napari_mosaic.tiling import Box
 
@@ -35,12 +35,17 @@ class Description:
     overlap: int
     suffix: str
 
+    @property
+    def clear(self) -> bool:
+        """Whether tiles may be clear where nothing is, as those of a photogrammetry are."""
+        return self.suffix.lower() in ("png", "webp")
+
 
 def open_deepzoom(source: str | Path, context: Context) -> Steps[Raster]:
     """Open a .dzi file or address."""
     yield from ()
     location = str(source)
-    fetcher = Fetcher(context.cache_dir)
+    fetcher = context.fetcher()
     try:
         text = fetcher.get(location, fresh=True, check=lambda data: parse_description(data, location))
         description = parse_description(text, location)
@@ -57,7 +62,7 @@ def open_deepzoom(source: str | Path, context: Context) -> Steps[Raster]:
     return Raster(
         name=stem.replace("\\", "/").rsplit("/", 1)[-1],
         levels=levels,
-        colour=Colour(),
+        colour=Colour(alpha=3 if description.clear else None),
         source=info,
         close=fetcher.close,
     )
@@ -67,7 +72,8 @@ def _middle_tile(level: Level, tile: int) -> bytes:
     """The middle tile of the smallest level: a description alone is the same for all pictures of one size."""
     row, column = (side // 2 // tile * tile for side in level.shape)
     try:
-        return np.ascontiguousarray(level.read(Box(row, column, row + tile, column + tile).clip(level.shape))).tobytes()
+        pixels = level.read(Box(row, column, row + tile, column + tile).clip(level.shape))
+        return pixels[..., :3].tobytes()
     except (ReadError, MissingError):
         return b""  # whoever reads it will be told
 
@@ -128,6 +134,7 @@ def _loader(description: Description, folder: str, shape: tuple[int, int], fetch
         tile = fit_tile(raw, (height, width))
         if tile is None:
             raise wrong_size(location, raw.shape, (height, width))
-        return tile[top : top + size, left : left + size]
+        own = tile[top : top + size, left : left + size]
+        return with_alpha(own) if description.clear else own[..., :3]
 
     return load

@@ -1,4 +1,4 @@
-"""Where a file lies on the ground, from GeoTIFF tags, side-car and world files.
+"""Where a picture lies on the ground: what GDAL finds in it and beside it, and the few things that GDAL leaves.
 
 One decision: what is known of the place is kept whole, whether or not a pixel size follows from it; that is for
 `pixel_size` to say.
@@ -6,42 +6,73 @@ One decision: what is known of the place is kept whole, whether or not a pixel s
 
 from __future__ import annotations
 
-import warnings
-from pathlib import Path
-from typing import Any
+import re
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
+from napari_mosaic.file_types import FILE_TYPES
 from napari_mosaic.image.pixel_size import size_of_affine
 from napari_mosaic.image.raster import Affine, Georeference
 
-_WORLD_SUFFIXES = {".jpg": ".jgw", ".jpeg": ".jgw", ".png": ".pgw", ".tif": ".tfw", ".tiff": ".tfw",
-                   ".bmp": ".bpw", ".webp": ".wpw"}  # fmt: skip
+if TYPE_CHECKING:
+    import pyproj
+    from rasterio.io import DatasetReader
+
+ReadText = Callable[[str], str | None]
+"""Text of the file of a name beside the picture, or None."""
+
+_WORLD = re.compile(r"\.(wld|\w{2,4}w)$", re.IGNORECASE)
 
 
-def read_georeference(path: Path, shape: tuple[int, int]) -> Georeference:
-    """CRS, affine and pixel size of a local picture; empty where nothing is known.
+def read_place(dataset: DatasetReader, name: str, beside: ReadText) -> Georeference:
+    """CRS, affine and pixel size of an opened dataset; empty where nothing is known.
 
     Parameters
     ----------
-    path
-        A picture; world files (`.tfw`, `.jgwx`, `.wld` …) and `.prj` are looked for beside it.
-    shape
-        Its stored height and width.
+    dataset
+        As GDAL opened it, with `.aux.xml` and world file where it looks for them.
+    name
+        Its file name.
+    beside
+        Reads the `.prj`, and the world files that GDAL does not look for.
     """
-    tiff = path.suffix.lower() in (".tif", ".tiff")
-    world = None if tiff else _world_file(path)
-    if world is None and (inside := _from_tags(path)) is not None:
-        affine, crs = inside
-        return describe(affine, crs, shape, "GeoTIFF")
-    world = world or _world_file(path)
-    if world is None:
+    affine: Affine | None = None if dataset.transform.is_identity else tuple(dataset.transform)[:6]
+    world = affine is None or any(_WORLD.search(file) for file in dataset.files[1:])
+    affine = (_world_affine(name, beside) if world else None) or affine
+    if affine is None:
         return Georeference()
-    return describe(world, _read_prj(path.with_suffix(".prj")), shape, "world file")
-
-
-def describe(affine: Affine, crs: Any, shape: tuple[int, int], origin: str) -> Georeference:
-    """Georeference from an affine and a pyproj CRS (or None): the pixel size follows from both."""
-    size = size_of_affine(affine, crs, shape, origin)
+    crs = _known_crs(dataset.crs.to_wkt() if dataset.crs else beside(str(PurePath(name).with_suffix(".prj"))))
+    size = size_of_affine(affine, crs, dataset.shape, "world file" if world else "GeoTIFF")
     return Georeference(crs=crs_text(crs), affine=affine, pixel_size=size)
+
+
+def world_names(name: str) -> list[str]:
+    """Names that the world file of a picture may have."""
+    path = PurePath(name)
+    short = next((kind.world for kind in FILE_TYPES if path.suffix.lower() in kind.suffixes), ".wld")
+    endings = (short, f"{path.suffix}w", ".wld", short.upper(), ".WLD")
+    return [*(str(path.with_suffix(end)) for end in endings if len(end) > 2), f"{name}w"]
+
+
+def _world_affine(name: str, beside: ReadText) -> Affine | None:
+    for text in filter(None, map(beside, world_names(name))):
+        try:
+            a, d, b, e, c, f = (float(word.replace(",", ".")) for word in text.split()[:6])
+        except ValueError:
+            continue
+        # a world file names the centre of the first pixel, an affine its corner
+        return a, b, c - (a + b) / 2, d, e, f - (d + e) / 2
+    return None
+
+
+def _known_crs(text: str | None) -> pyproj.CRS | None:
+    import pyproj
+
+    try:
+        return pyproj.CRS.from_user_input(text.strip()) if text else None
+    except pyproj.exceptions.CRSError:
+        return None
 
 
 def crs_text(crs: Any) -> str | None:
@@ -73,49 +104,3 @@ def in_degrees(text: str | None) -> bool:
         return bool(text) and bool(pyproj.CRS.from_user_input(text).is_geographic)
     except pyproj.exceptions.CRSError:
         return False
-
-
-def _from_tags(path: Path) -> tuple[Affine, Any] | None:
-    import pyproj
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            with rasterio.Env(GDAL_GEOREF_SOURCES="INTERNAL,PAM"), rasterio.open(path) as dataset:
-                transform, crs = dataset.transform, dataset.crs
-        except RasterioError:
-            return None
-    if transform.is_identity:
-        return None
-    try:
-        known = pyproj.CRS.from_user_input(crs.to_wkt()) if crs else None
-    except pyproj.exceptions.CRSError:
-        known = None
-    return tuple(transform)[:6], known
-
-
-def _world_file(path: Path) -> Affine | None:
-    suffix = path.suffix.lower()
-    short = _WORLD_SUFFIXES.get(suffix, ".wld")
-    names = [path.with_suffix(end) for end in (short, f"{path.suffix}w", ".wld", short.upper(), ".WLD")]
-    for name in [*names, path.with_name(path.name + "w")]:
-        try:
-            numbers = [float(word.replace(",", ".")) for word in name.read_text(encoding="ascii").split()]
-        except (OSError, ValueError):
-            continue
-        if len(numbers) >= 6:
-            a, d, b, e, c, f = numbers[:6]
-            # a world file names the centre of the first pixel, an affine its corner
-            return a, b, c - (a + b) / 2, d, e, f - (d + e) / 2
-    return None
-
-
-def _read_prj(path: Path) -> Any:
-    import pyproj
-
-    try:
-        return pyproj.CRS.from_user_input(path.read_text(encoding="utf-8", errors="replace").strip())
-    except (OSError, pyproj.exceptions.CRSError):
-        return None

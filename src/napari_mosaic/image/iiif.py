@@ -7,8 +7,10 @@ caching one of level 2 are served alike; a server that sends less than asked is 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urldefrag
@@ -17,13 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError, MissingError, ReadError
+from napari_mosaic.fingerprints import fingerprint_bytes
+from napari_mosaic.http import DeclinedError, Fetcher, is_url
 from napari_mosaic.image.colour import Colour
-from napari_mosaic.image.http import Fetcher
 from napari_mosaic.image.pyramid import COARSEST
-from napari_mosaic.image.raster import BlockCache, Context, Level, Raster, SourceInfo, fingerprint_bytes
+from napari_mosaic.image.raster import BlockCache, Context, Level, Raster, SourceInfo
 from napari_mosaic.image.tiles import fetch_tile, fit_tile, tiled_level, wrong_size
 from napari_mosaic.progress import Steps
 from napari_mosaic.tiling import Box
+
+_DECODED = ("jpg", "png", "webp", "tif", "gif", "jp2")
 
 SMALLEST = 64
 """Side in pixels below which a server that sends too little is not asked for still smaller pieces."""
@@ -40,20 +45,29 @@ class ImageService:
     tile: tuple[int, int]
     factors: tuple[int, ...]
     regions: bool
+    ways: list[tuple[str, str]]
+    """Bases and formats that tiles may be had by, what has worked first."""
+    largest: str = ""
 
 
 def open_iiif(source: str | Path, context: Context) -> Steps[Raster]:
     """Open an info.json or a manifest, local or at an address; `#canvas=2` picks the second canvas."""
     yield from ()
     location, fragment = urldefrag(str(source))
-    fetcher = Fetcher(context.cache_dir)
+    fetcher = context.fetcher()
     try:
         document = fetch_json(fetcher, location)
         name, manifest = "", {}
         if is_manifest(document):
             canvas = int(parse_qs(fragment).get("canvas", ["1"])[0])
             name, manifest = _text(document.get("label")), document
-            location = f"{canvas_service(document, canvas, location)}/info.json"
+            address, is_service = canvas_picture(document, canvas, location)
+            if not is_service:
+                fetcher.close()
+                raster = yield from context.open_source(address, context)
+                known = replace(raster.source, location=str(source), rights=rights_statement(manifest))
+                return replace(raster, name=name or raster.name, source=known)
+            location = f"{address}/info.json"
             document = fetch_json(fetcher, location)
         service = parse_service(document, location)
     except (OSError, ValueError):
@@ -106,20 +120,23 @@ def is_manifest(document: dict[str, Any]) -> bool:
     return kind.endswith("Manifest") or "sequences" in document or ("items" in document and "width" not in document)
 
 
-def canvas_service(document: dict[str, Any], number: int, location: str) -> str:
-    """Base address of the image service of a canvas, counted from 1, in a manifest of version 2 or 3."""
-    services = list(_services(document))
-    if not services:
-        raise _no_iiif(location, "the manifest names no image service")
-    if not 1 <= number <= len(services):
+def canvas_picture(document: dict[str, Any], number: int, location: str) -> tuple[str, bool]:
+    """What a canvas shows, counted from 1, in a manifest of version 2 or 3.
+
+    An address, and whether it is that of an image service or, where there is none, of the picture itself.
+    """
+    found = list(_pictures(document))
+    if not found:
+        raise _no_iiif(location, "the manifest names no image service and no picture")
+    if not 1 <= number <= len(found):
         raise InputError(
-            f"{location} has {len(services)} pictures, so there is no number {number}; "
-            f"choose one by ending the address in #canvas=1 to #canvas={len(services)}."
+            f"{location} has {len(found)} pictures, so there is no number {number}; "
+            f"choose one by ending the address in #canvas=1 to #canvas={len(found)}."
         )
-    return services[number - 1].rstrip("/")
+    return found[number - 1]
 
 
-def _services(document: dict[str, Any]) -> Iterator[str]:
+def _pictures(document: dict[str, Any]) -> Iterator[tuple[str, bool]]:
     for canvas in _items(document.get("sequences"), 0).get("canvases") or document.get("items") or []:
         body = _items(canvas.get("images"), 0).get("resource")
         if body is None:
@@ -127,10 +144,21 @@ def _services(document: dict[str, Any]) -> Iterator[str]:
         body = _items(body, 0)
         if "items" in body:  # a choice between pictures: the first is the default
             body = _items(body["items"], 0)
-        service = _items(body.get("service"), 0)
-        address = service.get("id", service.get("@id"))
+        services = body.get("service") or []
+        kept = [one for one in (services if isinstance(services, list) else [services]) if _shows(one)]
+        address = _address(kept[0] if kept else body)
         if address:
-            yield str(address)
+            yield address.rstrip("/"), bool(kept)
+
+
+def _shows(service: Any) -> bool:
+    """Whether a service of a picture gives its pixels: beside it there may be those to log in or to search."""
+    words = " ".join(str(service.get(key, "")) for key in ("type", "@type", "profile", "@context")).lower()
+    return bool(_address(service)) and ("image" in words or not re.search("search|auth|probe|text|content", words))
+
+
+def _address(document: dict[str, Any]) -> str:
+    return str(document.get("id") or document.get("@id") or "")
 
 
 def _items(value: Any, index: int) -> dict[str, Any]:
@@ -175,15 +203,33 @@ def parse_service(document: dict[str, Any], location: str) -> ImageService:
         factors = [1 << k for k in range(16) if k == 0 or max(height, width) >> (k - 1) > COARSEST]
     if not tiles and "tile_width" not in document and not regions:
         tile, factors = (height, width), [1]
+    base = location.rsplit("/info.json", 1)[0]
+    named = _address(document).rstrip("/")
+    bases = [base, named] if is_url(named) and named != base else [base]
     return ImageService(
-        base=location.rsplit("/info.json", 1)[0],
+        base=base,
         version=version,
         height=height,
         width=width,
         tile=_within_limits(tile, document),
         factors=tuple(sorted({int(factor) for factor in factors} | {1})),
         regions=regions,
+        largest="" if regions or tiles else _largest(document),
+        ways=[(one, kind) for one in bases for kind in _formats(document)],
     )
+
+
+def _largest(document: dict[str, Any]) -> str:
+    sizes = [one for one in document.get("sizes") or [] if isinstance(one, dict)]
+    found = max(sizes, key=lambda one: int(one.get("width", 0)), default={})
+    return f"{found.get('width')} x {found.get('height')}" if found else ""
+
+
+def _formats(document: dict[str, Any]) -> list[str]:
+    """What tiles may be asked for as: JPEG, which nearly all servers have, then what this one names."""
+    limits = {**_items(document.get("profile"), 1), **document}
+    named = [one for key in ("preferredFormats", "formats", "extraFormats") for one in limits.get(key) or []]
+    return list(dict.fromkeys(["jpg", *(one for one in named if one in _DECODED)]))
 
 
 def _within_limits(tile: tuple[int, int], document: dict[str, Any]) -> tuple[int, int]:
@@ -242,31 +288,46 @@ class _Loader:
         return np.vstack([np.hstack(row) for row in rows])
 
     def _fetch(self, place: Box) -> tuple[str, NDArray[Any]]:
-        """Ask in the canonical form of the version first, then in the other: static servers know only one."""
-        forms = self.addresses(place)
-        for location in forms[:-1]:
+        """Ask in one form and way after the other until one has the tile in its size: static servers know only one."""
+        ways, best, failed = self.service.ways, None, None
+        for way, form in product(list(ways), self.forms(place)):
+            location = f"{way[0]}/{form}.{way[1]}"
             try:
-                return location, fetch_tile(self.fetcher, location, self.tag)
-            except MissingError:
+                raw = fetch_tile(self.fetcher, location, self.tag)[..., :3]
+            except (MissingError, DeclinedError) as error:
+                failed = failed or error
                 continue
-        return forms[-1], fetch_tile(self.fetcher, forms[-1], self.tag)
+            best = best or (location, raw)
+            if fit_tile(raw, place.shape) is not None:
+                if way != ways[0]:
+                    ways.sort(key=lambda one: one != way)
+                return location, raw
+        if best is None:
+            assert failed is not None
+            if not self.service.largest:
+                raise failed
+            raise MissingError(
+                f"{self.service.base} gives no tiles, and names {self.service.largest} px as its largest size; "
+                f"open {self.service.base}/full/{self.service.largest.split()[0]},/0/default.jpg, or ask its owner."
+            ) from failed
+        return best
 
-    def addresses(self, place: Box) -> list[str]:
-        """Addresses under which a server may have a box of the level."""
+    def forms(self, place: Box) -> list[str]:
+        """What a server may call a box of the level, without its base and format."""
         service, step = self.service, self.factor
         region = Box(place.y0 * step, place.x0 * step, place.y1 * step, place.x1 * step).clip(
             (service.height, service.width)
         )
         part = f"{region.x0},{region.y0},{region.shape[1]},{region.shape[0]}"
-        quality = "native" if service.version == 1 else "default"
         height, width = place.shape
-        sizes = [f"{width},{height}", f"{width},"] if service.version == 3 else [f"{width},", f"{width},{height}"]
+        sizes = [f"{width},", f"{width},{height}"]
+        even = region.shape == (height * step, width * step)  # else a width alone may come with another height
+        if service.version == 3 or (service.regions and not even):
+            sizes.reverse()
         forms = [(part, size) for size in sizes]
         if region.shape == (service.height, service.width):
             whole = ["max", "full"] if service.version == 3 else ["full", "max"]
             sizes = whole + sizes if step == 1 else sizes
             forms = [("full", size) for size in sizes] + forms
-        return [f"{service.base}/{area}/{size}/0/{quality}.jpg" for area, size in forms]
-
-
-__all__ = ["ImageService", "canvas_service", "is_manifest", "open_iiif", "parse_service", "rights_statement"]
+        quality = "native" if service.version == 1 else "default"
+        return [f"{area}/{size}/0/{quality}" for area, size in forms]

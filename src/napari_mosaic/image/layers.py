@@ -55,10 +55,8 @@ def open_layer(layer: Any, context: Context) -> Steps[Raster]:
 
 def _open_file(path: Any, data: Any, rgb: bool, context: Context) -> Steps[Raster | None]:
     """The file behind a layer, unless it cannot be opened or the layer shows something else by now."""
-    from napari_mosaic.image.registry import open_raster_steps
-
     try:
-        raster = yield from open_raster_steps(path, context)
+        raster = yield from context.open_source(path, context)
     except MosaicError:
         return None
     try:
@@ -166,6 +164,3 @@ def _edges(layer: Any) -> NDArray[np.float64]:
     rest = (0,) * (int(getattr(layer, "ndim", 2)) - 2)
     ends = np.array([to_world((*rest, *place))[-2:] for place in ((0, 0), (1, 0), (0, 1))], dtype=float)
     return np.asarray((ends[1:] - ends[0]).T)
-
-
-__all__ = ["layer_size", "open_layer", "same_pixels", "shows_file"]

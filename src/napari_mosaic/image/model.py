@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from napari_mosaic.errors import InputError
 from napari_mosaic.image.pyramid import Pyramid, orient_level, orient_shape, plausible_levels
 from napari_mosaic.image.raster import (
-    MIN_SIDE,
     Affine,
-    Level,
     PixelSize,
     Raster,
     Scratch,
@@ -169,12 +167,12 @@ class _View:
         return data[:: rows[2], :: columns[2], slice(*bands)]
 
 
-def check_sides(shape: tuple[int, int], name: str) -> None:
+def check_sides(shape: tuple[int, int], name: str, smallest: int) -> None:
     """Raise InputError where an image is too small to show a mosaic."""
-    if min(shape) < MIN_SIDE:
+    if min(shape) < smallest:
         raise InputError(
             f"{name} is {shape[1]} x {shape[0]} px, too small to show a tessera; "
-            f"give an image of at least {MIN_SIDE} px on both sides."
+            f"give an image of at least {smallest} px on both sides."
         )
 
 
@@ -194,6 +192,3 @@ def orient_affine(affine: Affine | None, stored: tuple[int, int], orientation: i
                 e * x_step, d * y_step, d * y_start + e * x_start + f)  # fmt: skip
     return (a * x_step, b * y_step, a * x_start + b * y_start + c,
             d * x_step, e * y_step, d * x_start + e * y_start + f)  # fmt: skip
-
-
-__all__ = ["Level", "MosaicImage", "PixelSize", "SourceInfo", "check_sides", "orient_affine"]

@@ -7,7 +7,7 @@ connections and its patience.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
-from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
+from zarr.storage import MemoryStore
 
 from napari_mosaic.errors import InputError, MissingError, ReadError
-from napari_mosaic.image.arrays import array_raster, measure_colour, refuse_channels, to_mm
-from napari_mosaic.image.http import Fetcher, is_url
+from napari_mosaic.http import Fetcher, is_url
+from napari_mosaic.image.arrays import array_raster, measure_colour, plain_colour, refuse_channels, to_mm
 from napari_mosaic.image.pixel_size import size_of_sides
 from napari_mosaic.image.raster import (
     Context,
@@ -38,13 +39,8 @@ DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError)
 """What zarr and its codecs raise on damaged stores."""
 
 
-class HttpStore(Store):
-    """A read-only zarr store at an address; what is not there has no value."""
-
-    supports_writes = False
-    supports_deletes = False
-    supports_partial_writes = False
-    supports_listing = False
+class HttpStore(MemoryStore):
+    """A read-only zarr store at an address; what is not there has no value, and there is no listing."""
 
     def __init__(self, url: str, fetcher: Fetcher) -> None:
         super().__init__(read_only=True)
@@ -61,8 +57,6 @@ class HttpStore(Store):
         self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Value of a key, or None."""
-        from zarr.core.buffer import default_buffer_prototype
-
         is_metadata = key.rsplit("/", 1)[-1] in ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
         try:
             data = await asyncio.to_thread(
@@ -72,38 +66,9 @@ class HttpStore(Store):
             return None
         return (prototype or default_buffer_prototype()).buffer.from_bytes(data)
 
-    async def get_partial_values(
-        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
-    ) -> list[Buffer | None]:
-        """Values of several keys."""
-        return list(await asyncio.gather(*(self.get(key, prototype, part) for key, part in key_ranges)))
-
     async def exists(self, key: str) -> bool:
         """Whether a key has a value."""
         return await self.get(key) is not None
-
-    async def set(self, key: str, value: Buffer) -> None:
-        """Refuse: the store is read-only."""
-        raise PermissionError(self._url)
-
-    async def delete(self, key: str) -> None:
-        """Refuse: the store is read-only."""
-        raise PermissionError(self._url)
-
-    async def list(self) -> AsyncIterator[str]:
-        """Yield nothing: web servers have no listing."""
-        for key in list[str]():
-            yield key
-
-    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
-        """Yield nothing: web servers have no listing."""
-        for key in list[str]():
-            yield key
-
-    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """Yield nothing: web servers have no listing."""
-        for key in list[str]():
-            yield key
 
 
 def _range(request: ByteRequest | None) -> str:
@@ -153,7 +118,7 @@ def open_zarr(source: str | Path, context: Context) -> Steps[Raster]:
     """Open an OME-Zarr or a zarr array, local or at an address."""
     yield from ()
     location = str(source).rstrip("/")
-    fetcher = Fetcher(context.cache_dir) if is_url(location) else None
+    fetcher = context.fetcher() if is_url(location) else None
     try:
         node = _open_node(location, fetcher)
         raster = _bare(node, location) if isinstance(node, zarr.Array) else _multiscale(node, location)
@@ -214,9 +179,10 @@ def _multiscale(group: Any, location: str) -> Raster:
         return _multiscale(group["0"], location)
     try:
         multiscale = ome["multiscales"][0]
-        paths = [str(dataset["path"]) for dataset in multiscale["datasets"]]
-        arrays = [group[path] for path in paths]
-    except (KeyError, IndexError, TypeError) as error:
+        found = [(group[str(dataset["path"])], dataset) for dataset in multiscale["datasets"]]
+        found.sort(key=lambda pair: -pair[0].size)  # the largest first, as programs do not always write them
+        arrays, largest = [array for array, _ in found], found[0][1]
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise InputError(
             f"{location} is a zarr group without a multiscale image ({type(error).__name__}: {error}); "
             "give the path of an OME-Zarr image or of a single array in it."
@@ -230,9 +196,9 @@ def _multiscale(group: Any, location: str) -> Raster:
     raster = Raster(
         name=_name(location),
         levels=levels,
-        colour=measure_colour(levels, dtype, count),
+        colour=measure_colour(levels, dtype, plain_colour(count)),
         source=SourceInfo(kind="", location="", size_bytes=0, fingerprint=""),
-        georeference=Georeference(pixel_size=_pixel_size(multiscale, plane)),
+        georeference=Georeference(pixel_size=_pixel_size((largest, multiscale), plane)),
     )
     return _with_source(raster, location, "OME-Zarr", dtype)
 
@@ -244,7 +210,7 @@ def _level(plane: _Plane, array: Any, location: str) -> Level:
 def _plane(multiscale: dict[str, Any], array: Any, location: str) -> _Plane:
     declared = multiscale.get("axes") or [{"name": name} for name in "tczyx"[-array.ndim :]]
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in declared]
-    names = tuple(str(axis.get("name")) for axis in axes)
+    names = tuple(str(axis.get("name")).lower() for axis in axes)
     if len(names) != array.ndim or not {"y", "x"} <= set(names):
         raise InputError(
             f"{location} has the axes {', '.join(names)} for an array of {array.ndim} dimensions, so rows "
@@ -259,9 +225,9 @@ def _plane(multiscale: dict[str, Any], array: Any, location: str) -> _Plane:
     return _Plane(names, (axes[names.index("y")].get("unit"), axes[names.index("x")].get("unit")))
 
 
-def _pixel_size(multiscale: dict[str, Any], plane: _Plane) -> PixelSize | None:
+def _pixel_size(owners: Sequence[dict[str, Any]], plane: _Plane) -> PixelSize | None:
     sides, found = {"y": 1.0, "x": 1.0}, False
-    for owner in (multiscale["datasets"][0], multiscale):
+    for owner in owners:
         for step in owner.get("coordinateTransformations") or []:
             if step.get("type") == "scale" and len(step.get("scale", ())) == len(plane.axes):
                 sides = {axis: side * float(step["scale"][plane.axes.index(axis)]) for axis, side in sides.items()}
@@ -270,6 +236,3 @@ def _pixel_size(multiscale: dict[str, Any], plane: _Plane) -> PixelSize | None:
     if not found or units[0] is None or units[1] is None:
         return None
     return size_of_sides(sides["y"] * units[0], sides["x"] * units[1], confirmed=False, origin="OME")
-
-
-__all__: Sequence[str] = ["HttpStore", "open_zarr"]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.image.colour import Colour
-from napari_mosaic.image.raster import Level, RawReader, Scratch
+from napari_mosaic.image.raster import Level, Scratch
 from napari_mosaic.tiling import Box, Lattice
 
 COARSEST = 1024
@@ -189,6 +189,3 @@ def halve(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
     total += data[0::2, 1::2]
     total += data[1::2, 1::2]
     return ((total + 2) >> 2).astype(np.uint8)
-
-
-__all__ = ["COARSEST", "Pyramid", "RawReader", "halve", "orient_level", "orient_shape", "plausible_levels"]

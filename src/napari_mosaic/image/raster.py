@@ -14,27 +14,28 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosaic.errors import ReadError
+from napari_mosaic.fingerprints import fingerprint_bytes
 from napari_mosaic.image.colour import Colour
-from napari_mosaic.progress import Steps
+from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.tiling import Box
+
+if TYPE_CHECKING:
+    from napari_mosaic.http import Fetcher, Login
 
 RawReader = Callable[[Box], NDArray[Any]]
 Affine = tuple[float, float, float, float, float, float]
 
+BAND = 512
+"""Rows that are decoded at a time, and side of a chunk of the temporary zarr. *Not varied.*"""
+
 HASHED = 4 << 30
 """Bytes of an array in memory that are hashed: some seconds of one core."""
-
-WHOLE = 512 << 20
-"""Bytes of a file that are all hashed: half a second of one core, and a run reads them in any case."""
-
-SAMPLES, SAMPLE = 256, 1 << 18
-"""Of a larger file, or of many files together, so many evenly spread parts of so many bytes: 64 MB, and few enough
-seeks for a hard disk. *Not varied.*"""
 
 STRIP = 256
 """Rows that are looked at at once where all of an image is."""
@@ -72,21 +73,6 @@ class SourceInfo:
     rights: str = ""
     earlier: str = ""
     of_content: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileMark:
-    """Size of a file in bytes, its fingerprint, and what that was when it looked at head, middle and tail alone."""
-
-    size: int
-    fingerprint: str
-    earlier: str
-
-    def as_source(self) -> dict[str, Any]:
-        """The fields of a `SourceInfo` that it gives."""
-        return {
-            "size_bytes": self.size, "fingerprint": self.fingerprint, "earlier": self.earlier, "of_content": True,
-        }  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,10 +132,18 @@ class Scratch:
 
 @dataclass(frozen=True)
 class Context:
-    """What an opener may use: the persistent cache and a scratch folder."""
+    """What an opener may use: the persistent cache, a scratch folder, the opener of any other source, and a login."""
 
     cache_dir: Path | None
     scratch: Scratch
+    open_source: Opener
+    login: Login | None = None
+
+    def fetcher(self) -> Fetcher:
+        """Who fetches what lies at addresses; to be closed."""
+        from napari_mosaic.http import Fetcher
+
+        return Fetcher(self.cache_dir, login=self.login)
 
 
 Opener = Callable[[Any, Context], Steps[Raster]]
@@ -216,43 +210,53 @@ def read_blocks(
     return out
 
 
-def fingerprint_bytes(*parts: bytes | str) -> str:
-    """Hash of the parts in order."""
-    digest = hashlib.sha256()
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        digest.update(len(data).to_bytes(8, "little") + data)
-    return digest.hexdigest()[:32]
+def decode_once(level: Level, context: Context) -> Steps[Level]:
+    """Read a level from top to bottom into a temporary zarr and return a level over it."""
+    import zarr
 
-
-def fingerprint_file(path: Path, *, whole: int = WHOLE, block: int = 1 << 16) -> FileMark:
-    """What a file is known by: a hash of all of it; beyond `whole` bytes of its size and of parts all over it.
-
-    A part that was painted over leaves the size of an uncompressed file as it was, and head, middle and tail too.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-
-        def part(start: int, length: int) -> bytes:
-            file.seek(start)
-            return file.read(length)
-
-        places = sorted({0, max(0, size // 2 - block // 2), max(0, size - block)})
-        earlier = fingerprint_bytes(str(size), *(part(start, block) for start in places))
-        file.seek(0)
-        if size <= whole:
-            return FileMark(
-                size=size, fingerprint=hashlib.file_digest(file, "sha256").hexdigest()[:32], earlier=earlier
+    height, width = level.shape
+    array: Any = None
+    for y0 in range(0, height, BAND):
+        y1 = min(height, y0 + BAND)
+        rows = level.read(Box(y0, 0, y1, width))
+        if array is None:
+            array = zarr.create_array(
+                context.scratch.path() / "decoded.zarr",
+                shape=(height, width, rows.shape[2]),
+                chunks=(BAND, BAND, rows.shape[2]),
+                dtype=rows.dtype,
+                compressors=zarr.codecs.ZstdCodec(level=1),
+                overwrite=True,
             )
-        digest = hashlib.sha256(str(size).encode())
-        for k in range(SAMPLES):
-            digest.update(part((size - SAMPLE) * k // (SAMPLES - 1), SAMPLE))
-    return FileMark(size=size, fingerprint=digest.hexdigest()[:32], earlier=earlier)
+        array[y0:y1] = rows
+        yield Progress(phase="decode", done=y1 * width / 1e6, total=height * width / 1e6)
+    return Level((height, width), lambda box: np.asarray(array[box.slices]))
 
 
-def fingerprint_files(paths: Sequence[Path]) -> list[FileMark]:
-    """The marks of files that make one picture: all of them share what of one file is hashed whole."""
-    return [fingerprint_file(path, whole=WHOLE // max(1, len(paths))) for path in paths]
+def decode_whole(level: Level) -> Level:
+    """A level over all samples of another, in memory."""
+    return whole_level(level.read(Box(0, 0, *level.shape)))
+
+
+def whole_level(data: NDArray[Any]) -> Level:
+    """A level over an array `(h, w)` or `(h, w, channels)` in memory."""
+    pixels = data[..., None] if data.ndim == 2 else data
+
+    def read(box: Box) -> NDArray[Any]:
+        return pixels[box.slices]
+
+    return Level((pixels.shape[0], pixels.shape[1]), read)
+
+
+def unreadable(path: Path | str, error: BaseException | str) -> ReadError:
+    """The sentence for a file whose content is damaged."""
+    cause = error
+    while isinstance(cause, BaseException) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    reason = str(cause).strip().splitlines()[0] if str(cause).strip() else type(error).__name__
+    return ReadError(
+        f"{path} cannot be decoded ({reason.rstrip('.')}), so it is damaged or incomplete; copy or export it again."
+    )
 
 
 def fingerprint_level(level: Level, dtype: np.dtype[Any], window: int = 64) -> str:

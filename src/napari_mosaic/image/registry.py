@@ -1,4 +1,4 @@
-"""Which family opens which source: one table, looked through from top to bottom.
+"""Who opens which source: objects and folders by a table of their manners, files by that of their types.
 
 One decision: content decides wherever there is content to look at; a suffix only where there is none yet.
 """
@@ -13,30 +13,30 @@ from pathlib import Path
 from typing import Any
 
 from napari_mosaic.errors import InputError, MissingError, ReadError
+from napari_mosaic.file_types import FILE_TYPES, file_type
+from napari_mosaic.fingerprints import read_head
 from napari_mosaic.folders import local_path
 from napari_mosaic.image.arrays import is_array, is_layer, is_levels
 from napari_mosaic.image.raster import Context, Opener, Raster
 from napari_mosaic.progress import Steps
 
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"RIFF")
-_JPEG2000 = (b"\0\0\0\x0cjP  ", b"\xffO\xffQ")
 _ZARR = (".zattrs", ".zgroup", ".zarray", "zarr.json")
 
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of source: how to know it, and `module:function` that opens it."""
+    """A kind of source that is no file: how to know it, and `module:function` that opens it."""
 
     name: str
     recognises: Callable[[Any], bool]
     opener: str
 
-    def load(self) -> Opener:
-        """Import the module of the family and return its opener."""
-        module, function = self.opener.split(":")
-        opener: Opener = getattr(import_module(f"napari_mosaic.image.{module}"), function)
-        return opener
+
+def _load(opener: str) -> Opener:
+    """Import the module of an opener and return it."""
+    module, function = opener.split(":")
+    found: Opener = getattr(import_module(f"napari_mosaic.image.{module}"), function)
+    return found
 
 
 def _is_sample(source: Any) -> bool:
@@ -47,37 +47,8 @@ def _is_url(source: Any) -> bool:
     return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
 
 
-def _head(source: Any, length: int = 512) -> bytes:
-    path = Path(source)
-    if not path.is_file():
-        return b""
-    with path.open("rb") as file:
-        return file.read(length)
-
-
-def _starts(*heads: bytes) -> Callable[[Any], bool]:
-    return lambda source: _head(source, 16).startswith(heads)
-
-
-def _contains(*words: bytes) -> Callable[[Any], bool]:
-    return lambda source: any(word in _head(source) for word in words)
-
-
-def is_picture(head: bytes) -> bool:
-    """Whether the first bytes are those of a picture in one file."""
-    return head.startswith((*_TIFF, *_PICTURES, *_JPEG2000))
-
-
-def _is_zarr(source: Any) -> bool:
-    return Path(source).is_dir() and any((Path(source) / name).is_file() for name in _ZARR)
-
-
-def _is_json(source: Any) -> bool:
-    return _head(source).lstrip().startswith(b"{")
-
-
-def _is_folder(source: Any) -> bool:
-    return Path(source).is_dir()
+def _is_zarr(source: Path) -> bool:
+    return source.is_dir() and any((source / name).is_file() for name in _ZARR)
 
 
 OBJECTS = (
@@ -88,35 +59,40 @@ OBJECTS = (
 )
 """Sources that are no local path."""
 
-FILES = (
-    Family("TIFF", _starts(*_TIFF), "tiff:open_tiff"),
-    Family("picture", _starts(*_PICTURES), "pillow:open_picture"),
-    Family("JPEG 2000", _starts(*_JPEG2000), "blocks:open_dataset"),
+FOLDERS = (
     Family("OME-Zarr", _is_zarr, "ome_zarr:open_zarr"),
-    Family("VRT", _contains(b"<VRTDataset"), "blocks:open_dataset"),
-    Family("Deep Zoom", _contains(b"deepzoom", b"TileSize"), "deepzoom:open_deepzoom"),
-    Family("IIIF", _is_json, "iiif:open_iiif"),
-    Family("blocks", _is_folder, "blocks:open_blocks"),
+    Family("blocks", Path.is_dir, "blocks:open_blocks"),
 )
-"""Local files and folders."""
+"""Local folders; files are told by `FILE_TYPES`."""
+
+
+def find_opener(path: Path) -> Opener:
+    """The opener of a local file or folder; `ReadError` or `InputError` where there is none."""
+    for family in FOLDERS:
+        if family.recognises(path):
+            return _load(family.opener)
+    head = read_head(path)
+    kind = file_type(head)
+    if kind is None:
+        raise ReadError(
+            f"{path} is none of the kinds of image that can be opened (it begins with {head[:12]!r}); "
+            f"give a {', '.join(kind.name for kind in FILE_TYPES if kind.opener)} or OME-Zarr source."
+        )
+    if not kind.opener:
+        raise InputError(f"{path.name} is a {kind.name} file: {kind.advice}.")
+    return _load(kind.opener)
 
 
 def open_raster_steps(source: Any, context: Context) -> Steps[Raster]:
-    """Find the family of a source and open it."""
+    """Find who opens a source, and open it."""
     for family in OBJECTS:
         if family.recognises(source):
-            return (yield from family.load()(source, context))
+            return (yield from _load(family.opener)(source, context))
     path = _local_path(source)
     try:
-        for family in FILES:
-            if family.recognises(path):
-                return (yield from family.load()(path, context))
+        return (yield from find_opener(path)(path, context))
     except PermissionError as error:
         raise ReadError(f"{path} may not be read ({error.strerror}); ask for the right to read it.") from error
-    raise ReadError(
-        f"{path} is none of the kinds of image that can be opened (it begins with {_head(path, 12)!r}); "
-        "give a PNG, JPEG, WebP, BMP, TIFF, OME-Zarr, Deep Zoom, IIIF or VRT source."
-    )
 
 
 def _local_path(source: Any) -> Path:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError
+from napari_mosaic.fingerprints import fingerprint_bytes
 from napari_mosaic.image.arrays import array_raster
-from napari_mosaic.image.raster import Context, Raster, SourceInfo, fingerprint_bytes
+from napari_mosaic.image.raster import Context, Raster, SourceInfo
 from napari_mosaic.progress import Steps
 
 

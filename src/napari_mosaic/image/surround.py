@@ -1,4 +1,4 @@
-"""The flat surround of a photograph: the black cloth, the white paper, the empty corner of a scan.
+"""The flat background of a photograph: the black cloth, the white paper, the empty corner of a scan.
 
 One decision: better too little than a stone too much. Only what is flat, near black or near white, thick
 and joined to the picture's border counts, and a look at full resolution must confirm it.
@@ -18,14 +18,33 @@ if TYPE_CHECKING:
     from napari_mosaic.image.model import MosaicImage
 
 LARGEST = 2048
+"""Longest side in pixels of the level that is looked at. *Not varied.*"""
+
 BLACK = 30
+"""What the brightest band of a black background is at most, of 255. *Not varied.*"""
+
 WHITE = 244
+"""What the darkest band of a white background is at least, of 255. *Not varied.*"""
+
 FLAT = 3.0
+"""Standard deviation in windows of 7 x 7 px below which a neighbourhood is flat, of 255 levels. *Not varied.*"""
+
 THICK = 0.012
+"""Half the thickness that a region must have somewhere, of the picture's longest side: what is thinner may be a stone
+at the border. *Not varied.*"""
+
 LEAST = 0.004
+"""Share of the picture below which a region is left. *Not varied.*"""
+
+GAP = 3
+"""Pixels by which the window of the flatness stops short of the mosaic's edge: half of it."""
+
+LOOKS = 16
+FLAT_LOOKS = 14
+"""Windows at full resolution that are looked at, and how many of them must be flat. *Not varied.*"""
 
 
-def surround_mask(image: MosaicImage) -> tuple[NDArray[np.bool_], float]:
+def background_mask(image: MosaicImage) -> tuple[NDArray[np.bool_], float]:
     """Coarse mask of a flat white or black surround.
 
     Parameters
@@ -36,7 +55,7 @@ def surround_mask(image: MosaicImage) -> tuple[NDArray[np.bool_], float]:
     Returns
     -------
     mask
-        `(h, w)` bool at a small level of the pyramid; True is surround.
+        `(h, w)` bool at a small level of the pyramid; True is background.
     factor
         Level-0 pixels for each pixel of the mask.
 
@@ -98,13 +117,13 @@ def _bordering(
 ) -> list[NDArray[np.bool_]]:
     """Parts of `flat` that are thick and touch the border, grown back into `near`."""
     radius = max(3.0, THICK * max(flat.shape))
-    # beyond the border the surround goes on: a strip along the edge counts as twice as thick
+    # beyond the border the background goes on: a strip along the edge counts as twice as thick
     padded = np.pad(flat, int(radius) + 1, mode="edge")
     core = ndimage.distance_transform_edt(padded) > radius
     grown = (ndimage.distance_transform_edt(~core) <= radius) & padded
     opened = grown[int(radius) + 1 : -int(radius) - 1, int(radius) + 1 : -int(radius) - 1]
     # the window of the flatness stops short of the mosaic's edge
-    opened = ndimage.binary_dilation(opened, iterations=3, mask=near)
+    opened = ndimage.binary_dilation(opened, iterations=GAP, mask=near)
     border = np.zeros_like(flat)
     border[0], border[-1], border[:, 0], border[:, -1] = True, True, True, True
     if valid is not None and not valid.all():
@@ -118,9 +137,9 @@ def _is_flat_closely(image: MosaicImage, region: NDArray[np.bool_], factor: floa
     """Whether 16 windows at full resolution, well inside a coarse region, show no texture."""
     inner = ndimage.distance_transform_edt(region) > max(2.0, 24 / factor)
     places = np.argwhere(inner if inner.any() else region)
-    chosen = places[np.linspace(0, len(places) - 1, 16).astype(int)]
+    chosen = places[np.linspace(0, len(places) - 1, LOOKS).astype(int)]
     flat = 0
     for y, x in (chosen + 0.5) * factor:
         window = image.read(Box(int(y) - 12, int(x) - 12, int(y) + 12, int(x) + 12))
         flat += bool(np.median(_flatness(window)) < 2 * FLAT)
-    return flat >= 14
+    return flat >= FLAT_LOOKS

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import ReadError
-from napari_mosaic.image.http import Fetcher
-from napari_mosaic.image.pillow import decode_tile
+from napari_mosaic.http import Fetcher
+from napari_mosaic.image.picture import decode_tile
 from napari_mosaic.image.raster import BlockCache, Level, read_blocks
 from napari_mosaic.tiling import Box
 
@@ -55,8 +55,21 @@ def tiled_level(
 
 def fetch_tile(fetcher: Fetcher, location: str, tag: str, *, fresh: bool = False) -> NDArray[Any]:
     """Fetch and decode one tile; what cannot be decoded is not kept in the cache. `fresh` as for `Fetcher.get`."""
-    data = fetcher.get(location, tag=tag, fresh=fresh, check=lambda data: decode_tile(data, location))
-    return decode_tile(data, location)
+
+    def decode(data: bytes) -> NDArray[np.uint8]:
+        if data.lstrip()[:1] == b"<":
+            raise ReadError(
+                f"{location} answers with a web page and no picture, perhaps to log in or to accept conditions, and "
+                "cannot be decoded; give the address of the picture as your browser has it, or download it there."
+            )
+        return decode_tile(data, location)
+
+    return decode(fetcher.get(location, tag=tag, fresh=fresh, check=decode))
+
+
+def with_alpha(tile: NDArray[Any]) -> NDArray[Any]:
+    """A tile `(h, w, 4)`: opaque where it has no alpha channel."""
+    return tile if tile.shape[2] == 4 else np.concatenate([tile, np.full_like(tile[..., :1], 255)], axis=-1)
 
 
 def fit_tile(tile: NDArray[Any], size: tuple[int, int]) -> NDArray[Any] | None:

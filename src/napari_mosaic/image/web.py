@@ -9,15 +9,19 @@ from __future__ import annotations
 import io
 import os
 import re
+import string
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urldefrag, urlsplit
+from urllib.parse import quote, unquote, urldefrag, urlsplit
 
 from napari_mosaic.errors import MissingError, ReadError
-from napari_mosaic.image.http import Fetcher, Remote
-from napari_mosaic.image.raster import Context, Raster, SourceInfo, close_all, fingerprint_bytes
+from napari_mosaic.file_types import file_type
+from napari_mosaic.fingerprints import fingerprint_bytes
+from napari_mosaic.http import Fetcher, Remote, split_login
+from napari_mosaic.image.georeference import world_names
+from napari_mosaic.image.raster import Context, Raster, SourceInfo, close_all
 from napari_mosaic.progress import Progress, Steps
 
 _ZARR_FILE = re.compile(r"/(\.zattrs|\.zgroup|\.zarray|zarr\.json)$")
@@ -30,6 +34,8 @@ def open_url(url: str, context: Context) -> Steps[Raster]:
     from napari_mosaic.image.ome_zarr import open_zarr
 
     try:
+        url, login = split_login(url)
+        context = replace(context, login=login or context.login)
         plain = urldefrag(url)[0]
         path = urlsplit(plain).path.lower().rstrip("/")
     except ValueError as error:
@@ -41,11 +47,11 @@ def open_url(url: str, context: Context) -> Steps[Raster]:
     if path.endswith("info.json"):
         return (yield from open_iiif(url, context))
     with ExitStack() as own:
-        fetcher = Fetcher(context.cache_dir)
+        fetcher = context.fetcher()
         own.callback(fetcher.close)
         kind = _sniff(fetcher, plain)
         if kind == "TIFF" and (remote := fetcher.look(plain)) is not None:
-            raster = yield from _open_tiff(RangeFile(fetcher, plain, remote), context)
+            raster = yield from _open_tiff(fetcher, plain, remote, context)
             own.pop_all()
             return replace(raster, close=close_all([fetcher.close, raster.close]))
         if kind in ("TIFF", "picture"):
@@ -58,20 +64,15 @@ def open_url(url: str, context: Context) -> Steps[Raster]:
 
 def _sniff(fetcher: Fetcher, url: str) -> str:
     """What lies at an address: "json", "dzi", "TIFF", "picture", "service" (a IIIF base) or "zarr"."""
-    from napari_mosaic.image.registry import is_picture
-
     missing: MissingError | None = None
     head = b""
     try:
         head = fetcher.get(url, byte_range="0-1023", fresh=True)
     except MissingError as error:
         missing = error
-    if head.lstrip().startswith(b"{"):
-        return "json"
-    if b"TileSize" in head:
-        return "dzi"
-    if is_picture(head):
-        return "TIFF" if head[:2] in (b"II", b"MM") else "picture"
+    found = file_type(head)
+    if found is not None and found.driver != "VRT":
+        return {"IIIF": "json", "Deep Zoom": "dzi", "TIFF": "TIFF"}.get(found.name, "picture")
     for name, kind in (
         ("info.json", "service"),
         ("zarr.json", "zarr"),
@@ -97,16 +98,11 @@ class RangeFile(io.RawIOBase):
     def __init__(self, fetcher: Fetcher, url: str, remote: Remote, block: int = 1 << 18) -> None:
         super().__init__()
         self.url = url
-        self.size = size = remote.size
+        self.size = remote.size
         self._fetcher = fetcher
+        self._remote = remote
         self._block = block
         self._place = 0
-        head = self._fetch(0, min(size, 1024))
-        places = {max(0, size // 2 - 512), max(0, size - 1024)}
-        parts = [self._fetch(start, min(size, start + 1024)) for start in sorted(places)]
-        self.earlier = fingerprint_bytes(str(size), head)
-        self.fingerprint = fingerprint_bytes(str(size), head, *parts)
-        self._tag = fingerprint_bytes(self.fingerprint, remote.version)
 
     def readable(self) -> bool:
         """Whether it can be read: yes."""
@@ -129,9 +125,8 @@ class RangeFile(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer from the present place; return the number of bytes."""
         view = memoryview(buffer).cast("B")
-        end = min(self.size, self._place + len(view))
-        blocks = range(self._place // self._block, -(-end // self._block)) if end > self._place else range(0)
-        start = self._place
+        start, end = self._place, min(self.size, self._place + len(view))
+        blocks = range(start // self._block, -(-end // self._block)) if end > start else range(0)
         for content, index in zip(self._fetcher.pool.map(self._load, blocks), blocks, strict=True):
             first = max(start, index * self._block)
             part = content[first - index * self._block : end - index * self._block]
@@ -140,32 +135,95 @@ class RangeFile(io.RawIOBase):
         return self._place - start
 
     def _load(self, index: int) -> bytes:
-        return self._fetch(index * self._block, min(self.size, (index + 1) * self._block))
-
-    def _fetch(self, start: int, end: int) -> bytes:
-        tag = getattr(self, "_tag", "")
-        return self._fetcher.get(self.url, byte_range=f"{start}-{end - 1}", tag=tag, fresh=not tag)
+        return _part(self._fetcher, self.url, index * self._block, (index + 1) * self._block, self._remote)
 
 
-def _open_tiff(file: RangeFile, context: Context) -> Steps[Raster]:
-    from napari_mosaic.image.tiff import TiffSource, open_tiff_source
+def _part(fetcher: Fetcher, url: str, start: int, end: int, remote: Remote, *, fresh: bool = False) -> bytes:
+    end = min(remote.size, end)
+    return fetcher.get(url, byte_range=f"{start}-{end - 1}", tag="" if fresh else remote.version, fresh=fresh)
 
-    name = PurePosixPath(unquote(urlsplit(file.url).path)).name or "picture.tif"
-    source = TiffSource(
-        name=name, location=file.url, size_bytes=file.size, fingerprint=file.fingerprint, earlier=file.earlier
+
+def _marked(fetcher: Fetcher, url: str, remote: Remote) -> tuple[Remote, SourceInfo]:
+    """A file at an address by what is in it: head, middle and tail are asked for afresh."""
+    size = remote.size
+    places = sorted({max(0, size // 2 - 512), max(0, size - 1024)})
+    head, *parts = (_part(fetcher, url, at, at + 1024, remote, fresh=True) for at in (0, *places))
+    fingerprint = fingerprint_bytes(str(size), head, *parts)
+    source = SourceInfo(
+        kind="TIFF",
+        location=url,
+        size_bytes=size,
+        fingerprint=fingerprint,
+        earlier=fingerprint_bytes(str(size), head),
     )
-    return (yield from open_tiff_source(file, source, context))
+    return replace(remote, version=fingerprint_bytes(fingerprint, remote.version)), source
+
+
+def _open_tiff(fetcher: Fetcher, url: str, remote: Remote, context: Context) -> Steps[Raster]:
+    from napari_mosaic.image.tiff import TiffFiles, open_tiff_files
+
+    remote, source = _marked(fetcher, url, remote)
+    name = _file_name(url)
+    missing = set[str]()
+
+    def open_one(path: str, mode: str = "rb") -> io.BufferedIOBase:
+        """What GDAL asks for: the picture, or one of the few files that are looked for beside it."""
+        if path == url:
+            return io.BufferedReader(RangeFile(fetcher, url, remote), 1 << 18)
+        if path not in missing and path.endswith(_BESIDE):
+            text = _fetch_beside(fetcher, url, path.rsplit("/", 1)[-1])
+            if text is not None:
+                return io.BytesIO(text)
+            missing.add(path)
+        raise FileNotFoundError(path)
+
+    def read_text(beside: str) -> str | None:
+        content = _fetch_beside(fetcher, url, beside) if beside.endswith((".prj", ".tfw")) else None
+        return None if content is None else content.decode(errors="replace")
+
+    files = TiffFiles(
+        location=url, size=remote.size, file=RangeFile(fetcher, url, remote), beside=read_text, opener=open_one
+    )
+    return (yield from open_tiff_files(name, files, source, context))
+
+
+_TEXT = f"+-.{string.digits}{string.ascii_letters}".encode()
+_BESIDE = (".aux.xml", ".msk")
+"""What GDAL may find beside a TIFF at an address; each costs a question."""
+
+
+def _fetch_beside(fetcher: Fetcher, url: str, name: str) -> bytes | None:
+    """A file beside a picture at an address, as long as it is what its name says."""
+    parts = urlsplit(url)
+    address = parts._replace(path=f"{parts.path.rsplit('/', 1)[0]}/{quote(name)}").geturl()
+    try:
+        content = fetcher.get(address, fresh=True)
+    except (MissingError, ReadError):
+        return None
+    looked_for = b"<" if name.endswith(".xml") else b"IM" if name.endswith(".msk") else _TEXT
+    return content if content.lstrip()[:1] in looked_for else None
+
+
+def _file_name(url: str) -> str:
+    return PurePosixPath(unquote(urlsplit(url).path)).name or "picture"
 
 
 def _open_picture(fetcher: Fetcher, url: str, context: Context) -> Steps[Raster]:
-    """Download a picture into the scratch folder and open it there."""
-    from napari_mosaic.image.registry import open_raster_steps
-
+    """Download a picture, and what says where it lies, into the scratch folder and open it there."""
     data = fetcher.get(url, fresh=True)
     yield Progress(phase="download", done=len(data) / 1e6, total=len(data) / 1e6, unit="MB")
-    suffix = PurePosixPath(unquote(urlsplit(url).path)).suffix
+    suffix = PurePosixPath(_file_name(url)).suffix
     target = context.scratch.path() / ("picture" + (suffix if re.fullmatch(r"\.\w{1,8}", suffix) else ""))
     target.write_bytes(data)
-    raster = yield from open_raster_steps(str(target), context)
+    for there, here in zip(*map(_names_beside, (_file_name(url), target.name)), strict=True):
+        content = _fetch_beside(fetcher, url, there)
+        if content is not None:
+            target.with_name(here).write_bytes(content)
+    raster = yield from context.open_source(str(target), context)
     mark = SourceInfo(kind=raster.source.kind, location=url, size_bytes=len(data), fingerprint=fingerprint_bytes(data))
     return replace(raster, source=mark)
+
+
+def _names_beside(name: str) -> list[str]:
+    """Names of the files that say where a picture of this name lies."""
+    return [f"{name}.aux.xml", world_names(name)[0], str(PurePosixPath(name).with_suffix(".prj"))]

@@ -22,7 +22,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import shapely
 from numpy.typing import NDArray
+from rasterio.features import rasterize
 
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.image import open_image
@@ -34,8 +36,6 @@ from napari_mosaic.training.sources import Stored, open_stored, store_pictures
 from napari_mosaic.training.truth import LEAST_AREA
 
 Mask = NDArray[np.bool_]
-_SHIFT = 4
-"""Bits of a pixel that outlines are drawn with."""
 _ODD = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 
 
@@ -159,7 +159,9 @@ def _coco_masks(segmentations: list[Any], size: tuple[int, int] | None, shape: t
             _check_size((mask.shape[0], mask.shape[1]), shape)
             yield mask
         else:
-            yield _polygons([np.reshape(np.asarray(ring, float), (-1, 2)) for ring in segmentation], shape)
+            flat = isinstance(segmentation[0], int | float)  # one ring without the list around it
+            rings = [segmentation] if flat else segmentation
+            yield _polygons([np.reshape(np.asarray(ring, float), (-1, 2)) for ring in rings], shape)
 
 
 def _label_studio(tasks: list[Any]) -> Iterator[Annotated]:
@@ -195,12 +197,18 @@ def _check_size(size: tuple[int, int] | None, shape: tuple[int, int]) -> None:
 
 
 def _polygons(rings: list[NDArray[np.float64]], shape: tuple[int, int]) -> Mask:
-    """The inside of rings of `(x, y)` in pixels; rings inside of others are holes."""
-    canvas = np.zeros(shape, np.uint8)
-    fixed = [np.round((ring - 0.5) * 2**_SHIFT).astype(np.int32) for ring in rings if len(ring) >= 3]
-    if fixed:
-        cv2.fillPoly(canvas, fixed, 1, shift=_SHIFT)
-    return canvas > 0
+    """The pixels whose centres lie in rings of `(x, y)`: parts that overlap are united, a ring in another is a hole.
+
+    Corners are rounded to 1/256 px, so that an edge along pixel centres is not decided by the last bit of its ends.
+    """
+    inside = shapely.MultiPolygon()
+    parts = [shapely.make_valid(shapely.Polygon(np.round(ring * 256) / 256)) for ring in rings if len(ring) >= 3]
+    for part in sorted(parts, key=shapely.area, reverse=True):
+        inside = inside.difference(part) if inside.covers(part) else inside.union(part)
+    pieces = [piece for piece in shapely.get_parts(inside) if "Polygon" in piece.geom_type]
+    if not pieces:
+        return np.zeros(shape, bool)
+    return np.asarray(rasterize(pieces, out_shape=shape, dtype=np.uint8)) > 0
 
 
 def _drawn_polygon(value: dict[str, Any], shape: tuple[int, int]) -> Iterator[Mask]:

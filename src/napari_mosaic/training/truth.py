@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from napari_mosaic.engine.scale import keep_resolution
 from napari_mosaic.errors import InputError, MissingError, ReadError
+from napari_mosaic.file_types import PICTURES
 
 Kind = Literal["labels", "tesserae", "grout"]
 LEAST_AREA = 12
 """Stones of fewer pixels in a mask are specks. *Not varied.*"""
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".jp2")
 TRUTHS = (".png", ".tif", ".tiff", ".npy", ".bmp", ".jpg", ".jpeg")
 _UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, struct.error, zlib.error, EOFError)
 _SOME = 5

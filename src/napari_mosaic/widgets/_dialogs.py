@@ -11,11 +11,12 @@ from pathlib import Path
 from qtpy.QtWidgets import QComboBox, QFileDialog, QMenu, QMessageBox, QWidget
 
 from napari_mosaic.export import FORMATS
+from napari_mosaic.file_types import OPENED
 from napari_mosaic.image.samples import SAMPLES
 from napari_mosaic.widgets._docks import PLUGIN
 
 PATTERN = "*.mosaic.zarr/"
-_KINDS = "Images (*.tif *.tiff *.btf *.png *.jpg *.jpeg *.webp *.bmp *.jp2 *.vrt *.dzi *.json);;All files (*)"
+_KINDS = f"Images ({' '.join(f'*{suffix}' for suffix in OPENED)});;All files (*)"
 
 
 def claim_records() -> None:

@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import httpx
 
@@ -47,6 +48,15 @@ class Remote:
     version: str
 
 
+@dataclass(frozen=True)
+class Login:
+    """A name and a password for one server; never written or shown."""
+
+    host: str
+    name: str
+    password: str = field(repr=False)
+
+
 PATIENCE = Patience()
 _VALIDATORS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
 """What names a version in an answer, and how it is asked whether that is still the present one."""
@@ -54,11 +64,26 @@ _UNCHANGED = 304
 _WAIT_STATUS = (429, 503)
 _RETRY_STATUS = (500, 502, 504)
 _GONE_STATUS = (404, 410)
+_DECLINED_STATUS = (400, 415, 422, 501)
 
 
 def is_url(location: str) -> bool:
     """Whether a location is an http address rather than a local path."""
     return location.lower().startswith(("http://", "https://"))
+
+
+class DeclinedError(ReadError):
+    """The server understood an address and has nothing of that kind; another form of it may do."""
+
+
+def split_login(url: str) -> tuple[str, Login | None]:
+    """An address without the name and password that it may hold, and those."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    if host == parts.netloc:
+        return url, None
+    login = Login(host, unquote(parts.username or ""), unquote(parts.password or ""))
+    return parts._replace(netloc=host).geturl(), login
 
 
 class Fetcher:
@@ -70,10 +95,15 @@ class Fetcher:
         Where answers are kept; by default the user's cache folder.
     patience
         How long to wait; by default the module's `PATIENCE`.
+    login
+        Name and password, sent to their own server alone.
     """
 
-    def __init__(self, cache_dir: Path | None = None, patience: Patience | None = None) -> None:
+    def __init__(
+        self, cache_dir: Path | None = None, patience: Patience | None = None, login: Login | None = None
+    ) -> None:
         self.patience = patience or PATIENCE
+        self._login = login
         self._cache = (cache_dir or cache_folder()) / "http"
         self._client = httpx.Client(
             timeout=self.patience.timeout,
@@ -156,12 +186,19 @@ class Fetcher:
     def look(self, url: str) -> Remote | None:
         """What lies at an address; None where the server sends no parts, or does not say how much there is."""
         try:
-            with self._slots, self._client.stream("GET", url, headers={"Range": "bytes=0-0"}) as response:
+            with (
+                self._slots,
+                self._client.stream("GET", url, headers={"Range": "bytes=0-0"}, auth=self._auth(url)) as response,
+            ):
                 total = response.headers.get("Content-Range", "").rpartition("/")[2]
                 version = " ".join(response.headers.get(name, "") for name in _VALIDATORS).strip()
                 return Remote(int(total), version) if response.status_code == 206 and total.isdigit() else None
         except httpx.HTTPError:
             return None
+
+    def _auth(self, url: str) -> tuple[str, str] | None:
+        own = self._login is not None and urlsplit(url).netloc == self._login.host
+        return (self._login.name, self._login.password) if self._login is not None and own else None
 
     def _cache_path(self, location: str, tag: str, byte_range: str) -> Path:
         name = hashlib.sha256(f"{location}\n{tag}\n{byte_range}".encode()).hexdigest()
@@ -175,7 +212,7 @@ class Fetcher:
             self._pause(max(0.0, self._not_before - time.monotonic()))
             try:
                 with self._slots:
-                    response = self._client.get(url, headers=headers)
+                    response = self._client.get(url, headers=headers, auth=self._auth(url))
             except httpx.InvalidURL as error:
                 raise ReadError(f"{url} is no valid address ({error}); check how it is written.") from error
             except httpx.HTTPError as error:
@@ -207,11 +244,15 @@ def _content(response: httpx.Response, url: str, byte_range: str) -> bytes:
     if status in _GONE_STATUS:
         raise MissingError(f"{url} does not exist (the server answers {status}); check the address.")
     if status in (401, 403):
-        raise ReadError(f"{url} is not open to everybody (the server answers {status}); download it by hand.")
+        raise ReadError(
+            f"{url} is not open to everybody (the server answers {status}); give the address as "
+            "https://NAME:PASSWORD@… where you have both, or download it by hand."
+        )
     if status == 416:
         return b""
     if not 200 <= status < 300:
-        raise ReadError(f"{url} cannot be fetched (the server answers {status}); try again later.")
+        kind = DeclinedError if status in _DECLINED_STATUS else ReadError
+        raise kind(f"{url} cannot be fetched (the server answers {status}); try again later.")
     if byte_range and status == 200:
         return _cut(response.content, byte_range)
     return response.content
