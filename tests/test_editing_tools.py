@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import typing
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from napari_mosaic import editing
@@ -78,3 +80,12 @@ def test_what_a_report_counts_has_a_group_and_an_edit_of_an_unknown_tool_has_non
     assert {"merged", "split", "drawn", "reshaped", "deleted", "assigned"} <= counted & set(typing.get_args(Group))
     assert group_of(Edit(number=0, tool="merge", box=Box(0, 0, 1, 1))) == "merged"
     assert group_of(Edit(number=0, tool="of a later version", box=Box(0, 0, 1, 1))) is None
+
+
+@pytest.mark.parametrize("name", ["labels", "before"])
+def test_arrays_of_a_list_of_edits_may_be_files_beside_it(tmp_path: Path, name: str) -> None:
+    np.save(tmp_path / "window.npy", np.eye(3, dtype=np.uint32))
+    request = {"tool": "replace_window", "box": [0, 0, 3, 3], "labels": [[0] * 3] * 3, name: "window.npy"}
+    (tmp_path / "edits.json").write_text(json.dumps([request]), encoding="utf-8")
+    (found,) = editing.read_requests(tmp_path / "edits.json")
+    np.testing.assert_array_equal(found[name], np.eye(3))

@@ -10,7 +10,7 @@ import pytest
 
 from edit_model import make_floor, rows_of, whole
 from napari_mosaic import editing
-from napari_mosaic.errors import RecordError
+from napari_mosaic.errors import InputError, RecordError
 from napari_mosaic.record import Record, open_record, tables
 from napari_mosaic.record.arrays import damaged, discard
 from napari_mosaic.record.label_layer import LabelLayer
@@ -61,6 +61,12 @@ def test_a_layer_that_is_not_there_says_so_when_its_arrays_are_asked_for(floor: 
         assert layer.count == len(layer.table()) == 0
         with pytest.raises(RecordError, match=said):
             _ = layer.levels
+
+
+@pytest.mark.parametrize("name", ["map", "pyramid", "sam2-pyramid", "", "..", "truth/0", "../labels"])
+def test_labels_have_plain_names_of_their_own(floor: Path, name: str) -> None:
+    with open_record(floor) as record, pytest.raises(InputError, match="cannot be called"):
+        record.label_layer(name)
 
 
 def test_older_names_go_on_meaning_what_they_meant(floor: Path) -> None:

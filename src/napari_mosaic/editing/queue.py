@@ -39,7 +39,7 @@ from napari_mosaic.record.tables import Columns, take_rows
 from napari_mosaic.tiling import Box
 
 _FIGURES = {"solidity": "solidity", "elongation": "elongation", "contrast": "colour_contrast"}
-"""What `suspicion` judges by, and the columns that tell it; the last one needs the photograph."""
+"""What `outliers` judges by, and the columns that tell it; the last one needs the photograph."""
 
 _KEPT = ("id", "y", "x", *BOX, "severity", "reasons")
 

@@ -21,7 +21,7 @@ from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.record import Record
 
 Request = Mapping[str, Any]
-_ARRAYS = frozenset({"labels", "mask"})
+_ARRAYS = ("before", "labels", "mask")
 """Parameters that are arrays: rows of numbers, or the name of a .npy file."""
 
 
@@ -75,10 +75,7 @@ def apply_requests(record: Record, requests: Sequence[Request], *, keep: bool = 
 
 def apply_request(record: Record, request: Request) -> Edit | None:
     """Do one edit."""
-    params = {name: value for name, value in request.items() if name != "tool"}
-    for name in _ARRAYS.intersection(params):
-        params[name] = np.asarray(params[name])
-    return TOOLS[request["tool"]](record, **params)
+    return TOOLS[request["tool"]](record, **{name: value for name, value in request.items() if name != "tool"})
 
 
 def _check(request: Any) -> None:
@@ -99,7 +96,7 @@ def _check(request: Any) -> None:
 
 
 def _with_labels(request: Request, folder: Path) -> Request:
-    for name in sorted(_ARRAYS):
+    for name in _ARRAYS:
         if isinstance(request.get(name), str):
             path = folder / request[name]
             try:
@@ -143,5 +140,5 @@ FORMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("material", "state", "kind", "name", "how"), _TEXT),
     "geometry": ("a GeoJSON polygon in pixels of the photograph", lambda value: isinstance(value, Mapping)),
     "box": _BOX,
-    **dict.fromkeys(("labels", "before", "mask"), _ROWS),
+    **dict.fromkeys(_ARRAYS, _ROWS),
 }  # fmt: skip

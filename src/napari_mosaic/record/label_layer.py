@@ -17,7 +17,7 @@ import pyarrow as pa
 import zarr
 from numpy.typing import NDArray
 
-from napari_mosaic.errors import RecordError
+from napari_mosaic.errors import InputError, RecordError
 from napari_mosaic.record import layout, tables
 from napari_mosaic.record.arrays import DAMAGE, open_levels, read_array, write_array, writing
 from napari_mosaic.record.ledger import Index, Ledger
@@ -53,10 +53,16 @@ _KINDS = {
         schema=tables.SAM2_SCHEMA,
     ),
 }
+_TAKEN = {"map", *(kind.pyramid for kind in _KINDS.values())}
 
 
 def kind_of(name: str) -> LayerKind:
-    """The kind of a layer by its name; any other than ours has the table of tesserae."""
+    """The kind of a layer by its name; any other than ours has the table of tesserae.
+
+    `InputError` where the name is that of another phase of the ledger, or of no folder.
+    """
+    if not name or name in _TAKEN or name != Path(name).name or name.startswith("."):
+        raise InputError(f"Labels of a record cannot be called {name!r}; give the plain name of a folder in labels.")
     missing = f"{{path}} has no labels {name!r}; give the name of a folder in its folder labels."
     return _KINDS.get(name) or LayerKind(name=name, pyramid=f"{name}-pyramid", missing=missing)
 
