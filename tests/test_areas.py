@@ -14,7 +14,6 @@ import rasterio
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from napari_mosaic.editing.suspicion import EMPTY_KINDS
 from PIL import Image
 from shapely.geometry import LineString, Point, Polygon, box, mapping
 
@@ -32,6 +31,7 @@ from napari_mosaic.areas import (
     read_areas,
     write_areas,
 )
+from napari_mosaic.editing.outliers import EMPTY_KINDS
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.record.looked_at import PARTS
 from napari_mosaic.tiling import Box, Lattice

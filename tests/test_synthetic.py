@@ -69,7 +69,7 @@ def test_courses_cover_the_whole_canvas(geometry: str) -> None:
 
 
 def test_bricks_are_long_and_their_joints_as_wide_at_the_ends_as_along_the_sides() -> None:
-    stones = layouts.Stones(
+    stones = layouts.Tesserae(
         centre=np.array([[60, 60], [60, 160], [84, 110]], np.float32),
         angle=np.zeros(3, np.float32),
         half=np.stack([50 * np.ones(3), 12 * np.ones(3)], axis=1).astype(np.float32),

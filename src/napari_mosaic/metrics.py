@@ -92,7 +92,7 @@ class Metrics:
 
 
 @dataclass(frozen=True)
-class Stones:
+class MatchedIds:
     """Ids of counted tesserae: of the truth those `found` and `missed`, of the prediction those `right` and `false`."""
 
     found: NDArray[Any]
@@ -212,12 +212,12 @@ def summarise(overlaps: Overlaps) -> Metrics:
     )
 
 
-def sort_stones(overlaps: Overlaps) -> Stones:
+def sort_stones(overlaps: Overlaps) -> MatchedIds:
     """Which tesserae are found, missed, right and false at IoU 0.5, where no more than one pair can match."""
     true_ids, predicted_ids, pairs = _counted_pairs(overlaps)
     same = pairs.iou > 0.5 + _TINY
     found, right = true_ids[pairs.truth[same]], predicted_ids[pairs.predicted[same]]
-    return Stones(found, np.setdiff1d(true_ids, found), right, np.setdiff1d(predicted_ids, right))
+    return MatchedIds(found, np.setdiff1d(true_ids, found), right, np.setdiff1d(predicted_ids, right))
 
 
 def evaluate_masks(

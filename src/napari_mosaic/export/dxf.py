@@ -41,7 +41,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Frame:
+class DrawingFrame:
     """Coordinates of a drawing: its unit, and the way there from source pixels `(n, 2)` `(x, y)`; y upwards."""
 
     unit: str
@@ -49,7 +49,7 @@ class Frame:
     place: Callable[[Floats], Floats]
 
 
-def frame_of(record: Record, *, degrees_as_mm: bool = False) -> Frame:
+def frame_of(record: Record, *, degrees_as_mm: bool = False) -> DrawingFrame:
     """Map coordinates where the photograph is placed, else millimetres from its lower left corner, else pixels.
 
     Parameters
@@ -74,14 +74,14 @@ def frame_of(record: Record, *, degrees_as_mm: bool = False) -> Frame:
                 "GeoPackage, or place the photograph in a projected system."
             )
         if unit in _UNITS:
-            return Frame(unit, 4, lambda points: np.column_stack(to_map(record, *points.T)))
+            return DrawingFrame(unit, 4, lambda points: np.column_stack(to_map(record, *points.T)))
     mm = record.pixel_mm
     scale = 1.0 if mm is None else mm
     flipped = np.array([1.0, -1.0])
-    return Frame("px" if mm is None else "mm", 3, lambda points: (points * flipped + (0, height)) * scale)
+    return DrawingFrame("px" if mm is None else "mm", 3, lambda points: (points * flipped + (0, height)) * scale)
 
 
-def write_steps(record: Record, path: Path, frame: Frame | None = None) -> Iterator[Progress]:
+def write_steps(record: Record, path: Path, frame: DrawingFrame | None = None) -> Iterator[Progress]:
     """Write each ring as a closed polyline on the layer TESSERAE, and the areas on layers of their classes."""
     frame = frame or frame_of(record)
     head, tail, first, owner = _drawing(record, frame)
@@ -107,7 +107,7 @@ def layer_of(kind: str) -> str:
     return kind.upper().replace(" ", "_")
 
 
-def _drawing(record: Record, frame: Frame) -> tuple[str, str, int, str]:
+def _drawing(record: Record, frame: DrawingFrame) -> tuple[str, str, int, str]:
     """Text before the entities and after them, the first free handle, and that of the model space."""
     with needed_for("A DXF drawing", instead="or export as geopackage"):
         import ezdxf.filemanagement
@@ -136,7 +136,7 @@ def _with_handles(head: str, free: int) -> str:
     return before + name + f"{free:X}\n" + after.partition("\n")[2]
 
 
-def _polyline(frame: Frame, ring: Floats, layer: str, handles: tuple[int, str], xdata: str) -> str:
+def _polyline(frame: DrawingFrame, ring: Floats, layer: str, handles: tuple[int, str], xdata: str) -> str:
     points = frame.place(ring).round(frame.digits)
     body = "".join(f" 10\n{x:.{frame.digits}f}\n 20\n{y:.{frame.digits}f}\n" for x, y in points)
     return (

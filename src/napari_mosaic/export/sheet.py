@@ -41,7 +41,7 @@ _VECTORS = 200_000
 
 
 @dataclass(frozen=True)
-class Layout:
+class SheetLayout:
     """A sheet, its sides in mm, mm on it for a pixel of the photograph, and the scale; None is not to scale."""
 
     sheet: str
@@ -50,7 +50,7 @@ class Layout:
     scale: int | None
 
 
-def choose_layout(shape: tuple[int, int], pixel_mm: float | None, *, largest: str = "A3") -> Layout:
+def choose_layout(shape: tuple[int, int], pixel_mm: float | None, *, largest: str = "A3") -> SheetLayout:
     """The largest usual scale at which a photograph `(height, width)` fits a sheet up to `largest`, on the smallest.
 
     A floor that fits at none of them is drawn at the last one on the largest sheet that there is, as large as it gets.
@@ -63,10 +63,10 @@ def choose_layout(shape: tuple[int, int], pixel_mm: float | None, *, largest: st
                 for size in (SHEETS[name], SHEETS[name][::-1]):
                     wanted = [side * pixel_mm / scale for side in shape]
                     if wanted[0] <= _room(size)[0] and wanted[1] <= _room(size)[1]:
-                        return Layout(name, size, pixel_mm / scale, scale)
+                        return SheetLayout(name, size, pixel_mm / scale, scale)
     name = allowed[-1] if pixel_mm is None else names[-1]
     size = SHEETS[name] if shape[1] >= shape[0] else SHEETS[name][::-1]
-    return Layout(name, size, min(room / side for room, side in zip(_room(size), shape, strict=True)), None)
+    return SheetLayout(name, size, min(room / side for room, side in zip(_room(size), shape, strict=True)), None)
 
 
 def _room(size: tuple[float, float]) -> tuple[float, float]:
@@ -121,14 +121,14 @@ def _frame(x0: float, y0: float, x1: float, y1: float) -> tuple[list[float], lis
     return [x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0]
 
 
-def _to_sheet(points: Any, record: Record, layout: Layout, corner: tuple[float, float]) -> Any:
+def _to_sheet(points: Any, record: Record, layout: SheetLayout, corner: tuple[float, float]) -> Any:
     """From source pixels `(x, y)` to mm on the sheet, y upwards."""
     height = record.plan.source_shape[0]
     flipped = np.column_stack([points[:, 0], height - points[:, 1]])
     return flipped * layout.mm_a_pixel + np.array(corner)
 
 
-def _draw_areas(sheet: Any, record: Record, layout: Layout, corner: tuple[float, float]) -> None:
+def _draw_areas(sheet: Any, record: Record, layout: SheetLayout, corner: tuple[float, float]) -> None:
     """What is lost, repaired or not legible, with its holes; a ring turned the other way is one."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Outline
@@ -147,7 +147,7 @@ def _colour(kind: str) -> tuple[float, ...]:
     return tuple(int(part) / 255 for part in AREA_FILLS[kind].split(","))
 
 
-def _draw_tesserae(sheet: Any, record: Record, layout: Layout, corner: tuple[float, float]) -> Iterator[Progress]:
+def _draw_tesserae(sheet: Any, record: Record, layout: SheetLayout, corner: tuple[float, float]) -> Iterator[Progress]:
     from matplotlib.collections import PolyCollection
 
     for tile in outlined_tiles(record, ["number"]):
@@ -158,7 +158,7 @@ def _draw_tesserae(sheet: Any, record: Record, layout: Layout, corner: tuple[flo
         yield tile.progress
 
 
-def _draw_block(sheet: Any, record: Record, layout: Layout, author: str) -> None:
+def _draw_block(sheet: Any, record: Record, layout: SheetLayout, author: str) -> None:
     """The title block: what it is, whose, how large, and how it came to be; the scale bar and the legend."""
     top, left, right = _MARGIN + _BLOCK, _MARGIN, layout.size[0] - _MARGIN
     sheet.plot([left, right], [top, top], "k-", lw=0.7)
@@ -201,7 +201,7 @@ def _draw_legend(sheet: Any, record: Record, place: tuple[float, float]) -> None
         sheet.text(x + 6, y, kind, fontsize=5.5, va="center")
 
 
-def _draw_bar(sheet: Any, record: Record, layout: Layout, place: tuple[float, float]) -> None:
+def _draw_bar(sheet: Any, record: Record, layout: SheetLayout, place: tuple[float, float]) -> None:
     """A scale bar of a round length, some 40 mm on the sheet, in two halves."""
     pixel_mm = record.pixel_mm
     unit = 1.0 if pixel_mm is None else pixel_mm

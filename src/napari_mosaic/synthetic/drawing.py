@@ -133,7 +133,7 @@ def _check(shape: tuple[int, int], geometry: str, tessera: float | None) -> None
 def lay_geometry(
     rng: np.random.Generator, canvas: tuple[int, int], tessera: float, inner: float, geometry: str,
     figure: NDArray[np.bool_] | None,
-) -> layouts.Stones:  # fmt: skip
+) -> layouts.Tesserae:  # fmt: skip
     if geometry == "figure" and figure is not None:
         return layouts.lay_figure(rng, figure, tessera, inner)
     if geometry == "mixed" and figure is not None:

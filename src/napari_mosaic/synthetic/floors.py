@@ -113,7 +113,7 @@ def _lay_out(
     return layout
 
 
-def _broken(rng: np.random.Generator, canvas: tuple[int, int], tessera: float) -> layouts.Stones:
+def _broken(rng: np.random.Generator, canvas: tuple[int, int], tessera: float) -> layouts.Tesserae:
     """Palladianum: sherds of many sizes, small ones between large ones."""
     large = layouts.lay_cells(rng, canvas, tessera * rng.uniform(1.3, 1.9))
     small = layouts.lay_cells(rng, canvas, tessera * rng.uniform(0.8, 1.2))
@@ -121,11 +121,11 @@ def _broken(rng: np.random.Generator, canvas: tuple[int, int], tessera: float) -
     return _stretched(rng, layouts.join_stones([large.keep(kept), small]), 0.2)
 
 
-def _stretched(rng: np.random.Generator, stones: layouts.Stones, amount: float) -> layouts.Stones:
+def _stretched(rng: np.random.Generator, stones: layouts.Tesserae, amount: float) -> layouts.Tesserae:
     n = len(stones)
     stretch = np.exp(rng.normal(0, amount, n))[:, None] ** np.array([0.5, -0.5])
     half = np.asarray(stones.half * stretch, np.float32)
-    return layouts.Stones(stones.centre, stones.angle, half, stones.power, stones.skew)
+    return layouts.Tesserae(stones.centre, stones.angle, half, stones.power, stones.skew)
 
 
 def _depth(

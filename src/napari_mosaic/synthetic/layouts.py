@@ -24,7 +24,7 @@ REACH = 1.9
 
 
 @dataclass(frozen=True)
-class Stones:
+class Tesserae:
     """Seeds of N stones: `centre` (N, 2) as (y, x), `angle` of the long axis, `half` (N, 2) sizes along and across.
 
     `skew` (N, 2) is how far sides run together and lean: 0 for a rectangle.
@@ -39,9 +39,9 @@ class Stones:
     def __len__(self) -> int:
         return len(self.centre)
 
-    def keep(self, chosen: NDArray[np.bool_]) -> Stones:
+    def keep(self, chosen: NDArray[np.bool_]) -> Tesserae:
         """The stones where `chosen` is true."""
-        return Stones(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        return Tesserae(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ class Layout:
     `unit` is how many pixels a step of 1 in the norm measures there: more along a brick than across it.
     """
 
-    stones: Stones
+    stones: Tesserae
     owner: NDArray[np.int32]
     norm: Field
     gap: Field
     unit: Field
 
 
-def join_stones(parts: list[Stones]) -> Stones:
+def join_stones(parts: list[Tesserae]) -> Tesserae:
     """All stones of `parts`; a stone too near to an earlier one is left out."""
     stones = _together(parts)
     if len(stones) < 2:
@@ -74,7 +74,7 @@ def join_stones(parts: list[Stones]) -> Stones:
     return stones.keep(kept)
 
 
-def fill_gaps(rng: np.random.Generator, stones: Stones, shape: tuple[int, int]) -> Stones:
+def fill_gaps(rng: np.random.Generator, stones: Tesserae, shape: tuple[int, int]) -> Tesserae:
     """The stones with small ones set into the gaps between them, as where two fields or two directions meet."""
     if len(stones) == 0:
         return stones
@@ -91,14 +91,16 @@ def fill_gaps(rng: np.random.Generator, stones: Stones, shape: tuple[int, int]) 
     return join_stones([stones, replace(small, half=half.astype(np.float32))])
 
 
-def _together(parts: list[Stones]) -> Stones:
-    return Stones(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Stones)))
+def _together(parts: list[Tesserae]) -> Tesserae:
+    return Tesserae(
+        *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Tesserae))
+    )
 
 
 def make_stones(
     rng: np.random.Generator, centre: NDArray[np.floating], angle: NDArray[np.floating], half: tuple[float, float],
     power: int = 8,
-) -> Stones:  # fmt: skip
+) -> Tesserae:  # fmt: skip
     """Stones at `centre` with a little disorder of place, direction and size, and sides that are not parallel."""
     n = len(centre)
     disorder = rng.uniform(0.02, 0.12)
@@ -108,10 +110,12 @@ def make_stones(
     turn = np.asarray(angle) + rng.normal(0, disorder * 0.8, n)
     skew = np.clip(rng.normal(0, crooked, (n, 2)), -0.35, 0.35).astype(np.float32)
     kind = np.full(n, power, np.int32)
-    return Stones(place.astype(np.float32), turn.astype(np.float32), size.astype(np.float32), kind, skew)
+    return Tesserae(place.astype(np.float32), turn.astype(np.float32), size.astype(np.float32), kind, skew)
 
 
-def lay_rows(rng: np.random.Generator, field: Field, tessera: float, where: NDArray[np.bool_] | None = None) -> Stones:
+def lay_rows(
+    rng: np.random.Generator, field: Field, tessera: float, where: NDArray[np.bool_] | None = None
+) -> Tesserae:
     """Rows along the level lines of `field`, whose steepness is about 1: flowing, concentric or straight."""
     aspect = rng.uniform(0.85, 1.35) if chance(rng, 0.85) else np.exp(rng.uniform(np.log(0.45), np.log(2.6)))
     along, across = tessera * aspect**0.5, tessera / aspect**0.5
@@ -138,19 +142,21 @@ def lay_rows(rng: np.random.Generator, field: Field, tessera: float, where: NDAr
     return stones if where is None else _inside(stones, where)
 
 
-def lay_grid(rng: np.random.Generator, shape: tuple[int, int], tessera: float, bond: bool) -> Stones:
+def lay_grid(rng: np.random.Generator, shape: tuple[int, int], tessera: float, bond: bool) -> Tesserae:
     """A turned grid; with `bond` every row is shifted against the one before it."""
     aspect = rng.uniform(0.8, 1.8) if bond else rng.uniform(0.85, 1.2)
     return _lay_courses(rng, shape, (tessera * aspect**0.5, tessera / aspect**0.5), bond)
 
 
-def lay_bricks(rng: np.random.Generator, shape: tuple[int, int], tessera: float) -> Stones:
+def lay_bricks(rng: np.random.Generator, shape: tuple[int, int], tessera: float) -> Tesserae:
     """Courses of bricks or slabs two to five times as long as wide; `tessera` is about the short side."""
     across = tessera * rng.uniform(0.65, 1.35)
     return _lay_courses(rng, shape, (across * rng.uniform(1.8, 5.0), across), bond=chance(rng, 0.85))
 
 
-def _lay_courses(rng: np.random.Generator, shape: tuple[int, int], sides: tuple[float, float], bond: bool) -> Stones:
+def _lay_courses(
+    rng: np.random.Generator, shape: tuple[int, int], sides: tuple[float, float], bond: bool
+) -> Tesserae:
     along, across = sides
     reach = np.hypot(*shape) / 2 + along
     rows = np.arange(-reach, reach, across)
@@ -167,7 +173,7 @@ def _lay_courses(rng: np.random.Generator, shape: tuple[int, int], sides: tuple[
     return stones.keep(np.asarray(((centre > -along / 2) & (centre < np.array(shape) + along / 2)).all(axis=1)))
 
 
-def lay_cells(rng: np.random.Generator, shape: tuple[int, int], tessera: float) -> Stones:
+def lay_cells(rng: np.random.Generator, shape: tuple[int, int], tessera: float) -> Tesserae:
     """Irregular cells: random places, relaxed towards even ones by as much as chance says."""
     n = max(4, int(shape[0] * shape[1] / tessera**2))
     centre = rng.uniform((0, 0), shape, (n, 2))
@@ -229,7 +235,7 @@ def regions(rng: np.random.Generator, figure: NDArray[np.bool_], centre: Field, 
     return np.asarray(np.clip(row, -rows, rows) + rows, np.int64)
 
 
-def lay_field(rng: np.random.Generator, shape: tuple[int, int], tessera: float, geometry: str) -> Stones:
+def lay_field(rng: np.random.Generator, shape: tuple[int, int], tessera: float, geometry: str) -> Tesserae:
     """One field of stones over the whole canvas, laid as `geometry` says."""
     if geometry in ("bond", "grid"):
         return lay_grid(rng, shape, tessera, bond=geometry == "bond")
@@ -240,7 +246,7 @@ def lay_field(rng: np.random.Generator, shape: tuple[int, int], tessera: float, 
     return lay_rows(rng, flow_field(rng, shape), tessera)
 
 
-def lay_mixed(rng: np.random.Generator, mask: NDArray[np.bool_], tessera: float, inner: float) -> Stones:
+def lay_mixed(rng: np.random.Generator, mask: NDArray[np.bool_], tessera: float, inner: float) -> Tesserae:
     """Two fields, inside and outside of `mask`, each laid in its own way; `inner` sizes the stones inside."""
     kinds = ("bond", "grid", "rows", "rows", "cells", "bricks", "rows", "bond")
     parts = []
@@ -250,7 +256,7 @@ def lay_mixed(rng: np.random.Generator, mask: NDArray[np.bool_], tessera: float,
     return join_stones(parts)
 
 
-def lay_figure(rng: np.random.Generator, mask: NDArray[np.bool_], tessera: float, inner: float) -> Stones:
+def lay_figure(rng: np.random.Generator, mask: NDArray[np.bool_], tessera: float, inner: float) -> Tesserae:
     """A figure as Roman workshops laid it: rows along its outline on both sides, fields beyond them."""
     distance = signed_distance(mask)
     parts = []
@@ -265,7 +271,7 @@ def lay_figure(rng: np.random.Generator, mask: NDArray[np.bool_], tessera: float
     return join_stones(parts)
 
 
-def lay_out(rng: np.random.Generator, stones: Stones, shape: tuple[int, int], rough: float) -> Layout:
+def lay_out(rng: np.random.Generator, stones: Tesserae, shape: tuple[int, int], rough: float) -> Layout:
     """Give every pixel to the nearest stone; `rough` is how far, in pixels, outlines stray."""
     scale = float(np.median(stones.half)) if len(stones) else 8.0
     warp = [
@@ -303,7 +309,7 @@ def cut_stones(rng: np.random.Generator, layout: Layout, share: float) -> Layout
     return replace(layout, stones=_together([stones, other]), owner=owner, gap=gap.astype(np.float32))
 
 
-def _inside(stones: Stones, where: NDArray[np.bool_]) -> Stones:
+def _inside(stones: Tesserae, where: NDArray[np.bool_]) -> Tesserae:
     """The stones whose centres lie on the canvas and in `where`."""
     place = np.round(stones.centre).astype(int)
     ok = np.asarray(((place >= 0) & (place < where.shape)).all(axis=1))
