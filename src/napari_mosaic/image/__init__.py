@@ -13,10 +13,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from napari_mosaic.image.background import background_mask
 from napari_mosaic.image.model import MosaicImage, check_sides
 from napari_mosaic.image.raster import MIN_SIDE, Context, PixelSize, Scratch, SourceInfo
 from napari_mosaic.image.registry import open_raster_steps
-from napari_mosaic.image.surround import background_mask
 from napari_mosaic.progress import Progress, Steps, drain
 
 
