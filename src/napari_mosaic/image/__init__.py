@@ -13,10 +13,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from napari_mosaic.image.background import background_mask
 from napari_mosaic.image.model import MosaicImage, check_sides
 from napari_mosaic.image.raster import MIN_SIDE, Context, PixelSize, Scratch, SourceInfo
 from napari_mosaic.image.registry import open_raster_steps
-from napari_mosaic.image.surround import background_mask
 from napari_mosaic.progress import Progress, Steps, drain
 
 
@@ -59,9 +59,10 @@ def open_image(
     Parameters
     ----------
     source
-        Path of a PNG, JPEG, WebP, BMP, TIFF, JPEG 2000, VRT or `.dzi` file, of an OME-Zarr or of a folder of
-        georeferenced blocks; an http address of an OME-Zarr, a `.dzi`, a IIIF `info.json` or manifest, or a
-        picture; a numpy, dask or zarr array or a list of levels; a napari Image layer; "sample:NAME".
+        Path of a PNG, JPEG, WebP, HEIC, AVIF, JPEG XL, BMP, GIF, TIFF, JPEG 2000, VRT or `.dzi` file, of an OME-Zarr or
+        of a folder of georeferenced blocks; an http address of an OME-Zarr, a `.dzi`, a IIIF `info.json` or manifest,
+        or a picture, with `NAME:PASSWORD@` where it asks for them; a numpy, dask or zarr array or a list of levels; a
+        napari Image layer; "sample:NAME".
     on_progress
         Called with each finished piece of decoding.
     cache_dir

@@ -300,7 +300,7 @@ class _Loader:
             best = best or (location, raw)
             if fit_tile(raw, place.shape) is not None:
                 if way != ways[0]:
-                    ways.sort(key=lambda one: one != way)
+                    ways[:] = [way, *(one for one in ways if one != way)]  # in one step: others read it meanwhile
                 return location, raw
         if best is None:
             assert failed is not None
