@@ -48,9 +48,6 @@ LEAST, MOST, LARGEST = 5, 95, 400
 SPIN_BUTTONS = 58
 """Pixels of a spin box that napari's two buttons take: a figure that is cut reads as another one; not varied."""
 
-FIGURE = 44
-"""Pixels of the figure beside a slider; not varied."""
-
 _HIGHEST = 1_000_000_000
 """Where there is no limit: what a spin box takes."""
 
@@ -132,8 +129,7 @@ class SizeForm(ValueForm):
         )
         super().__init__(SizeFacts, leave_out=("confirmed", "origin"), beside={"pixel_mm": self.confirm})
         pixel = self.fields["pixel_mm"].native
-        widest = max(pixel.fontMetrics().horizontalAdvance(text) for text in ("0.0000", "unknown"))
-        pixel.setMinimumWidth(widest + SPIN_BUTTONS)
+        pixel.setMinimumWidth(pixel.fontMetrics().horizontalAdvance("0.0000") + SPIN_BUTTONS)
         self.confirm.clicked.connect(lambda _=False: self._confirm())
 
     def value(self) -> SizeFacts:
@@ -295,7 +291,7 @@ def _fit(native: Any, *, fine: bool) -> None:
         native.setMinimumContentsLength(8)
     for spin in native.findChildren(QAbstractSpinBox):  # the figure beside a slider
         spin.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
-        spin.setFixedWidth(FIGURE)
+        spin.setObjectName("slid")
     if hasattr(native, "setKeyboardTracking"):
         native.setKeyboardTracking(False)
 
