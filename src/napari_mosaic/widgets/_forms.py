@@ -291,6 +291,7 @@ def _fit(native: Any, *, fine: bool) -> None:
         native.setMinimumContentsLength(8)
     for spin in native.findChildren(QAbstractSpinBox):  # the figure beside a slider
         spin.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+        spin.setObjectName("slid")
     if hasattr(native, "setKeyboardTracking"):
         native.setKeyboardTracking(False)
 

@@ -63,7 +63,7 @@ class SizeFacts:
     pixel_mm: Annotated[
         float | None,
         {
-            "label": "Pixel size (mm)", "none": "unknown", "decimals": 4, "max": 1000.0,
+            "label": "Pixel size (mm)", "decimals": 4, "max": 1000.0,
             "tooltip": "Edge of one pixel of the photograph on the floor.",
         },
     ] = None  # fmt: skip

@@ -22,6 +22,7 @@ _SHEET = """
 #primary:hover {{ background: {highlight}; }}
 #primary:disabled {{ background: {foreground}; color: {faint}; }}
 #figure {{ color: {text}; font-weight: 600; background: transparent; }}
+#mosaicPanel #slid {{ min-width: 34px; max-width: 34px; padding: 1px; margin: 0px; }}
 #mosaicPanel QLabel {{ background: transparent; }}
 #mosaicPanel QPushButton, #mosaicPanel QToolButton {{ padding: 3px 6px; }}
 #mosaicPanel QToolButton {{ background: {button}; border-radius: 3px; }}

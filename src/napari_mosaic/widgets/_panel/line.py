@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Layer, Shapes
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QWidget
 
 from napari_mosaic.widgets._napari import is_being_drawn
 from napari_mosaic.widgets._sources import DRAWN_COLOUR, lying_like
+from napari_mosaic.widgets._view import push_button, side_by_side
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -33,21 +34,17 @@ class LineForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.draw = QPushButton("Draw a line")
-        self.draw.setToolTip("Draw a line along something of known length: a scale bar, a rod, a side of the floor.")
+        tip = "Draw a line along something of known length: a scale bar, a rod, a side of the floor."
+        self.draw, self.use = push_button("Draw a line", tip), push_button("Set")
         self.length = QDoubleSpinBox()
         self.length.setRange(0.0, 1e6)
         self.length.setDecimals(1)
         self.length.setSuffix(" mm")
         self.length.setSpecialValueText("length")
         self.length.setToolTip("Length of the line on the floor.")
-        self.use = QPushButton("Set")
-        row = QHBoxLayout(self)
+        row = side_by_side(self.draw, self.length, self.use, wide=1)
         row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(6)
-        row.addWidget(self.draw)
-        row.addWidget(self.length, 1)
-        row.addWidget(self.use)
+        self.setLayout(row)
         self.draw.clicked.connect(lambda _=False: self.drawn.emit())
         self.use.clicked.connect(lambda _=False: self._give())
         edit = self.length.lineEdit()
