@@ -25,8 +25,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 
 from napari_mosaic.record import open_record
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets._edited import tile_box
-from napari_mosaic.widgets._napari import camera_of
+from napari_mosaic.widgets._napari import camera_of, shown_box
 
 PATIENCE = 120.0
 Line = list[list[float]]
@@ -108,7 +107,7 @@ class Stage:
     def view(self) -> tuple[Box, int]:
         """What is seen, in pixels of level 0, and how many of them the picture shows one of."""
         step = 2**self.layer.data_level
-        return Box(*(step * edge for edge in tile_box(self.layer))).grow(-step).clip(self.session.record.shape), step
+        return Box(*(step * edge for edge in shown_box(self.layer))).grow(-step).clip(self.session.record.shape), step
 
     def refresh(self) -> float:
         """Seconds of the bare refresh of the layer, drawn."""

@@ -14,7 +14,7 @@ from unittest import mock
 
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.engine import scale
-from napari_mosaic.engine.outside import Outside
+from napari_mosaic.engine.domain import Domain
 from napari_mosaic.image import open_image
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import load_method
@@ -45,7 +45,7 @@ def main() -> None:
             for name, probe in (("ladder", partial(_whole_ladder, scale.probe_scale)), ("search", scale.probe_scale)):
                 counted, began = Counted(method), time.process_time()
                 with mock.patch.object(scale, "probe_scale", probe):
-                    found = scale.estimate_scale(image, counted, Outside(image, AreaSet(), 1.0))
+                    found = scale.estimate_scale(image, counted, Domain(image, AreaSet(), 1.0))
                 core_s = round(time.process_time() - began, 2)
                 line |= {f"{name}_px": found.source_px, f"{name}_windows": counted.windows, f"{name}_core_s": core_s}
         print(json.dumps(line), flush=True)

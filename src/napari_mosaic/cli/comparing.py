@@ -23,6 +23,7 @@ else:
     EvaluationOptions = options_of(EvaluationParams)
 
 _SHOWN = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
+"""IoU that are printed of `metrics.THRESHOLDS`; all are in the JSON."""
 
 
 def evaluate(

@@ -22,6 +22,7 @@ from napari_mosaic.record import open_record
 from napari_mosaic.tiling import Box
 
 _SHOWN = 20
+"""Rows that are printed; all are in the JSON."""
 
 if TYPE_CHECKING:
     QueueOptions = editing.QueueParams

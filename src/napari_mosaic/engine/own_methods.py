@@ -24,6 +24,7 @@ from napari_mosaic.errors import InputError
 Gives = Literal["labels", "map"]
 Function = Callable[[NDArray[np.uint8]], NDArray[Any]]
 _NO_STONE = 255
+"""Joint everywhere: nothing can be a tessera there."""
 _BORDER = 120
 """What two stones that touch are parted by in the joints' channel: dear to grow over, and below every threshold that
 makes a joint of it (0.5 is 127), so that no pixel of either is lost."""

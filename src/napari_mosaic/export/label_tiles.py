@@ -17,6 +17,7 @@ from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
 
 TILE = 2048
+"""Side of what is read at once, px: bounds memory, changes nothing."""
 
 
 def number_tiles(

@@ -19,7 +19,9 @@ from napari_mosaic.record import Record
 from napari_mosaic.tiling import Lattice
 
 _CHUNK = 1024
+"""Side of a chunk, px; not varied."""
 _SMALLEST = 512
+"""No level is smaller than this on both sides, px; not varied."""
 
 
 def write_steps(record: Record, path: Path) -> Iterator[Progress]:

@@ -23,8 +23,11 @@ _COLOURS = np.array([(0, 235, 255), (255, 235, 0), (255, 60, 220), (90, 255, 70)
 _STONE_PX = 22
 """Size that stones are enlarged to, where there is room, so that a line of one pixel looks thin."""
 _SMALLEST_STONE_PX = 6
+"""Size of a tessera on the preview, px, from which outlines are drawn; not varied."""
 _TINT = 0.45
+"""How much of a tessera's colour is laid over the photograph; not varied."""
 _BAND = 512
+"""Rows that are drawn at once: bounds memory, changes nothing."""
 
 _Picture = NDArray[np.uint8]
 

@@ -18,6 +18,7 @@ from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 
 _CACHE_MB = 64
+"""GDAL's cache while writing: bounds memory, changes nothing."""
 
 
 def write_steps(record: Record, path: Path) -> Iterator[Progress]:

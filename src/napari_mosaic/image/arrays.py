@@ -30,6 +30,7 @@ from napari_mosaic.progress import Steps
 from napari_mosaic.tiling import Box
 
 _WHOLE = 16 << 20
+"""Pixels of a level up to which it is looked at whole; not varied."""
 _MM = {"millimeter": 1.0, "millimetre": 1.0, "mm": 1.0, "meter": 1e3, "metre": 1e3, "m": 1e3,
        "centimeter": 10.0, "centimetre": 10.0, "cm": 10.0, "micrometer": 1e-3, "micrometre": 1e-3,
        "um": 1e-3, "µm": 1e-3, "micron": 1e-3, "nanometer": 1e-6, "nm": 1e-6, "inch": 25.4, "in": 25.4,

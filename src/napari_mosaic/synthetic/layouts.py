@@ -92,9 +92,7 @@ def fill_gaps(rng: np.random.Generator, stones: Tesserae, shape: tuple[int, int]
 
 
 def _together(parts: list[Tesserae]) -> Tesserae:
-    return Tesserae(
-        *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Tesserae))
-    )
+    return Tesserae(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Tesserae)))
 
 
 def make_stones(
@@ -154,9 +152,7 @@ def lay_bricks(rng: np.random.Generator, shape: tuple[int, int], tessera: float)
     return _lay_courses(rng, shape, (across * rng.uniform(1.8, 5.0), across), bond=chance(rng, 0.85))
 
 
-def _lay_courses(
-    rng: np.random.Generator, shape: tuple[int, int], sides: tuple[float, float], bond: bool
-) -> Tesserae:
+def _lay_courses(rng: np.random.Generator, shape: tuple[int, int], sides: tuple[float, float], bond: bool) -> Tesserae:
     along, across = sides
     reach = np.hypot(*shape) / 2 + along
     rows = np.arange(-reach, reach, across)
