@@ -2,9 +2,9 @@
 
     python benchmarks/pairs.py --tree ../before/src --tree src --rounds 7
 
-Each run is a process of its own over one drawn picture. One line of JSON: the second tree by the first, the median of the
-pairs' ratios with the interval that 90 % of resampled sets of pairs give. Core-seconds bear a busy machine better than
-seconds by the clock; the shorter the interval, the more it bore.
+Each run is a process of its own over one drawn picture. One line of JSON: the second tree by the first, the median of
+the pairs' ratios with the interval that 90 % of resampled sets of pairs give. Core-seconds bear a busy machine better
+than seconds by the clock.
 """
 
 from __future__ import annotations
