@@ -16,7 +16,7 @@ from typing import Any
 
 import napari
 import numpy as np
-from make_screenshots import settle, shoot, wait
+from make_screenshots import breathe, settle, shoot, wait
 from PIL import Image
 
 from napari_mosaic import SegmentParams
@@ -40,6 +40,7 @@ def window(height: int = SIZE[1]) -> Iterator[Any]:
     """A viewer of the size of the pictures."""
     viewer = napari.Viewer(show=True)
     viewer.window._qt_window.resize(SIZE[0], height)
+    breathe()  # a software OpenGL can crash that draws for the first time after a network was run
     yield viewer
     viewer.close()
 

@@ -21,6 +21,7 @@ from napari_mosaic.tuning import TuneParams
 from napari_mosaic.widgets._check.dock import CheckDock
 from napari_mosaic.widgets._check.layers import MISSED, WRONG
 from napari_mosaic.widgets._docks import CHECK, find_dock
+from napari_mosaic.widgets._panel.costs import asked_params
 from napari_mosaic.widgets._tune import runs
 from napari_mosaic.widgets._tune.bars import BarPlot
 from napari_mosaic.widgets._tune.dock import TuneDock
@@ -108,7 +109,7 @@ def test_settings_are_searched_shown_and_used(
     with open_record(shown.state.record.path) as record:
         assert record.plan.tesserae == dock.state.best.tesserae
     assert shown.state.applied.core_threshold == 0.6
-    assert shown._params().core_threshold == 0.6
+    assert asked_params(shown.params, shown.state).core_threshold == 0.6
     assert shown.params.reach == 30
     qtbot.waitUntil(lambda: not dock.view.use.isEnabled(), timeout=30_000)
 
