@@ -533,3 +533,10 @@ def test_wrong_lists_are_refused_whole(floor: Path, capsys: pytest.CaptureFixtur
     assert said.count("\n") == 1
     with open_record(floor) as record:
         assert first_bytes(record) == before
+
+
+def test_a_report_of_nothing_says_so() -> None:
+    nothing = editing.Report(
+        tesserae=0, machine=0, merged=0, split=0, drawn=0, reshaped=0, deleted=0, assigned=0, edits=0, undone=0
+    )
+    assert editing.describe_report(nothing) == "There are no tesserae, and none was edited by hand."

@@ -25,7 +25,7 @@ from napari_mosaic.image import open_image
 from napari_mosaic.picture_marks import is_ours
 from napari_mosaic.record import open_record
 from napari_mosaic.record.metadata import describe_source, is_source
-from napari_mosaic.record_names import Wanted, clean_name, free_place, record_places, unique_names
+from napari_mosaic.record_names import Wanted, clean_name, free_place, record_place, record_places, unique_names
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment
 from test_image_web import Answer, Site, png, site
@@ -516,3 +516,12 @@ def test_a_folder_that_moved_as_a_whole_finds_its_records(kinds: list[Path], tmp
     shutil.move(kinds[0].parent, moved)
     (place,) = record_places([Wanted(str(moved / "floor.jpg"), moved)])
     assert place == moved / "floor-jpg.mosaic.zarr"
+
+
+def test_a_record_of_another_name_is_itself_no_folder_for_records(tmp_path: Path) -> None:
+    record = tmp_path / "renamed"
+    record.mkdir()
+    assert record_places([Wanted("floor.jpg", record)]) == [record / "floor.mosaic.zarr"]
+    (record / "mosaic.json").touch()
+    assert record_places([Wanted("floor.jpg", record)]) == [record]
+    assert record_place("", "drawn", record) == record

@@ -393,6 +393,14 @@ def test_a_run_is_not_lost_by_starting_another(whole: Path) -> None:
         train(whole, replace(SMALL, batch=3), resume=True)
 
 
+def test_a_run_that_goes_on_with_other_parameters_is_refused_before_its_drawings_are_replaced(whole: Path) -> None:
+    before = (whole / "pool" / "pool.json").read_bytes()
+    steps = train_steps(whole, replace(SMALL, drawings=4), resume=True)
+    with pytest.raises(InputError, match=r"begun with drawings 3, not 4"):
+        next(steps)
+    assert (whole / "pool" / "pool.json").read_bytes() == before
+
+
 def test_what_is_no_checkpoint_is_refused(whole: Path, tmp_path: Path) -> None:
     out = pool_of(whole, tmp_path / "run")
     (out / LAST).write_bytes(b"nothing")

@@ -75,7 +75,7 @@ class Counter:
 
 def run(out: Path, params: TrainParams = PARAMS, *, until: int = 99, resume: bool = False) -> list[Progress]:
     learner: Learner = Counter(params)
-    claim_folder(out, resume)
+    claim_folder(out, resume, params, learner.free)
     begin_run(out, learner, resume=resume)
     seen = []
     steps = run_steps(out, learner)

@@ -186,13 +186,18 @@ class Wanted:
     @property
     def named(self) -> Path | None:
         """The record, where it is named already."""
-        return self.output if self.output is not None and self.output.name.endswith(".zarr") else None
+        return self.output if self.output is not None and _is_named(self.output) else None
 
     @property
     def folder(self) -> Path:
         """The folder that the record goes into."""
         place = self.named.parent if self.named else self.output or folder_of(source_parts(self.source).location)
         return place.absolute()
+
+
+def _is_named(path: Path) -> bool:
+    """Whether a path is meant as a record: by its ending, or because one of another name lies there."""
+    return path.name.endswith(".zarr") or (path / "mosaic.json").is_file()
 
 
 def folder_of(location: str) -> Path:
@@ -232,7 +237,7 @@ def record_place(location: str, name: str, output: Path | None) -> Path:
     if location:
         return record_places([Wanted(location, output)])[0]
     folder = output or Path.cwd()
-    return folder if folder.name.endswith(".zarr") else folder / f"{clean_name(name)}{SUFFIX}"
+    return folder if _is_named(folder) else folder / f"{clean_name(name)}{SUFFIX}"
 
 
 def entry_of(path: Path) -> SourceEntry | None:

@@ -101,6 +101,8 @@ def report(record: Record) -> Report:
 def describe_report(found: Report) -> str:
     """The report in one sentence, as a publication may have it."""
     total = f"{found.tesserae:,} {'tessera' if found.tesserae == 1 else 'tesserae'}"
+    if found.edits == 0 and found.tesserae == 0:
+        return "There are no tesserae, and none was edited by hand."
     if found.edits == 0:
         return f"All of the {total} are as the machine found them; none was edited by hand."
     share = found.machine / max(found.tesserae, 1)

@@ -117,13 +117,19 @@ class Learner(Protocol):
         """Go on from a checkpoint; the parameters that it was trained with. `ModelError` where it does not fit."""
 
 
-def claim_folder(out: Path, resume: bool) -> None:
-    """Raise `InputError` where `out` holds a run that would be lost; make the folder."""
-    if not resume and (out / LAST).exists():
-        raise InputError(
-            f"{out} holds a training run already, which would be lost; add --resume to go on with it, or give "
-            "another folder."
-        )
+def claim_folder(out: Path, resume: bool, params: RunParams, free: frozenset[str]) -> None:
+    """Make the folder; raise `InputError` where it holds a run that would be lost, or one with other parameters.
+
+    It comes before anything is drawn or read, for drawings of other parameters would replace those of the run; what
+    `begin_run` asks of the checkpoint comes after.
+    """
+    if (out / LAST).exists():
+        if not resume:
+            raise InputError(
+                f"{out} holds a training run already, which would be lost; add --resume to go on with it, or give "
+                "another folder."
+            )
+        _check_same(out, asdict(params), read_note(out / NOTE).get("params", {}), free)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
 

@@ -121,7 +121,7 @@ def train_steps(
     """
     params, out = params or TrainParams(), Path(out)
     with working_in(out, "a training"):
-        claim_folder(out, resume)
+        claim_folder(out, resume, params, GroutLearner.free)
         if data is None:
             material = yield from draw_material(out, params)
         else:
@@ -225,9 +225,9 @@ def finetune_steps(
 
 def _finetune(source: Path, out: Path, params: FinetuneParams, resume: bool) -> Steps[Path]:
     stages: tuple[Literal["1", "2"], ...] = ("1", "2") if params.stage == "both" else (params.stage,)
-    for stage in stages:
-        claim_folder(out / f"stage{stage}", resume)
     entry = find_weights(params.model)
+    for stage in stages:
+        claim_folder(out / f"stage{stage}", resume, _recipe(params, stage, str(entry.path)), GroutLearner.free)
     network, card = read_model(entry)
     stored = open_stored(out / "data") if resume else None
     if stored is None:

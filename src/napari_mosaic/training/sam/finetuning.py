@@ -103,7 +103,7 @@ def finetune_sam_steps(
     """
     params = params or SamTrainParams()
     with working_in(out, "a training"):
-        claim_folder(out, resume)
+        claim_folder(out, resume, params, SamLearner.free)
         material = yield from sam_material(data, out, params, masks)
         checkpoint = yield from train_material(out, params, material, resume=resume)
         path = export_sam(checkpoint, out / f"{out.resolve().name}.safetensors", params, command=command, half=half)
@@ -146,7 +146,7 @@ def grid_steps(
 def _grid(
     data: Sequence[Path], out: Path, params: SamTrainParams, masks: Masks, command: str, half: bool
 ) -> Steps[Path]:
-    claim_folder(out, True)
+    claim_folder(out, True, params, SamLearner.free)
     material = yield from sam_material(data, out, params, masks)
     if not material.validation:
         raise InputError(
@@ -203,7 +203,7 @@ def train_material(
     MosaicError
         One of its kinds: pictures without stones, a loss that is no number, a full disk.
     """
-    claim_folder(out, resume)
+    claim_folder(out, resume, params, SamLearner.free)
     start = start_model(params)
     crops = Crops(material, params, int(start.model.image_size))  # type: ignore[arg-type]
     learner = SamLearner(params, start, crops, fixed_samples(material, material.validation, params, crops.size))
