@@ -342,6 +342,24 @@ def test_a_panel_that_closes_during_a_run_ends_it(
     assert panel.job is None
 
 
+def test_a_viewer_that_closes_during_a_run_ends_it(
+    viewer: Any, qtbot: Any, floor: Path, settled: Callable[[Any], None]
+) -> None:
+    from napari_mosaic.request import SegmentParams
+    from napari_mosaic.widgets import MosaicPanel
+
+    panel = MosaicPanel(viewer, SegmentParams(method="brightness", scale=1.0, tile_size=1024))
+    viewer.window.add_dock_widget(panel)
+    panel.open_photograph(floor)
+    settled(panel)
+    panel.find_all()
+    assert panel.job is not None
+    viewer.close()
+    qtbot.wait(50)  # what the job still had to tell would come now, to widgets that are gone
+    assert panel.closed
+    assert panel.job is None
+
+
 def test_estimates_and_facts_are_values(floor: Path) -> None:
     from napari_mosaic.request import SegmentParams
     from napari_mosaic.segmentation import segment

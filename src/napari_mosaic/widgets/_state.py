@@ -321,7 +321,7 @@ def _open(state: PanelState) -> str:
     if state.source is None:
         if state.record is not None:
             return f"{state.record.path.name}; its photograph is not in the viewer"
-        return "Open a photograph, a record or a sample"
+        return "photograph, record or sample"
     height, width = state.source.shape
     return f"{width:,} × {height:,} px · {megapixels(height * width)}"
 
