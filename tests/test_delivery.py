@@ -22,8 +22,10 @@ from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export import delivery, sheet
 from napari_mosaic.export.delivery import deliver
 from napari_mosaic.record import Record, open_record
+from napari_mosaic.record.finished import mark_finished
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment
+from napari_mosaic.tiling import Box
 
 pytest.importorskip("ezdxf")
 pytest.importorskip("matplotlib")
@@ -100,8 +102,10 @@ def test_nothing_in_millimetres_that_nobody_vouches_for(record: Record, tmp_path
     with pytest.raises(InputError, match="Nobody vouches for the pixel size"):
         deliver(record, tmp_path / "hand")
     assert not (tmp_path / "hand").exists()
+    mark_finished(record, Box(0, 0, 90, 90))
     place = deliver(record, tmp_path / "hand", in_pixels=True)
     assert "_mm" not in (place / "columns.csv").read_text()
+    assert "1 window\n" in (place / "README.txt").read_text()
     assert "not to scale" in (place / "README.txt").read_text()
 
 

@@ -53,6 +53,18 @@ def test_an_empty_panel_asks_for_a_photograph_and_says_why_the_rest_is_off() -> 
     assert view.find_view.reason
 
 
+def test_a_folder_is_handed_in_of_a_confirmed_size_alone() -> None:
+    measured = SizeFacts(pixel_mm=0.5, confirmed=True)
+    view = resolve(replace(OPENED, record=RECORD, size=replace(measured, confirmed=False)))
+    assert view.save.enabled
+    assert not view.hand_in.enabled
+    assert "confirm" in view.hand_in.reason
+    view = resolve(replace(OPENED, record=RECORD, size=measured))
+    assert view.hand_in.enabled
+    assert not view.hand_in.reason
+    assert resolve(replace(OPENED, size=measured)).hand_in.reason == "Find tesserae first."
+
+
 def test_before_a_run_time_disk_and_place_are_shown() -> None:
     view = resolve(replace(OPENED, view_share=0.1))
     assert view.find_view.enabled

@@ -15,7 +15,7 @@ from qtpy.QtCore import QTimer
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import open_record
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets import _guard, _runs
+from napari_mosaic.widgets import _dialogs, _guard, _runs
 from napari_mosaic.widgets._forms import LookValue
 from napari_mosaic.widgets._napari import camera_of, canvas_size
 from napari_mosaic.widgets._sources import middle, view_box
@@ -62,6 +62,40 @@ def test_find_tune_apply_and_save(
     panel.save_as(target, "csv")
     settled(panel)
     assert target.exists()
+
+
+def test_a_folder_to_hand_in_is_written_once_the_pixel_size_is_confirmed(
+    open_panel: Callable[..., Any],
+    qtbot: Any,
+    settled: Callable[[Any], None],
+    floor: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("ezdxf")
+    pytest.importorskip("matplotlib")
+    panel = open_panel()
+    panel.open_photograph(floor)
+    settled(panel)
+    panel.find_all()
+    settled(panel)
+    button, place = panel.view.hand_in, floor.with_name("floor-delivery")
+    assert not button.isEnabled()
+    assert "confirm it first" in button.toolTip()
+    panel.hand_in(place)
+    settled(panel)
+    assert panel.state.message.startswith("Nobody vouches for the pixel size of floor.mosaic.zarr")
+    assert not place.exists()
+
+    panel.set_size(SizeFacts(pixel_mm=0.5, confirmed=True, origin="user"))
+    qtbot.waitUntil(lambda: not panel.sizes.busy)
+    assert button.isEnabled()
+    assert "GeoPackage" in button.toolTip()
+    monkeypatch.setattr(_dialogs, "ask_delivery", lambda _, record: str(_dialogs.default_delivery(record)))
+    for name in ("floor-delivery", "floor-delivery 2"):
+        button.click()
+        settled(panel)
+        assert panel.state.message == f"Saved {name}."
+        assert (floor.with_name(name) / "README.txt").exists()
 
 
 def test_cancel_keeps_what_is_done_and_the_next_run_goes_on(
@@ -305,6 +339,24 @@ def test_a_panel_that_closes_during_a_run_ends_it(
     settled(panel)
     panel.find_all()
     panel.close()
+    assert panel.job is None
+
+
+def test_a_viewer_that_closes_during_a_run_ends_it(
+    viewer: Any, qtbot: Any, floor: Path, settled: Callable[[Any], None]
+) -> None:
+    from napari_mosaic.request import SegmentParams
+    from napari_mosaic.widgets import MosaicPanel
+
+    panel = MosaicPanel(viewer, SegmentParams(method="brightness", scale=1.0, tile_size=1024))
+    viewer.window.add_dock_widget(panel)
+    panel.open_photograph(floor)
+    settled(panel)
+    panel.find_all()
+    assert panel.job is not None
+    viewer.close()
+    qtbot.wait(50)  # what the job still had to tell would come now, to widgets that are gone
+    assert panel.closed
     assert panel.job is None
 
 

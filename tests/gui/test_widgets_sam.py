@@ -286,13 +286,14 @@ def test_two_docks_share_a_record_and_its_undo(desk: Desk, qtbot: Any) -> None:
 def test_what_the_buttons_say_follows_from_what_is_known() -> None:
     from dataclasses import replace
 
-    from napari_mosaic.widgets._sam.state import NO_MODEL, NO_RECORD, SamState, SeenFacts, resolve_sam
+    from napari_mosaic.widgets._sam.state import NO_MODEL, NO_RECORD, OTHER_MODEL, SamState, SeenFacts, resolve_sam
 
     nothing = resolve_sam(SamState())
     assert nothing.doing == NO_RECORD
     assert not nothing.tools
     ready = SamState(layer="floor", ready=True)
     assert resolve_sam(ready).doing == NO_MODEL
+    assert resolve_sam(replace(ready, model="a.pt")).doing == OTHER_MODEL
     loaded = replace(ready, model="tiny", loaded=True)
     assert resolve_sam(loaded).tools
     seen = replace(loaded, clicks=1, seen=SeenFacts(score=0.9, area=420, place=1, count=3))

@@ -23,6 +23,7 @@ from napari_mosaic.widgets._train import runs
 from napari_mosaic.widgets._train.dock import TrainDock
 from napari_mosaic.widgets._train.request import TrainRequest, keep_request, kept_request, read_rows
 from napari_mosaic.widgets._train.state import HeldFacts, TrainState, length_of, resolve_training
+from napari_mosaic.widgets._view import WIDTH
 
 TINY = TrainParams(
     steps=3, batch=1, side=64, drawings=2, drawing_size=64, validation=1, round_steps=2, start="chance",
@@ -79,6 +80,17 @@ def make_dock(viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch, tmp_path
     for dock in docks:
         dock.close()
         assert dock.closed
+
+
+def test_the_words_of_every_button_fit_in_the_narrowest_dock(make_dock: Callable[..., Any], qtbot: Any) -> None:
+    dock = make_dock()
+    dock.learn_from("record")
+    dock.setFixedSize(WIDTH, 300)  # so low that a scroll bar takes some of the width
+    dock.show()
+    for button in (dock.view.mark, dock.view.learn):
+        qtbot.waitUntil(button.isVisible)
+        qtbot.wait(50)
+        assert button.width() >= button.sizeHint().width()
 
 
 @pytest.mark.parametrize("params", [*PRESETS.values(), FinetuneParams(), TINY])

@@ -66,10 +66,8 @@ FORMATS = {
             notes_beside=True,
             columns=True,
         ),
-        Format(
-            name="parquet", suffixes=(".parquet",), help="the same table as Parquet", module="parquet", columns=True
-        ),
-        Format(name="xlsx", suffixes=(".xlsx",), help="that table as a workbook", module="xlsx", columns=True),
+        Format(name="parquet", suffixes=(".parquet",), help="table as Parquet", module="parquet", columns=True),
+        Format(name="xlsx", suffixes=(".xlsx",), help="table as a workbook", module="xlsx", columns=True),
         Format(name="dxf", suffixes=(".dxf",), help="outlines for CAD, in m, mm or px, with numbers", module="dxf"),
         Format(name="svg", suffixes=(".svg",), help="outlines as a drawing, true to scale", module="svg"),
         Format(

@@ -160,7 +160,7 @@ def _readme(record: Record, crs: str | None, author: str, sheet: str) -> str:
         "What was checked",
         *_pairs(
             ("By hand", describe_report(report(record))),
-            ("Marked as finished", f"{len(finished_boxes(record))} windows"),
+            ("Marked as finished", _windows(len(finished_boxes(record)))),
             ("Complete", "yes" if record.complete else "no: only what is computed so far is in these files"),
         ),
         "  What nobody looked at is as the network found it; a count without a check has no error that could be told",
@@ -168,6 +168,10 @@ def _readme(record: Record, crs: str | None, author: str, sheet: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _windows(count: int) -> str:
+    return f"{count} window{'' if count == 1 else 's'}"
 
 
 def _pairs(*pairs: tuple[str, str]) -> list[str]:

@@ -105,6 +105,22 @@ def ask_export(parent: QWidget, name: str, record: Path) -> str:
     return str(QFileDialog.getSaveFileName(parent, "Save a copy as", str(start), kinds)[0])
 
 
+def ask_delivery(parent: QWidget, record: Path) -> str:
+    """A new folder to hand in; empty if none was chosen."""
+    start = str(default_delivery(record))
+    return str(QFileDialog.getSaveFileName(parent, "Keep the folder to hand in as", start, "Folder (*)")[0])
+
+
+def default_delivery(record: Path) -> Path:
+    """A folder beside a record that is not there yet."""
+    stem = record.name.removesuffix(".mosaic.zarr")
+    place, number = record.with_name(f"{stem}-delivery"), 1
+    while place.exists():
+        number += 1
+        place = record.with_name(f"{stem}-delivery {number}")
+    return place
+
+
 def ask_any_export(parent: QWidget | None, record: Path) -> str:
     """A file to export to, in any format; its suffix tells which. Empty if none was chosen."""
     start = record.with_name(record.name.removesuffix(".mosaic.zarr") + ".gpkg")

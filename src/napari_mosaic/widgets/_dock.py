@@ -18,7 +18,7 @@ from qtpy.QtWidgets import QAbstractButton, QVBoxLayout, QWidget
 from napari_mosaic.dependencies import missing_of
 from napari_mosaic.progress import Progress
 from napari_mosaic.widgets._docks import StandIn, standing_dock
-from napari_mosaic.widgets._napari import real
+from napari_mosaic.widgets._napari import main_window, real
 from napari_mosaic.widgets._state import RunFacts
 from napari_mosaic.widgets._style import style_sheet
 from napari_mosaic.widgets._view import MissingNote, fill_dock
@@ -47,6 +47,7 @@ class Dock(QWidget):
         self._closed = False
         self._asked: list[Requests] = []
         self._connections: list[tuple[Any, Callable[..., Any]]] = []
+        main_window(self.viewer).destroyed.connect(self.shutdown)  # a window that goes tells its docks no event
 
     @property
     def closed(self) -> bool:

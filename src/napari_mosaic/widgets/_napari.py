@@ -64,6 +64,11 @@ def canvas_widget(viewer: Viewer) -> QWidget:
     return viewer.window._qt_viewer.canvas.native  # type: ignore[no-any-return]
 
 
+def main_window(viewer: Viewer) -> QWidget:
+    """The window of a viewer: `viewer.close` deletes it, and napari has no event for that."""
+    return viewer.window._qt_window
+
+
 def focus_canvas(viewer: Viewer) -> None:
     """Let the canvas hear the keys that are pressed next; napari does so only when it is clicked."""
     canvas_widget(viewer).setFocus()

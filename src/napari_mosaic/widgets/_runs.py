@@ -17,6 +17,7 @@ from napari.layers import Labels
 
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.export import export_record_steps
+from napari_mosaic.export.delivery import deliver_steps
 from napari_mosaic.image import MosaicImage, open_image, open_image_steps
 from napari_mosaic.image.georeference import crs_name, in_degrees
 from napari_mosaic.image.layers import layer_size
@@ -216,6 +217,12 @@ def export_steps(path: Path, name: str | None, target: Path) -> Steps:
     """Export a record; yields `Progress`, returns the file. The dialog has asked about replacing."""
     with open_record(path) as record:
         return (yield from export_record_steps(record, name, target, overwrite=True))
+
+
+def hand_in_steps(path: Path, folder: Path) -> Steps:
+    """Write the folder to hand in of a record; yields `Progress`, returns the folder."""
+    with open_record(path) as record:
+        return (yield from deliver_steps(record, folder, overwrite=True))
 
 
 def restore(path: Path) -> Restored:

@@ -192,6 +192,7 @@ class PanelViewModel:
     size_confirmable: bool
     use_line: ButtonViewModel
     save: ButtonViewModel
+    hand_in: ButtonViewModel
     cost: str
     place: str
     size_note: str
@@ -284,6 +285,7 @@ def _buttons(state: PanelState) -> dict[str, Any]:
         "size_confirmable": not state.size.confirmed,
         "use_line": _use_line(state.line_px),
         "save": ButtonViewModel(not _reason(state, DELIVER), "Save …", _reason(state, DELIVER)),
+        "hand_in": _hand_in(state),
     }
 
 
@@ -293,6 +295,14 @@ def _confirm(size: SizeFacts) -> ButtonViewModel:
     if size.confirmed:
         return ButtonViewModel(False, "Confirmed", "")
     return ButtonViewModel(True, "Confirm", "")
+
+
+def _hand_in(state: PanelState) -> ButtonViewModel:
+    """What is handed in is in millimetres, so somebody must vouch for the pixel size."""
+    reason = _reason(state, DELIVER)
+    if not reason and not state.size.confirmed:
+        reason = "Give the pixel size and confirm it first: what is handed in is in mm."
+    return ButtonViewModel(not reason, reason=reason)
 
 
 def _use_line(pixels: float | None) -> ButtonViewModel:
@@ -311,7 +321,7 @@ def _open(state: PanelState) -> str:
     if state.source is None:
         if state.record is not None:
             return f"{state.record.path.name}; its photograph is not in the viewer"
-        return "Open a photograph, a record or a sample"
+        return "photograph, record or sample"
     height, width = state.source.shape
     return f"{width:,} × {height:,} px · {megapixels(height * width)}"
 

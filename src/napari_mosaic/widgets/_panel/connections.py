@@ -30,6 +30,7 @@ def connect_view(view: PanelView, panel: MosaicPanel) -> None:
         (view.reset, lambda: panel.tune(panel.state.applied)),
         (view.area_form.draw, panel.limits.draw),
         (view.save, lambda: _export(view, panel)),
+        (view.hand_in, lambda: _hand_in(view, panel)),
         (view.how_good, lambda: find_dock(panel.viewer, CHECK, make=True)),
     )
     view.photograph.activated.connect(lambda index: panel.choose(view.photograph.itemData(index)))
@@ -45,6 +46,12 @@ def _export(view: PanelView, panel: MosaicPanel) -> None:
     record, name = panel.state.record, view.format.currentData()
     if record is not None:
         _use(_dialogs.ask_export(view, name, record.path), lambda path: panel.save_as(path, name))
+
+
+def _hand_in(view: PanelView, panel: MosaicPanel) -> None:
+    record = panel.state.record
+    if record is not None:
+        _use(_dialogs.ask_delivery(view, record.path), panel.hand_in)
 
 
 def _use(path: str, verb: Callable[[str], None]) -> None:

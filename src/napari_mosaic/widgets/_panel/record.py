@@ -70,6 +70,12 @@ class RecordPanel(RunningDock):
         if record is not None and not self._occupied():
             self._start(lambda: _runs.export_steps(record.path, name, Path(path)), "Saving a copy")
 
+    def hand_in(self, folder: str | Path) -> None:
+        """Write a folder to hand in: vectors, table, drawing at scale and what they are; see `deliver`."""
+        record = self.state.record
+        if record is not None and not self._occupied():
+            self._start(lambda: _runs.hand_in_steps(record.path, Path(folder)), "Writing the folder to hand in")
+
     def look(self, look: LookValue) -> None:
         """Choose what of the record is seen."""
         self.view.look_form.set_value(look)

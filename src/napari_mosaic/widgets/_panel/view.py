@@ -111,4 +111,6 @@ class PanelView(StepsView):
 
     def _deliver(self) -> None:
         self.format, self.save = narrow_combo(), push_button("Save …")
-        self.steps[6].rows.addLayout(side_by_side(self.format, self.save, wide=0))
+        tip = "One folder: a GeoPackage, a DXF, the table, a drawing at scale, and what they are and what was checked."
+        self.hand_in = push_button("A folder to hand in …", tip)
+        add_rows(self.steps[6].rows, side_by_side(self.format, self.save, wide=0), self.hand_in)

@@ -10,6 +10,7 @@ from napari_mosaic.widgets._state import ButtonViewModel
 
 NO_RECORD = "Show a record first: find tesserae in the panel “Mosaic”, or drop a record into the viewer."
 NO_MODEL = "Choose a model first."
+OTHER_MODEL = "Choose another model: this one was not read."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +115,9 @@ def _why_not(state: SamState) -> str:
         return "Opening the record …"
     if state.loading:
         return "Loading the model …"
-    return "" if state.loaded else NO_MODEL
+    if state.loaded:
+        return ""
+    return OTHER_MODEL if state.model else NO_MODEL
 
 
 def _model_note(state: SamState) -> str:

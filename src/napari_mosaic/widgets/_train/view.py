@@ -96,10 +96,8 @@ class TrainView(StepsView):
         )
         self.learn.setToolTip("The tesserae in view are right: learn from them, and from all finished windows, now.")
         self.learn.setObjectName("primary")
-        rows = self.steps[0].rows
-        for widget in (self.data, self.source_row):
-            rows.addWidget(widget)
-        rows.addLayout(button_row(self.mark, self.learn))
+        for widget in (self.data, self.source_row, self.mark, self.learn):
+            self.steps[0].rows.addWidget(widget)
 
     def _recipe(self) -> None:
         self.recipe = narrow_combo()
