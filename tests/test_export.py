@@ -176,7 +176,7 @@ def test_a_record_is_itself_a_valid_ome_zarr(plain: Record) -> None:
 def test_outlines_cover_their_tesserae(record: Record, tmp_path: Path) -> None:
     pyogrio = pytest.importorskip("pyogrio")
     path = export_record(record, "geopackage", tmp_path / "stones.gpkg")
-    info, _, wkb, columns = pyogrio.raw.read(path)
+    info, _, wkb, columns = pyogrio.raw.read(path, layer="tesserae")
     outlines = shapely.from_wkb(wkb)
     fields = dict(zip(info["fields"], columns, strict=True))
     assert sorted(fields["number"]) == list(range(1, record.count + 1))
@@ -196,7 +196,7 @@ def test_outlines_of_a_placed_record_lie_on_the_map(plain: Record, tmp_path: Pat
     place(plain, crs="EPSG:32636", affine=AFFINE)
     with open_record(plain.path) as record:
         path = export_record(record, None, tmp_path / "stones.gpkg")
-    info, _, wkb, _ = pyogrio.raw.read(path)
+    info, _, wkb, _ = pyogrio.raw.read(path, layer="tesserae")
     x0, y0, x1, y1 = shapely.total_bounds(shapely.from_wkb(wkb))
     assert "32636" in info["crs"]
     assert 300000 <= x0 < x1 <= 300000 + 310 * 0.002

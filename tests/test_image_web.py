@@ -606,6 +606,7 @@ def test_429_for_a_while(site: Site) -> None:
         np.testing.assert_array_equal(image.read(Box(0, 0, 300, 300)), PICTURE[:300, :300])
 
 
+@pytest.mark.filterwarnings("ignore:Both zarr.json")  # so the garbage has it
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_garbage(site: Site, address: str) -> None:
     site.answer = lambda path: (200, {}, b"<html>Welcome</html>")

@@ -7,6 +7,7 @@ import json
 import math
 import multiprocessing
 import os
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +61,7 @@ def said(path: Path) -> dict[str, Any]:
 
 
 def content(path: Path) -> Any:
-    """What an export holds; a GeoPackage by its rows, because it notes when it was made."""
+    """What an export holds: of a GeoPackage its rows, of a workbook its sheets, for they note when they were made."""
     if path.suffix == ".gpkg":
         import sqlite3
 
@@ -69,6 +70,9 @@ def content(path: Path) -> Any:
         rows = {name: base.execute(f'select * from "{name}"').fetchall() for name in tables}
         base.close()
         return rows
+    if path.suffix == ".xlsx":
+        with zipfile.ZipFile(path) as book:
+            return {name: book.read(name) for name in book.namelist() if name != "docProps/core.xml"}
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     return [(file.relative_to(path.parent).parts[1:], file.read_bytes()) for file in files]
 

@@ -455,7 +455,10 @@ def test_a_worker_that_cannot_compute_the_plan_takes_no_windows(tmp_path: Path) 
             assert record.complete
         client.run(fail_the_trial)
         client.run(segmenters._network.cache_clear)
-        with pytest.raises(ReadError, match=r"4 blocks could not be .*no worker can compute it: .*it died"):
+        with (
+            pytest.warns(MosaicWarning, match="takes no windows"),
+            pytest.raises(ReadError, match=r"4 blocks could not be .*no worker can compute it: .*it died"),
+        ):
             segment(source, tmp_path / "b.mosaic.zarr", params=params, client=client)
 
 

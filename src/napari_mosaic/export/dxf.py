@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,9 @@ def _drawing(record: Record, frame: DrawingFrame) -> tuple[str, str, int, str]:
     """Text before the entities and after them, the first free handle, and that of the model space."""
     with needed_for("A DXF drawing", instead="or export as geopackage"):
         import ezdxf.filemanagement
-    drawing = ezdxf.filemanagement.new("R2000")
+        from ezdxf import options  # type: ignore[attr-defined]  # named in its documentation
+    with _without_moment(options):
+        drawing = ezdxf.filemanagement.new("R2000")
     drawing.layers.add(TESSERAE, color=7)
     for number, kind in enumerate(KINDS):
         drawing.layers.add(layer_of(kind), color=1 + number % 6)
@@ -124,10 +127,22 @@ def _drawing(record: Record, frame: DrawingFrame) -> tuple[str, str, int, str]:
     drawing.header["$EXTMAX"] = (*corners.max(0), 0.0)
     owner = str(drawing.modelspace().layout_key)
     text = io.StringIO()
-    drawing.write(text)
+    with _without_moment(options):
+        drawing.write(text)
     first = int(str(drawing.entitydb.handles), 16)  # writing makes some, too
     head, entities, tail = text.getvalue().partition(_ENTITIES)
     return _with_handles(head, _HANDLES) + entities, tail, first, owner
+
+
+@contextmanager
+def _without_moment(options: Any) -> Iterator[None]:
+    """The same record gives the same file: without when it was made, and without numbers by chance."""
+    before = options.write_fixed_meta_data_for_testing
+    options.write_fixed_meta_data_for_testing = True
+    try:
+        yield
+    finally:
+        options.write_fixed_meta_data_for_testing = before
 
 
 def _with_handles(head: str, free: int) -> str:
