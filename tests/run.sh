@@ -30,10 +30,14 @@ light_failed=0
 wait $light || light_failed=$?
 cat "$light_log"
 [ $light_failed -eq 0 ] || exit $light_failed
-# Tests that load Qt and napari have a process of their own: beside torch and OpenVINO a process of many tests died twice
-# when it came to them. All others run on all cores; what fails there, or dies with its process, is run once more alone,
-# and that counts. pytest ends with 5 where it is asked for none of a kind.
-run() { xvfb-run -a -s "-screen 0 1600x1000x24" .venv/bin/python -m pytest "$@" || [ $? -eq 5 ]; }
-run tests/gui tests/test_widgets_*.py "$@"
+# Tests that load Qt and napari have a process of their own: beside torch and OpenVINO a process of many tests died three
+# times when it came to them, by a segmentation fault that was not found. All others run on all cores; what fails there, or
+# dies with its process, is run once more alone, and that counts. A run whose process died may wait for ever, so it has an
+# end: 15 minutes are nearly twice what it takes. pytest ends with 5 where it is asked for none of a kind.
+run() { $limit xvfb-run -a -s "-screen 0 1600x1000x24" .venv/bin/python -m pytest "$@" || [ $? -eq 5 ]; }
+failed=0
+limit="" run tests/gui tests/test_widgets_*.py "$@" || failed=1
 rest=(--ignore tests/gui --ignore-glob "*/test_widgets_*.py" "$@")
-run -n auto --dist loadfile "${rest[@]}" || run --last-failed "${rest[@]}"
+limit="timeout --signal INT --kill-after 60 900" run -n auto --dist loadfile "${rest[@]}" ||
+  limit="" run --last-failed "${rest[@]}" || failed=1
+exit $failed
