@@ -427,7 +427,7 @@ def test_an_area_is_drawn_in_the_pixels_of_a_photograph_that_was_turned_and_move
     layer = viewer.add_image(photograph((200, 300)), scale=(2, 2), translate=(30, 40), rotate=30,
                              affine=[[1, 0, 5], [0, 1, 6], [0, 0, 1]])  # fmt: skip
     written(panel)
-    panel.draw_area()
+    panel.limits.draw()
     area = viewer.layers["area"]
     np.testing.assert_allclose(area.data_to_world((7, 9)), layer.data_to_world((7, 9)))
     panel.view.size_form.fields["pixel_mm"].value = 0.5

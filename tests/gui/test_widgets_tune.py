@@ -16,6 +16,7 @@ from napari_mosaic.record import open_record
 from napari_mosaic.record.finished import mark_finished
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment
+from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.tuning import TuneParams
 from napari_mosaic.widgets._check.dock import CheckDock
@@ -109,7 +110,7 @@ def test_settings_are_searched_shown_and_used(
     with open_record(shown.state.record.path) as record:
         assert record.plan.tesserae == dock.state.best.tesserae
     assert shown.state.applied.core_threshold == 0.6
-    assert asked_params(shown.params, shown.state).core_threshold == 0.6
+    assert asked_params(shown.params, shown.state).tesserae == TesseraParams()  # the record keeps its own
     assert shown.params.reach == 30
     qtbot.waitUntil(lambda: not dock.view.use.isEnabled(), timeout=30_000)
 
