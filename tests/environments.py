@@ -15,8 +15,8 @@ NEEDS_TORCH = (
 """Files whose tests all bear the mark `torch`: they import it, so without it they are not even read."""
 CORE = (
     "areas", "cli", "dependencies", "docs", "end_to_end", "export", "export_drawings", "file_types", "image_arrays",
-    "image_blocks", "image_pictures", "image_tiff", "image_web", "metrics", "package", "probability", "quantities",
-    "scale", "segmentation", "start", "tesserae", "tiling",
+    "image_blocks", "image_pictures", "image_tiff", "image_web", "metrics", "package", "probability",
+    "segmentation", "start", "tesserae", "tiling",
     "weights", "writers",
 )  # fmt: skip
 """Files that `--core` runs, by what they test: those that the light package must pass within four minutes."""

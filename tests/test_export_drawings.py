@@ -152,6 +152,7 @@ def test_workbooks_go_on_in_a_second_sheet(record: Record, tmp_path: Path, monke
 
 @pytest.mark.parametrize("name", ["a.dxf", "a.svg", "a.geojson", "a.parquet", "a.xlsx"])
 def test_a_record_without_a_tessera_is_written_too(tmp_path: Path, name: str) -> None:
+    pytest.importorskip({"a.dxf": "ezdxf", "a.xlsx": "openpyxl"}.get(name, "numpy"))
     picture = np.zeros((100, 120, 3), np.uint8)
     params = SegmentParams(method="brightness", scale=1.0)
     with segment(picture, tmp_path / "a.mosaic.zarr", params=params) as record:

@@ -24,7 +24,7 @@ Writer = Callable[[Record, Path], Iterator[Progress]]
 class Format:
     """One format: the name that users give, its suffixes, what it holds, and the module that writes it.
 
-    `columns` says that it holds the feature table: its columns may be chosen.
+    `columns` says that it holds the feature table: its columns may be chosen. `package` is what an extra must bring.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Format:
     module: str
     notes_beside: bool = False
     columns: bool = False
+    package: str | None = None
 
     def load(self, columns: Sequence[str] | None = None) -> Writer:
         """The function `write_steps(record, path)` of the format's module, for a choice of columns.
@@ -67,8 +68,21 @@ FORMATS = {
             columns=True,
         ),
         Format(name="parquet", suffixes=(".parquet",), help="table as Parquet", module="parquet", columns=True),
-        Format(name="xlsx", suffixes=(".xlsx",), help="table as a workbook", module="xlsx", columns=True),
-        Format(name="dxf", suffixes=(".dxf",), help="outlines for CAD, in m, mm or px, with numbers", module="dxf"),
+        Format(
+            name="xlsx",
+            suffixes=(".xlsx",),
+            help="table as a workbook",
+            module="xlsx",
+            columns=True,
+            package="openpyxl",
+        ),
+        Format(
+            name="dxf",
+            suffixes=(".dxf",),
+            help="outlines for CAD, in m, mm or px, with numbers",
+            module="dxf",
+            package="ezdxf",
+        ),
         Format(name="svg", suffixes=(".svg",), help="outlines as a drawing, true to scale", module="svg"),
         Format(
             name="quadrangles",
