@@ -136,6 +136,10 @@ def test_a_folder_is_replaced_where_it_is_one_of_ours_alone(
     assert (place / "README.txt").read_bytes() == before
     deliver(record, place, author="B", overwrite=True)
     assert b" B\n" in (place / "README.txt").read_bytes()
+    (tmp_path / "plain.txt").write_text("mine")
+    with pytest.raises(WriteError, match="is a file, and a folder"):
+        deliver(record, tmp_path / "plain.txt", overwrite=True)
+    assert (tmp_path / "plain.txt").read_text() == "mine"
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").write_text("mine")
     with pytest.raises(WriteError, match="other things"):
@@ -176,15 +180,17 @@ def test_lengths_of_bars_are_round() -> None:
     assert [sheet.round_length(most) for most in (1, 1.9, 4.99, 5, 40, 260, 0.3)] == [1, 1, 2, 5, 20, 200, 0.2]
 
 
-def test_north_is_up_where_the_map_is(record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_north_arrow_points_to_the_north_of_the_map_with_its_head_at_the_letter() -> None:
     arrows: list[np.ndarray] = []
 
     class Sheet:
-        def annotate(self, _: str, *, xy: tuple[float, float], xytext: tuple[float, float], **__: object) -> None:
-            arrows.append(np.subtract(xy, xytext))
+        def annotate(
+            self, letter: str, *, xy: tuple[float, float], xytext: tuple[float, float], arrowprops: dict, **_: object
+        ) -> None:
+            assert (letter, arrowprops["arrowstyle"]) == ("N", "<-")  # in matplotlib: the head is at the text
+            arrows.append(np.subtract(xytext, xy))
 
     for affine in (AFFINE, (0.0, 0.0005, 300_000.0, 0.0005, 0.0, 4_500_000.0)):
-        record.update(crs="EPSG:32633", affine=affine)
-        sheet._draw_north(Sheet(), record, (10.0, 10.0))
+        sheet._draw_north(Sheet(), affine, (10.0, 10.0))
     np.testing.assert_allclose(arrows[0], [0, 8], atol=1e-9)
     np.testing.assert_allclose(arrows[1], [8, 0], atol=1e-9)

@@ -21,6 +21,8 @@ def replacing(path: Path, *, overwrite: bool, ours: Callable[[Path], bool] | Non
 
     A folder is only replaced where `ours` says that an export made it; Zarr by default.
     """
+    if ours is not None and path.is_file():
+        raise WriteError(f"{path} is a file, and a folder is to be made; give the name of a new folder.")
     _check_place(path, overwrite, ours or _is_zarr)
     try:
         with whole_named(path) as temporary:

@@ -188,16 +188,15 @@ def _draw_block(sheet: Any, record: Record, layout: SheetLayout, author: str) ->
     _draw_legend(sheet, record, (float(widths[2]), top - 18))
     _draw_bar(sheet, record, layout, (float(widths[2]), _MARGIN + 5))
     if record.affine is not None:
-        _draw_north(sheet, record, (right - 8, _MARGIN + 8))
+        _draw_north(sheet, record.affine, (right - 14, _MARGIN + 14))
 
 
 def _draw_legend(sheet: Any, record: Record, place: tuple[float, float]) -> None:
     kinds = [kind for kind in _SHOWN if any(area.kind == kind for area in record.areas)]
     for number, kind in enumerate(kinds):
         x, y = place[0] + 28 * (number % 3), place[1] - 5 * (number // 3)
-        sheet.fill(
-            *_frame(x, y - 1.5, x + 5, y + 1.5), facecolor=(*_colour(kind), 0.25), edgecolor=_colour(kind), lw=0.5
-        )
+        colour, box = _colour(kind), _frame(x, y - 1.5, x + 5, y + 1.5)
+        sheet.fill(*box, facecolor=(*colour, 0.25), edgecolor=colour, lw=0.5)
         sheet.text(x + 6, y, kind, fontsize=5.5, va="center")
 
 
@@ -220,11 +219,11 @@ def round_length(most: float) -> float:
     return float(max(step for step in (power, 2 * power, 5 * power) if step <= most * (1 + 1e-9)))
 
 
-def _draw_north(sheet: Any, record: Record, place: tuple[float, float]) -> None:
-    """An arrow to the north of the map; the photograph's up is the page's."""
-    _, b, _, _, e, _ = record.affine or (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
-    a, d = (record.affine or (1.0, 0.0, 0.0, 0.0, -1.0, 0.0))[0], (record.affine or (1.0, 0, 0, 0.0, -1.0, 0))[3]
+def _draw_north(sheet: Any, affine: tuple[float, ...], foot: tuple[float, float]) -> None:
+    """An arrow to the north of the map, with its N; the photograph's up is the page's."""
+    a, b, _, d, e, _ = affine
     x, y = np.linalg.solve(np.array([[a, b], [d, e]]), np.array([0.0, 1.0]))
-    direction = np.array([x, -y]) / max(float(np.hypot(x, y)), 1e-12) * 8
-    ends = {"xy": (place[0] + direction[0], place[1] + direction[1]), "xytext": place}
-    sheet.annotate("N", **ends, fontsize=7, ha="center", va="center", arrowprops={"arrowstyle": "<-", "lw": 0.8})
+    head = np.array(foot) + np.array([x, -y]) / max(float(np.hypot(x, y)), 1e-12) * 8
+    # The arrow runs between the letter and the foot; its point is at the letter.
+    words = {"fontsize": 7, "ha": "center", "va": "center", "arrowprops": {"arrowstyle": "<-", "lw": 0.8}}
+    sheet.annotate("N", xy=foot, xytext=(float(head[0]), float(head[1])), **words)
