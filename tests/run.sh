@@ -9,10 +9,10 @@ if ! command -v xvfb-run >/dev/null; then
   apt-get install -y -q xvfb libgl1 libegl1 libdbus-1-3 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 \
     libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0
 fi
-light_log=$(mktemp)
+light_log=$(mktemp) rest_log=$(mktemp) rest=
 bash tests/light.sh >"$light_log" 2>&1 &
 light=$!
-trap 'kill $light 2>/dev/null || true; rm -f "$light_log"' EXIT
+trap 'kill $light $rest 2>/dev/null || true; rm -f "$light_log" "$rest_log"' EXIT
 [ -x .venv/bin/python ] || python3 -m venv .venv
 .venv/bin/python -m pip install -q --upgrade pip
 # torch and torchvision come together, from the registry: a torch of another make and its torchvision do not fit.
@@ -31,13 +31,18 @@ wait $light || light_failed=$?
 cat "$light_log"
 [ $light_failed -eq 0 ] || exit $light_failed
 # Tests that load Qt and napari have a process of their own: beside torch and OpenVINO a process of many tests died three
-# times when it came to them, by a segmentation fault that was not found. All others run on all cores; what fails there, or
-# dies with its process, is run once more alone, and that counts. A run whose process died may wait for ever, so it has an
-# end: 15 minutes are nearly twice what it takes. pytest ends with 5 where it is asked for none of a kind.
-run() { $limit xvfb-run -a -s "-screen 0 1600x1000x24" .venv/bin/python -m pytest "$@" || [ $? -eq 5 ]; }
+# times when it came to them, by a segmentation fault that was not found. All others run on all cores beside them, and are
+# told last; what fails there, or dies with its process, is run once more alone, and that counts. A run whose process died
+# may wait for ever, so it has an end: 17 minutes, half as long again as it takes. pytest ends with 5 where it is asked for
+# none of a kind.
+run() { $limit xvfb-run -a -n "$screen" -s "-screen 0 1600x1000x24" .venv/bin/python -m pytest "$@" || [ $? -eq 5 ]; }
+others=(--ignore tests/gui --ignore-glob "*/test_widgets_*.py" "$@")
+screen=150 limit="timeout --signal INT --kill-after 60 1020" run -n auto --dist loadfile "${others[@]}" >"$rest_log" 2>&1 &
+rest=$!
 failed=0
-limit="" run tests/gui tests/test_widgets_*.py "$@" || failed=1
-rest=(--ignore tests/gui --ignore-glob "*/test_widgets_*.py" "$@")
-limit="timeout --signal INT --kill-after 60 900" run -n auto --dist loadfile "${rest[@]}" ||
-  limit="" run --last-failed "${rest[@]}" || failed=1
+screen=100 limit="" run tests/gui tests/test_widgets_*.py "$@" -o cache_dir=.pytest_cache/widgets || failed=1
+others_failed=0
+wait $rest || others_failed=1
+cat "$rest_log"
+[ $others_failed -eq 0 ] || screen=100 limit="" run --last-failed "${others[@]}" || failed=1
 exit $failed
