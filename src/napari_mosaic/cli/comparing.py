@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from napari_mosaic.cli.options import Json, options_of, plain
-from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run
+from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run, say
 from napari_mosaic.evaluation.files import Evaluation, EvaluationParams, evaluate_files, is_mask_layer
 from napari_mosaic.evaluation.folders import evaluate_folders_steps, pair_files, table_of, write_report
 from napari_mosaic.evaluation.pictures import compare_predictions, draw_tesserae, write_picture
+from napari_mosaic.metrics import SLIVER
 
 if TYPE_CHECKING:
     EvaluationOptions = EvaluationParams
@@ -77,7 +78,7 @@ def evaluate(
     if as_json:
         answer_json(found.to_dict())
     else:
-        show(found)
+        show(found, joints=settings.truth_is == "grout")
     return 0
 
 
@@ -109,7 +110,8 @@ def _evaluate_folders(
     for name, table in tables.items():
         if against is not None:
             answer(f"{name}{against if name else prediction}")
-        answer(table.to_text())
+        answer(table.to_text(joints=settings.truth_is == "grout"))
+    say(_rule(settings))
     return 0
 
 
@@ -143,24 +145,42 @@ def _compare(
     if as_json:
         answer_json(values)
         return 0
-    answer(table.to_text(mean=False))
+    answer(table.to_text(mean=False, joints=settings.truth_is == "grout"))
+    say(_rule(settings))
     answer("of the true tesserae's pixels: " + ", ".join(f"{k} {100 * v:.1f} %" for k, v in found.shares.items()))
     return 0
 
 
-def show(found: Evaluation) -> None:
-    """Write the figures of a comparison."""
-    metrics, pixels, grout = found.metrics, found.metrics.pixels, found.grout
-    answer_table(
-        [
-            ("tesserae, true / predicted", f"{metrics.truth} / {metrics.predicted}"),
-            ("Cnt, Prec, Rec, Fm", _figures(metrics.cnt, metrics.prec, metrics.rec, metrics.fm)),
-            ("mean best IoU", _figures(metrics.mean_best_iou)),
+def _rule(settings: EvaluationParams) -> str:
+    """Which regions a table counts."""
+    if settings.slivers == "count":
+        return "Every region counts; --slivers leave-out takes small ones that an edge has cut off for slivers."
+    return (
+        f"Slivers under {SLIVER:.0%} of the median true tessera are left out (true ones anywhere, predicted ones at "
+        "the edge); --slivers count takes all regions."
+    )
+
+
+def show(found: Evaluation, *, joints: bool = False) -> None:
+    """Write the figures of a comparison; with `joints` those of the joints first, and no pixels of tesserae."""
+    metrics, pixels = found.metrics, found.metrics.pixels
+    tesserae = [
+        ("tesserae, true / predicted", f"{metrics.truth} / {metrics.predicted}"),
+        ("Cnt, Prec, Rec, Fm", _figures(metrics.cnt, metrics.prec, metrics.rec, metrics.fm)),
+        ("mean best IoU", _figures(metrics.mean_best_iou)),
+    ]
+    if joints:
+        answer("Joints:")
+        answer_table(_joint_rows(found))
+        answer("")
+        answer("Tesserae between the joints:")
+        answer_table(tesserae)
+    else:
+        tesserae += [
             ("pixel IoU, Dice, accuracy", _figures(pixels.iou, pixels.dice, pixels.accuracy)),
             ("pixel precision, recall", _figures(pixels.precision, pixels.recall)),
-            ("grout boundary F, clDice", grout and _figures(grout.boundary_f, grout.centreline_dice)),
         ]
-    )
+        answer_table([*tesserae, *((f"joints: {name}", value) for name, value in _joint_rows(found))])
     answer("")
     answer("matching    F1     precision  recall  PQ     matched IoU")
     for matching in (metrics.at(threshold) for threshold in _SHOWN):
@@ -168,6 +188,17 @@ def show(found: Evaluation) -> None:
             f"IoU > {matching.threshold:<5.2f} {matching.f1:.3f}  {matching.precision:.3f}      "
             f"{matching.recall:.3f}   {matching.panoptic_quality:.3f}  {matching.mean_matched_iou:.3f}"
         )
+    answer("")
+    answer(found.sliver_rule)
+
+
+def _joint_rows(found: Evaluation) -> list[tuple[str, str | None]]:
+    joints, grout = found.metrics.joint_pixels, found.grout
+    return [
+        ("Dice, IoU, accuracy", _figures(joints.dice, joints.iou, joints.accuracy)),
+        ("precision, recall", _figures(joints.precision, joints.recall)),
+        ("boundary F, clDice", grout and _figures(grout.boundary_f, grout.centreline_dice)),
+    ]
 
 
 def _figures(*values: float) -> str:
