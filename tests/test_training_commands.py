@@ -310,16 +310,8 @@ def test_finetune_by_grouts_recipe_learns_by_epochs(tmp_path: Path, drawn: Path,
     """On a network of GROUT's kind: two stages at the recipe's rates, the best round being passed on."""
     smp = pytest.importorskip("segmentation_models_pytorch")
     torch.save({"model_state_dict": smp.Unet("resnet18", encoder_weights=None).state_dict()}, tmp_path / "g.pth")
-    words = [
-        "finetune",
-        str(drawn),
-        "-o",
-        str(tmp_path / "mine"),
-        "--preset",
-        "grout",
-        "--model",
-        str(tmp_path / "g.pth"),
-    ]
+    words = ["finetune", str(drawn), "-o", str(tmp_path / "mine"), "--preset", "grout"]
+    words += ["--model", str(tmp_path / "g.pth")]
     small = ["--side", "64", "--batch", "2", "--epochs", "2", "--validation-part", "0.4", "--workers", "0"]
     assert main([*words, *small, "--device", "cpu", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -41,6 +41,7 @@ _COMMANDS = {
     "export-model": ("models", "Write a model for other programs: ONNX, or one safetensors file."),
     "evaluate": ("comparing", "Compare a record, labels or a mask, or a folder of them, with the truth."),
     "probabilities": ("probability", "Write a record's map of joints as numbers or as a picture, with its mask."),
+    "joints": ("probability", "Write the joints of records as pictures: mask, overlay and four panels."),
     "calibrate": ("probability", "Adjust confidence: find the temperature that makes probabilities honest."),
     "fuse": ("probability", "Join several maps of joints of one photograph into one."),
     "augment": ("probability", "Ask the model again about turned and mirrored copies, and map where it is unsure."),

@@ -83,8 +83,8 @@ class Evaluation:
         which = f"{true:,} true and {found:,} predicted regions under {SLIVER:.0%} of the median true tessera"
         if self.metrics == without:
             return (
-                f"Slivers are left out: {which} (true ones anywhere, predicted ones at the edge); --slivers count takes "
-                "all regions."
+                f"Slivers are left out: {which} (true ones anywhere, predicted ones at the edge); "
+                "--slivers count takes all regions."
             )
         return f"Every region counts, {which} among them; --slivers leave-out takes them for slivers."
 
