@@ -26,6 +26,7 @@ from napari_mosaic.dependencies import needed_for
 from napari_mosaic.downloads import hash_file
 from napari_mosaic.errors import InputError, ModelError
 from napari_mosaic.framing import SIDES
+from napari_mosaic.onnx_models import is_graph
 from napari_mosaic.smp_encoders import find_encoder
 from napari_mosaic.torch_files import BAD_FILE, read_torch_file
 from napari_mosaic.trials import JOINTS, WINDOW, bundled_window, pack_joints, spread
@@ -166,6 +167,11 @@ def trial_answers(entry: WeightsEntry, window: NDArray[np.uint8]) -> dict[str, N
 def read_model(entry: WeightsEntry) -> tuple[nn.Module, ModelCard]:
     """Build the network that a weights file holds and fill it; nothing in the file is executed."""
     path = Path(str(entry.path))
+    if is_graph(entry):
+        raise ModelError(
+            f"{path} is a network as ONNX, which can be run but neither trained nor written in another form; give the "
+            "checkpoint that it was exported from."
+        )
     safe = is_safetensors(path)
     try:
         content = load_file(path) if safe else read_torch_file(path)

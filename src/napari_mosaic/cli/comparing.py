@@ -197,7 +197,7 @@ def _joint_rows(found: Evaluation) -> list[tuple[str, str | None]]:
     return [
         ("Dice, IoU, accuracy", _figures(joints.dice, joints.iou, joints.accuracy)),
         ("precision, recall", _figures(joints.precision, joints.recall)),
-        ("boundary F, clDice", grout and _figures(grout.boundary_f, grout.centreline_dice)),
+        ("boundary F, clDice", None if grout is None else _figures(grout.boundary_f, grout.centreline_dice)),
     ]
 
 
