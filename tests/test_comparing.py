@@ -244,3 +244,38 @@ def test_the_rule_for_slivers_is_told_and_can_be_switched_off(
     assert "1 true and 0 predicted regions under 4%" in capsys.readouterr().out
     assert main([*words, "--slivers", "count"]) == 0
     assert "Every region counts" in capsys.readouterr().out
+
+
+def test_many_models_are_compared_by_the_figures_of_evaluate(
+    folders: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    good, truths, worse = folders
+    for k, name in enumerate(("run1", "run2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "history.csv").write_text(f"step,loss,score\n1,0.5,0.{k}\n2,0.4,0.{k + 1}\n")
+    runs = ["--runs", str(tmp_path / "run1"), str(tmp_path / "run2")]
+    words = ["compare-models", str(truths), str(good), str(worse), "-o", str(tmp_path / "out")]
+    assert main([*words, *runs, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "bars.png", "curves.png", "models.csv", "models.json",
+    ]  # fmt: skip
+    assert found == json.loads((tmp_path / "out" / "models.json").read_text())
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["model", "predictions", "baseline"]
+    for folder, line in zip((good, worse), lines[1:], strict=True):
+        assert main(["evaluate", str(folder), str(truths), "--json"]) == 0
+        told_alone = json.loads(capsys.readouterr().out)
+        assert found["models"][folder.name] == told_alone
+        shown = dict(zip(lines[0].split(), line.split(), strict=True))
+        assert float(shown["fm"]) == pytest.approx(told_alone["mean"]["fm"], abs=5e-4)
+    with (tmp_path / "out" / "models.csv").open() as file:
+        rows = [(row["model"], row["image"]) for row in csv.DictReader(file)]
+    assert rows == [(m, i) for m in ("predictions", "baseline") for i in ("east", "west", "mean")]
+    (worse / "west_labels.png").unlink()
+    assert main(words) == 1
+    assert "no prediction of the same name" in capsys.readouterr().err
+    assert main([*words[:2], str(good), str(good), *words[4:]]) == 1
+    assert "each model once" in capsys.readouterr().err

@@ -40,6 +40,7 @@ _COMMANDS = {
     "finetune": ("training", "Teach a model your mosaic, from a few corrected pictures or windows."),
     "export-model": ("models", "Write a model for other programs: ONNX, or one safetensors file."),
     "evaluate": ("comparing", "Compare a record, labels or a mask, or a folder of them, with the truth."),
+    "compare-models": ("comparing", "Compare many models on pictures with truth: table, bars, curves of their runs."),
     "probabilities": ("probability", "Write a record's map of joints as numbers or as a picture, with its mask."),
     "joints": ("probability", "Write the joints of records as pictures: mask, overlay and four panels."),
     "calibrate": ("probability", "Adjust confidence: find the temperature that makes probabilities honest."),

@@ -1,4 +1,4 @@
-"""`evaluate`: a record, labels or a mask against the truth; a folder of them; two of them.
+"""`evaluate` and `compare-models`: a record, labels or a mask against the truth; a folder of them; two of them.
 
 One decision: the best-overlap figures of the field are never printed without the one-to-one matching,
 because alone they flatter.
@@ -15,8 +15,10 @@ from napari_mosaic.cli.options import Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run, say
 from napari_mosaic.evaluation.files import Evaluation, EvaluationParams, evaluate_files, is_mask_layer
 from napari_mosaic.evaluation.folders import evaluate_folders_steps, pair_files, table_of, write_report
+from napari_mosaic.evaluation.models import compare_models_steps, name_models, plot_models
 from napari_mosaic.evaluation.pictures import compare_predictions, draw_tesserae, write_picture
 from napari_mosaic.metrics import SLIVER
+from napari_mosaic.output_files import make_folder
 
 if TYPE_CHECKING:
     EvaluationOptions = EvaluationParams
@@ -79,6 +81,53 @@ def evaluate(
         answer_json(found.to_dict())
     else:
         show(found, joints=settings.truth_is == "grout")
+    return 0
+
+
+def compare_models(
+    truths: Path,
+    /,
+    *predictions: Path,
+    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    runs: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),
+    as_json: Json = False,
+    params: Annotated[EvaluationOptions, Parameter(name="*")] = EvaluationOptions(),  # noqa: B008 - frozen
+) -> int:
+    """Compare many models on pictures with truth: models.csv, models.json, bars.png, and curves.png of their runs.
+
+    Parameters
+    ----------
+    truths
+        Folder with the truths.
+    predictions
+        A folder a model, as segment -o or export fill it: records, labels or masks with the names of the truths.
+    output
+        Folder for the table and the pictures; it is made.
+    runs
+        Folders of training runs, whose histories are drawn into curves.png.
+    as_json
+        Write the result as JSON.
+    params
+        What the pixels of the files mean.
+
+    """
+    settings = plain(params, EvaluationParams)
+    joints = settings.truth_is == "grout"
+    found = run(compare_models_steps(name_models(predictions), truths, params=settings), output.name)
+    make_folder(output)
+    write_report(output / "models.csv", {}, found.to_csv())
+    write_report(output / "models.json", found.to_dict(), "")
+    written = [plot_models(found, output / "bars.png", joints=joints)]
+    if runs:
+        from napari_mosaic.training.curves import plot_runs
+
+        written.append(plot_runs(runs, output / "curves.png"))
+    if as_json:
+        answer_json(found.to_dict())
+        return 0
+    answer(found.to_text(joints=joints))
+    say(_rule(settings))
+    say("Written: " + ", ".join(str(path) for path in (output / "models.csv", output / "models.json", *written)))
     return 0
 
 

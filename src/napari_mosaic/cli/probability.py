@@ -15,10 +15,10 @@ from cyclopts import Parameter
 from napari_mosaic.cli.options import Flag, Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run
 from napari_mosaic.cli.records import warn_incomplete
-from napari_mosaic.errors import WriteError
 from napari_mosaic.evaluation.files import EvaluationParams, Meaning
 from napari_mosaic.evaluation.folders import pair_files
 from napari_mosaic.export.joint_pictures import JointParams, JointPictures, write_joint_pictures_steps
+from napari_mosaic.output_files import make_folder
 from napari_mosaic.probability import (
     AugmentParams,
     Calibration,
@@ -140,14 +140,6 @@ def _records_in(path: Path) -> list[Path]:
     if not found:
         raise UsageError(f"{path} is no mosaic record and holds none; segment a photograph first.")
     return found
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder that pictures go to."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"The folder {folder} cannot be made ({error.strerror}); give another place.") from error
 
 
 def write_joints(

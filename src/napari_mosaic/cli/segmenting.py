@@ -171,8 +171,9 @@ def segment(
 
 def _draw_joints(record: str, source: str, folder: Path, name: str) -> None:
     """Write the pictures of the joints of a record that was just made, in the place of older ones of ours."""
-    from napari_mosaic.cli.probability import make_folder, write_joints
+    from napari_mosaic.cli.probability import write_joints
     from napari_mosaic.export.joint_pictures import JointParams
+    from napari_mosaic.output_files import make_folder
     from napari_mosaic.record import open_record
 
     make_folder(folder)
