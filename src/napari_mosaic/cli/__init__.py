@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from napari_mosaic.cli.output import say
+from napari_mosaic.cli.spellings import translate
 from napari_mosaic.errors import MosaicError, MosaicWarning
 
 _OBJECTS = 50_000
@@ -131,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 warnings.simplefilter("ignore")
                 warnings.simplefilter("always", MosaicWarning)
             warnings.showwarning = _tell
-            result = make_app()(words, exit_on_error=False, print_error=False, result_action="return_value")
+            result = make_app()(translate(words), exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
         again = dict.fromkeys(("segment", "train", "finetune", "sam2-finetune"), "; go on with --resume")
         again |= dict.fromkeys(("batch", "synthesize"), "; give the same command to go on")

@@ -126,7 +126,7 @@ def plot_models(comparison: ModelComparison, path: str | Path, *, joints: bool =
     axes.set_xticks(range(len(names)), [name.replace("_", " ") for name in names])
     axes.set_ylim(0, 1.15)
     axes.set_ylabel("mean over the pictures")
-    axes.legend(loc="lower right", fontsize=8)
+    figure.legend(loc="outside upper center", ncols=min(len(rows), 4), fontsize=8)
     return save_figure(figure, Path(path))
 
 
