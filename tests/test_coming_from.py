@@ -27,8 +27,8 @@ SMALL = {
     "finetune": TINY,
 }
 """What makes a command of the table small."""
-PARSED = ("--method sam2", "sam2-finetune", "sam2-tune", "fine_tuned.torch")
-"""Of commands with these words only the words are tried: they want a model of SAM 2, and other tests run them."""
+PARSED = ("--method sam2", "sam2-finetune", "sam2-tune", "fine_tuned.torch", "--method dis")
+"""Of commands with these words only the words are tried: they want a model of others, and other tests run them."""
 
 pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason="not a checkout")
 

@@ -114,3 +114,22 @@ def test_what_cannot_be_run_is_refused_in_a_sentence(tmp_path: Path) -> None:
         load_network(fine, device="cuda")
     with pytest.raises(ModelError, match="neither trained"):
         read_model(find_weights(fine))
+
+
+def test_dis_runs_a_network_of_the_users_own(tmp_path: Path, photograph: Callable[..., Any], capsys: Any) -> None:
+    """Bright is object, in a network of one size only, as IS-Net's files are."""
+
+    class Bright(torch.nn.Module):
+        def forward(self, image: Any) -> Any:
+            return torch.sigmoid(20 * image.mean(1, keepdim=True))
+
+    file = export(Bright(), tmp_path / "isnet.onnx", free=False)
+    Image.fromarray(photograph((64, 64))).save(tmp_path / "floor.png")
+    words = ["segment", str(tmp_path / "floor.png"), "--method", "dis", "--scale", "1", "--tile-size", "1024"]
+    assert main([*words, "--model", str(file)]) == 0
+    with open_record(tmp_path / "floor.mosaic.zarr") as record:
+        assert (record.plan.method, record.plan.channels) == ("dis", 1)
+        assert record.count > 1
+    capsys.readouterr()
+    assert main([*words, "-o", str(tmp_path / "other.mosaic.zarr")]) == 1
+    assert "is not shipped" in capsys.readouterr().err
