@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 NEEDS_TORCH = (
-    "test_coming_from.py",
     "test_folder_lock.py",
     "test_grout.py",
     "test_onnx_models.py",
