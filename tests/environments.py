@@ -5,6 +5,7 @@ from __future__ import annotations
 NEEDS_TORCH = (
     "test_folder_lock.py",
     "test_grout.py",
+    "test_onnx_models.py",
     "test_sam_models.py",
     "test_sam_small.py",
     "test_sam_training.py",

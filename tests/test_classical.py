@@ -91,7 +91,7 @@ def test_windows_agree_where_they_meet() -> None:
     assert (whole[inner] == part[inner]).mean() > 0.98
 
 
-@pytest.mark.parametrize("method", ["gradient-watershed", "quadrangles", "unet-watershed"])
+@pytest.mark.parametrize("method", ["gradient-watershed", "quadrangles", "unet-watershed", "edges"])
 def test_baselines_are_methods_of_segment(method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert method in method_names()
     drawing = draw_mosaic(160, 700_000, geometry="grid", tessera_px=24, damaged=False)
@@ -107,7 +107,7 @@ def test_baselines_are_methods_of_segment(method: str, tmp_path: Path, capsys: p
         assert opened.plan.method == method
 
 
-@pytest.mark.parametrize("method", ["gradient-watershed", "quadrangles", "unet-watershed"])
+@pytest.mark.parametrize("method", ["gradient-watershed", "quadrangles", "unet-watershed", "edges"])
 def test_a_baseline_gives_the_same_for_any_tile_size(method: str, tmp_path: Path) -> None:
     drawing = draw_mosaic((64, 1100), 700_002, geometry="grid", tessera_px=24, damaged=False)
     Image.fromarray(drawing.image).save(tmp_path / "floor.png")

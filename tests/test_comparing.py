@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -164,3 +165,117 @@ def test_bad_input_in_one_sentence(
         assert message in err
         assert err.count("\n") == 1
     assert main(["evaluate", str(tmp_path / "inverted.png"), east, "--prediction-is", "grout"]) == 0
+
+
+def written_masks(folder: Path) -> tuple[Path, Path]:
+    """Joints white: a prediction, one row off, and the truth, as GROUT's masks are."""
+    truth = np.where(stones() > 0, 0, 255).astype(np.uint8)
+    for name, values in (("mask", np.roll(truth, 1, 0)), ("truth", truth)):
+        Image.fromarray(values).save(folder / f"{name}.png")
+    return folder / "mask.png", folder / "truth.png"
+
+
+def told(text: str) -> dict[str, list[float]]:
+    """Figures of a printed table by the words before them."""
+    rows = (line.rsplit("  ", 10) for line in text.splitlines() if re.search(r"\d\.\d{3}$", line))
+    return {row[0].strip(): [float(v) for v in row[1:] if v.strip()] for row in rows}
+
+
+def test_figures_of_joints_are_in_text_csv_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mask, truth = written_masks(tmp_path)
+    words = ["evaluate", str(mask), str(truth), "--prediction-is", "grout", "--truth-is", "grout"]
+    found, true = (np.asarray(Image.open(path)) > 127 for path in (mask, truth))
+    both = int((found & true).sum())
+    dice, iou = 2 * both / (found.sum() + true.sum()), both / (found | true).sum()
+    precision, recall = both / found.sum(), both / true.sum()
+    assert main([*words, "--json", "-o", str(tmp_path / "t.csv")]) == 0
+    joints = json.loads(capsys.readouterr().out)["metrics"]["joint_pixels"]
+    assert [joints[k] for k in ("dice", "iou", "precision", "recall")] == pytest.approx([dice, iou, precision, recall])
+    with (tmp_path / "t.csv").open() as file:
+        row = next(csv.DictReader(file))
+    in_csv = [float(row[f"joint_{name}"]) for name in ("dice", "iou", "precision", "recall")]
+    assert in_csv == pytest.approx([dice, iou, precision, recall])
+    assert main(words) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("Joints:\n")
+    assert "pixel IoU" not in text
+    figures = told(text)
+    assert figures["Dice, IoU, accuracy"][:2] == pytest.approx([dice, iou], abs=5e-4)
+    assert figures["precision, recall"] == pytest.approx([precision, recall], abs=5e-4)
+    np.save(tmp_path / "truth.npy", stones())
+    assert main([words[0], str(mask), str(tmp_path / "truth.npy"), *words[3:5]]) == 0  # a truth of tesserae
+    figures = told(capsys.readouterr().out)
+    assert figures["joints: Dice, IoU, accuracy"][:2] == pytest.approx([dice, iou], abs=5e-4)
+
+
+def test_folders_of_joints_are_told_as_joints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("p", "t"):
+        (tmp_path / name).mkdir()
+    mask, truth = written_masks(tmp_path)
+    mask.rename(tmp_path / "p" / "east_mask.png")
+    truth.rename(tmp_path / "t" / "east.png")
+    words = ["evaluate", str(tmp_path / "p"), str(tmp_path / "t"), "--prediction-is", "grout", "--truth-is", "grout"]
+    assert main(words) == 0
+    header = capsys.readouterr().out.splitlines()[0].split()
+    assert header[:5] == ["image", "joint_dice", "joint_iou", "joint_precision", "joint_recall"]
+    assert not {"dice", "pixel_iou", "recall"} & set(header)
+    assert main([*words, "--json"]) == 0
+    assert {"dice", "joint_dice"} <= set(json.loads(capsys.readouterr().out)["mean"])
+
+
+def test_the_rule_for_slivers_is_told_and_can_be_switched_off(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = stones()
+    truth[0, :3] = 99  # the rest of a tessera that the edge has cut off
+    np.save(tmp_path / "truth.npy", truth)
+    np.save(tmp_path / "found.npy", stones())
+    words = ["evaluate", str(tmp_path / "found.npy"), str(tmp_path / "truth.npy")]
+    said = {}
+    for slivers in ("leave-out", "count"):
+        assert main([*words, "--slivers", slivers, "--json"]) == 0
+        said[slivers] = json.loads(capsys.readouterr().out)
+    assert [said[k]["metrics"]["truth"] for k in said] == [30, 31]
+    for found in said.values():
+        assert (found["without_slivers"]["truth"], found["plain"]["truth"]) == (30, 31)
+        assert found["plain"]["cnt"] == pytest.approx(1 / 31)
+    assert said["count"]["metrics"] == said["count"]["plain"]
+    assert main(words) == 0
+    assert "1 true and 0 predicted regions under 4%" in capsys.readouterr().out
+    assert main([*words, "--slivers", "count"]) == 0
+    assert "Every region counts" in capsys.readouterr().out
+
+
+def test_many_models_are_compared_by_the_figures_of_evaluate(
+    folders: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    good, truths, worse = folders
+    for k, name in enumerate(("run1", "run2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "history.csv").write_text(f"step,loss,score\n1,0.5,0.{k}\n2,0.4,0.{k + 1}\n")
+    runs = ["--runs", str(tmp_path / "run1"), str(tmp_path / "run2")]
+    words = ["compare-models", str(truths), str(good), str(worse), "-o", str(tmp_path / "out")]
+    assert main([*words, *runs, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "bars.png", "curves.png", "models.csv", "models.json",
+    ]  # fmt: skip
+    assert found == json.loads((tmp_path / "out" / "models.json").read_text())
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["model", "predictions", "baseline"]
+    for folder, line in zip((good, worse), lines[1:], strict=True):
+        assert main(["evaluate", str(folder), str(truths), "--json"]) == 0
+        told_alone = json.loads(capsys.readouterr().out)
+        assert found["models"][folder.name] == told_alone
+        shown = dict(zip(lines[0].split(), line.split(), strict=True))
+        assert float(shown["fm"]) == pytest.approx(told_alone["mean"]["fm"], abs=5e-4)
+    with (tmp_path / "out" / "models.csv").open() as file:
+        rows = [(row["model"], row["image"]) for row in csv.DictReader(file)]
+    assert rows == [(m, i) for m in ("predictions", "baseline") for i in ("east", "west", "mean")]
+    (worse / "west_labels.png").unlink()
+    assert main(words) == 1
+    assert "no prediction of the same name" in capsys.readouterr().err
+    assert main([*words[:2], str(good), str(good), *words[4:]]) == 1
+    assert "each model once" in capsys.readouterr().err

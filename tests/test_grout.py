@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from napari_mosaic import inference  # noqa: E402
 from napari_mosaic.downloads import hash_file  # noqa: E402
 from napari_mosaic.errors import InputError, MissingError, ModelError  # noqa: E402
-from napari_mosaic.grout import GROUT_B3, LITE, LiteNetwork, fuse_norms  # noqa: E402
+from napari_mosaic.grout import LITE, LiteNetwork, fuse_norms, read_model  # noqa: E402
 from napari_mosaic.inference import GroutNetwork, load_network  # noqa: E402
 from napari_mosaic.synthetic import draw_mosaic  # noqa: E402
 from napari_mosaic.torch_files import read_torch_file  # noqa: E402
@@ -140,23 +140,73 @@ def test_folding_the_norms_changes_nothing() -> None:
         torch.testing.assert_close(folded(image), plain(image), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("layout", ["model_state_dict", "state_dict", "bare", "module"])
-def test_grout_checkpoints_load_in_every_layout(tmp_path: Path, layout: str) -> None:
-    smp = pytest.importorskip("segmentation_models_pytorch")
-    state = smp.Unet("efficientnet-b3", encoder_weights=None, classes=1).state_dict()
-    content = {
-        "model_state_dict": {"model_state_dict": state, "epoch": 3, "best_metric": 0.9},
-        "state_dict": {"state_dict": state},
+def _as_grout_saves(layout: str, network: Any) -> dict[str, Any]:
+    """What GROUT's two trainings write, what its loader takes beside, and what parallel training leaves."""
+    state = network.state_dict()
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-4, weight_decay=1e-5)
+    sum(p.sum() for p in network.parameters()).backward()
+    optimiser.step()
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, mode="max", factor=0.5, patience=5, min_lr=1e-7)
+    plateau.step(np.float64(0.9137))
+    saved = {"epoch": 3, "model_state_dict": state, "optimizer_state_dict": optimiser.state_dict()}
+    return {
         "bare": state,
+        "state_dict": {"state_dict": state},
         "module": {"state_dict": {f"module.{name}": value for name, value in state.items()}},
+        "train": {**saved, "best_metric": np.float64(0.9137), "scheduler_state_dict": plateau.state_dict()},
+        "tensor": {**saved, "best_metric": torch.tensor(0.9137)},
+        "finetune": {**saved, "best_dice": 0.91, "stage": 2, "config": {"encoder": "resnet34", "img_size": 512}},
     }[layout]
-    path = tmp_path / "grout.pth"
-    torch.save(content, path)
-    loaded = load_network(path, device="cpu", precision="fp32")
-    assert loaded.card.channels == ("grout",)
-    assert loaded.card.architecture == GROUT_B3
-    assert loaded.card.mean == (0.485, 0.456, 0.406)
-    assert loaded.predict(np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 1, 64, 64)
+
+
+def _settled_unet(encoder: str, classes: int = 1) -> Any:
+    """A U-Net of segmentation-models-pytorch whose norms have seen something, as after a training."""
+    smp = pytest.importorskip("segmentation_models_pytorch")
+    torch.manual_seed(0)
+    network = smp.Unet(encoder, encoder_weights=None, in_channels=3, classes=classes, activation=None)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    return network
+
+
+@pytest.mark.parametrize("layout", ["bare", "state_dict", "module", "train", "tensor", "finetune"])
+def test_checkpoints_as_grout_saves_them_load_in_every_layout(tmp_path: Path, layout: str) -> None:
+    network = _settled_unet("resnet34")
+    torch.save(_as_grout_saves(layout, network), tmp_path / "best_model_res34_2026_01_31.pth")
+    loaded, card = read_model(find_weights(tmp_path / "best_model_res34_2026_01_31.pth"))
+    assert (card.channels, card.architecture) == (("grout",), "smp-unet-resnet34")
+    assert (card.mean, card.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, loaded.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("encoder", ["efficientnet-b3", "resnet34", "mobilenet_v2"])
+def test_maps_of_a_checkpoint_are_those_of_plain_smp(tmp_path: Path, encoder: str) -> None:
+    plain = _settled_unet(encoder).eval()
+    torch.save({"model_state_dict": plain.state_dict()}, tmp_path / "grout.pth")
+    window = draw_mosaic(320, 3, tessera_px=24).image  # of a size that is computed as it is: see framing.SIDES
+    mean, std = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
+    image = torch.from_numpy(((window / 255 - mean) / std).transpose(2, 0, 1)[None]).float()
+    with torch.no_grad():
+        expected = torch.sigmoid(plain(image))[0].numpy()
+    network = load_network(tmp_path / "grout.pth", device="cpu", precision="fp32", runtime="torch")
+    assert network.card.architecture == f"smp-unet-{encoder}"
+    assert np.abs(network.predict(window[None])[0] / 255 - expected).max() <= 1 / 255
+
+
+def test_networks_of_more_classes_or_of_no_numbers_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    torch.save({"state_dict": _settled_unet("resnet18", classes=3).state_dict()}, tmp_path / "three.pth")
+    broken = _settled_unet("resnet18").state_dict()
+    broken["decoder.blocks.0.conv1.0.weight"][0, 0, 0, 0] = float("nan")
+    torch.save({"state_dict": broken}, tmp_path / "nan.pth")
+    smp = pytest.importorskip("segmentation_models_pytorch")
+    torch.save(smp.FPN("resnet18", encoder_weights=None).state_dict(), tmp_path / "fpn.pth")
+    for name, words in (("three", "3 maps"), ("nan", "no numbers"), ("fpn", "do not fit")):
+        with pytest.raises(ModelError, match=words) as caught:
+            read_model(find_weights(tmp_path / f"{name}.pth"))
+        assert "\n" not in str(caught.value)
 
 
 def _as_numpy_1(source: Path, target: Path) -> None:

@@ -16,10 +16,19 @@ torch = pytest.importorskip("torch")
 from skimage.measure import label  # noqa: E402
 
 from napari_mosaic.errors import InputError, MissingError, ModelError, WriteError  # noqa: E402
+from napari_mosaic.grout import LiteNetwork  # noqa: E402
 from napari_mosaic.inference import load_network  # noqa: E402
 from napari_mosaic.progress import Progress  # noqa: E402
 from napari_mosaic.synthetic import draw_mosaic  # noqa: E402
-from napari_mosaic.training import PRESETS, TrainParams, export_weights, train, train_steps  # noqa: E402
+from napari_mosaic.training import (  # noqa: E402
+    FINETUNE_PRESETS,
+    PRESETS,
+    FinetuneParams,
+    TrainParams,
+    export_weights,
+    train,
+    train_steps,
+)
 from napari_mosaic.training import learner as learner_module  # noqa: E402
 from napari_mosaic.training import loop as loop_module  # noqa: E402
 from napari_mosaic.training.checkpoints import BEST, LAST, read_checkpoint  # noqa: E402
@@ -36,8 +45,10 @@ from napari_mosaic.training.history import read_history  # noqa: E402
 from napari_mosaic.training.learner import cut_step  # noqa: E402
 from napari_mosaic.training.loop import Standing  # noqa: E402
 from napari_mosaic.training.losses import line_loss, map_loss  # noqa: E402
-from napari_mosaic.training.network import make_unet  # noqa: E402
+from napari_mosaic.training.network import freeze, make_unet  # noqa: E402
+from napari_mosaic.training.optimising import Optimiser  # noqa: E402
 from napari_mosaic.training.pool import Endless, draw_one, draw_pool, open_pool  # noqa: E402
+from napari_mosaic.training.run import _recipe  # noqa: E402
 from napari_mosaic.training.validation import count_blobs  # noqa: E402
 
 SMALL = TrainParams(
@@ -341,7 +352,42 @@ def test_grouts_recipe_is_its_own() -> None:
     assert (grout.encoder, grout.epochs, grout.batch, grout.rate) == ("efficientnet-b3", 200, 32, 1e-4)
     assert (grout.dice, grout.entropy, grout.clip, grout.seed) == (0.5, 0.3, 1.0, 42)
     assert (grout.schedule, grout.patience, grout.factor, grout.least_rate) == ("plateau", 5, 0.5, 1e-7)
+    assert (grout.optimiser, grout.weight_decay) == ("adam", 1e-5)
     assert (grout.early_stop, grout.validation_part, grout.test_part) == (15, 0.15, 0.15)
+
+
+def test_grouts_fine_tuning_is_its_own() -> None:
+    params = FINETUNE_PRESETS["grout"]
+    first, second = (_recipe(params, stage, "grout-lite") for stage in ("1", "2"))
+    assert (first.rate, second.rate) == (1e-4, 1e-6)
+    assert (first.epochs, second.epochs) == (20, 10)
+    assert (first.freeze, second.freeze) == ("encoder-weights", "nothing")
+    for stage in (first, second):
+        assert (stage.optimiser, stage.weight_decay, stage.batch, stage.side) == ("adamw", 1e-5, 16, 512)
+        assert (stage.schedule, stage.patience, stage.factor, stage.early_stop) == ("plateau", 3, 0.5, 10)
+        assert (stage.dice, stage.entropy, stage.edges, stage.steps) == (0.5, 0.3, 0.0, None)
+    assert (params.keep, params.rehearsal, params.masks, params.validation_part) == (0.0, 0.0, "grout", 0.15)
+    usual = FinetuneParams()
+    assert _recipe(usual, "2", "grout-lite").rate == usual.rate / 5
+    assert _recipe(usual, "1", "grout-lite").freeze == "encoder"
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
+def test_a_step_is_that_of_the_optimiser_that_was_asked_for(kind: str) -> None:
+    """Decay belongs to the gradient of Adam, whose first step is then the rate whatever the decay; not to AdamW's."""
+    weight = torch.nn.Parameter(torch.tensor([2.0]))
+    ours = Optimiser([weight], rate=0.1, weight_decay=0.5, clip=0.0, device=torch.device("cpu"), half=None, kind=kind)
+    ours.add_gradient((weight * 3).sum(), 0)
+    ours.update(0.1)
+    assert float(weight) == pytest.approx(1.9 if kind == "adam" else 2.0 * (1 - 0.05) - 0.1, abs=1e-4)
+
+
+def test_a_frozen_encoders_norms_may_still_see_what_comes() -> None:
+    network = LiteNetwork()
+    freeze(network.train(), "encoder-weights")
+    assert not any(p.requires_grad for p in network.encoder.parameters())
+    assert all(p.requires_grad for p in network.decoder.parameters())
+    assert network.encoder.training
 
 
 def test_a_plateau_lowers_the_rate_and_ends_the_run() -> None:

@@ -265,6 +265,7 @@ def test_a_full_disk_ends_in_one_sentence(
     ):
         assert main(command) == 1, command
         assert re.search(r"needs 10\d MB and the disk has 1 kB free; free some space", sentence(capsys))
+    assert not (tmp_path / "set").exists()
 
 
 def test_finetune_learns_from_pictures_in_two_stages_and_goes_on(
@@ -303,6 +304,21 @@ def test_finetune_learns_from_pictures_in_two_stages_and_goes_on(
     written = read_model(find_weights(out / "mine.safetensors"))[0].state_dict()[name]
     torch.testing.assert_close(written, (start[name] + ended["average"][name]) / 2, atol=1e-3, rtol=1e-3)
     assert not torch.equal(written, ended["average"][name])
+
+
+def test_finetune_by_grouts_recipe_learns_by_epochs(tmp_path: Path, drawn: Path, capsys: Any) -> None:
+    """On a network of GROUT's kind: two stages at the recipe's rates, the best round being passed on."""
+    smp = pytest.importorskip("segmentation_models_pytorch")
+    torch.save({"model_state_dict": smp.Unet("resnet18", encoder_weights=None).state_dict()}, tmp_path / "g.pth")
+    words = ["finetune", str(drawn), "-o", str(tmp_path / "mine"), "--preset", "grout"]
+    words += ["--model", str(tmp_path / "g.pth")]
+    small = ["--side", "64", "--batch", "2", "--epochs", "2", "--validation-part", "0.4", "--workers", "0"]
+    assert main([*words, *small, "--device", "cpu", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [row["rate"] for row in told["history"]] == [1e-6]
+    assert told["delivered"]["validation"]["grout_dice"] > 0
+    card = read_model(find_weights(tmp_path / "mine" / "mine.safetensors"))[1]
+    assert (card.architecture, card.channels) == ("smp-unet-resnet18", ("grout",))
 
 
 def test_finetune_learns_only_from_the_finished_windows_of_a_record(

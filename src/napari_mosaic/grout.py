@@ -26,6 +26,8 @@ from napari_mosaic.dependencies import needed_for
 from napari_mosaic.downloads import hash_file
 from napari_mosaic.errors import InputError, ModelError
 from napari_mosaic.framing import SIDES
+from napari_mosaic.onnx_models import is_graph
+from napari_mosaic.smp_encoders import find_encoder
 from napari_mosaic.torch_files import BAD_FILE, read_torch_file
 from napari_mosaic.trials import JOINTS, WINDOW, bundled_window, pack_joints, spread
 from napari_mosaic.weights import LITE, ModelCard, WeightsEntry, is_safetensors, read_header
@@ -35,15 +37,12 @@ WIDTHS = (96, 48, 32, 32)
 CHANNELS = ("grout", "core")
 UNET = "smp-unet-"
 """How the architecture of an smp U-Net begins; the encoder's name follows."""
-GROUT_B3 = UNET + "efficientnet-b3"
-"""Architecture of GROUT's checkpoints: smp's U-Net on EfficientNet-B3, one logit."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 _PLAIN: dict[bool, dict[str, str]] = {
     True: {},
     False: {
-        "architecture": GROUT_B3,
         "channels": '["grout"]',
         "mean": "[0.485, 0.456, 0.406]",
         "std": "[0.229, 0.224, 0.225]",
@@ -168,6 +167,11 @@ def trial_answers(entry: WeightsEntry, window: NDArray[np.uint8]) -> dict[str, N
 def read_model(entry: WeightsEntry) -> tuple[nn.Module, ModelCard]:
     """Build the network that a weights file holds and fill it; nothing in the file is executed."""
     path = Path(str(entry.path))
+    if is_graph(entry):
+        raise ModelError(
+            f"{path} is a network as ONNX, which can be run but neither trained nor written in another form; give the "
+            "checkpoint that it was exported from."
+        )
     safe = is_safetensors(path)
     try:
         content = load_file(path) if safe else read_torch_file(path)
@@ -179,16 +183,27 @@ def read_model(entry: WeightsEntry) -> tuple[nn.Module, ModelCard]:
     state = _state_dict(content, path)
     header = read_header(path) if safe else _recipe_header(content)
     lite = header.get("architecture", "") == LITE or any(name.startswith("head.") for name in state)
-    known = header.get("architecture", LITE if lite else GROUT_B3)
-    model = _build_lite(state) if lite else _build_unet(state, known)
+    known = header.get("architecture") or (LITE if lite else UNET + _encoder_of(state, content, path))
+    model, maps = _build_lite(state) if lite else _build_unet(state, known)
     try:
         model.load_state_dict({name: value.float() for name, value in state.items()})
     except (RuntimeError, AttributeError) as error:
         raise ModelError(
             f"The weights in {path} do not fit {known}: layers are missing, left over or of "
-            f"another shape; only networks trained here and GROUT's EfficientNet-B3 U-Net can be loaded."
+            f"another shape; only networks trained here and U-Nets like GROUT's can be loaded."
         ) from error
-    return model, ModelCard.from_header(_PLAIN[lite] | header, entry, hash_file(path))
+    card = ModelCard.from_header(_PLAIN[lite] | {"architecture": known} | header, entry, hash_file(path))
+    check_maps(path, maps, card)
+    return model, card
+
+
+def check_maps(path: Path, maps: int, card: ModelCard) -> None:
+    """Raise `ModelError` where a network gives another number of maps than its card names."""
+    if maps != len(card.channels):
+        raise ModelError(
+            f"The network in {path} gives {maps} maps, not {' and '.join(card.channels)}, so nobody knows what they "
+            "show; a network of one class, the joints, can be taken, one of several classes cannot."
+        )
 
 
 def choose_device(device: str) -> torch.device:
@@ -240,6 +255,11 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
             break
     if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise ModelError(f"{path} holds no network weights; give a safetensors file or a checkpoint of a U-Net.")
+    if not all(bool(value.isfinite().all()) for value in content.values() if value.is_floating_point()):
+        raise ModelError(
+            f"Some weights in {path} are no numbers (NaN or infinite), so the network knows nothing; its training went "
+            "wrong there: give a checkpoint of before."
+        )
     return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
@@ -252,28 +272,42 @@ def _recipe_header(content: Any) -> dict[str, str]:
     return plain | {name: json.dumps(recipe[name]) for name in ("mean", "std", "tessera_px", "halo")}
 
 
-def _build_lite(state: Mapping[str, Tensor]) -> nn.Module:
-    """The network of the bundled architecture, as wide and with as many maps as its weights are."""
+def _encoder_of(state: Mapping[str, Tensor], content: Any, path: Path) -> str:
+    """The encoder of a U-Net whose file has no header: by its weights, what its `config` says being looked at first."""
+    config = content.get("config") if isinstance(content, Mapping) else None
+    named = str(config.get("encoder", "")) if isinstance(config, Mapping) else ""
+    encoder = find_encoder(state, named)
+    if encoder is None:
+        raise ModelError(
+            f"The weights in {path} belong to a network that is not known here; only networks trained here and "
+            "U-Nets of segmentation-models-pytorch, as GROUT's, can be loaded."
+        )
+    return encoder
+
+
+def _build_lite(state: Mapping[str, Tensor]) -> tuple[nn.Module, int]:
+    """The network of the bundled architecture, as wide and with as many maps as its weights are; and those."""
     widths = [state.get(f"decoder.{stage}.layers.0.weight") for stage in range(len(WIDTHS))]
     head = state.get("head.weight")
     if head is None or any(width is None for width in widths):
-        return LiteNetwork()
+        return LiteNetwork(), len(CHANNELS)
     sizes = tuple(int(width.shape[0]) for width in widths if width is not None)
-    return LiteNetwork(sizes, max(1, head.shape[0] // 4))
+    maps = max(1, head.shape[0] // 4)
+    return LiteNetwork(sizes, maps), maps
 
 
-def _build_unet(state: Mapping[str, Tensor], architecture: str) -> nn.Module:
+def _build_unet(state: Mapping[str, Tensor], architecture: str) -> tuple[nn.Module, int]:
     with needed_for("A GROUT checkpoint"):
         import segmentation_models_pytorch as smp
     head = state.get("segmentation_head.0.weight")
     if head is None or not architecture.startswith(UNET):
         raise ModelError(
-            "The weights belong to a network that is not known here; only networks trained here and GROUT's "
-            "EfficientNet-B3 U-Net can be loaded."
+            "The weights belong to a network that is not known here; only networks trained here and U-Nets like "
+            "GROUT's can be loaded."
         )
     encoder = architecture.removeprefix(UNET)
     try:
-        return smp.Unet(encoder, encoder_weights=None, in_channels=3, classes=head.shape[0])
+        return smp.Unet(encoder, encoder_weights=None, in_channels=3, classes=head.shape[0]), int(head.shape[0])
     except (KeyError, ValueError, RuntimeError, NotImplementedError) as error:
         raise ModelError(f"The encoder {encoder!r} of these weights is not known to the installed version.") from error
 

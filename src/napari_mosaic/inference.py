@@ -24,6 +24,7 @@ from napari_mosaic.downloads import hash_file
 from napari_mosaic.errors import InputError, ModelError, MosaicWarning, UnfitError
 from napari_mosaic.framing import predict_framed
 from napari_mosaic.memory import is_out_of_memory
+from napari_mosaic.onnx_models import is_graph, read_graph
 from napari_mosaic.runtimes import (
     NO_AMX,
     RUNTIMES,
@@ -149,9 +150,9 @@ def load_network(
     ----------
     name_or_path
         A name that `weights.registry()` knows, or a path of safetensors, of a checkpoint of this package's
-        training or of GROUT (`model_state_dict`, `state_dict` or bare).
+        training or of GROUT (`model_state_dict`, `state_dict` or bare), or of ONNX.
     device
-        `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+        `auto`, `cpu`, `cuda`, `cuda:1`, `mps`; what came as ONNX runs on a CPU only.
     precision
         `auto`, `fp32`, `bf16`, `fp16` or `int8`; `auto` takes eight-bit integers on a CPU where the weights have
         such a file, half precision where the device is fast in it, else single.
@@ -193,6 +194,8 @@ def load_network(
     if runtime == "openvino" and not has_openvino():
         raise missing("The runtime openvino", "openvino", instead=_BY_TORCH)
     entry = find_weights(name_or_path)
+    if is_graph(entry):
+        return _graph(entry, device, precision, runtime, threads)
     if device == "auto":
         device = "cpu" if precision == INT8 or runtime == "openvino" or not may_have_gpu() else _best_device()
     quantised = quantised_sibling(entry)
@@ -258,6 +261,20 @@ def _from_weights(
         )
     torch_run = grout.TorchRun(model, card, chosen, grout.DTYPES[name], threads=threads)
     return GroutNetwork(card, torch_run, device=str(chosen), precision=name, runtime="torch")
+
+
+def _graph(entry: WeightsEntry, device: str, precision: str, runtime: str, threads: int | None) -> GroutNetwork:
+    """A network that came as ONNX, on the CPU in single precision: there is no other program to try it against."""
+    if device not in ("auto", "cpu") or runtime == "torch" or precision not in ("auto", "fp32"):
+        raise InputError(
+            f"{entry.name} came as ONNX and runs by OpenVINO on a CPU in single precision; leave device, runtime and "
+            "precision to auto, or give the checkpoint that it was exported from."
+        )
+    if not has_openvino():
+        raise missing("A model as ONNX", "openvino")
+    whole, card = read_graph(entry)
+    run = OpenVinoRun(whole, precision="fp32", threads=threads, limit=openvino_limits("fp32")[0])
+    return GroutNetwork(card, run, device="cpu", precision="fp32", runtime="openvino")
 
 
 def _way(precision: str, limit: str | None) -> str:

@@ -28,7 +28,8 @@ THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 _TINY = 1e-12
 """Rounding: an IoU that equals a threshold does not count."""
 SLIVER = 0.04
-"""Share of the median true tessera below which a region is a sliver that an edge has cut off."""
+"""Share of the median true tessera's area below which a region is a sliver, the rest of one that was cut off: a true
+one anywhere, a predicted one at the edge of the image."""
 
 _Floats = NDArray[np.float64]
 _Bools = NDArray[np.bool_]
@@ -77,6 +78,8 @@ class Metrics:
     mean_best_iou: float
     matching: tuple[Matching, ...]
     pixels: PixelMetrics
+    joint_pixels: PixelMetrics
+    """Of the joints, and all else that is no tessera."""
 
     def at(self, threshold: float) -> Matching:
         """Matching at an IoU threshold of `THRESHOLDS`."""
@@ -116,7 +119,9 @@ class Overlaps:
     edge: NDArray[Any] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-def evaluate_labels(prediction: NDArray[Any], truth: NDArray[Any], *, ignore: NDArray[Any] | None = None) -> Metrics:
+def evaluate_labels(
+    prediction: NDArray[Any], truth: NDArray[Any], *, ignore: NDArray[Any] | None = None, sliver: float = SLIVER
+) -> Metrics:
     """Compare predicted with true tesserae.
 
     Parameters
@@ -125,8 +130,10 @@ def evaluate_labels(prediction: NDArray[Any], truth: NDArray[Any], *, ignore: ND
         Labels `(Y, X)`, integers, 0 = no tessera; ids need not be consecutive.
     ignore
         Mask `(Y, X)` of what is left out. Regions of either side that lie mostly inside are not
-        counted, nor are slivers under 4 % of the median true tessera; ignored pixels do not
-        count in the pixel metrics.
+        counted; ignored pixels do not count in the pixel metrics.
+    sliver
+        Part of the median true tessera's area below which regions are slivers and not counted: true ones, and
+        predicted ones at the edge of the image. 0 counts every region, which is the field's plain definition.
 
     Raises
     ------
@@ -140,7 +147,7 @@ def evaluate_labels(prediction: NDArray[Any], truth: NDArray[Any], *, ignore: ND
     1.0
 
     """
-    return summarise(count_overlaps(prediction, truth, ignore=ignore))
+    return summarise(count_overlaps(prediction, truth, ignore=ignore), sliver=sliver)
 
 
 def count_overlaps(
@@ -193,9 +200,9 @@ def add_overlaps(parts: Sequence[Overlaps]) -> Overlaps:
     )
 
 
-def summarise(overlaps: Overlaps) -> Metrics:
+def summarise(overlaps: Overlaps, *, sliver: float = SLIVER) -> Metrics:
     """All metrics of a table of overlaps, as `evaluate_labels` gives them."""
-    true_ids, predicted_ids, pairs = _counted_pairs(overlaps)
+    true_ids, predicted_ids, pairs = _counted_pairs(overlaps, sliver)
     n_truth, n_predicted = len(true_ids), len(predicted_ids)
     prec, rec, best_iou = _best_overlaps(n_truth, pairs)
     matched = _match(n_truth, n_predicted, pairs)
@@ -209,12 +216,13 @@ def summarise(overlaps: Overlaps) -> Metrics:
         mean_best_iou=best_iou,
         matching=tuple(_matching(matched, t, n_truth, n_predicted) for t in THRESHOLDS),
         pixels=_pixels_of(overlaps),
+        joint_pixels=_pixels_of(overlaps, joints=True),
     )
 
 
-def sort_stones(overlaps: Overlaps) -> MatchedIds:
+def sort_stones(overlaps: Overlaps, *, sliver: float = SLIVER) -> MatchedIds:
     """Which tesserae are found, missed, right and false at IoU 0.5, where no more than one pair can match."""
-    true_ids, predicted_ids, pairs = _counted_pairs(overlaps)
+    true_ids, predicted_ids, pairs = _counted_pairs(overlaps, sliver)
     same = pairs.iou > 0.5 + _TINY
     found, right = true_ids[pairs.truth[same]], predicted_ids[pairs.predicted[same]]
     return MatchedIds(found, np.setdiff1d(true_ids, found), right, np.setdiff1d(predicted_ids, right))
@@ -254,7 +262,7 @@ class _Pairs:
         return self.shared / (self.truth_area + self.predicted_area - self.shared)
 
 
-def _counted_pairs(overlaps: Overlaps) -> tuple[NDArray[Any], NDArray[Any], _Pairs]:
+def _counted_pairs(overlaps: Overlaps, sliver: float) -> tuple[NDArray[Any], NDArray[Any], _Pairs]:
     """Leave out what lies in ignored places and slivers; the ids of what is left on both sides, and its pairs."""
     truth_ids, t = np.unique(overlaps.truth, return_inverse=True)
     predicted_ids, p = np.unique(overlaps.predicted, return_inverse=True)
@@ -264,9 +272,9 @@ def _counted_pairs(overlaps: Overlaps) -> tuple[NDArray[Any], NDArray[Any], _Pai
     true = truth_ids > 0
     if not true.any():
         raise InputError("The truth holds no tessera, so nothing can be compared; check that it is the right file.")
-    sliver = SLIVER * float(np.median(truth_area[true]))
-    keep_t = true & (truth_area >= sliver) & ~(np.bincount(t, ignored) > 0.5 * truth_area)
-    cut = np.isin(predicted_ids, overlaps.edge) & (predicted_area < sliver)
+    least = sliver * float(np.median(truth_area[true]))
+    keep_t = true & (truth_area >= least) & ~(np.bincount(t, ignored) > 0.5 * truth_area)
+    cut = np.isin(predicted_ids, overlaps.edge) & (predicted_area < least)
     keep_p = (predicted_ids > 0) & ~cut & ~(np.bincount(p, ignored) > 0.5 * predicted_area)
     if not keep_t.any():
         raise InputError("Every true tessera lies in an ignored place, so nothing can be compared; ignore less.")
@@ -359,8 +367,9 @@ def _matching(iou: _Floats, threshold: float, n_truth: int, n_predicted: int) ->
     )
 
 
-def _pixels_of(overlaps: Overlaps) -> PixelMetrics:
-    true, predicted = overlaps.truth > 0, overlaps.predicted > 0
+def _pixels_of(overlaps: Overlaps, *, joints: bool = False) -> PixelMetrics:
+    """Agreement of the pixels of tesserae, or of those of joints."""
+    true, predicted = (overlaps.truth > 0) != joints, (overlaps.predicted > 0) != joints
     counted = overlaps.area - overlaps.ignored
     quadrants = (true & predicted, ~true & predicted, true & ~predicted, ~true & ~predicted)
     tp, fp, fn, tn = (int(counted[q].sum()) for q in quadrants)

@@ -52,3 +52,11 @@ def _write_error(path: Path, error: OSError) -> WriteError:
     if error.errno == errno.ENOSPC:
         return WriteError(f"The disk is full, so {path} was not written; free some space or give another place.")
     return WriteError(f"{path} cannot be written ({error.strerror or error}); give a place that you may write to.")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that pictures go to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"The folder {folder} cannot be made ({error.strerror}); give another place.") from error

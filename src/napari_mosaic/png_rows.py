@@ -1,4 +1,4 @@
-"""Grey values as a PNG.
+"""Grey values or colours as a PNG.
 
 One decision: written row by row as they come, because every library for PNG wants the whole picture
 in memory; the format is simple enough.
@@ -26,15 +26,15 @@ _UP = 2
 
 
 class PngRows:
-    """A grey PNG of 8 or 16 bits that is written from the top, some rows at a time; a context manager."""
+    """A PNG of 8 or 16 bits, grey or RGB, that is written from the top, some rows at a time; a context manager."""
 
-    def __init__(self, path: Path, shape: tuple[int, int], *, depth: int) -> None:
+    def __init__(self, path: Path, shape: tuple[int, int], *, depth: int, rgb: bool = False) -> None:
         self._type = {8: "u1", 16: ">u2"}[depth]
-        self._above = np.zeros((1, depth // 8 * shape[1]), np.uint8)
+        self._above = np.zeros((1, depth // 8 * shape[1] * (3 if rgb else 1)), np.uint8)
         self._packer = zlib.compressobj(6)
         self._file = path.open("wb")
         self._file.write(b"\x89PNG\r\n\x1a\n")
-        _chunk(self._file, b"IHDR", struct.pack(">IIBBBBB", shape[1], shape[0], depth, 0, 0, 0, 0))
+        _chunk(self._file, b"IHDR", struct.pack(">IIBBBBB", shape[1], shape[0], depth, 2 if rgb else 0, 0, 0, 0))
         _chunk(self._file, b"tEXt", png_text("Software", SOFTWARE))
 
     def __enter__(self) -> PngRows:
@@ -47,8 +47,8 @@ class PngRows:
         self._file.close()
 
     def write(self, values: NDArray[Any]) -> None:
-        """Add rows `(h, width)` of whole numbers."""
-        raw = np.ascontiguousarray(values.astype(self._type)).view(np.uint8)
+        """Add rows `(h, width)` of whole numbers, or `(h, width, 3)` of colours."""
+        raw = np.ascontiguousarray(values.reshape(len(values), -1).astype(self._type)).view(np.uint8)
         _chunk(self._file, b"IDAT", self._packer.compress(_filtered(raw, self._above)))
         self._above = raw[-1:]
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from napari_mosaic.cli.output import say
+from napari_mosaic.cli.spellings import translate
 from napari_mosaic.errors import MosaicError, MosaicWarning
 
 _OBJECTS = 50_000
@@ -40,7 +41,9 @@ _COMMANDS = {
     "finetune": ("training", "Teach a model your mosaic, from a few corrected pictures or windows."),
     "export-model": ("models", "Write a model for other programs: ONNX, or one safetensors file."),
     "evaluate": ("comparing", "Compare a record, labels or a mask, or a folder of them, with the truth."),
+    "compare-models": ("comparing", "Compare many models on pictures with truth: table, bars, curves of their runs."),
     "probabilities": ("probability", "Write a record's map of joints as numbers or as a picture, with its mask."),
+    "joints": ("probability", "Write the joints of records as pictures: mask, overlay and four panels."),
     "calibrate": ("probability", "Adjust confidence: find the temperature that makes probabilities honest."),
     "fuse": ("probability", "Join several maps of joints of one photograph into one."),
     "augment": ("probability", "Ask the model again about turned and mirrored copies, and map where it is unsure."),
@@ -129,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 warnings.simplefilter("ignore")
                 warnings.simplefilter("always", MosaicWarning)
             warnings.showwarning = _tell
-            result = make_app()(words, exit_on_error=False, print_error=False, result_action="return_value")
+            result = make_app()(translate(words), exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
         again = dict.fromkeys(("segment", "train", "finetune", "sam2-finetune"), "; go on with --resume")
         again |= dict.fromkeys(("batch", "synthesize"), "; give the same command to go on")

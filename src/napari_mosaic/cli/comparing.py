@@ -1,4 +1,4 @@
-"""`evaluate`: a record, labels or a mask against the truth; a folder of them; two of them.
+"""`evaluate` and `compare-models`: a record, labels or a mask against the truth; a folder of them; two of them.
 
 One decision: the best-overlap figures of the field are never printed without the one-to-one matching,
 because alone they flatter.
@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from napari_mosaic.cli.options import Json, options_of, plain
-from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run
+from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run, say
 from napari_mosaic.evaluation.files import Evaluation, EvaluationParams, evaluate_files, is_mask_layer
 from napari_mosaic.evaluation.folders import evaluate_folders_steps, pair_files, table_of, write_report
+from napari_mosaic.evaluation.models import compare_models_steps, name_models, plot_models
 from napari_mosaic.evaluation.pictures import compare_predictions, draw_tesserae, write_picture
+from napari_mosaic.metrics import SLIVER
+from napari_mosaic.output_files import make_folder
 
 if TYPE_CHECKING:
     EvaluationOptions = EvaluationParams
@@ -77,7 +80,54 @@ def evaluate(
     if as_json:
         answer_json(found.to_dict())
     else:
-        show(found)
+        show(found, joints=settings.truth_is == "grout")
+    return 0
+
+
+def compare_models(
+    truths: Path,
+    /,
+    *predictions: Path,
+    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    runs: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),
+    as_json: Json = False,
+    params: Annotated[EvaluationOptions, Parameter(name="*")] = EvaluationOptions(),  # noqa: B008 - frozen
+) -> int:
+    """Compare many models on pictures with truth: models.csv, models.json, bars.png, and curves.png of their runs.
+
+    Parameters
+    ----------
+    truths
+        Folder with the truths.
+    predictions
+        A folder a model, as segment -o or export fill it: records, labels or masks with the names of the truths.
+    output
+        Folder for the table and the pictures; it is made.
+    runs
+        Folders of training runs, whose histories are drawn into curves.png.
+    as_json
+        Write the result as JSON.
+    params
+        What the pixels of the files mean.
+
+    """
+    settings = plain(params, EvaluationParams)
+    joints = settings.truth_is == "grout"
+    found = run(compare_models_steps(name_models(predictions), truths, params=settings), output.name)
+    make_folder(output)
+    write_report(output / "models.csv", {}, found.to_csv())
+    write_report(output / "models.json", found.to_dict(), "")
+    written = [plot_models(found, output / "bars.png", joints=joints)]
+    if runs:
+        from napari_mosaic.training.curves import plot_runs
+
+        written.append(plot_runs(runs, output / "curves.png"))
+    if as_json:
+        answer_json(found.to_dict())
+        return 0
+    answer(found.to_text(joints=joints))
+    say(_rule(settings))
+    say("Written: " + ", ".join(str(path) for path in (output / "models.csv", output / "models.json", *written)))
     return 0
 
 
@@ -109,7 +159,8 @@ def _evaluate_folders(
     for name, table in tables.items():
         if against is not None:
             answer(f"{name}{against if name else prediction}")
-        answer(table.to_text())
+        answer(table.to_text(joints=settings.truth_is == "grout"))
+    say(_rule(settings))
     return 0
 
 
@@ -143,24 +194,42 @@ def _compare(
     if as_json:
         answer_json(values)
         return 0
-    answer(table.to_text(mean=False))
+    answer(table.to_text(mean=False, joints=settings.truth_is == "grout"))
+    say(_rule(settings))
     answer("of the true tesserae's pixels: " + ", ".join(f"{k} {100 * v:.1f} %" for k, v in found.shares.items()))
     return 0
 
 
-def show(found: Evaluation) -> None:
-    """Write the figures of a comparison."""
-    metrics, pixels, grout = found.metrics, found.metrics.pixels, found.grout
-    answer_table(
-        [
-            ("tesserae, true / predicted", f"{metrics.truth} / {metrics.predicted}"),
-            ("Cnt, Prec, Rec, Fm", _figures(metrics.cnt, metrics.prec, metrics.rec, metrics.fm)),
-            ("mean best IoU", _figures(metrics.mean_best_iou)),
+def _rule(settings: EvaluationParams) -> str:
+    """Which regions a table counts."""
+    if settings.slivers == "count":
+        return "Every region counts; --slivers leave-out takes small ones that an edge has cut off for slivers."
+    return (
+        f"Slivers under {SLIVER:.0%} of the median true tessera are left out (true ones anywhere, predicted ones at "
+        "the edge); --slivers count takes all regions."
+    )
+
+
+def show(found: Evaluation, *, joints: bool = False) -> None:
+    """Write the figures of a comparison; with `joints` those of the joints first, and no pixels of tesserae."""
+    metrics, pixels = found.metrics, found.metrics.pixels
+    tesserae = [
+        ("tesserae, true / predicted", f"{metrics.truth} / {metrics.predicted}"),
+        ("Cnt, Prec, Rec, Fm", _figures(metrics.cnt, metrics.prec, metrics.rec, metrics.fm)),
+        ("mean best IoU", _figures(metrics.mean_best_iou)),
+    ]
+    if joints:
+        answer("Joints:")
+        answer_table(_joint_rows(found))
+        answer("")
+        answer("Tesserae between the joints:")
+        answer_table(tesserae)
+    else:
+        tesserae += [
             ("pixel IoU, Dice, accuracy", _figures(pixels.iou, pixels.dice, pixels.accuracy)),
             ("pixel precision, recall", _figures(pixels.precision, pixels.recall)),
-            ("grout boundary F, clDice", grout and _figures(grout.boundary_f, grout.centreline_dice)),
         ]
-    )
+        answer_table([*tesserae, *((f"joints: {name}", value) for name, value in _joint_rows(found))])
     answer("")
     answer("matching    F1     precision  recall  PQ     matched IoU")
     for matching in (metrics.at(threshold) for threshold in _SHOWN):
@@ -168,6 +237,17 @@ def show(found: Evaluation) -> None:
             f"IoU > {matching.threshold:<5.2f} {matching.f1:.3f}  {matching.precision:.3f}      "
             f"{matching.recall:.3f}   {matching.panoptic_quality:.3f}  {matching.mean_matched_iou:.3f}"
         )
+    answer("")
+    answer(found.sliver_rule)
+
+
+def _joint_rows(found: Evaluation) -> list[tuple[str, str | None]]:
+    joints, grout = found.metrics.joint_pixels, found.grout
+    return [
+        ("Dice, IoU, accuracy", _figures(joints.dice, joints.iou, joints.accuracy)),
+        ("precision, recall", _figures(joints.precision, joints.recall)),
+        ("boundary F, clDice", None if grout is None else _figures(grout.boundary_f, grout.centreline_dice)),
+    ]
 
 
 def _figures(*values: float) -> str:

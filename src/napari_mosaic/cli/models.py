@@ -17,6 +17,7 @@ from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_tab
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import MissingError, WriteError
+from napari_mosaic.onnx_models import import_onnx, is_onnx
 from napari_mosaic.sam.registry import sam_registry
 from napari_mosaic.weights import (
     WeightsEntry,
@@ -25,6 +26,7 @@ from napari_mosaic.weights import (
     find_weights,
     hash_of,
     is_safetensors,
+    models_folder,
     read_header,
     registry,
 )
@@ -114,14 +116,14 @@ def import_file(
     overwrite: Flag = False,
     as_json: Json = False,
 ) -> int:
-    """Take in a model file, such as a checkpoint of GROUT or of SAM 2, so that it can be given by name.
+    """Take in a model file, such as a checkpoint of GROUT or of SAM 2, or ONNX, so that it can be given by name.
 
     Only weights are read; a file that carries code is refused and nothing of it is run.
 
     Parameters
     ----------
     path
-        Safetensors, or a checkpoint of this program, of GROUT or of SAM 2.
+        Safetensors, a checkpoint of this program, of GROUT or of SAM 2, or ONNX.
     name
         Name to call it by; that of the file by default.
     tessera_px
@@ -136,6 +138,11 @@ def import_file(
         Write the result as JSON.
 
     """
+    if is_onnx(path):
+        made = import_onnx(
+            path, name=name, tessera_px=tessera_px, licence=licence, overwrite=overwrite, folder=models_folder()
+        )
+        return _tell_model(made, made.stem, as_json=as_json)
     with needed_for("Taking in a model"):
         from napari_mosaic.sam.importing import import_sam_model, is_sam
         from napari_mosaic.training.export import import_model

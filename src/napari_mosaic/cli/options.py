@@ -90,7 +90,7 @@ def over_preset(choices: Any, preset: T) -> T:
         If the choices do not go together.
     """
     chosen = {name: value for name, value in _values(choices).items() if value is not None}
-    if any(name in chosen for name in _ENDS):
+    if all(hasattr(preset, name) for name in _ENDS) and any(name in chosen for name in _ENDS):
         chosen = dict.fromkeys(_ENDS) | chosen
     try:
         return dataclasses.replace(preset, **chosen)  # type: ignore[type-var]

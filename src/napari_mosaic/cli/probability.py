@@ -1,4 +1,4 @@
-"""`probabilities`, `calibrate`, `fuse`, `augment`: what the model believes, as files.
+"""`probabilities`, `joints`, `calibrate`, `fuse`, `augment`: what the model believes, as files.
 
 One decision: confidence is changed only where a file that says how is given by name.
 """
@@ -17,6 +17,8 @@ from napari_mosaic.cli.output import UsageError, answer, answer_json, run
 from napari_mosaic.cli.records import warn_incomplete
 from napari_mosaic.evaluation.files import EvaluationParams, Meaning
 from napari_mosaic.evaluation.folders import pair_files
+from napari_mosaic.export.joint_pictures import JointParams, JointPictures, write_joint_pictures_steps
+from napari_mosaic.output_files import make_folder
 from napari_mosaic.probability import (
     AugmentParams,
     Calibration,
@@ -31,13 +33,15 @@ from napari_mosaic.probability import (
     write_map_steps,
 )
 from napari_mosaic.probability.maps import ChannelName, GridName
-from napari_mosaic.record import open_record
-from napari_mosaic.record_names import companion
+from napari_mosaic.record import Record, open_record
+from napari_mosaic.record_names import companion, unique_names
 
 if TYPE_CHECKING:
     AugmentOptions = AugmentParams
+    JointOptions = JointParams
 else:
     AugmentOptions = options_of(AugmentParams)
+    JointOptions = options_of(JointParams)
 
 Output = Annotated[Path, Parameter(name=("--output", "-o"))]
 Way = Literal["mean", "max", "logit-mean"]
@@ -87,6 +91,73 @@ def probabilities(
         run(steps, output.name)
     answer("\n".join(str(path) for path in (output, mask) if path is not None))
     return 0
+
+
+def joints(
+    *records: Path,
+    output: Output,
+    probability: Flag = False,
+    overwrite: Flag = False,
+    params: Annotated[JointOptions, Parameter(name="*")] = JointOptions(),  # noqa: B008 - frozen
+) -> int:
+    """Write the joints of records as pictures: NAME_mask.png, NAME_overlay.png and NAME_visualization.png.
+
+    What lies above the threshold in the probability is closed over small gaps, and small pieces are removed. For the
+    mask without that, see probabilities --mask.
+
+    Parameters
+    ----------
+    records
+        Records, or folders of them.
+    output
+        Folder for the pictures; it is made.
+    probability
+        Also write NAME_prob.npy (0 to 1) and NAME_prob8.png (0 to 255).
+    overwrite
+        Replace pictures that are there.
+    params
+        How the mask is made; the defaults are GROUT's.
+
+    """
+    found = [path for given in records for path in _records_in(given)]
+    names = unique_names([str(path) for path in found])
+    make_folder(output)
+    for path in found:
+        with open_record(path) as record:
+            warn_incomplete(record)
+            name = names[str(path)].removesuffix(".mosaic")
+            made = write_joints(
+                record, output, name, plain(params, JointParams), probability=probability, overwrite=overwrite
+            )
+        answer("\n".join(map(str, made.paths)))
+    return 0
+
+
+def _records_in(path: Path) -> list[Path]:
+    if (path / "mosaic.json").exists():
+        return [path]
+    found = sorted(place.parent for place in path.glob("*/mosaic.json")) if path.is_dir() else []
+    if not found:
+        raise UsageError(f"{path} is no mosaic record and holds none; segment a photograph first.")
+    return found
+
+
+def write_joints(
+    record: Record,
+    folder: Path,
+    name: str,
+    params: JointParams,
+    *,
+    probability: bool,
+    overwrite: bool,
+    source: str | None = None,
+) -> JointPictures:
+    """Write the pictures of the joints of an open record under a bar."""
+    with record.open_source(source) as image:
+        steps = write_joint_pictures_steps(
+            record, image, folder, name, params=params, probability=probability, overwrite=overwrite
+        )
+        return run(steps, name)
 
 
 def calibrate(

@@ -81,6 +81,7 @@ def segment(
     exclude: Path | None = None,
     pixel_mm: float | None = None,
     preview: Path | None = None,
+    joints: Path | None = None,
     overwrite: Flag = False,
     resume: Flag = False,
     discard_edits: Flag = False,
@@ -109,6 +110,8 @@ def segment(
         Edge of a pixel of the photograph on the floor, in mm; also with --resume. See pixel-size for records.
     preview
         Also draw the tesserae over the photograph: a PNG, or a folder for several.
+    joints
+        Also write the joints as pictures into this folder: mask, overlay and four panels; see the command joints.
     overwrite
         Replace a record that is there.
     resume
@@ -152,16 +155,30 @@ def segment(
     if calibration is not None:
         settings = with_calibration(settings, calibration)
     places = record_places([Wanted(source, output) for source in found])
-    pictures = preview_places(preview, found)
+    pictures, names = preview_places(preview, found), unique_names(found)
     work = attempt if several else perform
     if settings.device == "auto" and settings.runtime == "auto":
         _offer_gpu()
     outcomes = []
     for source, place, picture in zip(found, places, pictures, strict=True):
         outcomes.append(work(source, place, settings, asked, picture))
+        if joints is not None and outcomes[-1].record is not None:
+            _draw_joints(outcomes[-1].record, source, joints, names[source])
         if not as_json and outcomes[-1].error is None:
             answer(outcomes[-1].line)
     return summarise(outcomes, as_json=as_json, several=several)
+
+
+def _draw_joints(record: str, source: str, folder: Path, name: str) -> None:
+    """Write the pictures of the joints of a record that was just made, in the place of older ones of ours."""
+    from napari_mosaic.cli.probability import write_joints
+    from napari_mosaic.export.joint_pictures import JointParams
+    from napari_mosaic.output_files import make_folder
+    from napari_mosaic.record import open_record
+
+    make_folder(folder)
+    with open_record(record) as opened:
+        write_joints(opened, folder, name, JointParams(), probability=True, overwrite=True, source=source)
 
 
 def _offer_gpu() -> None:

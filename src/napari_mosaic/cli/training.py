@@ -6,6 +6,7 @@ One decision: what a run is lies in its folder, so the same command with --resum
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from napari_mosaic.areas import read_json
 from napari_mosaic.cli.options import Flag, Json, choices_of, options_of, over_preset, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run
 from napari_mosaic.dependencies import needed_for
-from napari_mosaic.training.params import PRESETS, FinetuneParams, SynthesisParams, TrainParams
+from napari_mosaic.training.params import FINETUNE_PRESETS, PRESETS, FinetuneParams, SynthesisParams, TrainParams
 
 if TYPE_CHECKING:
     SynthesisOptions = SynthesisParams
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     TrainOptions = TrainParams
 else:
     SynthesisOptions = options_of(SynthesisParams)
-    FinetuneOptions = options_of(FinetuneParams)
+    FinetuneOptions = choices_of(FinetuneParams, FINETUNE_PRESETS, leave_out=("recipe",))
     TrainOptions = choices_of(TrainParams, PRESETS, leave_out=("freeze",))
 
 Out = Annotated[Path, Parameter(name=("--output", "-o"))]
@@ -126,6 +127,7 @@ def finetune(
     /,
     *,
     output: Out,
+    preset: Literal["mosaic", "grout"] = "mosaic",
     resume: Flag = False,
     as_json: Json = False,
     params: Annotated[FinetuneOptions, Parameter(name="*")] = FinetuneOptions(),  # noqa: B008 - frozen
@@ -138,18 +140,21 @@ def finetune(
         Folder with images and masks of the same names, or a mosaic record in which windows are marked as finished.
     output
         Folder for the run and the new model.
+    preset
+        Recipe: mosaic (forgets little) or grout (GROUT's two stages: rates 1e-4 and 1e-6, 20 and 10 epochs).
     resume
         Go on with the run in the output folder.
     as_json
         Write the result as JSON.
     params
-        How to learn.
+        What differs from the preset.
 
     """
     with needed_for("Fine-tuning"):
         from napari_mosaic.training.run import finetune_steps
 
-    settings = plain(params, FinetuneParams)
+    begin = FINETUNE_PRESETS[preset]
+    settings = over_preset(params, begin if params.steps is None else replace(begin, epochs=0))
     path = run(finetune_steps(source, output, settings, resume=resume), output.name)
     last = "1" if settings.stage == "1" else "2"
     return _tell(path, output / f"stage{last}", as_json=as_json)

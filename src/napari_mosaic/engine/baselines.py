@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosaic.classical.edges import edge_map
 from napari_mosaic.classical.gradient import REACH, TESSERA_PX, gradient_map
 from napari_mosaic.classical.quadrangles import quadrangle_map
 from napari_mosaic.engine.segmenters import FunctionSegmenter, Network, Windows
@@ -47,3 +48,8 @@ def make_quadrangles(*_: Any) -> FunctionSegmenter:
     return FunctionSegmenter(
         quadrangle_map, name="quadrangles", tessera_px=float(TESSERA_PX), channels=2, halo=REACH, stride=8
     )
+
+
+def make_edges(*_: Any) -> FunctionSegmenter:
+    """What Canny's edges enclose."""
+    return FunctionSegmenter(edge_map, name="edges", tessera_px=float(TESSERA_PX), channels=2, halo=REACH, stride=8)

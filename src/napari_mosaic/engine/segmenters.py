@@ -149,6 +149,8 @@ _METHODS: dict[str, Factory] = {
     "unet-watershed": _later("engine.baselines", "NetworkWithoutCore"),
     "gradient-watershed": _later("engine.baselines", "make_gradient"),
     "quadrangles": _later("engine.baselines", "make_quadrangles"),
+    "edges": _later("engine.baselines", "make_edges"),
+    "dis": _later("engine.dichotomous", "make_dichotomous"),
 }
 
 

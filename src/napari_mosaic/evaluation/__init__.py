@@ -20,6 +20,7 @@ from napari_mosaic.evaluation.floor import (
 )
 from napari_mosaic.evaluation.floor_files import read_counts, write_squares
 from napari_mosaic.evaluation.folders import FolderEvaluation, evaluate_folders, evaluate_folders_steps
+from napari_mosaic.evaluation.models import ModelComparison, compare_models, compare_models_steps, plot_models
 from napari_mosaic.evaluation.pictures import (
     compare_predictions,
     draw_tesserae,
@@ -36,7 +37,10 @@ __all__ = [
     "EvaluationParams",
     "FloorError",
     "FolderEvaluation",
+    "ModelComparison",
     "Square",
+    "compare_models",
+    "compare_models_steps",
     "compare_predictions",
     "count_found",
     "draw_stones",
@@ -47,6 +51,7 @@ __all__ = [
     "evaluate_folders_steps",
     "five_colours",
     "label_mask",
+    "plot_models",
     "propose_squares",
     "read_counts",
     "read_label_image",

@@ -21,7 +21,7 @@ from napari_mosaic.areas import rasterise, read_json
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.grout_metrics import GroutMetrics, evaluate_grout
 from napari_mosaic.measurement.source_grid import read_source_labels
-from napari_mosaic.metrics import Metrics, Overlaps, add_overlaps, count_overlaps, summarise
+from napari_mosaic.metrics import SLIVER, Metrics, Overlaps, add_overlaps, count_overlaps, summarise
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.tiling import Box
@@ -45,20 +45,48 @@ class EvaluationParams:
     truth_is: Annotated[Meaning, "what the truth's pixels mean: labels, or white tesserae or grout"] = "auto"
     min_area: Annotated[int, "regions of masks under this many pixels are specks and dropped"] = 0
     tolerance: Annotated[float, "pixels within which two edges of grout agree"] = 2.0
+    slivers: Annotated[
+        Literal["leave-out", "count"],
+        f"regions under {SLIVER:.0%} of the median true tessera, cut off by an edge: leave-out, or count them as the "
+        "field's plain definition does",
+    ] = "leave-out"
+
+    @property
+    def sliver(self) -> float:
+        """Part of the median true tessera below which a region is not counted."""
+        return SLIVER if self.slivers == "leave-out" else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """The figures of one comparison; `grout` is None where the image is too large for them."""
+    """The figures of one comparison; `grout` is None where the image is too large for them.
+
+    `metrics` are those that were asked for: `without_slivers`, or `plain`, in which every region counts.
+    """
 
     prediction: str
     truth: str
     metrics: Metrics
     grout: GroutMetrics | None
+    without_slivers: Metrics
+    plain: Metrics
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, ready for JSON."""
         return asdict(self)
+
+    @property
+    def sliver_rule(self) -> str:
+        """The rule by which `metrics` count, in a sentence, and what it leaves out here."""
+        without, plain = self.without_slivers, self.plain
+        true, found = plain.truth - without.truth, plain.predicted - without.predicted
+        which = f"{true:,} true and {found:,} predicted regions under {SLIVER:.0%} of the median true tessera"
+        if self.metrics == without:
+            return (
+                f"Slivers are left out: {which} (true ones anywhere, predicted ones at the edge); "
+                "--slivers count takes all regions."
+            )
+        return f"Every region counts, {which} among them; --slivers leave-out takes them for slivers."
 
 
 @dataclass(frozen=True)
@@ -150,7 +178,7 @@ def compare_labels(
     """Compare open labels with an open truth; `names` are those of prediction and truth in messages."""
     predicted, left_out = true.align(predicted, names, ignore)
     overlaps = add_overlaps(list(_count_bands(predicted, true.labels, left_out)))
-    metrics = summarise(overlaps)
+    without, plain = (summarise(overlaps, sliver=sliver) for sliver in (SLIVER, 0.0))
     if (predicted.guessed or true.labels.guessed) and _is_inverted(overlaps):
         raise InputError(
             f"{names[0]} is white nearly everywhere that {names[1]} is black, so one of them is inverted; say which "
@@ -159,7 +187,9 @@ def compare_labels(
     return Evaluation(
         prediction=names[0],
         truth=names[1],
-        metrics=metrics,
+        metrics=without if params.sliver else plain,
+        without_slivers=without,
+        plain=plain,
         grout=_grout(predicted, true.labels, left_out, params.tolerance),
     )
 

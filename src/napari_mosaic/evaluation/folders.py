@@ -23,6 +23,9 @@ from napari_mosaic.progress import Progress, Steps, drain
 PICTURES = {".png", ".tif", ".tiff", ".npy", ".jpg", ".jpeg", ".bmp"}
 _ENDINGS = ("_mask", "_labels", "_label", "_truth", "_gt", "_prediction", "_pred", ".mosaic")
 
+_PIXELS = ("pixel_iou", "dice", "accuracy", "precision", "recall")
+"""Columns of the pixels of tesserae."""
+
 ImageRow = dict[str, float | int | str | None]
 
 
@@ -45,9 +48,10 @@ class FolderEvaluation:
         writer.writerows([*self.rows, self.mean])
         return file.getvalue()
 
-    def to_text(self, *, mean: bool = True) -> str:
-        """The table to be read: aligned columns, three digits."""
-        names = list(self.mean)
+    def to_text(self, *, mean: bool = True, joints: bool = False) -> str:
+        """The table to be read: aligned columns, three digits; with `joints` their pixels, not those of tesserae."""
+        names = [name for name in self.mean if not (joints and name in _PIXELS)]
+        names.sort(key=lambda name: joints and name != "image" and not name.startswith("joint_"))
         rows = (*self.rows, self.mean) if mean else self.rows
         lines = [names, *([_shown(row[name]) for name in names] for row in rows)]
         widths = [max(len(line[k]) for line in lines) for k in range(len(names))]
@@ -89,7 +93,7 @@ def table_of(found: Mapping[str, Evaluation]) -> FolderEvaluation:
 
 def figures(name: str, found: Evaluation) -> ImageRow:
     """One line of the table."""
-    metrics, pixels, grout = found.metrics, found.metrics.pixels, found.grout
+    metrics, pixels, joints, grout = found.metrics, found.metrics.pixels, found.metrics.joint_pixels, found.grout
     half = metrics.at(0.5)
     return {
         "image": name,
@@ -108,6 +112,10 @@ def figures(name: str, found: Evaluation) -> ImageRow:
         "accuracy": pixels.accuracy,
         "precision": pixels.precision,
         "recall": pixels.recall,
+        "joint_dice": joints.dice,
+        "joint_iou": joints.iou,
+        "joint_precision": joints.precision,
+        "joint_recall": joints.recall,
         "joint_f": None if grout is None else grout.boundary_f,
         "joint_cldice": None if grout is None else grout.centreline_dice,
     }

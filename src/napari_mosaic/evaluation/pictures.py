@@ -32,7 +32,7 @@ from napari_mosaic.evaluation.files import (
     open_labels,
     open_truth,
 )
-from napari_mosaic.metrics import count_overlaps, ratio, sort_stones
+from napari_mosaic.metrics import SLIVER, count_overlaps, ratio, sort_stones
 from napari_mosaic.output_files import replacing
 from napari_mosaic.picture_marks import png_marks
 from napari_mosaic.tiling import Box
@@ -155,14 +155,18 @@ def draw_tesserae(
         predicted = open_labels(prediction, params.prediction_is, params.min_area, stack)
         predicted, left_out = true.align(predicted, (str(prediction), str(truth)), ignore)
         whole = Box(0, 0, *true.labels.shape)
-        return tessera_colours(predicted.read(whole), true.labels.read(whole), left_out)
+        return tessera_colours(predicted.read(whole), true.labels.read(whole), left_out, sliver=params.sliver)
 
 
 def tessera_colours(
-    prediction: NDArray[Any], truth: NDArray[Any], left_out: NDArray[np.bool_] | None = None
+    prediction: NDArray[Any],
+    truth: NDArray[Any],
+    left_out: NDArray[np.bool_] | None = None,
+    *,
+    sliver: float = SLIVER,
 ) -> NDArray[np.uint8]:
     """The picture `(Y, X, 3)` of labels against true ones, as `draw_tesserae` gives it."""
-    tesserae = sort_stones(count_overlaps(prediction, truth, ignore=left_out))
+    tesserae = sort_stones(count_overlaps(prediction, truth, ignore=left_out), sliver=sliver)
     picture = np.zeros((*truth.shape, 3), np.uint8)
     picture[np.isin(prediction, tesserae.false)] = TESSERA_COLOURS["false"]
     picture[np.isin(truth, tesserae.missed)] = TESSERA_COLOURS["missed"]

@@ -56,6 +56,18 @@ FORMATS = {
     format_.name: format_
     for format_ in (
         Format(name="tiff", suffixes=(".tif", ".tiff"), help="labels, GeoTIFF where placed", module="tiff"),
+        Format(
+            name="tessera-mask",
+            suffixes=(".tesserae.png",),
+            help="black and white, tesserae white",
+            module="tessera_mask",
+        ),
+        Format(
+            name="joint-mask",
+            suffixes=(".joints.png",),
+            help="black and white, joints white, gaps closed and specks removed as GROUT does",
+            module="joint_mask",
+        ),
         Format(name="png", suffixes=(".png",), help="labels, 16 bit, up to 65535 tesserae", module="png"),
         Format(name="zarr", suffixes=(".zarr",), help="labels as OME-Zarr 0.4 with levels", module="ome_zarr"),
         Format(name="geopackage", suffixes=(".gpkg",), help="outlines as polygons", module="geopackage", columns=True),

@@ -13,11 +13,12 @@ from napari_mosaic._lazy import lazy_names
 if TYPE_CHECKING:
     from napari_mosaic.training.export import export_weights, import_model
     from napari_mosaic.training.onnx_export import export_onnx, export_onnx_steps
-    from napari_mosaic.training.params import PRESETS, FinetuneParams, SynthesisParams, TrainParams
+    from napari_mosaic.training.params import FINETUNE_PRESETS, PRESETS, FinetuneParams, SynthesisParams, TrainParams
     from napari_mosaic.training.run import finetune, finetune_steps, train, train_steps
     from napari_mosaic.training.synthesis import synthesize, synthesize_steps
 
 _PUBLIC = {
+    "FINETUNE_PRESETS": "params",
     "PRESETS": "params",
     "FinetuneParams": "params",
     "SynthesisParams": "params",
@@ -35,6 +36,7 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "FINETUNE_PRESETS",
     "PRESETS",
     "FinetuneParams",
     "SynthesisParams",

@@ -67,6 +67,7 @@ class GroutLearner:
         self.optimiser = Optimiser(
             [group for group in groups if group["params"]], rate=params.rate, weight_decay=params.weight_decay,
             clip=params.clip, device=self.device, half=half_type(params.amp, self.device),
+            kind=params.optimiser,
         )  # fmt: skip
 
     @property

@@ -153,8 +153,10 @@ def encoder_of(model: nn.Module) -> nn.Module:
 
 
 def freeze(model: nn.Module, what: str) -> None:
-    """Keep parts as they are: the norms' statistics, or those and the whole encoder. Call in each step."""
-    if what == "nothing":
+    """Keep parts as they are, as `TrainParams.freeze` names them. Call in each step."""
+    if what == "encoder-weights":
+        encoder_of(model).requires_grad_(False)
+    if what in ("nothing", "encoder-weights"):
         return
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):

@@ -1,4 +1,4 @@
-"""From a loss to new weights: half precision, clipped gradients, AdamW, the average of the weights, the rate's cycle.
+"""From a loss to new weights: half precision, clipped gradients, AdamW or Adam, averaged weights, the rate's cycle.
 
 One decision: it is the same for every network that is trained here; a network brings its loss and says what learns.
 """
@@ -16,7 +16,7 @@ from napari_mosaic.errors import ModelError
 
 
 class Optimiser:
-    """AdamW with the scaler that half precision needs.
+    """AdamW, or Adam, with the scaler that half precision needs.
 
     Parameters
     ----------
@@ -26,13 +26,16 @@ class Optimiser:
         Highest learning rate, decay of the weights, longest gradient (0 = any).
     device, half
         Where the network is, and the half precision that it is trained in (None: single).
+    kind
+        adamw, or adam, in which the decay of the weights is a part of the gradient.
     """
 
     def __init__(
         self, groups: Iterable[Any], *, rate: float, weight_decay: float, clip: float, device: torch.device,
-        half: torch.dtype | None,
+        half: torch.dtype | None, kind: str = "adamw",
     ) -> None:  # fmt: skip
-        self.adam = torch.optim.AdamW(groups, lr=rate, weight_decay=weight_decay)
+        make = torch.optim.Adam if kind == "adam" else torch.optim.AdamW
+        self.adam = make(groups, lr=rate, weight_decay=weight_decay)
         self.scaler = torch.amp.GradScaler(device.type, enabled=half is torch.float16)
         self._clip, self._device, self._half = clip, device, half
 

@@ -123,6 +123,9 @@ class TrainParams:
     dice: Annotated[float, Limits(low=0.0, high=10.0, help="weight of the Dice loss")] = 0.5
     connectivity: Annotated[float, Limits(low=0.0, high=10.0, help="weight of unbroken joint lines, 0 = off")] = 0.0
     edges: Annotated[float, Limits(low=0.0, high=20.0, help="extra weight of outlines in the cross-entropy")] = 2.0
+    optimiser: Annotated[Literal["adamw", "adam"], "adamw, or adam, in which the decay is a part of the gradient"] = (
+        "adamw"
+    )
     weight_decay: Annotated[float, Limits(low=0.0, high=1.0, help="decay of the weights")] = 1e-4
     clip: Annotated[float, Limits(low=0.0, high=1e6, help="longest gradient, 0 = any")] = 1.0
     ema: Annotated[float, Limits(low=0.0, high=0.99999, help="memory of the averaged weights, 0 = no average")] = 0.999
@@ -130,7 +133,10 @@ class TrainParams:
         Literal["auto", "bfloat16", "off"],
         "half precision while training: auto where a GPU has it; bfloat16 on processors with instructions for it too",
     ] = "auto"
-    freeze: Annotated[Literal["nothing", "norms", "encoder"], "what stays as it is"] = "nothing"
+    freeze: Annotated[
+        Literal["nothing", "norms", "encoder", "encoder-weights"],
+        "what stays as it is: the norms' statistics, the encoder and those, or the encoder's weights alone",
+    ] = "nothing"
     drawings: Annotated[
         int, Limits(low=0, high=10_000_000, help="drawn mosaics to learn from, 0 = a new one for each crop")
     ] = 5000
@@ -173,8 +179,8 @@ PRESETS: dict[str, TrainParams] = {
     "grout": TrainParams(
         encoder="efficientnet-b3", maps="grout", epochs=200, batch=32, side=512, rate=1e-4, encoder_rate=1.0,
         schedule="plateau", patience=5, factor=0.5, least_rate=1e-7, early_stop=15, entropy=0.3, dice=0.5, edges=0.0,
-        weight_decay=1e-5, clip=1.0, ema=0.0, drawings=1500, drawing_size=512, geometry="grout", validation=225,
-        validation_part=0.15, test_part=0.15, round_steps=0,
+        optimiser="adam", weight_decay=1e-5, clip=1.0, ema=0.0, drawings=1500, drawing_size=512, geometry="grout",
+        validation=225, validation_part=0.15, test_part=0.15, round_steps=0,
     ),
 }  # fmt: skip
 """Named recipes: that of the bundled weights, and GROUT's (Lovecky 2026)."""
@@ -192,8 +198,16 @@ class FinetuneParams:
         Literal["labels", "tesserae", "grout"],
         "what the masks show: a number for each stone, white stones, or white joints",
     ] = "labels"
+    recipe: Annotated[
+        Literal["mosaic", "grout"], "loss, schedule and what is frozen: as the bundled model's training, or as GROUT's"
+    ] = "mosaic"
     steps: Annotated[int, Limits(low=1, high=1_000_000, help="steps in each stage")] = 120
+    epochs: Annotated[
+        int,
+        Limits(low=0, high=10_000, help="times through the pictures in stage 1, half as many in stage 2; 0: by steps"),
+    ] = 0
     rate: Annotated[float, Limits(low=1e-8, high=0.1, help="learning rate of stage 1; stage 2 takes a fifth")] = 5e-4
+    later_rate: Annotated[float, Limits(low=0.0, high=0.1, help="learning rate of stage 2; 0: a fifth")] = 0.0
     batch: Annotated[int, Limits(low=1, high=256, help="crops a step")] = 8
     side: Annotated[int, Limits(low=64, high=1024, help="side of a crop in pixels, a multiple of 32")] = 192
     rehearsal: Annotated[
@@ -216,3 +230,13 @@ class FinetuneParams:
         check_limits(self)
         if self.side % 32:
             raise InputError(f"Crops of {self.side} px do not fit the network; choose a multiple of 32.")
+
+
+FINETUNE_PRESETS: dict[str, FinetuneParams] = {
+    "mosaic": FinetuneParams(),
+    "grout": FinetuneParams(
+        recipe="grout", masks="grout", epochs=20, rate=1e-4, later_rate=1e-6, batch=16, side=512, rehearsal=0.0,
+        keep=0.0, validation_part=0.15,
+    ),
+}  # fmt: skip
+"""Named recipes: ours, which forgets little, and GROUT's (Lovecky 2026)."""

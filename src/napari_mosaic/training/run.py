@@ -12,7 +12,7 @@ Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022 (the mean of 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +27,7 @@ from napari_mosaic.training.data import Mixture
 from napari_mosaic.training.export import delivered_weights, export_weights
 from napari_mosaic.training.learner import GroutLearner
 from napari_mosaic.training.loop import begin_run, claim_folder, note_delivered, run_steps
-from napari_mosaic.training.params import FinetuneParams, TrainParams
+from napari_mosaic.training.params import PRESETS, FinetuneParams, TrainParams
 from napari_mosaic.training.sources import (
     Masks,
     Material,
@@ -47,6 +47,11 @@ _ROUNDS = 6
 """Rounds of a stage, each with its checkpoint. *Not varied.*"""
 _SLOWER = 5.0
 """Stage 2 learns so many times more slowly. *Not varied.*"""
+_GROUT_STAGE = replace(
+    PRESETS["grout"], optimiser="adamw", patience=3, least_rate=0.0, early_stop=10, clip=0.0, geometry="mix",
+    test_part=0.0,
+)  # fmt: skip
+"""What GROUT's fine-tuning does otherwise than its training (Lovecky 2026)."""
 _DRAWING_SIZE = 320
 """Least side of the mosaics to rehearse on, px: that of the bundled weights' training."""
 
@@ -239,7 +244,8 @@ def _finetune(source: Path, out: Path, params: FinetuneParams, resume: bool) -> 
         folder = out / f"stage{stage}"
         delivery = Delivery(network.state_dict(), params.keep) if stage == stages[-1] else None
         steps = run_material(folder, recipe, material, resume=resume, phase=f"stage {stage}", delivery=delivery)
-        checkpoint = yield from steps
+        yield from steps
+        checkpoint = chosen_checkpoint(folder, recipe)
         model = str(checkpoint)
     name = out.resolve().name
     return export_weights(
@@ -274,11 +280,13 @@ def _recipe(params: FinetuneParams, stage: Literal["1", "2"], model: str) -> Tra
             f"Of {params.batch} crops a step none would be from your pictures with a rehearsal of {params.rehearsal}; "
             "give a larger batch or a smaller rehearsal."
         )
-    return TrainParams(
-        start=model, steps=params.steps, batch=params.batch, side=params.side,
-        rate=params.rate if first else params.rate / _SLOWER, encoder_rate=0.0 if first else 1.0,
-        freeze="encoder" if first else "norms", ema=0.97, drawings=params.drawings, validation=0,
-        drawing_size=max(_DRAWING_SIZE, params.side), round_steps=max(1, params.steps // _ROUNDS),
-        seed=params.seed + (0 if first else 1), device=params.device, processes=params.processes,
-        workers=params.workers,
+    how = _GROUT_STAGE if params.recipe == "grout" else TrainParams(ema=0.97, freeze="encoder" if first else "norms")
+    freeze = ("encoder-weights" if first else "nothing") if params.recipe == "grout" else how.freeze
+    epochs = max(1, params.epochs // (1 if first else 2)) if params.epochs else None
+    return replace(
+        how, start=model, steps=None if epochs else params.steps, epochs=epochs, batch=params.batch, side=params.side,
+        rate=params.rate if first else params.later_rate or params.rate / _SLOWER, encoder_rate=0.0 if first else 1.0,
+        freeze=freeze, drawings=params.drawings, validation=0, drawing_size=max(_DRAWING_SIZE, params.side),
+        round_steps=0 if epochs else max(1, params.steps // _ROUNDS), seed=params.seed + (0 if first else 1),
+        device=params.device, processes=params.processes, workers=params.workers,
     )  # fmt: skip

@@ -47,8 +47,12 @@ def read_note(path: Path) -> dict[str, Any]:
 
 
 def check_room(folder: Path, need: float) -> None:
-    """Raise `WriteError` where the disk has less than `need` bytes free: a mapped file cannot say so later."""
-    free = shutil.disk_usage(folder).free
+    """Raise `WriteError` where the disk has less than `need` bytes free: a mapped file cannot say so later.
+
+    The folder need not be there yet: what is refused leaves none behind.
+    """
+    place = next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
+    free = shutil.disk_usage(place).free
     if free < need + _SPARE:
         raise WriteError(
             f"{folder} needs {data_size(need + _SPARE)} and the disk has {data_size(free)} free; "

@@ -26,6 +26,8 @@ from napari_mosaic.training.run_files import check_room, read_note, write_json, 
 
 NOTE, SHEET = "set.json", "contact-sheet.png"
 FOLDERS = ("images", "masks", "labels", "cores", "known")
+_BYTES = 3.6
+"""Of a drawing's files, a pixel. *Not varied.*"""
 _CHUNK = 4
 """Drawings that are made at once. *Not varied.*"""
 _CELL, _COLUMNS, _ROWS = 192, 6, 4
@@ -67,6 +69,8 @@ def synthesize_steps(out: str | Path, params: SynthesisParams | None = None) -> 
     """
     params, out = params or SynthesisParams(), Path(out)
     _check_folder(out)
+    _check_same(out, params)
+    check_room(out, len(_missing(out, params)) * params.size * params.size * _BYTES)
     with working_in(out, "drawing a set"), writing(out):
         yield from _draw_set(out, params)
     return out
@@ -74,7 +78,7 @@ def synthesize_steps(out: str | Path, params: SynthesisParams | None = None) -> 
 
 def _draw_set(out: Path, params: SynthesisParams) -> Steps[None]:
     _begin(out, params)
-    missing = [n for n in range(params.count) if not (out / "images" / _name(n)).exists()]
+    missing = _missing(out, params)
     done = params.count - len(missing)
     yield Progress(phase="draw", done=done, total=params.count, unit="drawings")
     jobs = [(str(out), missing[i : i + _CHUNK], params) for i in range(0, len(missing), _CHUNK)]
@@ -109,10 +113,18 @@ def _check_folder(out: Path) -> None:
         raise InputError(f"{out} is a folder with other things in it; give the name of a new one.")
 
 
-def _begin(out: Path, params: SynthesisParams) -> None:
-    """Make the folders; refuse to mix two sets."""
-    ask: dict[str, Any] = {key: value for key, value in asdict(params).items() if key not in ("count", "processes")}
-    note = out / NOTE
+def _missing(out: Path, params: SynthesisParams) -> list[int]:
+    """Numbers of the drawings that are not there yet."""
+    return [n for n in range(params.count) if not (out / "images" / _name(n)).exists()]
+
+
+def _asked(params: SynthesisParams) -> dict[str, Any]:
+    return {key: value for key, value in asdict(params).items() if key not in ("count", "processes")}
+
+
+def _check_same(out: Path, params: SynthesisParams) -> None:
+    """Refuse to mix two sets."""
+    ask, note = _asked(params), out / NOTE
     if note.exists():
         before = read_note(note)
         for name, value in ask.items():
@@ -121,10 +133,14 @@ def _begin(out: Path, params: SynthesisParams) -> None:
                     f"{out} holds a set that was drawn with {name} {before.get(name)}, not {value}; give the same "
                     "options to go on with it, or another folder."
                 )
+
+
+def _begin(out: Path, params: SynthesisParams) -> None:
+    """Make the folders, and note what the set is."""
+    _check_same(out, params)
     for folder in FOLDERS:
         (out / folder).mkdir(parents=True, exist_ok=True)
-    check_room(out, params.count * params.size * params.size * 3.6)
-    write_json(note, ask | {"count": params.count})
+    write_json(out / NOTE, _asked(params) | {"count": params.count})
 
 
 def _draw_some(job: tuple[str, list[int], SynthesisParams]) -> int:
