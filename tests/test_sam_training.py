@@ -220,6 +220,8 @@ def test_the_grid_runs_all_and_keeps_the_best(
 ) -> None:
     runs = [(run.rate, run.weight_decay, run.accumulate) for run in finetuning.grid_of(SamTrainParams())]
     assert (len(set(runs)), runs[0], runs[-1]) == (12, (1e-5, 1e-4, 4), (3e-5, 1e-5, 8))
+    assert runs[7 - 1] == (1e-5, 1e-5, 4)
+    assert {round(run.rate * run.least_rate, 12) for run in finetuning.grid_of(SamTrainParams())} == {1e-6}
     monkeypatch.setattr(finetuning, "GRID_RATES", (1e-3, 1e-2))
     monkeypatch.setattr(finetuning, "GRID_DECAYS", (1e-5,))
     monkeypatch.setattr(finetuning, "GRID_BATCHES", (1,))
@@ -550,6 +552,9 @@ def test_bad_input_is_told_in_one_sentence(tmp_path: Path, folder: Path, weights
     (tmp_path / "bare" / "images").mkdir()
     assert "no picture" in _say(capsys, ["sam2-finetune", tmp_path / "bare", *common])
     assert "name at least one folder" in _say(capsys, ["sam2-tune", "-o", tmp_path / "o4"])
+    with pytest.raises(InputError, match="tune without merge_below"):
+        drain(tune_sam_steps([folder], tmp_path / "o5", SamParams(model=str(weights), merge_below=0.3)))
+    assert not (tmp_path / "o5").exists()
 
 
 def test_masks_and_exports_without_stones_are_told(tmp_path: Path, folder: Path, weights: Path, capsys: Any) -> None:

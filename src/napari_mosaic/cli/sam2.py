@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     TuneOptions = SamTuneParams
 else:
     SamOptions = choices_of(SamTrainParams, PRESETS)
-    ModelOptions = choices_of(SamParams, SAM_PRESETS, leave_out=("into", "use_m2m", "crop_n_layers", "merge_below"))
+    ModelOptions = choices_of(SamParams, SAM_PRESETS, leave_out=("into", "use_m2m", "merge_below"))
     TuneOptions = options_of(SamTuneParams)
 
 Preset = Annotated[Literal["ours", "mosaic-sam2"], Parameter(name="--sam2-preset")]
