@@ -189,6 +189,14 @@ def test_what_is_told_is_of_the_file_that_is_delivered(
     assert [row["step"] for row in answer["history"]] == [1, 2, 3]
     test = json.loads((tmp_path / "out" / "test.json").read_text())
     assert test == {"crops": 1, "step": 1, **answer["delivered"]["test"]}
+    assert {"accuracy", "recall", "precision", "pixel_iou", "dice"} <= test.keys()
+    assert answer["before"].keys() == answer["delivered"]["validation"].keys()
+
+
+def test_one_of_two_mosaics_is_kept_back_unless_nothing_is_asked_for(tmp_path: Path, folder: Path) -> None:
+    for part, kept in ((0.2, 1), (0.0, 0)):
+        params = SamTrainParams(validation_part=part)
+        assert len(drain(sam_material([folder], tmp_path / "run", params, "auto")).split["validation"]) == kept
 
 
 def test_crops_of_one_mosaic_are_known_by_their_names() -> None:
