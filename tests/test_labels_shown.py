@@ -111,7 +111,7 @@ def test_labels_that_are_not_there_are_answered_with_those_that_are(
     more = ["--in-pixels"] if verb == "deliver" else []
     assert main([str(word) for word in (verb, floor, *words, *more, "--labels", "truth")]) == 1
     told = capsys.readouterr().err.strip()
-    assert told.endswith("floor.mosaic.zarr has no labels 'truth' but tesserae and sam2.")
+    assert told.endswith("floor.mosaic.zarr has no labels 'truth', but tesserae and sam2.")
 
 
 def test_the_outcome_of_segment_is_what_sam_2_found(floor: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_record_with_chosen_labels_is_for_reading_and_keeps_the_choice(floor: 
         assert shown.with_labels("sam2").count == 4
         assert [layer.count for layer in shown.label_layers()] == [5, 4]
         assert record.with_labels("sam2").layers()[1][1]["name"] == f"{record.source.name} sam2"
-        with pytest.raises(MissingError, match="has no labels 'map' but tesserae and sam2"):
+        with pytest.raises(MissingError, match="has no labels 'map', but tesserae and sam2"):
             record.with_labels("map")
 
 

@@ -93,7 +93,7 @@ def test_a_photograph_is_segmented_by_it(tmp_path: Path, photograph: Callable[..
         assert (record.plan.runtime, record.plan.channels, record.complete) == ("openvino", 1, True)
 
 
-def test_what_cannot_be_run_is_refused_in_a_sentence(tmp_path: Path) -> None:
+def test_what_cannot_be_run_is_refused_in_a_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     broken = Small()
     with torch.no_grad():
         broken.down.weight[0, 0, 0, 0] = float("nan")
@@ -109,6 +109,10 @@ def test_what_cannot_be_run_is_refused_in_a_sentence(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=words) as caught:
             load_network(file)
         assert "\n" not in str(caught.value)
+    capfd.readouterr()
+    with pytest.raises(ModelError):
+        load_network(tmp_path / "text.onnx")
+    assert capfd.readouterr().err == "", "no reader of another format says anything of its own"
     fine = export(Small(), tmp_path / "fine.onnx")
     with pytest.raises(InputError, match="runs by OpenVINO on a CPU"):
         load_network(fine, device="cuda")

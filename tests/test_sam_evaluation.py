@@ -30,7 +30,7 @@ def test_masks_are_compared_with_a_truth_and_with_the_tesserae(
     Image.fromarray(truth).save(tmp_path / "truth.png")
     path = tmp_path / "floor.mosaic.zarr"
     with start(path, picture, brightness) as record:
-        with pytest.raises(MissingError, match="has no labels 'sam2' but tesserae"):
+        with pytest.raises(MissingError, match="has no labels 'sam2', but tesserae"):
             evaluate_files(path / "labels" / "sam2", tmp_path / "truth.png")
         masks_of(record, picture, BrightNetwork(), AUTOMATIC, PARAMS)
     found = evaluate_files(path / "labels" / "sam2", tmp_path / "truth.png")

@@ -58,6 +58,26 @@ def is_graph(entry: WeightsEntry) -> bool:
     return is_safetensors(path) and read_header(path).get("architecture") == GRAPH
 
 
+def read_onnx(path: str | Path) -> Any:
+    """The graph of an ONNX file as an OpenVINO model; `ModelError` where it is none.
+
+    Asked of the reader of ONNX by name: left to itself, OpenVINO tries all formats, and that of TensorFlow writes lines
+    of its own to a person's screen.
+    """
+    from openvino import frontend
+
+    failures = tuple(value for name, value in vars(frontend).items() if name.endswith("Failure"))
+    reader: Any = frontend.FrontEndManager().load_by_framework("onnx")
+    try:
+        return reader.convert(reader.load(str(path)))
+    except (RuntimeError, *failures) as error:
+        raise _unreadable(path) from error
+
+
+def _unreadable(path: str | Path) -> ModelError:
+    return ModelError(f"{path} cannot be read as a network; it is damaged or something else.")
+
+
 def read_graph(entry: WeightsEntry) -> tuple[Any, ModelCard]:
     """The network from pixels `(N, H, W, 3)` to maps `(N, C, H, W)`, uint8, as an OpenVINO model, and its card.
 
@@ -70,16 +90,15 @@ def read_graph(entry: WeightsEntry) -> tuple[Any, ModelCard]:
     path = Path(str(entry.path))
     with needed_for("A model as ONNX"):
         import openvino
-    core = openvino.Core()
     try:
         if is_onnx(path):
-            whole, header = _with_pixels(core.read_model(path), path)
+            whole, header = _with_pixels(read_onnx(path), path)
         else:
             content, header = load_file(path), read_header(path)
             weights = openvino.Tensor(content["constants"])
-            whole = core.read_model(model=content["graph"].tobytes(), weights=weights)
+            whole = openvino.Core().read_model(model=content["graph"].tobytes(), weights=weights)
     except (RuntimeError, SafetensorError, KeyError, OSError) as error:
-        raise ModelError(f"{path} cannot be read as a network; it is damaged or something else.") from error
+        raise _unreadable(path) from error
     return whole, ModelCard.from_header(header | {"architecture": GRAPH}, entry, hash_file(path))
 
 

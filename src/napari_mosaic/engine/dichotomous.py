@@ -23,7 +23,7 @@ from napari_mosaic.dependencies import needed_for
 from napari_mosaic.downloads import hash_file
 from napari_mosaic.engine.segmenters import FunctionSegmenter
 from napari_mosaic.errors import InputError, MissingError, ModelError
-from napari_mosaic.onnx_models import is_onnx
+from napari_mosaic.onnx_models import is_onnx, read_onnx
 
 _SIDE = 1024
 """Side, px, that IS-Net was trained for; taken where a file takes any."""
@@ -69,7 +69,7 @@ class _Network:
             import openvino
         core = openvino.Core()
         try:
-            model = core.read_model(path)
+            model = read_onnx(path)
             shape = model.inputs[0].partial_shape
             sides = [side.get_length() if side.is_static else _SIDE for side in shape][2:]
             model.reshape({model.inputs[0]: [1, 3, *sides]})

@@ -88,7 +88,7 @@ def require_layer(path: Path, name: str) -> str:
     if name in there:
         return name
     how = "; segment with --method sam2 makes them" if name == SAM2 else ""
-    raise MissingError(f"{path.name} has no labels {name!r} but {' and '.join(there) or 'none at all'}{how}.")
+    raise MissingError(f"{path.name} has no labels {name!r}, but {' and '.join(there) or 'none at all'}{how}.")
 
 
 @dataclass(frozen=True)
