@@ -214,6 +214,29 @@ def test_finished_parts_reach_all_levels_before_the_record_makes_them() -> None:
         np.testing.assert_array_equal(np.asarray(level[:, :]), full[:: 2**k, :: 2**k])
 
 
+class Torn:
+    """A level whose every second reading meets a shard that is being replaced."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values, self.shape, self.dtype, self.readings = values, values.shape, values.dtype, 0
+
+    def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
+        self.readings += 1
+        if self.readings % 2:
+            raise RuntimeError("error during blosc decompression: -1")
+        return self.values[key]
+
+
+def test_a_shard_that_is_replaced_while_it_is_looked_at_is_read_again() -> None:
+    full = np.arange(600 * 700, dtype=np.uint32).reshape(600, 700)
+    pyramid = LivePyramid([Torn(full), Torn(full[::2, ::2])])
+    np.testing.assert_array_equal(pyramid.levels[0][100:580, 5:600], full[100:580, 5:600])
+    np.testing.assert_array_equal(pyramid.levels[1], full[::2, ::2])
+    pyramid.update([Box(0, 0, 600, 700)])
+    pyramid.renew()
+    np.testing.assert_array_equal(pyramid.levels[0][:, :], full)
+
+
 def test_a_small_record_has_two_levels_for_napari() -> None:
     full = np.zeros((301, 200), np.uint32)
     pyramid = LivePyramid([full])

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosaic.record.arrays import read_array
 from napari_mosaic.tiling import Box, Lattice
 
 BLOCK = 512
@@ -134,6 +135,7 @@ class CachedLevel:
 
 
 Level = CachedLevel | NDArray[Any]
+_ALL = (slice(None), slice(None))
 
 
 class LivePyramid:
@@ -147,7 +149,7 @@ class LivePyramid:
         self.levels: list[Level] = [
             CachedLevel(_reader(level), level.shape, level.dtype) for level in self._sources[:-1]
         ]
-        self._last: NDArray[Any] = np.array(self._sources[-1][:, :])
+        self._last: NDArray[Any] = np.array(read_array(self._sources[-1], _ALL))
         self.levels.append(self._last)
 
     def update(self, boxes: Sequence[Box]) -> None:
@@ -156,14 +158,14 @@ class LivePyramid:
         for box in (box.clip((shape[0], shape[1])) for box in boxes):
             if box.area == 0:
                 continue
-            put_pixels(self.levels, box, np.asarray(self._sources[0][box.slices]))
+            put_pixels(self.levels, box, read_array(self._sources[0], box.slices))
 
     def renew(self) -> None:
         """Read everything that is in memory again, on a worker's thread: the record is settled now."""
         for level in self.levels:
             if isinstance(level, CachedLevel):
                 level.renew()
-        self._last[...] = self._sources[-1][:, :]
+        self._last[...] = read_array(self._sources[-1], _ALL)
 
 
 def put_pixels(levels: Sequence[Level], box: Box, pixels: NDArray[Any]) -> list[bool]:
@@ -208,7 +210,7 @@ class _Half:
 
 
 def _reader(level: Any) -> Reader:
-    return lambda box: np.asarray(level[box.slices])
+    return lambda box: read_array(level, box.slices)
 
 
 def _window(parts: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Box, tuple[Any, ...]]:
