@@ -32,12 +32,13 @@ cat "$light_log"
 [ $light_failed -eq 0 ] || exit $light_failed
 # Tests that load Qt and napari have a process of their own: beside torch and OpenVINO a process of many tests died three
 # times when it came to them, by a segmentation fault that was not found. All others run on all cores beside them, and are
-# told last; what fails there, or dies with its process, is run once more alone, and that counts. A run whose process died
-# may wait for ever, so it has an end: 17 minutes, half as long again as it takes. pytest ends with 5 where it is asked for
-# none of a kind.
+# told last; what fails there, or dies with its process, is run once more alone, and that counts. They are parted by
+# worksteal: of what a process that died had left, the others do all (by loadfile pytest-xdist waits for ever and leaves
+# the rest of the file undone). There is an end all the same, 17 minutes, half as long again as it takes. pytest ends with
+# 5 where it is asked for none of a kind.
 run() { $limit xvfb-run -a -n "$screen" -s "-screen 0 1600x1000x24" .venv/bin/python -m pytest "$@" || [ $? -eq 5 ]; }
 others=(--ignore tests/gui --ignore-glob "*/test_widgets_*.py" "$@")
-screen=150 limit="timeout --signal INT --kill-after 60 1020" run -n auto --dist loadfile "${others[@]}" >"$rest_log" 2>&1 &
+screen=150 limit="timeout --signal INT --kill-after 60 1020" run -n auto --dist worksteal "${others[@]}" >"$rest_log" 2>&1 &
 rest=$!
 failed=0
 screen=100 limit="" run tests/gui tests/test_widgets_*.py "$@" -o cache_dir=.pytest_cache/widgets || failed=1
