@@ -107,6 +107,17 @@ def test_what_is_edited_during_a_run_of_another_part_stays(tmp_path: Path, start
         assert record.count == len(np.unique(expected)) - 1
 
 
+def test_what_a_run_makes_just_now_is_refused_though_its_row_is_there(record: Record) -> None:
+    shard = record.plan.shards.tile((0, 0)).core
+    (id_,) = (row["id"] for row in record.table().to_pylist()[:1])
+    record.edits.forget_shards([(0, 0)])
+    with pytest.raises(RecordError, match="not segmented yet"):
+        editing.delete(record, [id_])
+    with pytest.raises(RecordError, match="not segmented yet"):
+        editing.assign(record, [id_], material="glass")
+    assert record.read_labels(shard).any()
+
+
 def one_not_done(record: Record, labels: np.ndarray) -> int:
     """A tessera in a part that the run has still to write."""
     shards, done = record.plan.shards, record.ledger.done("tesserae")

@@ -60,7 +60,11 @@ class Transaction:
         self._parts: dict[Index, Columns] = {}
 
     def rows(self, ids: Sequence[int] | Ids) -> Columns:
-        """The rows of some tesserae, sorted by id; `InputError` where one does not exist."""
+        """The rows of some tesserae, sorted by id, all of them in parts that were finished when the edit began.
+
+        `InputError` where one does not exist, `RecordError` where the run has not come to one yet: its row may be there
+        by now, but its pixels would be read as none, and the edit taken for one that changes nothing.
+        """
         if any(id_ < 1 for id_ in ids):
             raise InputError(f"{min(ids)} is no id of a tessera; ids count from 1.")
         wanted = np.unique(np.asarray(list(ids), np.uint64))
@@ -72,6 +76,7 @@ class Transaction:
                 f"There is no tessera {int(missing[0])} in {self.record.path.name}; it was never found, or an edit "
                 "took it away: give the id of one that is there."
             )
+        self._require_finished(bounding_boxes(rows))
         return rows
 
     def known_rows(self, ids: Ids) -> Columns:
