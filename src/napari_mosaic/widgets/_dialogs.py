@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtWidgets import QComboBox, QFileDialog, QMenu, QMessageBox, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QInputDialog, QMenu, QMessageBox, QWidget
 
 from napari_mosaic.export import FORMATS
 from napari_mosaic.file_types import OPENED
@@ -64,10 +64,17 @@ def ask_pictures(parent: QWidget) -> str:
     return str(QFileDialog.getExistingDirectory(parent, "Choose a folder that holds images and masks"))
 
 
-def ask_sam(parent: QWidget) -> str:
-    """A checkpoint of SAM 2; empty if none was chosen."""
-    kinds = "SAM 2 checkpoints (*.pt *.pth *.safetensors *.torch);;All files (*)"
-    return str(QFileDialog.getOpenFileName(parent, "Choose a checkpoint of SAM 2", "", kinds)[0])
+def ask_model(parent: QWidget, kind: str) -> str:
+    """A file of a model, of SAM 2 where `kind` is "sam2"; empty if none was chosen."""
+    what = "a checkpoint of SAM 2" if kind == "sam2" else "a model that finds joints"
+    kinds = "Models (*.pt *.pth *.safetensors *.torch *.ckpt);;All files (*)"
+    return str(QFileDialog.getOpenFileName(parent, f"Choose {what}", "", kinds)[0])
+
+
+def ask_function(parent: QWidget) -> str:
+    """A function of a person's own, `MODULE:FUNCTION`; empty if none was given."""
+    words = "A function that labels the stones of a window, as MODULE:FUNCTION (see “A method of your own”):"
+    return str(QInputDialog.getText(parent, "A function of yours", words)[0]).strip()
 
 
 def ask_truths(parent: QWidget) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ _HIGHEST = 1_000_000_000
 
 
 class ValueForm(QWidget):
-    """One frozen dataclass: the fields named in `first` at the top, the others behind *More*; all, where it is empty.
+    """One frozen dataclass: the fields named in `first` at the top, the others behind *More*; all at the top for None.
 
     `changed` comes for what a person does. Values that do not go together are the dataclass's own business: `value()`
     raises what it raises. `fields` holds magicgui's widget of each parameter; `beside` are widgets at its right.
@@ -64,7 +64,7 @@ class ValueForm(QWidget):
     def __init__(
         self,
         kind: type[Any],
-        first: Sequence[str] = (),
+        first: Sequence[str] | None = None,
         leave_out: Sequence[str] = (),
         beside: Mapping[str, QWidget] | None = None,
     ) -> None:
@@ -75,7 +75,7 @@ class ValueForm(QWidget):
         self.fields: dict[str, ValueWidget[Any]] = {name: make_field(name, hints[name]) for name in names}
         self._labels = {name: QLabel(field.label) for name, field in self.fields.items()}
         self._beside = beside or {}
-        self._lay_out(first or names)
+        self._lay_out(names if first is None else first)
         ValueForm.set_value(self, kind())
         for field in self.fields.values():
             field.changed.connect(lambda *_: self.changed.emit())
@@ -110,7 +110,8 @@ class ValueForm(QWidget):
             rows[name in first].addRow(label, field)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(top)
+        if rows[True].rowCount():
+            layout.addWidget(top)
         if rows[False].rowCount():
             more.setText("More …")
             more.setCheckable(True)
