@@ -17,7 +17,7 @@ from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 from napari_mosaic.widgets import MosaicPanel
-from napari_mosaic.widgets._forms import LookValue
+from napari_mosaic.widgets._layers import LookValue
 from napari_mosaic.widgets._napari import camera_of
 from napari_mosaic.widgets._state import Tuning
 

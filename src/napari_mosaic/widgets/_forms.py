@@ -29,6 +29,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mosaic.limits import Limits
+from napari_mosaic.widgets._layers import LookValue
 from napari_mosaic.widgets._state import SizeFacts, Tuning
 from napari_mosaic.widgets._view import form_layout, push_button, side_by_side
 from napari_mosaic.widgets._worker import when_idle
@@ -189,7 +190,7 @@ class Sliders:
         int,
         {
             "label": "Smallest (px)", "widget_type": "Slider", "min": 0, "max": LARGEST,
-            "tooltip": "Smaller pieces are not taken for tesserae (px of the analysis size).",
+            "tooltip": "Pieces of a smaller area are not taken for tesserae; in pixels of the analysis.",
         },
     ] = 0  # fmt: skip
 
@@ -221,15 +222,6 @@ class TuningForm(ValueForm):
         super().set_value(Sliders(sensitivity, min(value.min_area, LARGEST)))
 
 
-@dataclass(frozen=True)
-class LookValue:
-    """What of a record is seen."""
-
-    joints: bool = False
-    tesserae: bool = True
-    outlines: Annotated[bool, {"label": "As outlines"}] = False
-
-
 class LookForm(ValueForm):
     """Ways to look at a result, side by side."""
 
@@ -243,6 +235,11 @@ class LookForm(ValueForm):
         for name in first:
             row.addWidget(self.fields[name].native)
         row.addStretch(1)
+        self.show_masks(shown=False)
+
+    def show_masks(self, *, shown: bool) -> None:
+        """Offer the masks of SAM 2 beside the tesserae, where there are some."""
+        self.fields["masks"].native.setVisible(shown)
 
 
 class _OpenNumber(FloatSpinBox):
