@@ -74,7 +74,7 @@ def segment(
     Returns
     -------
     Record
-        Open for reading.
+        Open for reading, with what the method found: see `Record.with_labels`.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def segment_steps(
         yield from _compute(context, record, params, request, client, masks)
         if is_whole(path):
             finish_replacement(path)
-    return open_record(path)
+    return open_record(path).with_labels()
 
 
 def _open(source: Any, stack: ExitStack) -> Steps[MosaicImage]:

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from napari_mosaic.cli.options import Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json
-from napari_mosaic.cli.records import warn_incomplete
+from napari_mosaic.cli.records import Labels, choose_labels
 from napari_mosaic.evaluation.floor import (
     RULE,
     Square,
@@ -43,6 +43,7 @@ def check(
     counts: Path | None = None,
     truth: Path | None = None,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
+    labels: Labels = None,
     as_json: Json = False,
     params: Annotated[SquareOptions, Parameter(name="*")] = SquareOptions(),  # noqa: B008 - frozen
 ) -> int:
@@ -58,6 +59,8 @@ def check(
         Instead of counting: true labels of the photograph, or a corrected record.
     output
         Folder for the squares; NAME.check beside the record by default.
+    labels
+        Which of its labels are checked, such as tesserae or sam2; by default what the method found.
     as_json
         Write the result as JSON.
     params
@@ -66,8 +69,8 @@ def check(
     """
     if counts is not None and truth is not None:
         raise UsageError("--counts and --truth both say what is right; give one of the two.")
-    with open_record(record) as opened, ExitStack() as stack:
-        warn_incomplete(opened)
+    with open_record(record) as whole, ExitStack() as stack:
+        opened = choose_labels(whole, labels)
         settings = plain(params, SquareParams)
         if counts is not None:
             return _tell(opened, count_found(opened, read_counts(counts)), as_json=as_json)

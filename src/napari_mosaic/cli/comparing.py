@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from napari_mosaic.cli.options import Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run
-from napari_mosaic.evaluation.files import Evaluation, EvaluationParams, evaluate_files, is_mask_layer
+from napari_mosaic.evaluation.files import Evaluation, EvaluationParams, evaluate_files, is_label_layer
 from napari_mosaic.evaluation.folders import evaluate_folders_steps, pair_files, table_of, write_report
 from napari_mosaic.evaluation.pictures import compare_predictions, draw_tesserae, write_picture
 
@@ -43,10 +43,10 @@ def evaluate(
     Parameters
     ----------
     prediction
-        Record, RECORD/labels/sam2 (the masks that SAM 2 found), label image or mask; or a folder of them.
+        Record, RECORD/labels/NAME (one of its labels, such as sam2), label image or mask; or a folder of them.
     truth
-        The same, or NAME.json with the place of the labels NAME.png in the photograph; or a folder with files of
-        the same names.
+        The same (of a record its tesserae), or NAME.json with the place of the labels NAME.png in the photograph; or a
+        folder with files of the same names.
     against
         A second prediction (or folder) as the baseline.
     picture
@@ -82,7 +82,7 @@ def evaluate(
 
 
 def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not (path / "mosaic.json").exists() and not is_mask_layer(path)
+    return path.is_dir() and not (path / "mosaic.json").exists() and not is_label_layer(path)
 
 
 def _evaluate_folders(

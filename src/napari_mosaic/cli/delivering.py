@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from napari_mosaic.cli.options import Flag
 from napari_mosaic.cli.output import answer, run
-from napari_mosaic.cli.records import warn_incomplete
+from napari_mosaic.cli.records import Labels, choose_labels, of_labels
 from napari_mosaic.export.delivery import deliver_steps
 from napari_mosaic.record import open_record
 
@@ -23,6 +23,7 @@ def deliver(
     author: str = "",
     sheet: Literal["A4", "A3", "A2", "A1", "A0"] = "A3",
     in_pixels: Flag = False,
+    labels: Labels = None,
     overwrite: Flag = False,
 ) -> int:
     """Write a folder to hand in: GeoPackage, DXF, table, drawing as PDF at scale, and a README of how it came to be.
@@ -41,17 +42,18 @@ def deliver(
         Largest sheet of the drawing.
     in_pixels
         Hand on pixels where nobody vouches for the pixel size.
+    labels
+        Which of its labels, such as tesserae or sam2; by default what the method found.
     overwrite
         Replace a folder of before.
 
     """
-    with open_record(record) as opened:
-        warn_incomplete(opened)
+    with open_record(record) as whole:
+        opened = choose_labels(whole, labels)
         steps = deliver_steps(
             opened, output, crs=crs, author=author, sheet=sheet, in_pixels=in_pixels, overwrite=overwrite
         )
         place = run(steps, output.name)
-        answer(
-            f"{opened.count:,} tesserae in {place}: tesserae.gpkg, tesserae.dxf, tesserae.csv, drawing.pdf, README.txt"
-        )
+        files = "tesserae.gpkg, tesserae.dxf, tesserae.csv, drawing.pdf, README.txt"
+        answer(f"{opened.count:,} tesserae{of_labels(opened)} in {place}: {files}")
     return 0

@@ -18,13 +18,16 @@ from napari_mosaic.image.pixel_size import confirmed_mm, describe_extent, descri
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record import relink as relink_record
 from napari_mosaic.record.figure_words import areas_of, density_of
+from napari_mosaic.record.label_layer import TESSERAE
 from napari_mosaic.record.looked_at import Figures
+from napari_mosaic.record.shown import describe_method
 from napari_mosaic.tiling import Box
 
 if TYPE_CHECKING:
     Format = str
 else:
     Format = Literal[tuple(FORMATS)]
+Labels = Annotated[str | None, Parameter(name="--labels")]
 _COLUMNS_HELP = (
     "Columns of a CSV or GeoPackage, parted by commas, such as perimeter (in every unit that can be told) or "
     "perimeter_mm; default stands for the usual ones. A name that there is not lists all."
@@ -38,6 +41,7 @@ def info(
     *,
     within: Path | None = None,
     window: tuple[int, int, int, int] | None = None,
+    labels: Labels = None,
     as_json: Json = False,
 ) -> int:
     """Say what a photograph or a mosaic record is, and of a record its figures.
@@ -50,6 +54,8 @@ def info(
         The figures of this area of a record alone: GeoJSON, GeoPackage or mask image.
     window
         The figures of this box of a record alone: y0 x0 y1 x1, in pixels of the photograph.
+    labels
+        The figures of these labels of a record, such as tesserae or sam2; by default of what the method found.
     as_json
         Write the result as JSON.
 
@@ -57,10 +63,11 @@ def info(
     if within is not None and window is not None:
         raise UsageError("--within and --window both say what to measure; give one of the two.")
     if (Path(source) / "mosaic.json").exists():
-        with open_record(source) as record:
+        with open_record(source) as opened:
+            record = opened.with_labels(labels)
             figures = record.figures(within if window is None else Box(*window))
-            rows = [*_record_rows(record, figures), *_figure_rows(figures, as_json=as_json)]
-    elif within is not None or window is not None:
+            rows = [*_record_rows(record, figures, as_json=as_json), *_figure_rows(figures, as_json=as_json)]
+    elif within is not None or window is not None or labels is not None:
         raise UsageError(f"{source} is no mosaic record, so there is nothing to measure in it; segment it first.")
     else:
         with run(open_image_steps(source), Path(source).name) as image:
@@ -92,24 +99,26 @@ def _figure_rows(figures: Figures, *, as_json: bool) -> list[tuple[str, Any]]:
     return [("density", density_of(figures)), *((name.lower(), area) for name, area in areas_of(figures))]
 
 
-def _record_rows(record: Record, figures: Figures) -> list[tuple[str, Any]]:
+def _record_rows(record: Record, figures: Figures, *, as_json: bool) -> list[tuple[str, Any]]:
     from napari_mosaic.cli.segmenting import typical_size
 
     plan = record.plan
     stone = typical_size(record)
+    counts = {layer.name: layer.count for layer in record.label_layers()}
     phases = ", ".join(f"{phase} {done}/{total}" for phase, (done, total) in record.state().items())
     return [
         ("record", str(record.path)),
         ("complete", record.complete),
         ("phases", phases),
-        ("tesserae", figures.count),
+        ("tesserae", figures.count if as_json else f"{figures.count}{of_labels(record)}"),
+        ("labels", counts if as_json else ", ".join(f"{name} {count:,}" for name, count in counts.items())),
         ("typical tessera", None if stone is None else f"{stone} px of the photograph"),
         ("photograph", record.source.location),
         ("size", _size(plan.source_shape)),
         ("analysis size", f"{_size(plan.shape)} (x {plan.factor:.3g})"),
         *size_rows(plan.source_shape, record.pixel_size),
         ("coordinate system", record.crs),
-        ("method", f"{plan.method}, model {plan.model}"),
+        ("method", describe_method(record)),
         ("areas", len(record.areas)),
         ("rights", record.source.rights or None),
     ]
@@ -135,6 +144,7 @@ def export(
     output: Annotated[Path, Parameter(name=("--output", "-o"))],
     format_: Annotated[Format | None, Parameter(name="--format", help=_HELP)] = None,
     columns: Annotated[str | None, Parameter(help=_COLUMNS_HELP)] = None,
+    labels: Labels = None,
     overwrite: Flag = False,
 ) -> int:
     """Write the tesserae of a record for other programs, numbered in reading order.
@@ -149,15 +159,17 @@ def export(
         The format.
     columns
         The columns.
+    labels
+        Which of its labels, such as tesserae or sam2; by default what the method found.
     overwrite
         Replace a file that is there.
 
     """
-    with open_record(record) as opened:
-        warn_incomplete(opened)
+    with open_record(record) as whole:
+        opened = choose_labels(whole, labels)
         chosen = None if columns is None else [name.strip() for name in columns.split(",")]
         path = run(export_record_steps(opened, format_, output, columns=chosen, overwrite=overwrite), output.name)
-        answer(f"{opened.count:,} tesserae in {path}")
+        answer(f"{opened.count:,} tesserae{of_labels(opened)} in {path}")
     return 0
 
 
@@ -167,6 +179,7 @@ def preview(
     *,
     output: Annotated[Path, Parameter(name=("--output", "-o"))],
     max_px: int = 3000,
+    labels: Labels = None,
 ) -> int:
     """Draw the tesserae of a record over its photograph, as PNG.
 
@@ -178,13 +191,14 @@ def preview(
         The PNG to write.
     max_px
         Longest side of the picture.
+    labels
+        Which of its labels, such as tesserae or sam2; by default what the method found.
 
     """
     from napari_mosaic.cli.segmenting import draw
 
-    with open_record(record) as opened:
-        warn_incomplete(opened)
-        draw(opened, output, max_px=max_px)
+    with open_record(record) as whole:
+        draw(choose_labels(whole, labels), output, max_px=max_px)
     answer(str(output))
     return 0
 
@@ -203,6 +217,23 @@ def relink(record: Path, source: str, /) -> int:
     relink_record(record, source)
     answer(f"{record.name} now finds its photograph at {source}")
     return 0
+
+
+def choose_labels(record: Record, name: str | None) -> Record:
+    """The record with the labels that are asked for; a word where it is not complete, or edited in other labels."""
+    warn_incomplete(record)
+    shown = record.with_labels(name)
+    if name is None and shown.tesserae.name != TESSERAE and record.journal.done:
+        say(
+            f"The tesserae of {record.path.name} were edited by hand, and its labels {shown.tesserae.name} are handed "
+            f"on; give --labels {TESSERAE} for what was edited."
+        )
+    return shown
+
+
+def of_labels(shown: Record) -> str:
+    """Which labels they are, where that is not clear."""
+    return "" if shown.tesserae.name == TESSERAE else f" ({shown.tesserae.name})"
 
 
 def warn_incomplete(record: Record) -> None:

@@ -21,6 +21,7 @@ from napari_mosaic.file_types import SOURCES
 from napari_mosaic.measurement.table import typical_side
 from napari_mosaic.picture_marks import PREVIEW, check_place, is_ours, own_place
 from napari_mosaic.record import Record
+from napari_mosaic.record.label_layer import SAM2, TESSERAE
 from napari_mosaic.record.sam2 import Sam2Files
 from napari_mosaic.record_names import Wanted, record_places, source_parts, unique_names
 from napari_mosaic.request import RunOptions, SegmentParams
@@ -55,6 +56,7 @@ class Outcome:
     preview: str | None = None
     seconds: float | None = None
     sam2: dict[str, Any] | None = None
+    labels: str | None = None
     error: str | None = None
 
     @property
@@ -62,13 +64,19 @@ class Outcome:
         """The outcome in one line."""
         if self.error is not None:
             return f"{self.source}: {self.error}"
+        if self.complete and not self.tesserae and self.labels == SAM2:
+            return (
+                f"{Path(self.source).name}: SAM 2 kept no mask; lower --sam2.pred-iou-thresh or "
+                f"--sam2.stability-score-thresh, or take the joints' tesserae with --labels {TESSERAE}. "
+                f"The record is {self.record}{cost_of(self.sam2)}"
+            )
         if self.complete and not self.tesserae:
             return (
                 f"{Path(self.source).name}: no tessera was found, because nothing looks like stones between joints; "
                 "see whether the photograph is sharp and shows a mosaic, or give --scale, some 16 divided by "
                 f"the pixels across a stone. The empty record is {self.record}{cost_of(self.sam2)}"
             )
-        found = f"{self.tesserae:,} tesserae"
+        found = f"{self.tesserae:,} tesserae{'' if self.labels in (None, TESSERAE) else f' ({self.labels})'}"
         size = "" if self.tessera_px is None else f", about {self.tessera_px:.1f} px each"
         part = "" if self.complete else ", not complete (go on with --resume)"
         return f"{Path(self.source).name}: {found}{size}{part}, in {self.record}{cost_of(self.sam2)}"
@@ -304,12 +312,14 @@ def draw(record: Record, path: Path, source: str | None = None, *, max_px: int =
 
 
 def describe(record: Record, source: str, preview: Path | None = None, seconds: float | None = None) -> Outcome:
-    """The outcome of a finished record."""
+    """The outcome of a finished record, by the labels that its method found."""
+    record = record.with_labels()
     height, width = record.plan.source_shape
     return Outcome(
         source=source,
         record=str(record.path),
         tesserae=record.figures().count,
+        labels=record.tesserae.name,
         tessera_px=typical_size(record),
         factor=round(record.plan.factor, 4),
         width=width,

@@ -23,7 +23,7 @@ from napari_mosaic.grout_metrics import GroutMetrics, evaluate_grout
 from napari_mosaic.measurement.source_grid import read_source_labels
 from napari_mosaic.metrics import Metrics, Overlaps, add_overlaps, count_overlaps, summarise
 from napari_mosaic.record import Record, open_record
-from napari_mosaic.record.label_layer import SAM2
+from napari_mosaic.record.label_layer import TESSERAE
 from napari_mosaic.tiling import Box
 
 Meaning = Literal["auto", "labels", "tesserae", "grout"]
@@ -45,6 +45,7 @@ class EvaluationParams:
     truth_is: Annotated[Meaning, "what the truth's pixels mean: labels, or white tesserae or grout"] = "auto"
     min_area: Annotated[int, "regions of masks under this many pixels are specks and dropped"] = 0
     tolerance: Annotated[float, "pixels within which two edges of grout agree"] = 2.0
+    labels: Annotated[str | None, "which labels of predicted records, by default what their method found"] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +119,11 @@ def evaluate_files(
     Parameters
     ----------
     prediction
-        A record, `RECORD/labels/sam2`, or an image or `.npy` of labels or of a mask, as large as the photograph.
+        A record (of its labels, those that `params` names), `RECORD/labels/NAME`, or an image or `.npy` of labels or of
+        a mask, as large as the photograph.
     truth
-        The same, or a `NAME.json` that tells the place of the labels `NAME.png`: the crop `y`, `x`,
-        `size` of the photograph, its `zoom`, and boxes `ignore` `[x0, y0, x1, y1]` in enlarged pixels.
+        The same, of a record its tesserae, or a `NAME.json` that tells the place of the labels `NAME.png`: the crop
+        `y`, `x`, `size` of the photograph, its `zoom`, and boxes `ignore` `[x0, y0, x1, y1]` in enlarged pixels.
     params
         What the pixels of masks mean.
     ignore
@@ -136,7 +138,7 @@ def evaluate_files(
     params = params or EvaluationParams()
     with ExitStack() as stack:
         true = open_truth(truth, params, stack)
-        predicted = open_labels(prediction, params.prediction_is, params.min_area, stack)
+        predicted = open_prediction(prediction, params, stack)
         return compare_labels(predicted, true, params, (str(prediction), str(truth)), ignore)
 
 
@@ -202,16 +204,23 @@ def open_truth(path: str | Path, params: EvaluationParams, stack: ExitStack) -> 
     return Truth(open_labels(labels, params.truth_is, params.min_area, stack), crop)
 
 
-def open_labels(path: str | Path, meaning: Meaning, min_area: int, stack: ExitStack) -> LabelGrid:
-    """Open a record, `RECORD/labels/sam2`, a label image or a mask as labels."""
+def open_prediction(path: str | Path, params: EvaluationParams, stack: ExitStack) -> LabelGrid:
+    """Open a prediction: of a record the labels that the parameters name."""
+    return open_labels(path, params.prediction_is, params.min_area, stack, of_record=params.labels)
+
+
+def open_labels(
+    path: str | Path, meaning: Meaning, min_area: int, stack: ExitStack, of_record: str | None = TESSERAE
+) -> LabelGrid:
+    """Open a record, `RECORD/labels/NAME`, a label image or a mask as labels; None takes what a record's method found.
+
+    `MissingError` where a record has no labels of that name.
+    """
     path = Path(path)
-    if is_mask_layer(path):
-        record = stack.enter_context(open_record(path.parents[1]))
-        layer = record.label_layer(SAM2)
-        _ = layer.levels  # says at once where there are none
-        return LabelGrid(record.plan.source_shape, lambda box: read_source_labels(record, box, layer.read))
+    if is_label_layer(path):
+        return _record_labels(stack.enter_context(open_record(path.parents[1])).with_labels(path.name))
     if path.is_dir():
-        return _record_labels(stack.enter_context(open_record(path)))
+        return _record_labels(stack.enter_context(open_record(path)).with_labels(of_record))
     values = read_label_image(path)
     guessed = meaning == "auto" and _looks_like_mask(values)
     if meaning == "auto":
@@ -222,13 +231,13 @@ def open_labels(path: str | Path, meaning: Meaning, min_area: int, stack: ExitSt
     return replace(labels_of_array(values), guessed=guessed)
 
 
-def is_mask_layer(path: Path) -> bool:
-    """Whether a path names SAM 2's own labels in a record."""
-    return path.parts[-2:] == ("labels", SAM2) and (path.parents[1] / "mosaic.json").exists()
+def is_label_layer(path: Path) -> bool:
+    """Whether a path names labels in a record."""
+    return path.parent.name == "labels" and (path.parents[1] / "mosaic.json").exists()
 
 
 def _record_labels(record: Record) -> LabelGrid:
-    """The tesserae of a record on the grid of its photograph."""
+    """The labels that a record shows on the grid of its photograph."""
     return LabelGrid(record.plan.source_shape, lambda box: read_source_labels(record, box))
 
 

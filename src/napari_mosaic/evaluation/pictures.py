@@ -29,7 +29,7 @@ from napari_mosaic.evaluation.files import (
     Truth,
     bands,
     compare_labels,
-    open_labels,
+    open_prediction,
     open_truth,
 )
 from napari_mosaic.metrics import count_overlaps, ratio, sort_stones
@@ -94,7 +94,7 @@ def compare_predictions(
     params = params or EvaluationParams()
     with ExitStack() as stack:
         true = open_truth(truth, params, stack)
-        sides = [open_labels(path, params.prediction_is, params.min_area, stack) for path in (first, second)]
+        sides = [open_prediction(path, params, stack) for path in (first, second)]
         evaluations = [
             compare_labels(side, true, params, (str(path), str(truth)), ignore)
             for side, path in zip(sides, (first, second), strict=True)
@@ -152,7 +152,7 @@ def draw_tesserae(
     with ExitStack() as stack:
         true = open_truth(truth, params, stack)
         _require_small(true, truth)
-        predicted = open_labels(prediction, params.prediction_is, params.min_area, stack)
+        predicted = open_prediction(prediction, params, stack)
         predicted, left_out = true.align(predicted, (str(prediction), str(truth)), ignore)
         whole = Box(0, 0, *true.labels.shape)
         return tessera_colours(predicted.read(whole), true.labels.read(whole), left_out)

@@ -114,11 +114,13 @@ def export_record(
     path: str | Path,
     *,
     columns: Sequence[str] | None = None,
+    labels: str | None = None,
     overwrite: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Path:
     """Write the tesserae of a record in a format of `FORMATS`; see `export_record_steps`."""
-    return drain(export_record_steps(record, format, path, columns=columns, overwrite=overwrite), on_progress)
+    steps = export_record_steps(record, format, path, columns=columns, labels=labels, overwrite=overwrite)
+    return drain(steps, on_progress)
 
 
 def export_record_steps(
@@ -127,6 +129,7 @@ def export_record_steps(
     path: str | Path,
     *,
     columns: Sequence[str] | None = None,
+    labels: str | None = None,
     overwrite: bool = False,
 ) -> Steps[Path]:
     """Write the tesserae of a record for other programs, tile by tile.
@@ -142,6 +145,9 @@ def export_record_steps(
     columns
         Of a table (CSV, GeoPackage): which columns to write, as `measurement.feature_table` names them; the usual ones
         by default.
+    labels
+        Of which of its label layers, such as "sam2"; by default of what its method was asked for: see
+        `Record.with_labels`.
     overwrite
         Whether to replace what is there. Only another export is ever replaced, never a record.
 
@@ -155,6 +161,8 @@ def export_record_steps(
     InputError
         Unknown format or column, a column that cannot be told of this record, or more tesserae than the format can
         number.
+    MissingError
+        There are no labels of that name.
     WriteError
         The place is taken, read-only or full.
 
@@ -162,7 +170,7 @@ def export_record_steps(
     from napari_mosaic.export.notes import write_beside
     from napari_mosaic.output_files import replacing
 
-    path = Path(path)
+    path, record = Path(path), record.with_labels(labels)
     chosen = find_format(format, path)
     writer = chosen.load(columns)
     with replacing(path, overwrite=overwrite) as temporary:

@@ -27,6 +27,7 @@ from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Record
 from napari_mosaic.record.figure_words import areas_of, density_of
 from napari_mosaic.record.finished import finished_boxes
+from napari_mosaic.record.shown import describe_method
 
 COLUMNS = (
     "default",
@@ -44,11 +45,13 @@ def deliver(
     author: str = "",
     sheet: str = "A3",
     in_pixels: bool = False,
+    labels: str | None = None,
     overwrite: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Path:
     """Write the delivery folder of a record; see `deliver_steps`."""
-    steps = deliver_steps(record, folder, crs=crs, author=author, sheet=sheet, in_pixels=in_pixels, overwrite=overwrite)
+    shown = record.with_labels(labels)
+    steps = deliver_steps(shown, folder, crs=crs, author=author, sheet=sheet, in_pixels=in_pixels, overwrite=overwrite)
     return drain(steps, on_progress)
 
 
@@ -60,6 +63,7 @@ def deliver_steps(
     author: str = "",
     sheet: str = "A3",
     in_pixels: bool = False,
+    labels: str | None = None,
     overwrite: bool = False,
 ) -> Steps[Path]:
     """Write a styled GeoPackage, a DXF, a CSV with its dictionary, the drawing as PDF at scale, and a README.
@@ -78,6 +82,9 @@ def deliver_steps(
         Largest sheet of the drawing: A4, A3, A2, A1 or A0.
     in_pixels
         Hand on pixels where nobody vouches for the pixel size.
+    labels
+        Of which of its label layers, such as "sam2"; by default of what its method was asked for: see
+        `Record.with_labels`.
     overwrite
         Replace a folder of before.
 
@@ -94,6 +101,7 @@ def deliver_steps(
             f"Nobody vouches for the pixel size of {record.path.name}, so nothing can be handed in in millimetres; say "
             f"it with: napari-mosaic pixel-size {record.path.name} MM, or hand on pixels with --in-pixels."
         )
+    record = record.with_labels(labels)
     geopackage.check_crs(record, crs)
     place = Path(folder)
     with replacing(place, overwrite=overwrite, ours=_is_delivery) as whole:
@@ -141,7 +149,7 @@ def _readme(record: Record, crs: str | None, author: str, sheet: str) -> str:
             ("Pixel size", "not known" if size is None else f"{size.mm:g} mm ({size.origin})"),
             ("Coordinates", record.crs or "the photograph's own"),
             ("Software", notes["software"]),
-            ("Method", f"{plan.method}, model {plan.model}"),
+            ("Method", describe_method(record)),
         ),
         "",
         "Files",

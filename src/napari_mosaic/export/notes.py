@@ -13,6 +13,8 @@ from typing import Any
 from napari_mosaic.editing import describe_report, report
 from napari_mosaic.files import write_json
 from napari_mosaic.record import Record
+from napari_mosaic.record.label_layer import TESSERAE
+from napari_mosaic.record.shown import model_of_masks
 
 SUFFIX = "-metadata.json"
 _CSVW = "http://www.w3.org/ns/csvw"
@@ -32,10 +34,17 @@ def notes_of(record: Record) -> dict[str, Any]:
         "rights": record.source.rights,
         "method": record.plan.method,
         "model": record.plan.model,
+        **_masks(record),
         "edited": describe_report(found),
         **counts,
         "looked_at": record.figures().to_json(),
     }
+
+
+def _masks(record: Record) -> dict[str, Any]:
+    """Which labels they are where they are not the tesserae, and the model of SAM 2 that made them, if one did."""
+    name, model = record.tesserae.name, model_of_masks(record)
+    return ({} if name == TESSERAE else {"labels": name}) | ({} if model is None else {"sam2_model": model})
 
 
 _COUNTS = ("tesserae", "machine", "merged", "split", "drawn", "reshaped", "deleted", "assigned", "edits")

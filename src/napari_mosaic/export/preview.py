@@ -33,7 +33,13 @@ _Picture = NDArray[np.uint8]
 
 
 def draw_preview(
-    record: Record, image: MosaicImage, path: str | Path, *, max_px: int = 3000, overwrite: bool = True
+    record: Record,
+    image: MosaicImage,
+    path: str | Path,
+    *,
+    max_px: int = 3000,
+    labels: str | None = None,
+    overwrite: bool = True,
 ) -> Path:
     """Draw the outlines of all tesserae over the photograph, as PNG.
 
@@ -46,11 +52,16 @@ def draw_preview(
     max_px
         Longest side of the picture; a larger photograph is reduced, and one of small stones is
         enlarged up to this.
+    labels
+        Of which of its label layers, such as "sam2"; by default of what its method was asked for: see
+        `Record.with_labels`.
     overwrite
         Whether to replace a preview that is there.
 
     Raises
     ------
+    MissingError
+        There are no labels of that name.
     WriteError
         There is a picture that is no preview of ours, or it cannot be written.
     """
@@ -58,7 +69,7 @@ def draw_preview(
 
     path = Path(path)
     check_place(path)
-    picture = render_preview(record, image, max_px=max_px)
+    picture = render_preview(record.with_labels(labels), image, max_px=max_px)
     with replacing(path, overwrite=overwrite) as temporary:
         Image.fromarray(picture).save(
             temporary, format="PNG", compress_level=6, pnginfo=png_marks(record.source.fingerprint)

@@ -27,6 +27,7 @@ from napari_mosaic.export.styles import AREA_FILLS
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 from napari_mosaic.record.figure_words import areas_of, density_of
+from napari_mosaic.record.shown import describe_method
 
 SCALES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 SHEETS = {"A4": (297, 210), "A3": (420, 297), "A2": (594, 420), "A1": (841, 594), "A0": (1189, 841)}
@@ -178,7 +179,7 @@ def _draw_block(sheet: Any, record: Record, layout: SheetLayout, author: str) ->
             f"Density: {density_of(figures)}",
             *(f"{n}: {a}" for n, a in areas_of(figures)),
         ],
-        [f"Method: {record.plan.method}, {record.plan.model}", f"By hand: {describe_report(report(record))}"],
+        [f"Method: {describe_method(record)}", f"By hand: {describe_report(report(record))}"],
     ]
     widths = np.array([0.0, 0.3, 0.6]) * (right - left - 4) + left + 2
     for x, lines in zip(widths, columns, strict=True):

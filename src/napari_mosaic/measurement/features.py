@@ -130,14 +130,17 @@ def table_blocks_steps(
     return fields, blocks()
 
 
-def feature_table_steps(record: Record, names: Sequence[str] | None = None) -> Steps[Features]:
+def feature_table_steps(
+    record: Record, names: Sequence[str] | None = None, *, labels: str | None = None
+) -> Steps[Features]:
     """Measure all tesserae of a record; see `feature_table`."""
+    record = record.with_labels(labels)
     fields, tesserae = choose_fields(record, names), read_tesserae(record)
     pixels = yield from measure_pixels_steps(record, tesserae, fields)
     return rows_of(record, tesserae, np.arange(len(tesserae)), fields, pixels)
 
 
-def feature_table(record: Record, names: Sequence[str] | None = None) -> Features:
+def feature_table(record: Record, names: Sequence[str] | None = None, *, labels: str | None = None) -> Features:
     """Measure all tesserae of a record, in the manner of scikit-image's `regionprops_table`.
 
     Parameters
@@ -147,6 +150,9 @@ def feature_table(record: Record, names: Sequence[str] | None = None) -> Feature
     names
         Columns ("perimeter", in every unit that can be told), or columns in a unit ("perimeter_mm"); "default" stands
         for the usual ones, which come without names, too. Number and id always lead.
+    labels
+        Of which of its label layers, such as "sam2"; by default of what its method was asked for: see
+        `Record.with_labels`.
 
     Returns
     -------
@@ -158,6 +164,8 @@ def feature_table(record: Record, names: Sequence[str] | None = None) -> Feature
     ------
     InputError
         There is no such column, or its unit cannot be told of this record.
+    MissingError
+        There are no labels of that name.
     MosaicError
         Colours are asked for, and the photograph cannot be opened or read.
 
@@ -167,7 +175,7 @@ def feature_table(record: Record, names: Sequence[str] | None = None) -> Feature
     >>> with open_record("floor.mosaic.zarr") as record:  # doctest: +SKIP
     ...     table = feature_table(record, ["perimeter_mm", "orientation"])
     """
-    return drain(feature_table_steps(record, names))
+    return drain(feature_table_steps(record, names, labels=labels))
 
 
 __all__ = [

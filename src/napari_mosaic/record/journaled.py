@@ -22,7 +22,7 @@ from napari_mosaic.files import replace, whole_file
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import tables
 from napari_mosaic.record.journal import FOLDER, KEPT, LOG, SETTLED, Header, Journal
-from napari_mosaic.record.label_layer import LabelLayer
+from napari_mosaic.record.label_layer import TESSERAE, LabelLayer
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.metadata import AREAS, areas_of
 from napari_mosaic.record.opened import RecordState
@@ -42,8 +42,17 @@ class JournaledEdits:
 
     @property
     def journal(self) -> Journal:
-        """The edits, read when they are first asked for; a reader sees those that are made meanwhile."""
+        """The edits, read when they are first asked for; a reader sees those that are made meanwhile.
+
+        Only tesserae are edited: of another layer there are none.
+        """
+        if self.layer.name != TESSERAE:
+            return Journal(self.path / FOLDER / f"{self.layer.name}.log")
         return self._opened.read_journal(writable=self.writable)
+
+    def of(self, layer: LabelLayer) -> JournaledEdits:
+        """The edits of another layer of the record, for reading."""
+        return JournaledEdits(self._opened, layer, writable=False)
 
     def write(self, header: Header, patch: Patch) -> int:
         """Enter an edit in the journal and bring level 0 and the tables to it; its number."""

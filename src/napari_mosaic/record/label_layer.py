@@ -17,7 +17,8 @@ import pyarrow as pa
 import zarr
 from numpy.typing import NDArray
 
-from napari_mosaic.errors import InputError, RecordError
+from napari_mosaic.errors import InputError, MissingError, RecordError
+from napari_mosaic.files import read_object
 from napari_mosaic.record import layout, tables
 from napari_mosaic.record.arrays import DAMAGE, open_levels, read_array, write_array, writing
 from napari_mosaic.record.ledger import Index, Ledger
@@ -40,6 +41,8 @@ class LayerKind:
 
 
 TESSERAE, SAM2 = "tesserae", "sam2"
+SAM2_PLAN = "sam2.json"
+"""The file with SAM 2's plan, which says where its masks go."""
 _KINDS = {
     TESSERAE: LayerKind(
         name=TESSERAE,
@@ -71,6 +74,21 @@ def layer_names(path: Path) -> list[str]:
     """The names of the label layers that the record at `path` has, the tesserae first."""
     found = (file.parent.name for file in (path / "labels").glob("*/zarr.json"))
     return sorted(found, key=lambda name: (name != TESSERAE, name))
+
+
+def found_name(path: Path) -> str:
+    """The layer with what the method of the record at `path` was asked for: SAM 2's where it has one of its own."""
+    asked = read_object(path / SAM2_PLAN)
+    return SAM2 if asked.get("into") == SAM2 and SAM2 in layer_names(path) else TESSERAE
+
+
+def require_layer(path: Path, name: str) -> str:
+    """The name of a layer that the record at `path` has; `MissingError`, which names those, where it has none."""
+    there = layer_names(path)
+    if name in there:
+        return name
+    how = "; segment with --method sam2 makes them" if name == SAM2 else ""
+    raise MissingError(f"{path.name} has no labels {name!r} but {' and '.join(there) or 'none at all'}{how}.")
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def layers_of(record: ReadableRecord) -> list[LayerData]:
         "opacity": 0.6,
         "visible": False,
     }
-    labels = {"name": f"{name} tesserae", "opacity": 0.5, "features": read_features(record).columns}
+    labels = {"name": f"{name} {record.tesserae.name}", "opacity": 0.5, "features": read_features(record).columns}
     return [
         ([Channel(level, 0) for level in record.map.levels], {**joints, **shared}, "image"),
         (list(record.tesserae.levels), {**labels, **shared}, "labels"),

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from napari_mosaic.errors import RecordError
 from napari_mosaic.files import read_object, write_arrays, write_json
 from napari_mosaic.record.arrays import writing
-from napari_mosaic.record.label_layer import SAM2
+from napari_mosaic.record.label_layer import SAM2, SAM2_PLAN
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.store import Record
 
-PLAN, WORK = "sam2.json", "sam2-work.json"
+PLAN, WORK = SAM2_PLAN, "sam2-work.json"
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 Arrays = dict[str, NDArray[Any]]
 

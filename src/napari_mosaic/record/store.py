@@ -36,6 +36,7 @@ from napari_mosaic.record.napari_layers import LayerData, layers_of
 from napari_mosaic.record.opened import leave, open_for_reading, open_for_writing
 from napari_mosaic.record.plan import Plan
 from napari_mosaic.record.rescaling import rescale_arrays
+from napari_mosaic.record.shown import show_labels
 from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box
 
@@ -53,6 +54,8 @@ class Record:
         The label layer of the tesserae, all levels and their table.
     edits
         What was edited by hand, and what follows from it.
+    whole
+        Of a record that shows chosen labels (`with_labels`), the record itself; else None.
     """
 
     def __init__(self, path: Path, *, writable: bool = False, lock: bool = True, exclusive: bool = False) -> None:
@@ -62,6 +65,7 @@ class Record:
         self._opened = open_for_writing(path, exclusive=exclusive) if locked else open_for_reading(path)
         self._leave = weakref.finalize(self, leave, self._opened)
         self._layers: dict[str, LabelLayer] = {}
+        self.whole: Record | None = None
         self.tesserae = self.label_layer(TESSERAE)
         self.edits = JournaledEdits(self._opened, self.tesserae, writable=writable)
         try:
@@ -93,6 +97,8 @@ class Record:
 
     def close(self) -> None:
         """Bring the smaller levels up to date with edits; the last writer of a process frees the lock."""
+        if self.whole is not None:
+            self.whole.close()
         if not self._leave.alive:
             return
         try:
@@ -222,6 +228,31 @@ class Record:
     def label_layers(self) -> tuple[LabelLayer, ...]:
         """Every label layer that the record has, the tesserae first."""
         return tuple(map(self.label_layer, layer_names(self.path)))
+
+    def with_labels(self, name: str | None = None) -> Record:
+        """The record for reading, with the labels of one of its layers where else its tesserae are.
+
+        Its count, table, figures and labels, and whatever takes a record (exports, previews, the feature table), tell
+        of that layer then. Both are closed when either is.
+
+        Parameters
+        ----------
+        name
+            Of the layer, such as "tesserae" or "sam2"; by default the one that was chosen already, else what the
+            record's method was asked for: the labels of SAM 2 where it has some of its own, else the tesserae.
+
+        Raises
+        ------
+        MissingError
+            There is no such layer; the sentence names those that there are.
+
+        Examples
+        --------
+        >>> with open_record("floor.mosaic.zarr") as record:  # doctest: +SKIP
+        ...     print({layer.name: layer.count for layer in record.label_layers()})
+        ...     print(record.with_labels("sam2").figures().count)
+        """
+        return show_labels(self, name)
 
     def add_label_layer(self, name: str) -> LabelLayer:
         """A label layer, made empty where it is not there; `WriteError` where it cannot be."""

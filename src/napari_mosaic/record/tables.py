@@ -179,8 +179,8 @@ def clear_attributes(folder: Path) -> None:
 
 
 def attribute_folder(folder: Path) -> Path:
-    """Where material and state of the tesserae of a table stand."""
-    return folder.parent / "attributes"
+    """Where material and state of the tesserae of a table stand; what is said of tesserae is of no other labels."""
+    return folder.parent / ("attributes" if folder.name == "tesserae" else f"{folder.name}-attributes")
 
 
 def drop_rows(columns: Columns, ids: NDArray[Any]) -> Columns:
