@@ -165,8 +165,8 @@ def announce(job: Worker, words: Callable[[Any], str]) -> None:
 
 def found_words(facts: RecordFacts) -> str:
     """What a run has found, in a sentence."""
-    masks = "" if facts.masks is None else f" and {facts.masks:,} masks of SAM 2"
-    return f"{facts.count:,} tesserae{masks}, kept in {facts.path}."
+    by = "" if facts.masks is None else " by SAM 2"
+    return f"{facts.count:,} tesserae{by}, kept in {facts.path}."
 
 
 class _Show(QObject):

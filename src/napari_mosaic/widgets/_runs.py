@@ -255,7 +255,7 @@ def record_facts(record: Record) -> RecordFacts:
     flags = record.table(["flags"])["flags"].to_numpy()
     done = record.ledger.done("tesserae")
     size = record.pixel_size
-    figures, begun = record.figures(), mask_plan_of(record)
+    figures, begun = record.with_labels().figures(), mask_plan_of(record)
     masks = record.label_layer(SAM2)
     beside = begun is not None and begun.into == SAM2
     return RecordFacts(

@@ -125,7 +125,10 @@ class RunFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordFacts:
-    """What is on disk; `covered_px` in pixels of the working grid, `figures` of all that was looked at."""
+    """What is on disk; `covered_px` in pixels of the working grid, `figures` of all that was looked at.
+
+    `count` and `figures` are of what the method was asked for: of SAM 2's masks, where it keeps them beside.
+    """
 
     path: Path
     count: int
@@ -400,8 +403,8 @@ def _find(state: PanelState) -> str:
     if state.record.complete and not state.record.count:
         return "no tessera found · another analysis size may help"
     done = "complete" if state.record.complete else "in part"
-    masks = "" if state.record.masks is None else f" · {state.record.masks:,} by SAM 2"
-    return f"{state.record.count:,} tesserae{masks} · {done}"
+    by = "" if state.record.masks is None else " by SAM 2"
+    return f"{state.record.count:,} tesserae{by} · {done}"
 
 
 def _check(state: PanelState) -> str:

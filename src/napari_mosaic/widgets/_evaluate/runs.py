@@ -17,7 +17,7 @@ from napari_mosaic.evaluation import Evaluation, EvaluationParams, compare_predi
 from napari_mosaic.evaluation.files import TruthPlace, read_crop
 from napari_mosaic.evaluation.folders import FolderEvaluation, pair_files, table_of, write_report
 from napari_mosaic.progress import Progress, Steps
-from napari_mosaic.record.label_layer import SAM2, TESSERAE, layer_names
+from napari_mosaic.record.label_layer import SAM2, layer_names
 from napari_mosaic.widgets._plot import Curve
 
 Points = tuple[tuple[float, float], ...]
@@ -53,9 +53,7 @@ class Painted:
 
 def results_of(record: Path) -> tuple[tuple[str, str], ...]:
     """The label layers of a record that can be compared, by name, as paths that `evaluate` takes."""
-    known = {TESSERAE: ("tesserae", record), SAM2: ("SAM 2", record / "labels" / SAM2)}
-    found = (known[name] for name in layer_names(record) if name in known)
-    return tuple((name, str(path)) for name, path in found)
+    return tuple(("SAM 2" if name == SAM2 else name, str(record / "labels" / name)) for name in layer_names(record))
 
 
 def comparing_steps(request: CompareRequest) -> Steps[Compared]:
