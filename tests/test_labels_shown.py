@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from napari_mosaic.cli import main
 from napari_mosaic.cli.segmenting import describe
 from napari_mosaic.engine.sam.methods import _METHODS, register_mask_method
 from napari_mosaic.engine.sam.plan import AUTOMATIC
-from napari_mosaic.errors import MissingError
+from napari_mosaic.errors import InputError, MissingError
 from napari_mosaic.evaluation.files import EvaluationParams
 from napari_mosaic.export.delivery import deliver
 from napari_mosaic.export.notes import notes_of
@@ -146,3 +147,11 @@ def test_edits_and_what_is_said_of_tesserae_are_of_no_other_labels(
         assert editing.report(record.with_labels("sam2")).edits == 0
     assert main(["export", str(path), "-o", str(tmp_path / "a.csv")]) == 0
     assert "were edited by hand, and its labels sam2 are handed on; give --labels tesserae" in capsys.readouterr().err
+
+
+def test_masks_that_cannot_be_planned_leave_no_record(floor: Path, tmp_path: Path) -> None:
+    """A record that is left would have to be overwritten before the next try."""
+    params = SegmentParams(method="brightness", scale=1.0)
+    with pytest.raises(InputError, match="closer than"):
+        segment(floor.parent / "floor.png", tmp_path, params=params, sam=replace(PARAMS, points_per_side=256))
+    assert list(tmp_path.iterdir()) == []

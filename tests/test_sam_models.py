@@ -198,12 +198,18 @@ def test_a_checkpoint_is_taken_in_and_given_by_name(
     torch.save({"model": build_model(SMALLEST).state_dict()}, published)
     assert main(["models", "download", "mosaic-sam2"]) == 1
     assert "models import --name mosaic-sam2" in capsys.readouterr().err
-    assert main(["models", "import", str(published), "--name", "mosaic-sam2", "--licence", "CC0"]) == 0
+    known = sam_registry()["mosaic-sam2"]
+    assert main(["models", "import", str(published), "--name", "mosaic-sam2"]) == 0
     assert "--sam2.model mosaic-sam2" in capsys.readouterr().out
-    assert sam_registry()["mosaic-sam2"].licence == "CC0"
+    taken = sam_registry()["mosaic-sam2"]
+    for name in ("licence", "summary", "tessera_px", "mean", "std"):
+        assert getattr(taken, name) == getattr(known, name)
+    words = ["--name", "mosaic-sam2", "--licence", "CC0", "--overwrite"]
+    assert main(["models", "import", str(published), *words]) == 0
+    assert (sam_registry()["mosaic-sam2"].licence, known.tessera_px) == ("CC0", 100.0)
     assert list(present_models()) == ["mosaic-sam2"]
     loaded = load_sam("mosaic-sam2", device="cpu", precision="fp32")
-    assert (loaded.config, loaded.image_size, loaded.tessera_px) == (SMALLEST, 256, 48.0)
+    assert (loaded.config, loaded.image_size, loaded.tessera_px) == (SMALLEST, 256, 100.0)
     assert pickle.loads(pickle.dumps(loaded)).sha256 == loaded.sha256
     for words, reason in (
         (["--name", "mosaic-sam2"], "already"),

@@ -62,27 +62,29 @@ def floor(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Drawing]:
     return folder, drawing
 
 
-@pytest.mark.parametrize("preset", ["ours", "mosaic-sam2"])
+@pytest.mark.parametrize(
+    ("preset", "more"), [("ours", "--sam2.erosion 1"), ("mosaic-sam2", "--sam2.tessera-px 43 --sam2.crop-n-layers 1")]
+)
 def test_what_tuning_hands_over_finds_what_was_tuned(
-    tmp_path: Path, preset: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, preset: str, more: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The command that `sam2-tune` says, given as it stands, reaches the Dice that the search has measured."""
     pytest.importorskip("optuna")
     monkeypatch.chdir(tmp_path)
-    drawing = draw_mosaic(180, UNSEEN + 3, "grid", tessera_px=26.0, damaged=False, effects=False)
+    drawing = draw_mosaic(140, UNSEEN + 3, "grid", tessera_px=26.0, damaged=False, effects=False)
     for name, picture in (("images", drawing.image), ("labels", drawing.labels.astype(np.uint16))):
         (tmp_path / "data" / name).mkdir(parents=True)
         Image.fromarray(picture).save(tmp_path / "data" / name / "floor.png")
-    words = f"sam2-tune data -o tuned --sam2-preset {preset} --sam2.model {SMALL} --trials 6 --sam2.device cpu"
-    assert main([*words.split(), "--sam2.points-per-side", "12"]) == 0
+    words = f"sam2-tune data -o tuned --sam2-preset {preset} --sam2.model {SMALL} --trials 4 --sam2.device cpu {more}"
+    assert main([*words.split(), "--sam2.points-per-side", "10"]) == 0
     said = capsys.readouterr().out.splitlines()[-1].replace("PHOTOGRAPH", "data/images/floor.png")
     best = json.loads((tmp_path / "tuned" / "best.json").read_text(encoding="utf-8"))
     assert main([*said.split()[1:], "-o", "floor.mosaic.zarr"]) == 0
     capsys.readouterr()
-    assert main(["evaluate", "floor.mosaic.zarr/labels/sam2", "data/labels/floor.png", "--json"]) == 0
+    assert main(["evaluate", "floor.mosaic.zarr", "data/labels/floor.png", "--json"]) == 0
     got = json.loads(capsys.readouterr().out)["metrics"]["pixels"]["dice"]
-    assert best["score"] > 0.4
-    assert got == pytest.approx(best["score"], abs=0.05)
+    assert best["score"] > 0.3
+    assert got == pytest.approx(best["score"], abs=0.005)
     with open_record(tmp_path / "floor.mosaic.zarr") as record:
         used = Sam2Files(record).read_plan()
     assert used is not None

@@ -189,6 +189,14 @@ def test_what_is_told_is_of_the_file_that_is_delivered(
     assert [row["step"] for row in answer["history"]] == [1, 2, 3]
     test = json.loads((tmp_path / "out" / "test.json").read_text())
     assert test == {"crops": 1, "step": 1, **answer["delivered"]["test"]}
+    assert {"accuracy", "recall", "precision", "pixel_iou", "dice"} <= test.keys()
+    assert answer["before"].keys() == answer["delivered"]["validation"].keys()
+
+
+def test_one_of_two_mosaics_is_kept_back_unless_nothing_is_asked_for(tmp_path: Path, folder: Path) -> None:
+    for part, kept in ((0.2, 1), (0.0, 0)):
+        params = SamTrainParams(validation_part=part)
+        assert len(drain(sam_material([folder], tmp_path / "run", params, "auto")).split["validation"]) == kept
 
 
 def test_crops_of_one_mosaic_are_known_by_their_names() -> None:
@@ -220,6 +228,8 @@ def test_the_grid_runs_all_and_keeps_the_best(
 ) -> None:
     runs = [(run.rate, run.weight_decay, run.accumulate) for run in finetuning.grid_of(SamTrainParams())]
     assert (len(set(runs)), runs[0], runs[-1]) == (12, (1e-5, 1e-4, 4), (3e-5, 1e-5, 8))
+    assert runs[7 - 1] == (1e-5, 1e-5, 4)
+    assert {round(run.rate * run.least_rate, 12) for run in finetuning.grid_of(SamTrainParams())} == {1e-6}
     monkeypatch.setattr(finetuning, "GRID_RATES", (1e-3, 1e-2))
     monkeypatch.setattr(finetuning, "GRID_DECAYS", (1e-5,))
     monkeypatch.setattr(finetuning, "GRID_BATCHES", (1,))
@@ -550,6 +560,9 @@ def test_bad_input_is_told_in_one_sentence(tmp_path: Path, folder: Path, weights
     (tmp_path / "bare" / "images").mkdir()
     assert "no picture" in _say(capsys, ["sam2-finetune", tmp_path / "bare", *common])
     assert "name at least one folder" in _say(capsys, ["sam2-tune", "-o", tmp_path / "o4"])
+    with pytest.raises(InputError, match="tune without merge_below"):
+        drain(tune_sam_steps([folder], tmp_path / "o5", SamParams(model=str(weights), merge_below=0.3)))
+    assert not (tmp_path / "o5").exists()
 
 
 def test_masks_and_exports_without_stones_are_told(tmp_path: Path, folder: Path, weights: Path, capsys: Any) -> None:

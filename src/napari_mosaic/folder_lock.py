@@ -78,7 +78,7 @@ def working_in(folder: Path, what: str) -> Iterator[None]:
     WriteError
         The folder cannot be written.
     """
-    path = folder / LOCK
+    path, made = folder / LOCK, not folder.exists()
     try:
         os.makedirs(folder, exist_ok=True)
         lock = acquire_lock(path)
@@ -93,8 +93,15 @@ def working_in(folder: Path, what: str) -> Iterator[None]:
         ) from error
     try:
         yield
+    except BaseException:
+        if made and {child.name for child in folder.iterdir()} <= {LOCK, holder_file(path).name}:
+            path.unlink(missing_ok=True)  # while it is held: who comes now makes another one, and the folder stays
+        raise
     finally:
         release_lock(lock)
+        if made and not path.exists():
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _describe_self() -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -76,9 +77,14 @@ def plan_segmentation(
 
 
 def set_up_record(
-    path: Path, image: MosaicImage, segmenter: Segmenter, params: SegmentParams, request: RunRequest
+    path: Path,
+    image: MosaicImage,
+    segmenter: Segmenter,
+    params: SegmentParams,
+    request: RunRequest,
+    check: Callable[[Plan], object] = lambda plan: None,
 ) -> Steps[Record]:
-    """Open the record to go on with, or make a new one."""
+    """Open the record to go on with, or make a new one, if `check` does not refuse its plan."""
     if path.exists() and not path.is_dir():
         raise RecordError(f"{path} is a file and no mosaic record, so it is not replaced; give another place with -o.")
     if path.exists() and request.resume:
@@ -90,6 +96,7 @@ def set_up_record(
     yield Progress(phase="preparing", done=0, total=1, unit="", message="finding the size of the tesserae")
     areas = initial_areas(image, request.region, request.exclude)
     plan = plan_segmentation(image, segmenter, params, areas)
+    check(plan)
     _check_disk(path, Site(plan, areas, FileMask(read_valid_level(image), image.shape), params.tile_size), request)
     edited = edited_record(path) if path.exists() and not request.discard_edits else None
     if edited is not None and has_edits(edited):

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -22,7 +23,7 @@ from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.mapping import compute_tile, plan_work, without_network
 from napari_mosaic.engine.sam.methods import MaskRequest, request_masks
 from napari_mosaic.engine.sam.windows import MaskContext
-from napari_mosaic.engine.sam.work import choose_plan, mask_steps
+from napari_mosaic.engine.sam.work import check_plan, choose_plan, mask_steps
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
 from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import ReadError, RecordError, UnfitError
@@ -111,7 +112,7 @@ def segment_steps(
         begun = as_begun(path, params, request)
         segmenter = segmenter or _load_as_begun(path, begun, params)
         masks = request_masks(params.method, begun_sam(path, request))
-        record = yield from set_up_record(path, image, segmenter, params, request)
+        record = yield from set_up_record(path, image, segmenter, params, request, partial(check_plan, request=masks))
         stack.callback(record.close)
         stack.enter_context(record.running())
         context = MapContext(image, record.plan, segmenter, Domain(image, record.areas, record.plan.factor))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     TuneOptions = SamTuneParams
 else:
     SamOptions = choices_of(SamTrainParams, PRESETS)
-    ModelOptions = choices_of(SamParams, SAM_PRESETS, leave_out=("into", "use_m2m", "crop_n_layers", "merge_below"))
+    ModelOptions = choices_of(SamParams, SAM_PRESETS, leave_out=("into", "use_m2m", "merge_below"))
     TuneOptions = options_of(SamTuneParams)
 
 Preset = Annotated[Literal["ours", "mosaic-sam2"], Parameter(name="--sam2-preset")]
@@ -106,17 +106,25 @@ def _tell(path: Path, folder: Path, *, grid: bool, as_json: bool) -> None:
         named = {"grid" if grid else "history": rows}
         answer_json({"model": str(path), "before": before, "delivered": delivered, **named})
         return
+    of_test = ("accuracy", "precision", "recall", "pixel_iou")
     names = ("iou", "dice", "automatic_dice", "automatic_f1")
     validation, step = delivered["validation"], delivered["step"]
     figures = ", ".join(_change(name, before, validation) for name in names if name in validation)
     if delivered["test"]:
-        tested = ", ".join(_change(name, {}, delivered["test"]) for name in names if name in delivered["test"])
+        tested = ", ".join(
+            _change(name, {}, delivered["test"]) for name in (*names, *of_test) if name in delivered["test"]
+        )
         figures = f"{figures}; on the test crops {tested}"
     run_number = f"run {max(rows, key=lambda row: float(row['score']))['run']}, " if grid else ""
     answer(
-        f"The model is {path}, of {run_number}step {step:,}: {figures or 'no crop was kept back to judge it by'}. "
-        f"Give it with --sam2.model {path}."
+        f"The model is {path}, of {run_number}step {step:,}: {figures or _UNJUDGED}. Give it with --sam2.model {path}."
     )
+
+
+_UNJUDGED = (
+    "nobody knows how good it is, because nothing was kept back to judge it by (that takes two pictures, better two "
+    "mosaics, and --validation-part above 0)"
+)
 
 
 def _change(name: str, before: dict[str, float], after: dict[str, float]) -> str:

@@ -6,13 +6,14 @@ the file is half as large, can carry nothing else, and needs not be recognised a
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from napari_mosaic.downloads import hash_file
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.sam.checkpoints import load_model, read_weights, weights_signature, write_weights
 from napari_mosaic.sam.prompts import USUAL_PX
-from napari_mosaic.sam.registry import config_names, sam_folder
+from napari_mosaic.sam.registry import MEAN, STD, config_names, published_entry, sam_folder
 from napari_mosaic.weights import is_safetensors, path_for_import, read_header
 
 
@@ -69,12 +70,15 @@ def import_sam_model(
         raise InputError(f"A model is kept with a known configuration ({', '.join(config_names())}), not {config}.")
     model, chosen = load_model(source, config)
     said = read_header(source) if is_safetensors(source) else {}
+    known = published_entry(name)
     header = {
         "name": name,
         "config": chosen,
-        "licence": licence or "as its owner says",
-        "summary": f"SAM 2 ({chosen}), imported from {source.name}.",
-        "tessera_px": said.get("tessera_px", f"{USUAL_PX:g}"),
+        "licence": licence or said.get("licence") or (known.licence if known else "as its owner says"),
+        "summary": known.summary if known else f"SAM 2 ({chosen}), imported from {source.name}.",
+        "tessera_px": said.get("tessera_px", f"{known.tessera_px if known else USUAL_PX:g}"),
+        "mean": json.dumps(MEAN),
+        "std": json.dumps(STD),
         "source_sha256": hash_file(source),
     }
     write_weights(model, path, header)

@@ -71,8 +71,17 @@ def sam_registry() -> dict[str, WeightsEntry]:
 
     None is bundled; `find_weights` fetches a published one when asked to.
     """
+    return _known() | imported_entries(sam_folder())
+
+
+def published_entry(name: str) -> WeightsEntry | None:
+    """What is known of a published model of that name, whether it is here or not."""
+    return _known().get(name)
+
+
+def _known() -> dict[str, WeightsEntry]:
     entries = [_published(version, size) for version in _FOLDERS for size in _SIZES]
-    return {entry.name: entry for entry in (*entries, MOSAIC)} | imported_entries(sam_folder())
+    return {entry.name: entry for entry in (*entries, MOSAIC)}
 
 
 def present_models() -> dict[str, Path]:

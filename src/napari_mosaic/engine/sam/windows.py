@@ -31,6 +31,7 @@ from napari_mosaic.record.tables import rows_in
 from napari_mosaic.sam.automatic import ask_automatic, grid_points
 from napari_mosaic.sam.composing import Around, compose
 from napari_mosaic.sam.guided import Guide, ask_guided
+from napari_mosaic.sam.masks import Frame
 from napari_mosaic.sam.prompts import MaskNetwork
 from napari_mosaic.sam.proposals import FIELDS, Proposals, join, pack
 from napari_mosaic.tesserae import Tesserae
@@ -102,17 +103,25 @@ def prepare_window(context: MaskContext, window: SamWindow) -> Prepared:
         guide = _guide(context, frame.read.clip(context.shape), core)
         wanted = len(guide.ids)
     else:
-        points = grid_points(core, context.plan.layers[layer].pitch)
-        outside = context.domain.mask(core)
-        if outside is not None:
-            points = points[~outside[points[:, 0] - core.y0, points[:, 1] - core.x0]]
+        points = automatic_points(context.plan, window, context.shape, context.domain)
         wanted = len(points)
     if wanted == 0:
         return Prepared(window, None, guide, points)
-    factor, size = context.record.plan.factor, context.plan.image_size
-    corner = (frame.read.y0 / factor, frame.read.x0 / factor)
-    pixels = read_patiently(context.image, corner, factor * frame.zoom, (size, size))
+    pixels = read_frame(context.image, frame, context.record.plan.factor, context.plan.image_size)
     return Prepared(window, pixels, guide, points)
+
+
+def automatic_points(plan: MaskPlan, window: SamWindow, shape: tuple[int, int], domain: Domain) -> NDArray[np.int64]:
+    """The points of the automatic generator in the core of a window over a grid of `shape`, `(N, 2)` as `(y, x)`."""
+    core = plan.lattice(window[0], shape).tile(window[1:]).core
+    points = grid_points(core, plan.layers[window[0]].pitch)
+    outside = domain.mask(core)
+    return points if outside is None else points[~outside[points[:, 0] - core.y0, points[:, 1] - core.x0]]
+
+
+def read_frame(image: MosaicImage, frame: Frame, factor: float, size: int) -> NDArray[np.uint8]:
+    """The photograph as a network of `size` px sees it in a window, `(size, size, 3)`."""
+    return read_patiently(image, (frame.read.y0 / factor, frame.read.x0 / factor), factor * frame.zoom, (size, size))
 
 
 def _guide(context: MaskContext, near: Box, core: Box) -> Guide:

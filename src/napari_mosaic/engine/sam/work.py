@@ -22,7 +22,7 @@ from napari_mosaic.engine.sam.windows import MaskContext, MaskMaker, SamWindow
 from napari_mosaic.engine.schedule import Work, nearest_first
 from napari_mosaic.errors import RecordError
 from napari_mosaic.progress import Progress
-from napari_mosaic.record import Record
+from napari_mosaic.record import Plan, Record
 from napari_mosaic.record.arrays import damaged, discard
 from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.record.pyramid import update_pending
@@ -33,6 +33,12 @@ from napari_mosaic.tiling import Box
 
 if TYPE_CHECKING:
     from distributed import Client
+
+
+def check_plan(plan: Plan, request: MaskRequest | None) -> None:
+    """Raise `InputError` where the masks that are asked for cannot be planned on a record of that plan."""
+    if request is not None:
+        make_mask_plan(plan, request.network, request.params, request.mode)
 
 
 def choose_plan(record: Record, request: MaskRequest, *, begin: bool) -> MaskPlan:

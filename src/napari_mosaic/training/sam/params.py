@@ -14,7 +14,7 @@ from napari_mosaic.limits import Limits, check_limits
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.registry import SMALLEST
 from napari_mosaic.synthetic import GEOMETRIES
-from napari_mosaic.training.params import CORES, check_run
+from napari_mosaic.training.params import CORES, MIXES, check_run
 
 CHANCE = "chance"
 USUAL_GROUP = (
@@ -82,7 +82,9 @@ class SamTrainParams:
     )
     drawings: Annotated[int, Limits(low=8, high=10_000_000, help="drawn mosaics to learn from")] = 400
     drawing_size: Annotated[int, Limits(low=64, high=2048, help="side of a drawn mosaic in pixels")] = 320
-    geometry: Annotated[str, "layouts of the drawn mosaics: mix, grout, or one of " + ", ".join(GEOMETRIES)] = "mix"
+    geometry: Annotated[str, f"layouts of the drawn mosaics: {', '.join(MIXES)}, or one of {', '.join(GEOMETRIES)}"] = (
+        "mix"
+    )
     validation: Annotated[int, Limits(low=0, high=10_000, help="drawn mosaics to validate on")] = 24
     round_steps: Annotated[
         int, Limits(low=0, high=1_000_000, help="steps between checkpoints, 0 = once through the crops")

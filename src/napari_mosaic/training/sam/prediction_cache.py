@@ -122,13 +122,19 @@ class CachedPredictions:
 
 
 def cache_predictions(
-    network: MaskNetwork, image: NDArray[np.uint8], prompts: Prompts, *, floor: float, batch: int
+    network: MaskNetwork,
+    image: NDArray[np.uint8],
+    prompts: Prompts,
+    *,
+    floor: float,
+    batch: int,
+    multimask: bool = True,
 ) -> CachedPredictions:
     """Ask a network once, and keep of each mask what lies above `floor`."""
     scores, boxes, logits = [], [], [np.zeros(0, np.float32)]
     starts: list[list[int]] = []
     length, side = 0, 1
-    for _, answers in network.predict(network.embed(image), prompts, batch=batch):
+    for _, answers in network.predict(network.embed(image), prompts, batch=batch, multimask=multimask):
         scores.append(answers.scores)
         side = answers.logits.shape[-1]
         for masks in answers.logits:

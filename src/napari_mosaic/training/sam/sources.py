@@ -119,12 +119,16 @@ def mosaic_of(name: str, group: str) -> str:
 
 
 def _part(stored: Sources, params: SamTrainParams) -> SamMaterial:
-    """Part the pictures by mosaic; a single mosaic is parted by picture, and said so in the split."""
+    """Part the pictures by mosaic; a single mosaic is parted by picture, and said so in the split.
+
+    Of two or more, one at least is kept back to validate on where a part is asked for.
+    """
     groups = [group for _, names in stored for group in names]
     if len(set(groups)) == 1:
         groups = [f"{group} {k}" for k, group in enumerate(groups)]
     names = sorted(set(groups))
-    parts = split(len(names), params.seed, params.validation_part, params.test_part)
+    validation_part = params.validation_part and max(params.validation_part, 1 / len(names))
+    parts = split(len(names), params.seed, validation_part, params.test_part)
     named = {key: [names[k] for k in part] for key, part in zip(("train", "validation", "test"), parts, strict=True)}
     numbers = {key: [k for k, group in enumerate(groups) if group in set(part)] for key, part in named.items()}
     return SamMaterial(

@@ -1,8 +1,8 @@
 """Better thresholds for the automatic generator, from a few crops whose tesserae are drawn.
 
 One decision: the network answers every prompt once, before the first trial, and its answers are kept; a trial asks
-these answers as it would ask the network, by the code that `segment` runs, with all settings that are handed over, so
-what is tuned is what will be found. A crop is one window of `segment`: it shows as many stones, in one layer.
+these answers as it would ask the network, by the code that `segment` runs, in its windows and layers, with all settings
+that are handed over, so what is tuned is what will be found.
 
 References
 ----------
@@ -21,27 +21,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_mosaic.engine.sam.plan import check_pitch
-from napari_mosaic.engine.scale import working_pitch
 from napari_mosaic.errors import InputError
 from napari_mosaic.folder_lock import working_in
-from napari_mosaic.progress import Progress, Steps
+from napari_mosaic.progress import Steps
+from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.network import SamNetwork, load_sam
 from napari_mosaic.sam.params import SamParams
-from napari_mosaic.sam.prompts import MaskNetwork, Prompts, tessera_size
+from napari_mosaic.sam.prompts import tessera_size
+from napari_mosaic.segmentation import load_method
 from napari_mosaic.training.data import Pictures
-from napari_mosaic.training.sam.crops import Cutout, SamCrop, fixed_places, take_place
+from napari_mosaic.training.sam.crops import fixed_places
+from napari_mosaic.training.sam.kept_crops import KeptCrop, PlannedCrop, ask_crop_steps, plan_crop
 from napari_mosaic.training.sam.params import USUAL_GROUP, SamTuneParams
-from napari_mosaic.training.sam.prediction_cache import (
-    CachedPredictions,
-    cache_predictions,
-    read_predictions,
-    write_predictions,
-)
 from napari_mosaic.training.sam.sources import join_pictures, mark_of, read_sources
-from napari_mosaic.training.sam.validation import automatic_labels, compare, grid_of, whole_frame
 from napari_mosaic.training.sources import Masks
-from napari_mosaic.training.truth import usual_pitch
 from napari_mosaic.tuning.handed import SAM_KIND, sam_values
 from napari_mosaic.tuning.study import (
     Ranges,
@@ -53,7 +46,6 @@ from napari_mosaic.tuning.study import (
     open_study,
     search_steps,
 )
-from napari_mosaic.weights import find_weights
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -65,15 +57,6 @@ RANGES: Ranges = {
     "mask_threshold": (-1.0, 1.5),
 }
 """Between what is searched. *Not varied.*"""
-
-
-@dataclass(frozen=True)
-class KeptCrop:
-    """A crop, what the network answered to it, and how many pixels of the working grid `segment` would see it in."""
-
-    sample: SamCrop
-    answers: CachedPredictions
-    side: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,29 +114,24 @@ def tune_sam_steps(
 
 
 def _tune(data: Sequence[Path], out: Path, sam: SamParams, params: SamTuneParams, masks: Masks) -> Steps[SamTuneResult]:
-    if sam.use_m2m:
-        raise InputError(
-            "Masks that are given back to the network cannot be tuned from kept answers; leave out use_m2m."
-        )
-    if sam.merge_below > 0:
-        raise InputError(
-            "Fragments are merged by the joints between them, which crops alone do not tell; tune without merge_below."
-        )
+    _check(sam)
     optuna = load_optuna()
     network = load_sam(sam.model, config=sam.config, device=sam.device, precision=sam.precision)
+    if params.stones:
+        sam = replace(sam, tessera_px=min(512.0, network.image_size / params.stones**0.5))
     stored = yield from read_sources(data, out / "data", USUAL_GROUP, masks)
-    pictures = join_pictures(stored)
-    places = _choose_places(pictures, network, sam, params)
-    sam = as_in_windows(sam, pictures, places, network.image_size)
+    planned = _plan_all(join_pictures(stored), network, sam, params)
     mark = _mark(mark_of(stored), network.sha256, sam, params)
     study = open_study(optuna, out, mark, params.seed)
-    crops = yield from _ask_all(network, pictures, places, out / "answers" / mark[:16], sam)
     ranges = around(RANGES, sam)
+    floor = ranges["mask_threshold"][0] - ranges["stability_score_offset"][1]
+    crops: dict[int, KeptCrop] = {}
+    for number, crop in enumerate(planned):
+        crops[number] = yield from ask_crop_steps(network, crop, out / "answers" / mark[:16], floor)
 
     def try_one(trial: Trial) -> float:
         tried = replace(sam, **{name: trial.suggest_float(name, *span) for name, span in ranges.items()})  # type: ignore[arg-type]
-        found = [automatic_labels(crop.answers, crop.sample, tried, crop.side) for crop in crops]
-        return mean_score(params.goal, [compare(*pair) for pair in zip(found, (c.sample for c in crops), strict=True)])
+        return mean_score(params.goal, [crop.compare(crop.find(tried)) for crop in crops.values()])
 
     def finish() -> SamTuneResult:
         best = {name: float(study.best_trial.params[name]) for name in RANGES}
@@ -165,53 +143,31 @@ def _tune(data: Sequence[Path], out: Path, sam: SamParams, params: SamTuneParams
     return (yield from search_steps(study, params.trials, start, try_one, finish))
 
 
-def _choose_places(pictures: Pictures, network: MaskNetwork, sam: SamParams, params: SamTuneParams) -> list[Cutout]:
-    """Some crops, chosen by the seed; without a number of stones they show as many as a window of `segment`."""
-    tesserae = params.stones or max(4, round((network.image_size / tessera_size(network, sam.tessera_px)) ** 2))
+def _check(sam: SamParams) -> None:
+    """Refuse what kept answers cannot tell."""
+    if sam.use_m2m:
+        raise InputError(
+            "Masks that are given back to the network cannot be tuned from kept answers; leave out use_m2m."
+        )
+    if sam.merge_below > 0:
+        raise InputError(
+            "Fragments are merged by the joints between them, which crops alone do not tell; tune without merge_below."
+        )
+
+
+def _plan_all(pictures: Pictures, network: SamNetwork, sam: SamParams, params: SamTuneParams) -> list[PlannedCrop]:
+    """Some crops, chosen by the seed, that show as many tesserae as a window of `segment`."""
+    tesserae = max(4, round((network.image_size / tessera_size(network, sam.tessera_px)) ** 2))
     places = fixed_places(pictures, range(len(pictures)), tesserae)
     order = np.random.default_rng(params.seed).permutation(len(places))[: params.crops]
-    return [places[int(k)] for k in order]
-
-
-def as_in_windows(sam: SamParams, pictures: Pictures, places: Sequence[Cutout], size: int) -> SamParams:
-    """The settings as they hold in crops, each a window of `size` px: tesserae of their size, in one layer."""
-    seen = [size * float(usual_pitch(pictures[place.picture].labels) or 0.0) / place.cut for place in places]
-    return replace(sam, tessera_px=float(np.clip(np.median(seen), 1.0, 512.0)), crop_n_layers=0)
+    segmenter = load_method(SegmentParams(method="sam2"))
+    chosen = [places[int(k)] for k in order]
+    return [plan_crop(pictures[place.picture], place, segmenter, network, sam) for place in chosen]
 
 
 def _mark(data: str, sha256: str, sam: SamParams, params: SamTuneParams) -> str:
     """What a search must have in common with the one that it goes on with."""
     free = {*RANGES, "device", "precision", "points_per_batch", "model"}
     fixed = {name: value for name, value in asdict(sam).items() if name not in free}
-    same = [data, sha256, fixed, params.goal, params.crops, params.stones, params.seed]
+    same = ["as segment", data, sha256, fixed, params.goal, params.crops, params.stones, params.seed]
     return hashlib.sha256(json.dumps(same).encode()).hexdigest()
-
-
-def working_side(pictures: Pictures, place: Cutout) -> int:
-    """How many pixels of the working grid a crop measures, by the rule that `segment` finds its scale by."""
-    pitch = usual_pitch(pictures[place.picture].labels)
-    return place.cut if pitch is None else round(place.cut * working_pitch(pitch, find_weights().tessera_px) / pitch)
-
-
-def _ask_all(
-    network: SamNetwork, pictures: Pictures, places: list[Cutout], folder: Path, sam: SamParams
-) -> Steps[list[KeptCrop]]:
-    """Crops with the network's answers to the grid of prompts; it is asked only where some are missing."""
-    size = network.image_size
-    ranges = around(RANGES, sam)
-    floor = ranges["mask_threshold"][0] - ranges["stability_score_offset"][1]
-    kept: list[KeptCrop] = []
-    for number, place in enumerate(places):
-        yield Progress(phase="asking", done=number, total=len(places), unit="crops")
-        side, path = working_side(pictures, place), folder / f"{number}.npz"
-        check_pitch(side / sam.points_per_side)
-        sample = take_place(pictures, place, 0, size)
-        answers = read_predictions(path, size, floor)
-        if answers is None:
-            y, x = (grid_of(side, sam).astype(np.float64) + 0.5).T
-            prompts = Prompts(points=whole_frame(size, side).to_network(y, x))
-            batch = sam.points_per_batch or network.fitting_batch()
-            answers = cache_predictions(network, sample.image, prompts, floor=floor, batch=batch)
-            write_predictions(path, answers)
-        kept.append(KeptCrop(sample, answers, side))
-    return kept

@@ -25,6 +25,8 @@ from napari_mosaic.training.sam.params import VALIDATION, SamTrainParams
 
 _BATCH = 64
 """Prompts at a time. *Not varied.*"""
+_PIXELS = ("dice", "pixel_iou", "accuracy", "precision", "recall")
+"""Figures by pixels, those of the thesis."""
 LabelArray = NDArray[np.int64]
 
 
@@ -36,17 +38,18 @@ def judge(
     Returns
     -------
     dict
-        `iou`, the mean over all stones of the overlap of the mask that a point at the centroid gives; `dice`
-        and `f1` (at IoU 0.5) of these masks laid over one another; with `automatic` also `automatic_dice`,
-        `automatic_f1` and `automatic_fm`; `score`, the Dice that the best checkpoint is chosen by.
+        `iou`, the mean over all stones of the overlap of the mask that a point at the centroid gives; of these masks
+        laid over one another, by pixels, `dice`, `pixel_iou`, `accuracy`, `precision` and `recall`, and `f1` (at IoU
+        0.5); with `automatic` the same of the automatic masks, as `automatic_dice` and so on, and `automatic_fm`;
+        `score`, the Dice that the best checkpoint is chosen by.
     """
     overlaps, rows = [], []
     for sample in samples:
         labels, mine = guided_labels(network, sample, params)
         overlaps += mine
-        row = _figures(labels, sample, ("dice", "f1"), "")
+        row = _figures(labels, sample, (*_PIXELS, "f1"), "")
         if automatic:
-            row |= _figures(automatic_labels(network, sample), sample, ("dice", "f1", "fm"), "automatic_")
+            row |= _figures(automatic_labels(network, sample), sample, (*_PIXELS, "f1", "fm"), "automatic_")
         rows.append(row)
     if not rows:
         return {}
@@ -109,7 +112,8 @@ def automatic_labels(
 
 def _figures(labels: LabelArray, sample: SamCrop, names: tuple[str, ...], before: str) -> dict[str, float]:
     metrics = compare(labels, sample)
-    values = {"dice": metrics.pixels.dice, "f1": metrics.at(0.5).f1, "fm": metrics.fm}
+    values = {name: getattr(metrics.pixels, name.removeprefix("pixel_")) for name in _PIXELS}
+    values |= {"f1": metrics.at(0.5).f1, "fm": metrics.fm}
     return {f"{before}{name}": values[name] for name in names}
 
 
