@@ -57,6 +57,7 @@ class TrainDock(ProcessDock):
     needs = ("torch", "timm")
     stopped_words = "Stopped. What was learned is kept; go on whenever you like."
     manifest_id = TRAIN
+    resolve = staticmethod(resolve_training)
     state: TrainState
     view: TrainView
 
@@ -276,4 +277,4 @@ class TrainDock(ProcessDock):
 
     def _show_state(self) -> None:
         self.view.source.show_path(self.state.source or "none chosen yet")
-        self.view.apply(resolve_training(self.state))
+        super()._show_state()
