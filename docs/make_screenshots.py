@@ -85,12 +85,14 @@ def show_panel(source: str) -> None:
 
 
 def main(source: str = "sample:brick") -> None:
-    """All pictures; those of the docks that learn by a script of their own."""
+    """All pictures; those of the docks that learn, and of SAM 2, by scripts of their own."""
     from make_learning_screenshots import main as learning
+    from make_method_screenshots import main as method
 
     IMAGES.mkdir(exist_ok=True)
     show_panel(source)
     learning()
+    method()
 
 
 if __name__ == "__main__":

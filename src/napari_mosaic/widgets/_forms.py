@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
     QDoubleSpinBox,
-    QHBoxLayout,
+    QGridLayout,
     QLabel,
     QToolButton,
     QVBoxLayout,
@@ -229,12 +229,13 @@ class LookForm(ValueForm):
         super().__init__(LookValue)
 
     def _lay_out(self, first: Sequence[str]) -> None:
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(12)
-        for name in first:
-            row.addWidget(self.fields[name].native)
-        row.addStretch(1)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(12)
+        for column, name in enumerate(("joints", "tesserae", "outlines")):
+            grid.addWidget(self.fields[name].native, 0, column)
+        grid.addWidget(self.fields["masks"].native, 1, 0)
+        grid.setColumnStretch(3, 1)
         self.show_masks(shown=False)
 
     def show_masks(self, *, shown: bool) -> None:

@@ -202,8 +202,7 @@ class RecordLayers(QObject):
     def lie_on(self, photograph: Layer) -> None:
         """Put the layers of the record, also those that are still to be added, where the photograph lies now."""
         place = placement(photograph, self.record.plan.factor)
-        for kind in self._pyramids:
-            layer = self.layers[kind]
+        for layer in (layer for kind, layer in self.layers.items() if kind != PREVIEW):
             if not np.allclose(layer.affine.affine_matrix, place["affine"].affine_matrix):
                 layer.affine = place["affine"]
             for name in ("translate", "scale"):

@@ -12,11 +12,11 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
 from napari_mosaic.engine.sam.plan import AUTOMATIC, GUIDED
-from napari_mosaic.engine.segmenters import method_names, own_names
+from napari_mosaic.engine.segmenters import method_names
 from napari_mosaic.sam.params import PRESETS, SamParams
 from napari_mosaic.widgets._forms import ValueForm
 from napari_mosaic.widgets._models import ModelChoice
-from napari_mosaic.widgets._view import form_layout, narrow_combo
+from napari_mosaic.widgets._view import GAP, form_layout, narrow_combo
 
 MODES = {"grout+sam2": GUIDED, "sam2": AUTOMATIC}
 """How the methods with masks ask SAM 2."""
@@ -42,11 +42,8 @@ TIPS = {
 OWN = ""
 """What stands for a function of a person's own, whose name is asked for."""
 
-INTO = {
-    "auto": "as usual for the method",
-    "sam2": "beside the tesserae of the joints",
-    "tesserae": "in place of the tesserae of the joints",
-}
+INTO = {"auto": "{usual} (usual)", "sam2": "beside the tesserae", "tesserae": "as the tesserae"}
+"""Where the masks of SAM 2 go; the usual place is that of the method."""
 NEEDS_MODEL = ("grout", "grout+sam2", "sam2", "grout-augmented", "unet-watershed")
 _ONLY_GUIDED = ("box_prompt", "mask_prompt")
 
@@ -69,8 +66,8 @@ class SamForm(QWidget):
         self.figures = ValueForm(SamParams, (), leave_out=("model", "config", "into"))
         rows = QWidget()
         form = form_layout(rows)
-        form.addRow("Masks", self.into)
-        form.addRow("Preset", self.preset)
+        form.addRow(_name("Masks"), self.into)
+        form.addRow(_name("Preset"), self.preset)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(rows)
@@ -94,6 +91,8 @@ class SamForm(QWidget):
 
     def show_mode(self, mode: str) -> None:
         """Show the figures that a way of asking has: `guided` or `automatic`."""
+        usual = INTO["tesserae" if mode == GUIDED else "sam2"]
+        self.into.setItemText(0, INTO["auto"].format(usual=usual))
         other = "automatic:" if mode == GUIDED else "guided:"
         for name, field in self.figures.fields.items():
             alien = str(field.tooltip).startswith(other) or (mode == AUTOMATIC and name in _ONLY_GUIDED)
@@ -128,8 +127,8 @@ class MethodForm(QWidget):
         )
         rows = QWidget()
         form = form_layout(rows)
-        self._labels = QLabel("Model"), QLabel("SAM 2")
-        form.addRow("Method", self.method)
+        self._labels = _name("Model"), _name("SAM 2")
+        form.addRow(_name("Method"), self.method)
         form.addRow(self._labels[0], self.model)
         form.addRow(self._labels[1], self.sam_model)
         column = QVBoxLayout(self)
@@ -150,18 +149,25 @@ class MethodForm(QWidget):
             self.sam.show_mode(mode)
 
 
+def _name(words: str) -> QLabel:
+    """The name of a row, as wide as the widest, so that the fields of all forms stand below each other."""
+    label = QLabel(words)
+    label.setMinimumWidth(label.fontMetrics().horizontalAdvance("Method") + GAP)
+    return label
+
+
 def title_of(method: str) -> str:
     """What a method is called here."""
     return TITLES.get(method, f"Other: {method}")
 
 
 def _fill(box: QComboBox, chosen: str) -> None:
-    """Offer the methods, those of users and the chosen one among them."""
-    names = [*TITLES, *sorted(own_names() & set(method_names()))]
+    """Offer all methods, those of users and the chosen one among them."""
+    names = [*TITLES, *sorted(set(method_names()) - set(TITLES))]
     names += [] if chosen in names else [chosen]
     box.clear()
     for name in names:
         box.addItem(title_of(name), name)
-        box.setItemData(box.count() - 1, TIPS.get(name, "A function of yours."), 3)
+        box.setItemData(box.count() - 1, TIPS.get(name, name), 3)
     box.addItem("Other: a function of yours …", OWN)
     box.setCurrentIndex(box.findData(chosen))
