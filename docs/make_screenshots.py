@@ -17,7 +17,7 @@ from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 from napari_mosaic.widgets import MosaicPanel
-from napari_mosaic.widgets._forms import LookValue
+from napari_mosaic.widgets._layers import LookValue
 from napari_mosaic.widgets._napari import camera_of
 from napari_mosaic.widgets._state import Tuning
 
@@ -85,12 +85,14 @@ def show_panel(source: str) -> None:
 
 
 def main(source: str = "sample:brick") -> None:
-    """All pictures; those of the docks that learn by a script of their own."""
+    """All pictures; those of the docks that learn, and of SAM 2, by scripts of their own."""
     from make_learning_screenshots import main as learning
+    from make_method_screenshots import main as method
 
     IMAGES.mkdir(exist_ok=True)
     show_panel(source)
     learning()
+    method()
 
 
 if __name__ == "__main__":

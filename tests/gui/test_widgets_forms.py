@@ -60,6 +60,10 @@ def test_sliders_keep_what_they_cannot_show(qtbot: Any) -> None:
 def test_ways_to_look_stand_in_one_row(qtbot: Any) -> None:
     form = LookForm()
     qtbot.addWidget(form)
-    assert [field.native.text() for field in form.fields.values()] == ["Joints", "Tesserae", "As outlines"]
+    seen = [field.native for field in form.fields.values() if not field.native.isHidden()]
+    assert [box.text() for box in seen] == ["Joints", "Tesserae", "As outlines"]
+    form.show_masks(shown=True)
+    assert form.fields["masks"].native.text() == "SAM 2"
+    assert not form.fields["masks"].native.isHidden()
     form.fields["outlines"].native.click()
     assert form.value() == LookValue(outlines=True)

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QLineEdit
 
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import open_record
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _dialogs, _guard, _runs
-from napari_mosaic.widgets._forms import LookValue
+from napari_mosaic.widgets._layers import LookValue
 from napari_mosaic.widgets._napari import camera_of, canvas_size
 from napari_mosaic.widgets._sources import middle, view_box
 from napari_mosaic.widgets._state import AREA, FIND, SizeFacts, SourceFacts, Tuning, resolve
@@ -90,12 +91,30 @@ def test_a_folder_to_hand_in_is_written_once_the_pixel_size_is_confirmed(
     qtbot.waitUntil(lambda: not panel.sizes.busy)
     assert button.isEnabled()
     assert "GeoPackage" in button.toolTip()
+    said = {"author": "A. Museum", "crs": None, "sheet": "A4"}
+    monkeypatch.setattr(_dialogs, "ask_delivery_words", lambda _: said)
     monkeypatch.setattr(_dialogs, "ask_delivery", lambda _, record: str(_dialogs.default_delivery(record)))
     for name in ("floor-delivery", "floor-delivery 2"):
         button.click()
         settled(panel)
         assert panel.state.message == f"Saved {name}."
         assert (floor.with_name(name) / "README.txt").exists()
+        assert b"A. Museum" in (floor.with_name(name) / "drawing.pdf").read_bytes()
+
+
+def test_what_a_folder_to_hand_in_says_is_asked_for_before_it_is_written(open_panel: Callable[..., Any]) -> None:
+    def answer(accepted: bool) -> None:
+        dialog = QApplication.activeModalWidget()
+        assert dialog is not None
+        author = next(field for field in dialog.findChildren(QLineEdit) if field.isVisible())
+        author.setText("A. Museum")
+        dialog.accept() if accepted else dialog.reject()
+
+    panel = open_panel()
+    QTimer.singleShot(200, lambda: answer(True))
+    assert _dialogs.ask_delivery_words(panel.view) == {"author": "A. Museum", "crs": None, "sheet": "A3"}
+    QTimer.singleShot(200, lambda: answer(False))
+    assert _dialogs.ask_delivery_words(panel.view) is None
 
 
 def test_cancel_keeps_what_is_done_and_the_next_run_goes_on(

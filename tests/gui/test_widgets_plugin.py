@@ -25,9 +25,11 @@ def test_every_command_of_the_manifest_exists(viewer: Any) -> None:
         assert callable(command.python_name and PluginManager.instance().commands.get(command.id))
     menus = {name: {item.command for item in items} for name, items in manifest.contributions.menus.items()}
     assert menus == {
-        "napari/layers/segment": {"napari-mosaic.panel", "napari-mosaic.segment_layer", "napari-mosaic.sam2"},
+        "napari/layers/segment": {
+            f"napari-mosaic.{name}" for name in ("panel", "sam2", "segment_layer", "segment_guided", "segment_sam2")
+        },
         "napari/layers/annotate": {"napari-mosaic.edit"},
-        "napari/layers/measure": {"napari-mosaic.check"},
+        "napari/layers/measure": {"napari-mosaic.check", "napari-mosaic.evaluate"},
         "napari/file/io_utilities": {"napari-mosaic.export_layer"},
     }
 

@@ -10,6 +10,7 @@ from napari_mosaic._lazy import lazy_names
 
 _PUBLIC = {
     "CheckDock": "_check.dock",
+    "EvaluateDock": "_evaluate.dock",
     "MosaicPanel": "_panel.dock",
     "TrainDock": "_train.dock",
     "TuneDock": "_tune.dock",
@@ -21,6 +22,8 @@ _PUBLIC = {
     "preview_tesserae": "_functions",
     "segment_layer": "_commands",
     "segment_selected_layer": "_commands",
+    "segment_selected_guided": "_commands",
+    "segment_selected_sam2": "_commands",
     "get_record_reader": "_reader",
     "get_image_reader": "_reader",
     "export_selected_layer": "_writer",

@@ -7,6 +7,7 @@ waits for the job, which keeps the viewer alive.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,19 @@ from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject
 
-from napari_mosaic.errors import InputError
+from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.image.layers import layer_size
 from napari_mosaic.progress import Progress
 from napari_mosaic.request import SegmentParams
+from napari_mosaic.sam.params import SamParams
+from napari_mosaic.sam.registry import present_models
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _runs, _sources
+from napari_mosaic.widgets._dialogs import is_record
 from napari_mosaic.widgets._guard import keep_out_triton
 from napari_mosaic.widgets._layers import RecordLayers
 from napari_mosaic.widgets._napari import real
+from napari_mosaic.widgets._places import place_beside
 from napari_mosaic.widgets._state import RecordFacts
 from napari_mosaic.widgets._worker import Worker, WorkFailure
 
@@ -34,10 +39,13 @@ def segment_layer(
     output: str | Path | None = None,
     *,
     params: SegmentParams | None = None,
+    sam: SamParams | None = None,
     region: Any = None,
     only: Box | None = None,
 ) -> Worker:
     """Segment a layer of an open viewer in the background and add joints and tesserae as they come.
+
+    Masks that SAM 2 keeps beside the tesserae (method `sam2`) are a Labels layer of their own.
 
     Parameters
     ----------
@@ -49,7 +57,9 @@ def segment_layer(
         The record, `NAME.mosaic.zarr`; beside the layer's file by default. One that is there is gone on with where it
         is of what the layer shows; by default another name is taken where it is not.
     params
-        Model, scale, thresholds.
+        Method, model, scale, thresholds.
+    sam
+        How SAM 2 is asked, by the methods `grout+sam2` and `sam2`.
     region
         A shapely polygon in source pixels `(x, y)`, a mask or a file; the whole layer by default.
     only
@@ -79,6 +89,7 @@ def segment_layer(
         layer=chosen,
         place=Path(output) if output is not None else _sources.default_place(chosen),
         params=params or SegmentParams(),
+        sam=sam,
         region=region,
         only=only,
         focus=_sources.middle(_sources.view_box(viewer, chosen)),
@@ -97,16 +108,53 @@ def segment_layer(
 
 def segment_selected_layer(viewer: Viewer) -> None:
     """The command *Find tesserae in the selected layer*: needs no panel."""
-    viewer = real(viewer)
+    _segment_selected(real(viewer), SegmentParams())
+
+
+def segment_selected_guided(viewer: Viewer) -> None:
+    """The command *Find tesserae with joints and SAM 2 in the selected layer*."""
+    _segment_with_sam(real(viewer), "grout+sam2")
+
+
+def segment_selected_sam2(viewer: Viewer) -> None:
+    """The command *Find tesserae with SAM 2 in the selected layer*: its automatic masks."""
+    _segment_with_sam(real(viewer), "sam2")
+
+
+def _segment_with_sam(viewer: Viewer, method: str) -> None:
+    here = present_models()
+    if not here:
+        show_error("No model of SAM 2 is here yet: choose or download one in the panel “Mosaic”, at the step Find.")
+        return
+    usual = SamParams()
+    sam = usual if usual.model in here else replace(usual, model=min(here))
+    _segment_selected(viewer, SegmentParams(method=method), sam)
+
+
+def _segment_selected(viewer: Viewer, params: SegmentParams, sam: SamParams | None = None) -> None:
     layers = [layer for layer in viewer.layers.selection if _sources.is_photograph(layer)]
     if not layers:
         show_error("Select an image layer first: the photograph of a mosaic.")
         return
-    job = segment_layer(viewer, layers[0])
+    try:
+        output = _other_place(layers[0], params.method)
+    except MosaicError as error:
+        show_error(str(error))
+        return
+    job = segment_layer(viewer, layers[0], output, params=params, sam=sam)
     bar = _Bar(job)
     job.stepped.connect(bar.step)
     job.ended.connect(bar.end)
     announce(job, found_words)
+
+
+def _other_place(layer: Layer, method: str) -> Path | None:
+    """Where the record goes, where the one at the usual place was made by another method; None for the usual place."""
+    place = _sources.default_place(layer)
+    if not is_record(place):
+        return None
+    facts = _runs.read_facts(place)
+    return None if facts.method == method else place_beside(facts, method, method)
 
 
 def announce(job: Worker, words: Callable[[Any], str]) -> None:
@@ -117,7 +165,8 @@ def announce(job: Worker, words: Callable[[Any], str]) -> None:
 
 def found_words(facts: RecordFacts) -> str:
     """What a run has found, in a sentence."""
-    return f"{facts.count:,} tesserae, kept in {facts.path}."
+    by = "" if facts.masks is None else " by SAM 2"
+    return f"{facts.count:,} tesserae{by}, kept in {facts.path}."
 
 
 class _Show(QObject):
@@ -133,6 +182,8 @@ class _Show(QObject):
         """Add layers when the record opens, refresh them as it grows."""
         if isinstance(event, _runs.Opened):
             self._shown = RecordLayers(self._viewer, event, self._job)
+        elif isinstance(event, _runs.Joined) and self._shown is not None:
+            self._shown.join(event)
         elif isinstance(event, _runs.Saved):
             self._layer.metadata[_sources.SOURCE] = str(event.path)
         elif isinstance(event, Progress) and self._shown is not None:
@@ -161,7 +212,7 @@ class _Bar(QObject):
 
     def step(self, event: Any) -> None:
         """Move the bar."""
-        if isinstance(event, Progress) and event.unit and event.total > 0 and event.phase == "tesserae":
+        if isinstance(event, Progress) and event.unit and event.total > 0 and event.phase in ("tesserae", "masks"):
             self._bar.n = round(1000 * min(1.0, event.done / event.total))
             self._bar.refresh()
 

@@ -12,12 +12,13 @@ from typing import Any, Protocol
 from napari import Viewer
 from napari.layers import Layer
 
+from napari_mosaic.sam.params import SamParams
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._dock import Dock, RunningDock
 from napari_mosaic.widgets._docks import PANEL, find_dock
-from napari_mosaic.widgets._forms import LookValue
 from napari_mosaic.widgets._guard import keep_out_triton
+from napari_mosaic.widgets._layers import LookValue
 from napari_mosaic.widgets._state import PanelState
 from napari_mosaic.widgets._worker import Worker
 
@@ -26,6 +27,7 @@ class Panel(Protocol):
     """What a dock beside the panel may know and ask of it."""
 
     state: PanelState
+    sam: SamParams
     job: Worker | None
 
     @property
@@ -44,6 +46,9 @@ class Panel(Protocol):
 
     def use_model(self, model: str | Path) -> None:
         """Find tesserae with another model from now on."""
+
+    def use_sam(self, settings: SamParams) -> None:
+        """Ask SAM 2 like this from now on."""
 
     def use_rules(self, rules: TesseraParams, **later: Any) -> None:
         """Redo the record that is shown by rules of a search."""

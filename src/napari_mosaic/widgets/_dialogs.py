@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtWidgets import QComboBox, QFileDialog, QMenu, QMessageBox, QWidget
+from magicgui.widgets import request_values
+from qtpy.QtWidgets import QComboBox, QFileDialog, QInputDialog, QMenu, QMessageBox, QWidget
 
 from napari_mosaic.export import FORMATS
+from napari_mosaic.export.sheet import SHEETS
 from napari_mosaic.file_types import OPENED
 from napari_mosaic.image.samples import SAMPLES
 from napari_mosaic.widgets._docks import PLUGIN
@@ -64,16 +66,44 @@ def ask_pictures(parent: QWidget) -> str:
     return str(QFileDialog.getExistingDirectory(parent, "Choose a folder that holds images and masks"))
 
 
-def ask_sam(parent: QWidget) -> str:
-    """A checkpoint of SAM 2; empty if none was chosen."""
-    kinds = "SAM 2 checkpoints (*.pt *.pth *.safetensors *.torch);;All files (*)"
-    return str(QFileDialog.getOpenFileName(parent, "Choose a checkpoint of SAM 2", "", kinds)[0])
+def ask_model(parent: QWidget, kind: str) -> str:
+    """A file of a model, of SAM 2 where `kind` is "sam2"; empty if none was chosen."""
+    what = "a checkpoint of SAM 2" if kind == "sam2" else "a model that finds joints"
+    kinds = "Models (*.pt *.pth *.safetensors *.torch *.ckpt);;All files (*)"
+    return str(QFileDialog.getOpenFileName(parent, f"Choose {what}", "", kinds)[0])
+
+
+def ask_function(parent: QWidget) -> str:
+    """A function of a person's own, `MODULE:FUNCTION`; empty if none was given."""
+    words = "A function that labels the stones of a window, as MODULE:FUNCTION (see “A method of your own”):"
+    return str(QInputDialog.getText(parent, "A function of yours", words)[0]).strip()
 
 
 def ask_truths(parent: QWidget) -> tuple[str, ...]:
     """Drawn truths to compare with; empty if none was chosen."""
     kinds = "Labels, masks, places of crops (*.json *.png *.tif *.tiff *.npy);;All files (*)"
     return tuple(QFileDialog.getOpenFileNames(parent, "Choose drawn truth of this photograph", "", kinds)[0])
+
+
+def ask_results(parent: QWidget) -> str:
+    """A folder of results to compare; empty if none was chosen."""
+    return str(QFileDialog.getExistingDirectory(parent, "Choose a folder of label images, masks or records"))
+
+
+def ask_truth(parent: QWidget) -> str:
+    """A drawn truth to compare with; empty if none was chosen."""
+    kinds = "Labels, masks, places of crops (*.json *.png *.tif *.tiff *.npy);;All files (*)"
+    return str(QFileDialog.getOpenFileName(parent, "Choose drawn truth", "", kinds)[0])
+
+
+def ask_truth_folder(parent: QWidget) -> str:
+    """A folder of truths, or a record; empty if none was chosen."""
+    return str(QFileDialog.getExistingDirectory(parent, "Choose a folder of truths, or a record (NAME.mosaic.zarr)"))
+
+
+def ask_table(parent: QWidget) -> str:
+    """A file for a table; empty if none was chosen."""
+    return str(QFileDialog.getSaveFileName(parent, "Save the table as", "figures.csv", "CSV (*.csv);;JSON (*.json)")[0])
 
 
 def ask_folder(parent: QWidget, start: str) -> str:
@@ -103,6 +133,25 @@ def ask_export(parent: QWidget, name: str, record: Path) -> str:
     start = record.with_name(record.name.removesuffix(".mosaic.zarr") + format_.suffixes[0])
     kinds = f"{format_.help} ({' '.join(f'*{suffix}' for suffix in format_.suffixes)})"
     return str(QFileDialog.getSaveFileName(parent, "Save a copy as", str(start), kinds)[0])
+
+
+def ask_delivery_words(parent: QWidget) -> dict[str, str | None] | None:
+    """What a folder to hand in says of itself, as `deliver` takes it; None if it is not wanted after all."""
+    said = request_values(
+        {
+            "author": {"annotation": str, "label": "Who hands it in", "value": ""},
+            "crs": {
+                "annotation": str,
+                "label": "Coordinate system",
+                "value": "",
+                "options": {"tooltip": "Of the GeoPackage, such as EPSG:4326; empty for that of the photograph."},
+            },
+            "sheet": {"annotation": str, "label": "Largest sheet", "value": "A3", "options": {"choices": list(SHEETS)}},
+        },
+        title="A folder to hand in",
+        parent=parent,
+    )
+    return None if said is None else {"author": said["author"], "crs": said["crs"] or None, "sheet": said["sheet"]}
 
 
 def ask_delivery(parent: QWidget, record: Path) -> str:

@@ -26,6 +26,7 @@ EDIT = f"{PLUGIN}.edit"
 SAM2 = f"{PLUGIN}.sam2"
 TRAIN = f"{PLUGIN}.train"
 TUNE = f"{PLUGIN}.tune"
+EVALUATE = f"{PLUGIN}.evaluate"
 
 TITLES = {
     PANEL: "Mosaic",
@@ -33,6 +34,7 @@ TITLES = {
     SAM2: "SAM 2",
     TRAIN: "Advanced: Train",
     TUNE: "Advanced: Tune",
+    EVALUATE: "Advanced: Evaluate",
     CHECK: "How good is it?",
 }
 """Names that the menus show, by manifest id: napari opens a dock by its name alone."""

@@ -13,11 +13,12 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_mosaic.record import Record
+from napari_mosaic.record.label_layer import TESSERAE
 from napari_mosaic.record.patches import Patch
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._levels import CachedLevel, coarser, put_level, put_pixels, thinned
 from napari_mosaic.widgets._napari import patch_shown
-from napari_mosaic.widgets._sources import RECORD
+from napari_mosaic.widgets._sources import LABELS, RECORD
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -32,6 +33,8 @@ def tessera_layers(viewer: Viewer, path: Path | None = None) -> list[Labels]:
 def is_tesserae(layer: Any) -> bool:
     """Whether a layer shows the tesserae of a record, live from our own blocks."""
     if not isinstance(layer, Labels) or not layer.multiscale or RECORD not in layer.metadata:
+        return False
+    if layer.metadata.get(LABELS, TESSERAE) != TESSERAE:
         return False
     return isinstance(layer.data[0], CachedLevel)
 

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
     QDoubleSpinBox,
-    QHBoxLayout,
+    QGridLayout,
     QLabel,
     QToolButton,
     QVBoxLayout,
@@ -29,6 +29,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mosaic.limits import Limits
+from napari_mosaic.widgets._layers import LookValue
 from napari_mosaic.widgets._state import SizeFacts, Tuning
 from napari_mosaic.widgets._view import form_layout, push_button, side_by_side
 from napari_mosaic.widgets._worker import when_idle
@@ -53,7 +54,7 @@ _HIGHEST = 1_000_000_000
 
 
 class ValueForm(QWidget):
-    """One frozen dataclass: the fields named in `first` at the top, the others behind *More*; all, where it is empty.
+    """One frozen dataclass: the fields named in `first` at the top, the others behind *More*; all at the top for None.
 
     `changed` comes for what a person does. Values that do not go together are the dataclass's own business: `value()`
     raises what it raises. `fields` holds magicgui's widget of each parameter; `beside` are widgets at its right.
@@ -64,7 +65,7 @@ class ValueForm(QWidget):
     def __init__(
         self,
         kind: type[Any],
-        first: Sequence[str] = (),
+        first: Sequence[str] | None = None,
         leave_out: Sequence[str] = (),
         beside: Mapping[str, QWidget] | None = None,
     ) -> None:
@@ -75,7 +76,7 @@ class ValueForm(QWidget):
         self.fields: dict[str, ValueWidget[Any]] = {name: make_field(name, hints[name]) for name in names}
         self._labels = {name: QLabel(field.label) for name, field in self.fields.items()}
         self._beside = beside or {}
-        self._lay_out(first or names)
+        self._lay_out(names if first is None else first)
         ValueForm.set_value(self, kind())
         for field in self.fields.values():
             field.changed.connect(lambda *_: self.changed.emit())
@@ -110,7 +111,8 @@ class ValueForm(QWidget):
             rows[name in first].addRow(label, field)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(top)
+        if rows[True].rowCount():
+            layout.addWidget(top)
         if rows[False].rowCount():
             more.setText("More …")
             more.setCheckable(True)
@@ -188,7 +190,7 @@ class Sliders:
         int,
         {
             "label": "Smallest (px)", "widget_type": "Slider", "min": 0, "max": LARGEST,
-            "tooltip": "Smaller pieces are not taken for tesserae (px of the analysis size).",
+            "tooltip": "Pieces of a smaller area are not taken for tesserae; in pixels of the analysis.",
         },
     ] = 0  # fmt: skip
 
@@ -220,15 +222,6 @@ class TuningForm(ValueForm):
         super().set_value(Sliders(sensitivity, min(value.min_area, LARGEST)))
 
 
-@dataclass(frozen=True)
-class LookValue:
-    """What of a record is seen."""
-
-    joints: bool = False
-    tesserae: bool = True
-    outlines: Annotated[bool, {"label": "As outlines"}] = False
-
-
 class LookForm(ValueForm):
     """Ways to look at a result, side by side."""
 
@@ -236,12 +229,18 @@ class LookForm(ValueForm):
         super().__init__(LookValue)
 
     def _lay_out(self, first: Sequence[str]) -> None:
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(12)
-        for name in first:
-            row.addWidget(self.fields[name].native)
-        row.addStretch(1)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(12)
+        for column, name in enumerate(("joints", "tesserae", "outlines")):
+            grid.addWidget(self.fields[name].native, 0, column)
+        grid.addWidget(self.fields["masks"].native, 1, 0)
+        grid.setColumnStretch(3, 1)
+        self.show_masks(shown=False)
+
+    def show_masks(self, *, shown: bool) -> None:
+        """Offer the masks of SAM 2 beside the tesserae, where there are some."""
+        self.fields["masks"].native.setVisible(shown)
 
 
 class _OpenNumber(FloatSpinBox):

@@ -14,11 +14,13 @@ from napari.layers import Image, Labels
 from napari.types import LayerDataTuple
 from napari.viewer import Viewer
 
+from napari_mosaic.engine.segmenters import method_names
 from napari_mosaic.errors import InputError
 from napari_mosaic.export import FORMATS
 from napari_mosaic.limits import Limits
 from napari_mosaic.record import open_record
 from napari_mosaic.request import SegmentParams
+from napari_mosaic.sam.params import SamParams
 from napari_mosaic.segmentation import preview_tesserae as cut_again
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.widgets import _runs
@@ -34,20 +36,24 @@ _USUAL = SegmentParams()
 _HINTS = get_type_hints(TesseraParams, include_extras=True)
 
 
-def _bounded(name: str, label: str, kind: type) -> Any:
-    """A field of `TesseraParams` as magicgui takes it: its kind, bounds and help."""
+def _bounded(name: str, label: str, kind: type, told: str = "") -> Any:
+    """A field of `TesseraParams` as magicgui takes it: its kind, bounds and help, or other words for that."""
     limits = next(extra for extra in get_args(_HINTS[name])[1:] if isinstance(extra, Limits))
-    options = {"min": kind(limits.low), "max": kind(limits.high), "label": label, "tooltip": limits.help}
+    options = {"min": kind(limits.low), "max": kind(limits.high), "label": label, "tooltip": told or limits.help}
     return Annotated[kind, options | ({"step": 0.05} if kind is float else {})]
 
 
 if TYPE_CHECKING:
     Threshold = float
     Smallest = int
+    SmallestThere = int
     Formats = str
+    Methods = str
 else:
     Threshold = _bounded("threshold", "Joint from", float)
     Smallest = _bounded("min_area", "Smallest tessera", int)
+    SmallestThere = _bounded("min_area", "Smallest tessera", int, "smallest tessera kept, in pixels of the analysis")
+    Methods = Annotated[str, {"choices": lambda *_: method_names(), "tooltip": "how; see the panel's step Find"}]
     Formats = Literal[tuple(FORMATS)]
 
 
@@ -57,6 +63,8 @@ def segment_this_layer(
     threshold: Threshold = _USUAL.threshold,
     smallest: Smallest = _USUAL.min_area,
     view_only: bool = False,
+    method: Methods = _USUAL.method,
+    sam2_model: str = SamParams.model,
 ) -> Worker:
     """Find the tesserae of a photograph; joints and tesserae appear as they come.
 
@@ -70,6 +78,10 @@ def segment_this_layer(
         As `SegmentParams.threshold` and `min_area`.
     view_only
         Whether to compute only what the canvas shows.
+    method
+        As `SegmentParams.method`.
+    sam2_model
+        Name or file of the model that the methods with SAM 2 ask.
 
     Returns
     -------
@@ -85,9 +97,11 @@ def segment_this_layer(
     --------
     >>> viewer.window.add_function_widget(segment_this_layer)  # doctest: +SKIP
     """
-    params = SegmentParams(threshold=threshold, core_threshold=round(1 - threshold, 4), min_area=smallest)
-    layer = real(photograph)
-    job = segment_layer(real(viewer), layer, params=params, only=view_box(real(viewer), layer) if view_only else None)
+    core = round(1 - threshold, 4)
+    params = SegmentParams(method=method, threshold=threshold, core_threshold=core, min_area=smallest)
+    layer, sam = real(photograph), SamParams(model=sam2_model)
+    only = view_box(real(viewer), layer) if view_only else None
+    job = segment_layer(real(viewer), layer, params=params, sam=sam, only=only)
     _tell(job, found_words)
     return job
 
@@ -123,7 +137,7 @@ def export_tesserae(tesserae: Labels, file: Path, format: Formats = "csv") -> Wo
 
 
 def preview_tesserae(
-    tesserae: Labels, threshold: Threshold = _USUAL.threshold, smallest: Smallest = _USUAL.min_area
+    tesserae: Labels, threshold: Threshold = _USUAL.threshold, smallest: SmallestThere = _USUAL.min_area
 ) -> LayerDataTuple:
     """The tesserae in view as they would be with other rules, as a layer of its own; the record stays as it is.
 
@@ -132,7 +146,7 @@ def preview_tesserae(
     tesserae
         The Labels layer of a record.
     threshold, smallest
-        As `SegmentParams.threshold` and `min_area`.
+        As `TesseraParams.threshold` and `min_area` of the record's plan: areas in pixels of the working grid.
 
     Returns
     -------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from colorsys import hsv_to_rgb
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer, Shapes
@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_mosaic.record import Record
+from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._areas import area_data, standing_areas
+from napari_mosaic.widgets._edited import is_tesserae
 from napari_mosaic.widgets._features import follow_features
 from napari_mosaic.widgets._levels import LivePyramid
-from napari_mosaic.widgets._sources import RECORD, LayerData, corner_of, lying_like, placement, view_box
+from napari_mosaic.widgets._sources import LABELS, RECORD, LayerData, corner_of, lying_like, placement, view_box
 from napari_mosaic.widgets._state import RecordFacts, Tuning
 from napari_mosaic.widgets._tuning import preview
 from napari_mosaic.widgets._worker import Line, Requests, WorkFailure, when_idle
@@ -35,8 +37,19 @@ REFRESH_MS = 500
 BREATH_MS = 30
 """Time for the viewer between two things that each take napari a while; not varied."""
 
-JOINTS, TESSERAE, PREVIEW = "image", "labels", "preview"
-_PHASES = {"joints": JOINTS, "tesserae": TESSERAE}
+JOINTS, TESSERAE, MASKS, PREVIEW = "image", "labels", "masks", "preview"
+_PHASES = {"joints": (JOINTS,), "tesserae": (TESSERAE,), "masks": (MASKS, TESSERAE)}
+"""What a phase of a run shows: the first of these that there is."""
+
+
+@dataclass(frozen=True)
+class LookValue:
+    """What of a record is seen."""
+
+    joints: bool = False
+    tesserae: bool = True
+    masks: Annotated[bool, {"label": "SAM 2"}] = True
+    outlines: Annotated[bool, {"label": "As outlines"}] = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,8 @@ class Opened:
     layers: dict[str, Layer]
     pyramids: dict[str, LivePyramid]
     facts: RecordFacts
+    like: dict[str, Any]
+    """Layer data of the tesserae: how further labels of the record lie."""
 
 
 def record_data(record: Record, photograph: Layer | None = None) -> tuple[list[LayerData], list[LivePyramid]]:
@@ -66,11 +81,35 @@ def make_layers(record: Record, facts: RecordFacts, photograph: Layer | None = N
     makers = {JOINTS: Image, TESSERAE: Labels}
     layers: dict[str, Layer] = {kind: makers[kind](levels, **{**meta, **_look_of(kind)}) for levels, meta, kind in data}
     live = dict(zip(layers, pyramids, strict=True))
+    masks = mask_layer(record, data[-1][1])
+    if masks is not None:
+        layers[MASKS], live[MASKS] = masks.layer, masks.pyramid
     areas = record_areas(record, data[-1][1])
     if areas is not None:
         rings, meta, kind = areas
         layers[kind] = Shapes(rings, **meta)
-    return Opened(record, layers, live, facts)
+    return Opened(record, layers, live, facts, data[-1][1])
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A layer that a record has got while it is shown: its kind, what it reads from."""
+
+    kind: str
+    layer: Layer
+    pyramid: LivePyramid
+
+
+def mask_layer(record: Record, like: dict[str, Any]) -> Joined | None:
+    """The masks of SAM 2 that a record keeps beside its tesserae, laid like those by `like`; None where it has none."""
+    stored = record.label_layer(SAM2)
+    if not stored.exists:
+        return None
+    pyramid = LivePyramid(stored.levels)
+    placed = {name: value for name, value in like.items() if name not in ("name", "features", "metadata")}
+    name, known = f"{record.metadata.source.name} SAM 2", {RECORD: str(record.path), LABELS: SAM2}
+    layer = Labels(pyramid.levels, name=name, metadata=known, **{**placed, **_look_of(MASKS)})
+    return Joined(MASKS, layer, pyramid)
 
 
 def record_areas(record: Record, like: dict[str, Any]) -> LayerData | None:
@@ -95,7 +134,7 @@ class RecordLayers(QObject):
         self._dirty: dict[str, list[Box]] = {kind: [] for kind in self._pyramids}
         self._settling = self._busy = self._closed = False
         self._wanted: Tuning | None = None
-        self._look = (False, True, False)
+        self._look = LookValue()
         self._reader = Line("layers", self)
         self._reader.failed.connect(self._unread)
         self._timer = when_idle(self, REFRESH_MS, self._begin)
@@ -117,39 +156,53 @@ class RecordLayers(QObject):
         return self._present(TESSERAE)
 
     @property
+    def masks(self) -> Labels | None:
+        """The masks of SAM 2 beside the tesserae, while they are in the viewer."""
+        return self._present(MASKS)
+
+    @property
     def busy(self) -> bool:
         """Whether something finished is still to be shown."""
         return bool(self._adding) or self._busy or self._settling or any(self._dirty.values())
 
     def note(self, phase: str, box: Box | None) -> None:
         """A box of the working grid is finished; it will be seen soon."""
-        kind = _PHASES.get(phase)
+        kind = next((kind for kind in _PHASES.get(phase, ()) if kind in self._pyramids), None)
         if kind is not None and box is not None:
             self._dirty[kind].append(box)
             self._wake()
+
+    def join(self, event: Joined) -> None:
+        """Show a layer that the record has got meanwhile."""
+        if event.kind in self.layers or self._closed:
+            return
+        self._pyramids[event.kind], self._dirty[event.kind] = event.pyramid, []
+        self.layers[event.kind] = self._standing(event.layer) or event.layer
+        if self.layers[event.kind] not in self._viewer.layers:
+            self._adding.append(event.layer)
+            QTimer.singleShot(BREATH_MS, self._add_next)
 
     def settle(self) -> None:
         """The record is at rest: read again what is shown."""
         self._settling = True
         self._wake()
 
-    def look(self, *, joints: bool, tesserae: bool, outlines: bool) -> None:
+    def look(self, look: LookValue) -> None:
         """Choose what is seen."""
-        self._look = (joints, tesserae, outlines)
+        self._look = look
         seen = self._present(PREVIEW) or self.tesserae
         if self.joints is not None:
-            self.joints.visible = joints
-        for layer in (self.tesserae, self._present(PREVIEW)):
+            self.joints.visible = look.joints
+        for layer in (self.tesserae, self._present(PREVIEW), self.masks):
             if layer is not None:
-                layer.contour = 2 if outlines else 0
-                layer.opacity = 0.9 if outlines else 0.5
-                layer.visible = tesserae and layer is seen
+                layer.contour = 2 if look.outlines else 0
+                layer.opacity = 0.9 if look.outlines else 0.5
+                layer.visible = look.masks if layer is self.masks else look.tesserae and layer is seen
 
     def lie_on(self, photograph: Layer) -> None:
         """Put the layers of the record, also those that are still to be added, where the photograph lies now."""
         place = placement(photograph, self.record.plan.factor)
-        for kind in (JOINTS, TESSERAE):
-            layer = self.layers[kind]
+        for layer in (layer for kind, layer in self.layers.items() if kind != PREVIEW):
             if not np.allclose(layer.affine.affine_matrix, place["affine"].affine_matrix):
                 layer.affine = place["affine"]
             for name in ("translate", "scale"):
@@ -174,7 +227,7 @@ class RecordLayers(QObject):
         if layer is not None:
             self._viewer.layers.remove(layer)
             if self.tesserae is not None:
-                self.tesserae.visible = self._look[1]
+                self.tesserae.visible = self._look.tesserae
 
     def remove(self) -> None:
         """Take all layers out of the viewer."""
@@ -197,10 +250,11 @@ class RecordLayers(QObject):
     def _standing(self, layer: Layer) -> Layer | None:
         """A layer that a reader has added for the same record, given the live data."""
         for other in self._viewer.layers:
-            if type(other) is type(layer) and other.metadata.get(RECORD) == layer.metadata.get(RECORD):
+            alike = all(other.metadata.get(key) == layer.metadata.get(key) for key in (RECORD, LABELS))
+            if type(other) is type(layer) and alike:
                 if not isinstance(layer, Shapes):  # what a person draws there is not ours to replace
                     other.data = layer.data_raw if hasattr(layer, "data_raw") else layer.data
-                if isinstance(other, Labels):
+                if is_tesserae(other):
                     follow_features(self._viewer, other)
                 return other
         return None
@@ -210,13 +264,13 @@ class RecordLayers(QObject):
         if self._closed or not self._adding:
             return
         layer = self._viewer.add_layer(self._adding.pop(0))
-        if isinstance(layer, Labels):
+        if is_tesserae(layer):
             follow_features(self._viewer, layer)
         if isinstance(layer, Shapes):
             layer.editable = False  # the dock Edit tesserae lends it to whoever draws
+        if layer not in (self.joints, self.tesserae):
             self._viewer.layers.selection.active = self.tesserae
-        joints, tesserae, outlines = self._look
-        self.look(joints=joints, tesserae=tesserae, outlines=outlines)
+        self.look(self._look)
         QTimer.singleShot(BREATH_MS, self._add_next)
 
     def _present(self, kind: str) -> Any:
@@ -240,7 +294,7 @@ class RecordLayers(QObject):
             layer.data = levels
             layer.translate = corner_of(base, box)
         base.visible = False
-        layer.visible = self._look[1]
+        layer.visible = self._look.tesserae
 
     def _wake(self) -> None:
         if not self._timer.isActive() and not self._busy and not self._closed:
@@ -285,7 +339,7 @@ class RecordLayers(QObject):
 
 def _look_of(kind: str) -> dict[str, Any]:
     """Bright colours for tesserae: some of napari's own are lost on stone."""
-    return {"colormap": CyclicLabelColormap(colors=_bright_colours())} if kind == TESSERAE else {}
+    return {"colormap": CyclicLabelColormap(colors=_bright_colours())} if kind in (TESSERAE, MASKS) else {}
 
 
 def _bright_colours(count: int = 24) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ of hours has no more than a few hundred points that matter.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -139,6 +140,15 @@ def smooth(
         mean, weight = memory * mean + (1 - memory) * y, memory * weight + (1 - memory)
         smoothed.append((x, mean / weight))
     return tuple(smoothed)
+
+
+def best_so_far(scores: Sequence[float]) -> tuple[Curve, ...]:
+    """The score of each trial of a search, faint, and the best until then."""
+    if not scores:
+        return ()
+    best = tuple(itertools.accumulate(scores, max))
+    trials, top = (tuple((float(x), y) for x, y in enumerate(values, start=1)) for values in (scores, best))
+    return (Curve("", trials, faint=True), Curve("best", top))
 
 
 def limits_of(curves: Sequence[Curve]) -> QRectF | None:

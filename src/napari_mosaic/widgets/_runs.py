@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels
 
+from napari_mosaic.engine.sam.plan import MaskPlan
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.export import export_record_steps
 from napari_mosaic.export.delivery import deliver_steps
@@ -24,13 +25,16 @@ from napari_mosaic.image.layers import layer_size
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.finished import finished_boxes, mark_finished
+from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.record.replacing import recover_replacement
+from napari_mosaic.record.sam2 import Sam2Files
 from napari_mosaic.record_names import check_owner, entry_of, free_place, is_record_of
 from napari_mosaic.request import SegmentParams
+from napari_mosaic.sam.params import SamParams
 from napari_mosaic.segmentation import apply_steps, estimate_run, load_method, segment_steps
 from napari_mosaic.tesserae import Flag, TesseraParams
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets._layers import Opened, make_layers
+from napari_mosaic.widgets._layers import MASKS, Joined, Opened, make_layers, mask_layer
 from napari_mosaic.widgets._sources import (
     PLACE,
     LayerData,
@@ -41,6 +45,9 @@ from napari_mosaic.widgets._sources import (
 )
 from napari_mosaic.widgets._state import EstimateFacts, RecordFacts, SizeFacts, SourceFacts, Tuning
 from napari_mosaic.widgets._tuning import tessera_params, tuning_of
+
+MASK_PHASES = ("sam2", "masks")
+"""Phases of a run in which SAM 2 works: its windows, and the tiles that are made of them."""
 
 SAVED_PX = 1_000_000_000
 """Most pixels of a layer without a file that are saved beside its record; not varied."""
@@ -56,6 +63,7 @@ class FindRequest:
     layer: Any
     place: Path
     params: SegmentParams = field(default_factory=SegmentParams)
+    sam: SamParams | None = None
     region: Any = None
     exclude: Any = None
     pixel_mm: float | None = None
@@ -147,6 +155,7 @@ def find_steps(request: FindRequest) -> Steps:
             image,
             place,
             params=request.params,
+            sam=request.sam,
             resume=place.exists(),
             region=request.region,
             exclude=request.exclude,
@@ -194,10 +203,9 @@ def open_steps(path: Path, photograph: Any = None) -> Steps:
         place = own_place(path, photograph)
         if place != path:
             return Elsewhere(path, place)
-    record = open_record(path)
-    facts = record_facts(record)
-    yield make_layers(record, facts, photograph)
-    return facts
+    opened = _open(path, photograph)
+    yield opened
+    return opened.facts
 
 
 def photograph_steps(source: str) -> Steps:
@@ -219,10 +227,10 @@ def export_steps(path: Path, name: str | None, target: Path) -> Steps:
         return (yield from export_record_steps(record, name, target, overwrite=True))
 
 
-def hand_in_steps(path: Path, folder: Path) -> Steps:
-    """Write the folder to hand in of a record; yields `Progress`, returns the folder."""
+def hand_in_steps(path: Path, folder: Path, **said: Any) -> Steps:
+    """Write the folder to hand in of a record; yields `Progress`, returns the folder. `said` is as for `deliver`."""
     with open_record(path) as record:
-        return (yield from deliver_steps(record, folder, overwrite=True))
+        return (yield from deliver_steps(record, folder, overwrite=True, **said))
 
 
 def restore(path: Path) -> Restored:
@@ -247,12 +255,18 @@ def record_facts(record: Record) -> RecordFacts:
     flags = record.table(["flags"])["flags"].to_numpy()
     done = record.ledger.done("tesserae")
     size = record.pixel_size
-    figures = record.figures()
+    figures, begun = record.with_labels().figures(), mask_plan_of(record)
+    masks = record.label_layer(SAM2)
+    beside = begun is not None and begun.into == SAM2
     return RecordFacts(
         path=record.path,
         figures=figures,
         count=figures.count,
-        complete=record.complete,
+        complete=record.complete and not (beside and record.metadata.phases.get(SAM2) != "done"),
+        method=record.plan.method,
+        model=record.plan.model,
+        sam=None if begun is None else begun.params,
+        masks=masks.count if masks.exists else None,
         factor=record.plan.factor,
         covered_px=float(sum(record.plan.shards.tile(index).core.area for index in done)),
         flagged=int(np.count_nonzero(flags & int(Flag.OVERSIZED))),
@@ -261,6 +275,15 @@ def record_facts(record: Record) -> RecordFacts:
         pixel_origin="" if size is None else size.origin,
         tuning=tuning_of(record),
     )
+
+
+def mask_plan_of(record: Record) -> MaskPlan | None:
+    """What SAM 2 was begun with in a record; None where it was not asked, or nobody can say."""
+    try:
+        begun = Sam2Files(record).read_plan()
+        return None if begun is None else MaskPlan.from_json(begun)
+    except MosaicError:  # whoever goes on with it says what is wrong
+        return None
 
 
 def finished_windows(path: Path) -> int:
@@ -333,8 +356,9 @@ def _save(image: MosaicImage, place: Path) -> Path:
 
 
 def _shown(steps: Generator[Progress, None, Record], path: Path, layer: Any) -> Steps:
-    """Pass steps on, and open the record for looking as soon as there is something in it."""
-    opened = False
+    """Pass steps on, and open the record for looking as soon as there is something in it, and what it gets later."""
+    opened: Opened | None = None
+    joined = False
     try:
         while True:
             try:
@@ -342,20 +366,25 @@ def _shown(steps: Generator[Progress, None, Record], path: Path, layer: Any) -> 
             except StopIteration as stop:
                 stop.value.close()
                 break
-            if not opened and progress.region is not None:
-                opened = True
-                yield from _opened(path, layer)
+            if opened is None and progress.region is not None:
+                opened = _open(path, layer)
+                yield opened
+            if opened is not None and not joined and progress.phase in MASK_PHASES:
+                joined = True
+                masks = mask_layer(opened.record, opened.like)
+                if masks is not None and MASKS not in opened.layers:
+                    yield masks
             yield progress
     finally:
         steps.close()
-    if not opened:
-        yield from _opened(path, layer)
+    if opened is None:
+        yield _open(path, layer)
     return read_facts(path)
 
 
-def _opened(path: Path, layer: Any) -> Steps:
+def _open(path: Path, layer: Any) -> Opened:
     record = open_record(path)
-    yield make_layers(record, record_facts(record), layer)
+    return make_layers(record, record_facts(record), layer)
 
 
 def ask(function: Callable[..., Any], *args: Any) -> Callable[[], Any]:
@@ -363,4 +392,4 @@ def ask(function: Callable[..., Any], *args: Any) -> Callable[[], Any]:
     return lambda: function(*args)
 
 
-__all__ = ["FindRequest", "Opened", "Restored", "Saved", "find_steps"]
+__all__ = ["FindRequest", "Joined", "Opened", "Restored", "Saved", "find_steps"]

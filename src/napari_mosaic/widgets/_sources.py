@@ -34,6 +34,9 @@ SOURCE = "mosaic_source"
 RECORD = "mosaic_record"
 """Key of a layer's metadata: the record that it shows."""
 
+LABELS = "mosaic_labels"
+"""Key of a layer's metadata: which label layer of its record it shows; missing for the tesserae."""
+
 GIVEN = "mosaic_pixel_mm"
 """Key of a photograph's metadata: the pixel size that we scaled it by; another one is somebody's word."""
 
@@ -219,6 +222,14 @@ def placement(layer: Layer, factor: float) -> dict[str, Any]:
     scale = np.asarray(layer.scale, dtype=float)[-2:]
     half = 0.5 / factor - 0.5
     moved = {"scale": tuple(scale / factor), "translate": tuple(_shifted(layer, half, half))}
+    return {**lying_like(layer), **moved}
+
+
+def placement_in(layer: Layer, box: Box, zoom: int) -> dict[str, Any]:
+    """Where a box of a photograph lies that was enlarged so many times, for a layer over the same picture."""
+    half = 0.5 / zoom - 0.5
+    scale = np.asarray(layer.scale, dtype=float)[-2:]
+    moved = {"scale": tuple(scale / zoom), "translate": tuple(_shifted(layer, box.y0 + half, box.x0 + half))}
     return {**lying_like(layer), **moved}
 
 

@@ -18,6 +18,7 @@ from napari_mosaic.progress import Progress
 from napari_mosaic.record.figure_words import areas_of, density_of
 from napari_mosaic.record.looked_at import Figures
 from napari_mosaic.request import SegmentParams
+from napari_mosaic.sam.params import SamParams
 
 Mark = Literal["done", "next", "later"]
 STEPS = ("Open", "Size", "Area", "Find", "Check", "Measure", "Deliver")
@@ -124,7 +125,10 @@ class RunFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordFacts:
-    """What is on disk; `covered_px` in pixels of the working grid, `figures` of all that was looked at."""
+    """What is on disk; `covered_px` in pixels of the working grid, `figures` of all that was looked at.
+
+    `count` and `figures` are of what the method was asked for: of SAM 2's masks, where it keeps them beside.
+    """
 
     path: Path
     count: int
@@ -137,6 +141,11 @@ class RecordFacts:
     pixel_origin: str = ""
     tuning: Tuning = field(default_factory=Tuning)
     figures: Figures | None = None
+    method: str = SegmentParams.method
+    model: str = ""
+    sam: SamParams | None = None
+    masks: int | None = None
+    """How many masks of SAM 2 it keeps beside its tesserae; None where it keeps none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +166,10 @@ class PanelState:
     record: RecordFacts | None = None
     tuning: Tuning = field(default_factory=Tuning)
     applied: Tuning = field(default_factory=Tuning)
+    method: str = SegmentParams.method
     model: str = ""
+    lacks: str = ""
+    """The model that the method needs and that is not here."""
     message: str = ""
 
 
@@ -190,6 +202,8 @@ class PanelViewModel:
     apply_all: ButtonViewModel
     confirm: ButtonViewModel
     size_confirmable: bool
+    masks_shown: bool
+    smallest_note: str
     use_line: ButtonViewModel
     save: ButtonViewModel
     hand_in: ButtonViewModel
@@ -223,6 +237,8 @@ def resolve(state: PanelState) -> PanelViewModel:
         cost=_cost(state),
         place=str(state.place) if state.place is not None else "",
         size_note=_size_note(state),
+        masks_shown=state.record is not None and state.record.masks is not None,
+        smallest_note=_smallest_note(state.record),
         floor_note=_floor_note(state),
         measures=_measures(state),
         progress=_progress(state.run),
@@ -269,6 +285,8 @@ def _buttons(state: PanelState) -> dict[str, Any]:
     find = _reason(state, FIND) or ("A run is going on." if state.run is not None else "")
     if not find and state.place is None:
         find = "Choose a place for the record."
+    if not find and state.lacks:
+        find = f"The model {Path(state.lacks).name} is not here: download it, or choose a file."
     changed = state.tuning != state.applied
     apply = _reason(state, CHECK) or ("A run is going on." if state.run is not None else "")
     if not apply and not changed:
@@ -363,6 +381,14 @@ def _size_note(state: PanelState) -> str:
     return f"Stones are about {estimate.tessera_px:.0f} px{real} in the photograph, analysed at {analysis:.0f} px."
 
 
+def _smallest_note(record: RecordFacts | None) -> str:
+    """What the figure of the slider is of."""
+    if record is None or record.figures is None or not record.figures.median_px:
+        return ""
+    usual = record.figures.median_px * record.factor**2
+    return f"“Smallest” is an area in px of the analysis, where half of the tesserae have {usual:,.0f} or more."
+
+
 def _area(state: PanelState) -> str:
     inside = f"within “{state.include}”" if state.include else "whole photograph"
     return f"{inside}, without “{state.exclude}”" if state.exclude else inside
@@ -377,7 +403,8 @@ def _find(state: PanelState) -> str:
     if state.record.complete and not state.record.count:
         return "no tessera found · another analysis size may help"
     done = "complete" if state.record.complete else "in part"
-    return f"{state.record.count:,} tesserae · {done}"
+    by = "" if state.record.masks is None else " by SAM 2"
+    return f"{state.record.count:,} tesserae{by} · {done}"
 
 
 def _check(state: PanelState) -> str:
@@ -424,9 +451,10 @@ def _cost(state: PanelState) -> str:
         return "Everything is found; nothing is left to compute."
     seconds, disk = state.view_cost or (whole.seconds * share, whole.disk * share)
     rest = "Rest" if state.record is not None and not state.record.complete else "Whole"
+    more = "\nThe joints alone; SAM 2 comes on top and takes longer." if "sam2" in state.method else ""
     return (
         f"View about {duration(seconds)} · {data_size(disk)}\n"
-        f"{rest} about {duration(whole.seconds)} · {data_size(whole.disk)}"
+        f"{rest} about {duration(whole.seconds)} · {data_size(whole.disk)}{more}"
     )
 
 

@@ -161,6 +161,7 @@ class MaskMaker:
         self._read = lru_cache(_KEPT)(self._read_proposals)
         self._asking = threading.RLock()
         self._lost: dict[SamWindow, str] = {}
+        self._left_out: dict[SamWindow, bool] = {}
         self._around = Around(
             proposals=self.meeting,
             tesserae=(lambda box: context.found(box).labels) if context.plan.mode == GUIDED else None,
@@ -211,14 +212,23 @@ class MaskMaker:
         return written
 
     def windows(self, box: Box) -> list[SamWindow]:
-        """The windows whose proposals may reach into `box`."""
+        """The windows whose proposals may reach into `box`; none that has nothing to ask, its core being left out."""
         plan, shape = self._context.plan, self._context.shape
         near = box.grow(plan.margin)
-        return [
+        found = (
             (layer, *index)
             for layer in range(len(plan.layers))
             for index in plan.lattice(layer, shape).overlapping(near)
-        ]
+        )
+        return [window for window in found if not self._is_left_out(window)]
+
+    def _is_left_out(self, window: SamWindow) -> bool:
+        """Whether nothing lies in a window's core: neither a point nor a tessera's seed, so there are no proposals."""
+        known = self._left_out.get(window)
+        if known is None:
+            core = self._context.plan.lattice(window[0], self._context.shape).tile(window[1:]).core
+            known = self._left_out[window] = self._context.domain.covers(core)
+        return known
 
     def missing(self, windows: Sequence[SamWindow]) -> list[SamWindow]:
         """Those that are not on disk, and can be read as far as is known."""

@@ -122,7 +122,7 @@ def _plan_work(
         discard(layer, broken)
     left = tiles_left(record.plan, tile_size, record.ledger.done(context.phase), only)
     tiles = nearest_first(left, lambda tile: tile.core, focus)
-    likely = {tile: maker.windows(tile.core.grow(plan.margin)) for tile in tiles}
+    likely = {tile: _likely(context, maker, tile.core.grow(plan.margin)) for tile in tiles}
     windows = maker.missing(list(dict.fromkeys(chain.from_iterable(likely.values()))))
     missing = set(windows)
     return Work(
@@ -139,6 +139,12 @@ def _plan_work(
         update_pyramid=lambda last: _update_pyramid(context) if last else iter(()),
         needs_all=False,
     )
+
+
+def _likely(context: MaskContext, maker: MaskMaker, box: Box) -> list[SamWindow]:
+    """The windows that a tile is likely to need, all around `box`; of a tile far from the areas none is looked at."""
+    near = box.grow(context.plan.margin + max(layer.core for layer in context.plan.layers))
+    return [] if context.domain.covers(near.clip(context.shape)) else maker.windows(box)
 
 
 def _open_maker(path: str, plan: MaskPlan, network: MaskNetwork) -> MaskMaker:

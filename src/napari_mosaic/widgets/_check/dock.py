@@ -23,7 +23,7 @@ from napari_mosaic.widgets._check.view import CheckView
 from napari_mosaic.widgets._companion import Panel, PanelDock
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import CHECK
-from napari_mosaic.widgets._forms import LookValue
+from napari_mosaic.widgets._layers import LookValue
 from napari_mosaic.widgets._worker import WorkFailure
 
 

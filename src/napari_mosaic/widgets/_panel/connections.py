@@ -50,8 +50,9 @@ def _export(view: PanelView, panel: MosaicPanel) -> None:
 
 def _hand_in(view: PanelView, panel: MosaicPanel) -> None:
     record = panel.state.record
-    if record is not None:
-        _use(_dialogs.ask_delivery(view, record.path), panel.hand_in)
+    said = None if record is None else _dialogs.ask_delivery_words(view)
+    if record is not None and said is not None:
+        _use(_dialogs.ask_delivery(view, record.path), lambda path: panel.hand_in(path, **said))
 
 
 def _use(path: str, verb: Callable[[str], None]) -> None:

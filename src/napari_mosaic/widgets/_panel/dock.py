@@ -17,6 +17,7 @@ from napari_mosaic.errors import MosaicError
 from napari_mosaic.inference import unused_gpu
 from napari_mosaic.progress import Progress
 from napari_mosaic.request import SegmentParams
+from napari_mosaic.sam.params import SamParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _dialogs, _runs, _sources
 from napari_mosaic.widgets._docks import PANEL
@@ -25,6 +26,7 @@ from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._panel.connections import connect_view
 from napari_mosaic.widgets._panel.costs import PanelCosts, asked_params
 from napari_mosaic.widgets._panel.limits import PanelLimits
+from napari_mosaic.widgets._panel.method import PanelMethod
 from napari_mosaic.widgets._panel.pixel_size import PanelSize
 from napari_mosaic.widgets._panel.record import RecordPanel
 from napari_mosaic.widgets._state import (
@@ -43,7 +45,7 @@ class MosaicPanel(RecordPanel):
     napari_viewer
         The viewer that it works on.
     params
-        Method, model and device; scale and thresholds come from the panel.
+        Method, model and device to begin with; scale and thresholds come from the panel.
     """
 
     stopped_words = "Cancelled. What is finished is kept; the next run goes on from there."
@@ -55,6 +57,7 @@ class MosaicPanel(RecordPanel):
         self._waiting: Layer | None = None
         self._link = ViewerLink(self.viewer, self)
         self.sizes, self.limits, self.costs = PanelSize(self), PanelLimits(self), PanelCosts(self)
+        self.methods = PanelMethod(self)
         self._looker, self._warmer = self._requests(self._looked), self._requests(self._warmed)
         self._fill()
         keep_out_triton()
@@ -139,16 +142,17 @@ class MosaicPanel(RecordPanel):
         if size.analysis_px != old.analysis_px:
             self.costs.ask()
 
+    def use_method(self, method: str) -> None:
+        """Find tesserae by another method from now on; a record that is shown keeps its own."""
+        self.methods.use(method)
+
     def use_model(self, model: str | Path) -> None:
         """Find tesserae with another model from now on; a record that is shown keeps its own."""
-        self.params = replace(self.params, method="grout", model=str(model), temperature="auto")
-        self.tell(model=Path(model).stem, estimate=None)
-        record = self.state.record
-        if record is not None:
-            stem = record.path.name.removesuffix(".mosaic.zarr")
-            self.set_place(record.path.with_name(f"{stem} {Path(model).stem}.mosaic.zarr"))
-        self.costs.forget()
-        self.costs.ask()
+        self.methods.use_model(model)
+
+    def use_sam(self, settings: SamParams) -> None:
+        """Ask SAM 2 with another model or like this from now on; a record that is shown keeps its own."""
+        self.methods.use_sam(settings)
 
     def seen(self) -> tuple[Path, Box] | None:
         """The record that is shown and what the canvas shows of it, in pixels of the photograph."""
@@ -158,7 +162,7 @@ class MosaicPanel(RecordPanel):
 
     def _end(self) -> None:
         self._link.close()
-        for part in (self.sizes, self.limits, self.costs):
+        for part in (self.sizes, self.limits, self.costs, self.methods):
             part.close()
         super()._end()
         if self.shown is not None:
@@ -174,6 +178,7 @@ class MosaicPanel(RecordPanel):
                 layer=self.layer,
                 place=self.state.place,
                 params=asked_params(self.params, self.state),
+                sam=self.methods.asked,
                 **self.limits.asked(),
                 elsewhere=True,
                 **self.sizes.asked(self.state.place),
@@ -194,6 +199,8 @@ class MosaicPanel(RecordPanel):
             super()._step(event)
         elif isinstance(event, _runs.Opened):
             self._show(event)
+        elif isinstance(event, _runs.Joined) and self.shown is not None:
+            self.shown.join(event)
         elif isinstance(event, _runs.Elsewhere):
             self._go_elsewhere(event)
         elif isinstance(event, _runs.Restored):

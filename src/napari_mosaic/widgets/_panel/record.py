@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from napari import Viewer
 from napari.layers import Layer
 
 from napari_mosaic.request import SegmentParams
+from napari_mosaic.sam.params import SamParams
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.widgets import _runs
 from napari_mosaic.widgets._dock import RunningDock
-from napari_mosaic.widgets._forms import LookValue
-from napari_mosaic.widgets._layers import Opened, RecordLayers
+from napari_mosaic.widgets._layers import LookValue, Opened, RecordLayers
+from napari_mosaic.widgets._panel.method import PanelMethod
 from napari_mosaic.widgets._panel.pixel_size import PanelSize
 from napari_mosaic.widgets._panel.view import PanelView
 from napari_mosaic.widgets._state import PanelState, RecordFacts, Tuning, resolve
@@ -32,10 +34,12 @@ class RecordPanel(RunningDock):
     state: PanelState
     view: PanelView
     sizes: PanelSize
+    methods: PanelMethod
 
     def __init__(self, napari_viewer: Viewer, params: SegmentParams | None = None) -> None:
         super().__init__(napari_viewer)
         self.params = params or SegmentParams()
+        self.sam = SamParams()
         self.layer: Layer | None = None
         self.shown: RecordLayers | None = None
         self._writes = False
@@ -70,17 +74,18 @@ class RecordPanel(RunningDock):
         if record is not None and not self._occupied():
             self._start(lambda: _runs.export_steps(record.path, name, Path(path)), "Saving a copy")
 
-    def hand_in(self, folder: str | Path) -> None:
-        """Write a folder to hand in: vectors, table, drawing at scale and what they are; see `deliver`."""
+    def hand_in(self, folder: str | Path, **said: Any) -> None:
+        """Write a folder to hand in: vectors, table, drawing at scale and what they are; `said` is as for `deliver`."""
         record = self.state.record
         if record is not None and not self._occupied():
-            self._start(lambda: _runs.hand_in_steps(record.path, Path(folder)), "Writing the folder to hand in")
+            steps = partial(_runs.hand_in_steps, record.path, Path(folder), **said)
+            self._start(steps, "Writing the folder to hand in")
 
     def look(self, look: LookValue) -> None:
         """Choose what of the record is seen."""
         self.view.look_form.set_value(look)
         if self.shown is not None:
-            self.shown.look(joints=look.joints, tesserae=look.tesserae, outlines=look.outlines)
+            self.shown.look(look)
 
     def use_rules(self, rules: TesseraParams, **later: Any) -> None:
         """Redo the record that is shown by rules of a search; `later` are the fields of `params` for the next ones."""
@@ -120,6 +125,7 @@ class RecordPanel(RunningDock):
         self.view.tuning_form.set_value(applied)
         self.tell(record=facts, tuning=applied, applied=applied)
         self.sizes.adopt(facts)
+        self.methods.adopt(facts)
 
     def _recounted(self, facts: RecordFacts) -> None:
         """What the record holds after edits; rules that a person tries out stay as they are."""

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QLabel, QMenu, QSizePolicy, QToolButton, QWidget
 
 from napari_mosaic.widgets._forms import AreaForm, LookForm, SizeForm, TuningForm
 from napari_mosaic.widgets._panel.line import LineForm
+from napari_mosaic.widgets._panel.method_form import MethodForm
 from napari_mosaic.widgets._state import STEPS, PanelViewModel
 from napari_mosaic.widgets._view import (
     FigureGrid,
@@ -36,7 +37,7 @@ class PanelView(StepsView):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(STEPS, parent)
         self.size_form, self.area_form, self.line_form = SizeForm(), AreaForm(), LineForm()
-        self.look_form, self.tuning_form = LookForm(), TuningForm()
+        self.look_form, self.tuning_form, self.method_form = LookForm(), TuningForm(), MethodForm()
         for build in (
             self._open,
             self._size,
@@ -61,6 +62,8 @@ class PanelView(StepsView):
         self.confirm.setVisible(model.size_confirmable)
         self.reset.setEnabled(model.apply_all.enabled)
         self.cancel.setVisible(model.progress is not None)
+        self.method_form.setEnabled(model.progress is None)
+        self.look_form.show_masks(shown=model.masks_shown)
         show_progress(self.bar, self.bar_text, model.progress)
 
     def _open(self) -> None:
@@ -91,6 +94,7 @@ class PanelView(StepsView):
         self.bar, self.bar_text, self.cancel = progress_bar(), note(), push_button("Cancel")
         add_rows(
             self.steps[3].rows,
+            self.method_form,
             side_by_side(QLabel("Record"), self.place, self.change_place, wide=1),
             self.cost,
             button_row(self.find_view, self.find_all),
@@ -100,8 +104,9 @@ class PanelView(StepsView):
 
     def _check(self) -> None:
         self.apply_all, self.reset = push_button("Apply to all"), push_button("Reset")
+        self.smallest_note = note()
         below = side_by_side(self.apply_all, self.reset, wide=0)
-        add_rows(self.steps[4].rows, self.look_form, self.tuning_form, below)
+        add_rows(self.steps[4].rows, self.look_form, self.tuning_form, self.smallest_note, below)
 
     def _measure(self) -> None:
         self.measures = FigureGrid("No tesserae yet.")

@@ -13,7 +13,6 @@ from napari.layers import Labels
 from napari.viewer import Viewer
 
 from napari_mosaic.sam.clicks import Clicks, ClickSession
-from napari_mosaic.widgets import _dialogs
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import SAM2
 from napari_mosaic.widgets._guard import keep_out_triton
@@ -57,7 +56,6 @@ class SamDock(RecordDock):
         self._fill()
         keep_out_triton()
         self._connect()
-        self.view.offer_models(work.known_models())
         self._follow_layers()
 
     # what a person can do -------------------------------------------------------------------------
@@ -66,8 +64,10 @@ class SamDock(RecordDock):
         """Load a model, by name or file."""
         self._network = self.clicks = None
         self._forget_tessera()
-        known = work.known_models()
-        self.view.offer_models(known if name in known else (*known, name), name)
+        self.view.models.set_value(name)
+        if not self.view.models.here:
+            self.tell(model="", loading=False, loaded=False, tool=None, message="")
+            return
         self.tell(model=name, loading=True, loaded=False, tool=None, message="")
         self._loader.ask(work.load_model, name)
 
@@ -225,6 +225,7 @@ class SamDock(RecordDock):
     # the frame ------------------------------------------------------------------------------------
 
     def _end(self) -> None:
+        self.view.models.shut()
         self._network = self.clicks = None
 
     def _make_preview(self, base: Labels) -> None:
@@ -263,13 +264,6 @@ class SamDock(RecordDock):
             self._drop_preview()
             self.tell(tool=None)
 
-    def _choose_model(self, index: int) -> None:
-        name = self.view.model.itemData(index) or _dialogs.ask_sam(self.view)
-        if name:
-            self.use_model(name)
-        else:
-            self.view.offer_models(work.known_models(), self.state.model)
-
     def _connect(self) -> None:
         view, camera = self.view, camera_of(self.viewer).events
         self._hear(camera.center, self._moved)
@@ -292,7 +286,8 @@ class SamDock(RecordDock):
             (view.smaller, self._verbs["smaller"]),
             (view.larger, self._verbs["larger"]),
         )
-        view.model.activated.connect(self._choose_model)
+        view.models.chosen.connect(self.use_model)
+        view.models.failed.connect(self.complain)
 
     def _moved(self, _: Any = None) -> None:
         self._rest.start()

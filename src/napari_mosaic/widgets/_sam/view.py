@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QToolButton, QWidget
 
+from napari_mosaic.widgets._models import ModelChoice
 from napari_mosaic.widgets._sam.state import SamViewModel
 from napari_mosaic.widgets._sam.tools import HOWS, TOOLS
 from napari_mosaic.widgets._view import RecordView, add_rows, button_row, narrow_combo, note, progress_bar, push_button
-
-FILE = "A file …"
 
 
 class SamView(RecordView):
@@ -29,22 +25,11 @@ class SamView(RecordView):
         for name, button in self.tools.items():
             button.setChecked(model.tool == name)
 
-    def offer_models(self, names: Sequence[str], chosen: str = "") -> None:
-        """Offer models by name, and a file."""
-        with QSignalBlocker(self.model):
-            self.model.clear()
-            for place, name in enumerate(names):
-                self.model.addItem(name if "/" not in name else name.rsplit("/", 1)[1], name)
-                self.model.setItemData(place, name, Qt.ItemDataRole.ToolTipRole)
-            self.model.addItem(FILE, "")
-            self.model.setCurrentIndex(self.model.findData(chosen) if chosen else -1)
-
     def _model(self) -> None:
-        self.model = narrow_combo()
-        self.model.setPlaceholderText("none chosen yet")
-        self.model.setToolTip("Models that are here already; napari-mosaic models download fetches others.")
+        self.models = ModelChoice("sam2")
+        self.model = self.models.box
         self.model_note = self.sections["Model"].word
-        self.sections["Model"].rows.addWidget(self.model)
+        self.sections["Model"].rows.addWidget(self.models)
 
     def _stone(self) -> None:
         self.tools: dict[str, QToolButton] = {}

@@ -14,7 +14,6 @@ from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Plan, Record
 from napari_mosaic.sam.clicks import Clicks, ClickSession, Suggestion
 from napari_mosaic.sam.params import SamParams
-from napari_mosaic.sam.registry import present_models
 from napari_mosaic.widgets._session import JournalFacts, journal_facts
 
 
@@ -40,11 +39,6 @@ def load_model(name: str) -> Any:
         from napari_mosaic.sam.network import load_sam
 
     return load_sam(name)
-
-
-def known_models() -> tuple[str, ...]:
-    """The models that are here, by name."""
-    return tuple(sorted(present_models()))
 
 
 def begin(ground: Ground, network: Any) -> ClickSession:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from napari.viewer import Viewer
 
-from napari_mosaic.errors import MosaicError
+from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.progress import Progress
-from napari_mosaic.training import PRESETS, FinetuneParams
+from napari_mosaic.sam.params import PRESETS as SAM_PRESETS
+from napari_mosaic.sam.params import SamParams
+from napari_mosaic.tuning.handed import read_handed
 from napari_mosaic.widgets import _dialogs, _runs
 from napari_mosaic.widgets._companion import Panel, ProcessDock
 from napari_mosaic.widgets._dock import press
@@ -22,8 +25,8 @@ from napari_mosaic.widgets._train.request import TrainRequest
 from napari_mosaic.widgets._train.runs import Curves, HeldRun, SamplePrediction, TrainEvent, held_run, training_steps
 from napari_mosaic.widgets._train.sample import show_sample
 from napari_mosaic.widgets._train.state import (
-    FINETUNE,
     OFFERED,
+    STARTS,
     Data,
     HeldFacts,
     TrainState,
@@ -32,6 +35,9 @@ from napari_mosaic.widgets._train.state import (
 )
 from napari_mosaic.widgets._train.view import TrainView
 from napari_mosaic.widgets._worker import WorkFailure
+
+_DOING = {"steps": "learning", "trials": "searching"}
+"""What goes on while a unit is counted."""
 
 MOST_LOSSES = 20_000
 """Most losses that are remembered for the plot. *Not varied.*"""
@@ -51,6 +57,7 @@ class TrainDock(ProcessDock):
     needs = ("torch", "timm")
     stopped_words = "Stopped. What was learned is kept; go on whenever you like."
     manifest_id = TRAIN
+    resolve = staticmethod(resolve_training)
     state: TrainState
     view: TrainView
 
@@ -84,14 +91,16 @@ class TrainDock(ProcessDock):
         self.tell(recipe=recipe)
         self.view.choose(self.view.recipe, recipe)
         self.view.show_task(self.state.task, masks=self.state.data == "folder")
-        start = FinetuneParams() if recipe == FINETUNE else PRESETS[recipe]
+        start = STARTS[recipe]
         self.view.form(self.state.task).set_value(start)
+        if self.state.learns_sam:
+            self.view.sam_model.set_value(self._usual_sam().model if recipe != "sam2-small" else "")
         self._note_length()
 
     def set_out(self, folder: str | Path) -> None:
         """Keep the run there, or go on with the one that is there."""
         self.view.out.show_path(str(folder))
-        self.tell(out=str(folder), held=None, model="", rows=(), losses=())
+        self.tell(out=str(folder), held=None, model="", rows=(), losses=(), scores=())
         self._looker.ask(_runs.ask(held_run, str(folder)))
 
     def mark_view(self) -> None:
@@ -110,32 +119,62 @@ class TrainDock(ProcessDock):
     def start(self) -> None:
         """Begin to learn."""
         try:
-            params = asdict(self.view.form(self.state.task).value())
+            params, sam = self._told()
         except MosaicError as error:
             self.tell(message=str(error))
             return
-        request = TrainRequest(task=self.state.task, out=self.state.out, params=params, source=self.state.source)
-        self._begin(request)
+        about = {"task": self.state.task, "out": self.state.out, "source": self.state.source}
+        self._begin(TrainRequest(params=params, sam=sam, **about))  # type: ignore[arg-type]
 
     def resume(self) -> None:
-        """Go on with the run in the folder, as it was begun."""
+        """Go on with the run in the folder, as it was begun; a search for thresholds to the trials in the form."""
         held = held_run(self.state.out)
-        if held is not None:
-            self._begin(replace(held.request, resume=True))
+        if held is None:
+            return
+        request = replace(held.request, resume=True)
+        if request.task == "sam2-tune":
+            trials = self.view.tune_form.value().trials
+            request = replace(request, params=request.params | {"trials": trials})
+        self._begin(request)
 
     def use_model(self) -> None:
-        """Let the panel find tesserae with this model."""
+        """Let the panel find tesserae with this model, or with the thresholds that were found."""
         panel = self._find_panel(make=True)
-        if panel is not None and self.state.model:
+        if panel is None or not self.state.model:
+            return
+        if self.state.task == "sam2-tune":
+            tuned = read_handed(self.state.model).sam
+            if tuned is not None:
+                panel.use_sam(replace(tuned, into=panel.sam.into, device=panel.sam.device))
+        elif self.state.learns_sam:
+            panel.use_sam(replace(panel.sam, model=self.state.model, config=None))
+        else:
             panel.use_model(self.state.model)
-            self.tell(used=self.state.model)
+        self.tell(used=self.state.model)
 
     # the run --------------------------------------------------------------------------------------
+
+    def _told(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The parameters of the task that is chosen, and how SAM 2 is asked where its thresholds are tuned."""
+        params, model = asdict(self.view.form(self.state.task).value()), self.view.sam_model
+        if not self.view_model.model_shown:
+            return params, {}
+        if not model.here:
+            raise InputError("Choose the model of SAM 2 to begin with: one that is here, or a file.")
+        if self.state.task == "sam2-tune":
+            return params, asdict(replace(self._usual_sam(), model=model.value(), config=None))
+        return params | {"model": model.value(), "config": None}, {}
+
+    def _usual_sam(self) -> SamParams:
+        """How the panel asks SAM 2; as it was published where there is no panel."""
+        panel = self._find_panel()
+        return SAM_PRESETS["mosaic-sam2"] if panel is None else panel.sam
 
     def _note_length(self) -> None:
         """Say how long it will be, where what is typed goes together."""
         try:
-            self.tell(length=length_of(self.view.form(self.state.task).value()), message="")
+            task = self.state.task
+            self.tell(length=length_of(self.view.form(task).value(), task), message="")
         except MosaicError as error:
             self.tell(length="", message=str(error))
 
@@ -143,7 +182,7 @@ class TrainDock(ProcessDock):
         if self.job is not None:
             return
         request = replace(request, sample=self.view.sample.isChecked())
-        self.run_steps(lambda: training_steps(request), "loading the network", model="", losses=())
+        self.run_steps(lambda: training_steps(request), "loading the network", model="", losses=(), scores=())
 
     def _step(self, event: TrainEvent) -> None:
         if isinstance(event, Progress):
@@ -158,10 +197,13 @@ class TrainDock(ProcessDock):
         if "loss" in progress.figures:
             last = losses[-1][0] if losses else progress.done - 1
             losses = (*losses[-MOST_LOSSES:], (max(progress.done, last + 1), progress.figures["loss"]))
+        scores = self.state.scores
+        if self.state.task == "sam2-tune" and "score" in progress.figures:
+            scores = (*scores, progress.figures["score"])
         run = self._gone_on(progress)
         if run is not None:
-            run = replace(run, title="learning" if progress.unit == "steps" else "preparing")
-        self.tell(losses=losses, run=run)
+            run = replace(run, title=_DOING.get(progress.unit, "preparing"))
+        self.tell(losses=losses, scores=scores, run=run)
 
     def _returned(self, path: str) -> None:
         self.tell(model=path, message="")
@@ -185,12 +227,12 @@ class TrainDock(ProcessDock):
         if held is None:
             self.tell(held=None)
             return
-        params = held.request.parameters()
-        if held.request.task == self.state.task:
-            self.view.form(held.request.task).set_value(params)
-        self.tell(length=length_of(params))
+        params, task = held.request.parameters(), held.request.task
+        if task == self.state.task:
+            self.view.form(task).set_value(params)
+        self.tell(length=length_of(params, task))
         steps = int(held.rows[-1]["step"]) if held.rows else 0
-        self.tell(held=HeldFacts(steps, held.model), rows=held.rows, model=held.model)
+        self.tell(held=HeldFacts(steps, held.model), rows=held.rows, model=held.model, scores=held.scores)
 
     # the frame ------------------------------------------------------------------------------------
 
@@ -198,8 +240,10 @@ class TrainDock(ProcessDock):
         view = self.view
         view.data.activated.connect(lambda index: self.learn_from(view.data.itemData(index)))
         view.recipe.activated.connect(lambda index: self.set_recipe(view.recipe.itemData(index)))
-        for form in (view.train_form, view.finetune_form):
+        for form in (view.train_form, view.finetune_form, view.sam_form, view.tune_form):
             form.changed.connect(self._note_length)
+        view.sam_model.chosen.connect(lambda _: self.tell(message=""))
+        view.sam_model.failed.connect(self.complain)
         view.choose_source.clicked.connect(lambda _: self._ask_source())
         view.choose_out.clicked.connect(lambda _: self._ask_out())
         press(
@@ -222,6 +266,10 @@ class TrainDock(ProcessDock):
         if path:
             self.set_out(path)
 
+    def _end(self) -> None:
+        self.view.sam_model.shut()
+        super()._end()
+
     def complain(self, failure: WorkFailure) -> None:
         """Say what went wrong."""
         self._learns = False
@@ -229,4 +277,4 @@ class TrainDock(ProcessDock):
 
     def _show_state(self) -> None:
         self.view.source.show_path(self.state.source or "none chosen yet")
-        self.view.apply(resolve_training(self.state))
+        super()._show_state()

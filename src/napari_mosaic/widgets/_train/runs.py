@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosaic.files import read_object
 from napari_mosaic.progress import Progress
+from napari_mosaic.tuning.handed import BEST
 from napari_mosaic.widgets._process import Event, process_events, progress_of
 from napari_mosaic.widgets._train.request import TrainRequest, keep_request, kept_request, read_rows
 
@@ -41,11 +43,15 @@ TrainEvent = Progress | Curves | SamplePrediction
 
 @dataclass(frozen=True)
 class HeldRun:
-    """What a folder holds: the request that it was begun with, its history, and its model if there is one."""
+    """What a folder holds: the request that it was begun with, its history, and its model if there is one.
+
+    Of a search for thresholds `model` is the file with the best ones, and `scores` are those of its trials.
+    """
 
     request: TrainRequest
     rows: tuple[dict[str, float], ...]
     model: str
+    scores: tuple[float, ...] = ()
 
 
 def training_steps(request: TrainRequest) -> Generator[TrainEvent | None, None, str]:
@@ -78,6 +84,10 @@ def held_run(out: str) -> HeldRun | None:
     request = kept_request(out)
     if request is None:
         return None
+    if request.task == "sam2-tune":
+        best = Path(out) / BEST
+        scores = tuple(float(score) for score in read_object(best).get("history", ()))
+        return HeldRun(request, (), str(best) if best.exists() else "", scores)
     model = Path(out) / f"{Path(out).resolve().name}.safetensors"
     return HeldRun(request, tuple(read_rows(request)), str(model) if model.exists() else "")
 

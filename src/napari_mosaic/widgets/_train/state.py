@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from napari_mosaic.training import FinetuneParams, TrainParams
-from napari_mosaic.widgets._plot import Curve, smooth
+from napari_mosaic.training import PRESETS, FinetuneParams
+from napari_mosaic.training.sam.params import PRESETS as SAM_PRESETS
+from napari_mosaic.training.sam.params import SamTuneParams
+from napari_mosaic.widgets._plot import Curve, best_so_far, smooth
 from napari_mosaic.widgets._state import ButtonViewModel, Mark, RunFacts, StepViewModel, duration
+from napari_mosaic.widgets._train.request import GRID_RUNS, Task, TaskParams
 
 Data = Literal["drawn", "folder", "record"]
 DATA: dict[Data, str] = {
@@ -21,14 +24,34 @@ RECIPES: dict[str, str] = {
     "mosaic": "New model, our recipe",
     "grout": "New model, GROUT’s recipe",
     FINETUNE: "Teach an existing model",
+    "sam2": "SAM 2: teach an existing model",
+    "sam2-small": "SAM 2: new small model",
+    "sam2-grid": "SAM 2: the grid of twelve runs",
+    "sam2-tune": "SAM 2: better thresholds",
 }
 OFFERED: dict[Data, tuple[str, ...]] = {
-    "drawn": ("mosaic", "grout"),
-    "folder": (FINETUNE, "mosaic", "grout"),
-    "record": (FINETUNE,),
+    "drawn": ("mosaic", "grout", "sam2", "sam2-small", "sam2-grid"),
+    "folder": (FINETUNE, "mosaic", "grout", "sam2", "sam2-small", "sam2-grid", "sam2-tune"),
+    "record": (FINETUNE, "sam2", "sam2-grid", "sam2-tune"),
 }
+STARTS: dict[str, TaskParams] = {
+    **PRESETS,
+    FINETUNE: FinetuneParams(),
+    "sam2": SAM_PRESETS["mosaic-sam2"],
+    "sam2-small": SAM_PRESETS["small"],
+    "sam2-grid": SAM_PRESETS["mosaic-sam2"],
+    "sam2-tune": SamTuneParams(),
+}
+"""The parameters that a recipe begins with."""
+TASKS: dict[str, Task] = {
+    FINETUNE: "finetune", "sam2": "sam2", "sam2-small": "sam2", "sam2-grid": "sam2-grid", "sam2-tune": "sam2-tune",
+}  # fmt: skip
+"""What the core is asked for by a recipe; `train` by all others."""
 TRAIN_STEPS = ("Learn from", "Recipe", "Run", "How it goes", "Use")
-_FIGURES = {"found": "found", "false": "false", "grout_dice": "joints"}
+_FIGURES = {
+    "found": "found", "false": "false", "grout_dice": "joints",
+    "iou": "IoU", "dice": "Dice", "automatic_dice": "automatic Dice", "automatic_f1": "automatic F1",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,12 +78,19 @@ class TrainState:
     used: str = ""
     rows: tuple[dict[str, float], ...] = field(default=(), repr=False)
     losses: tuple[tuple[float, float], ...] = field(default=(), repr=False)
+    scores: tuple[float, ...] = field(default=(), repr=False)
+    """Of the trials of a search for thresholds."""
     message: str = ""
 
     @property
-    def task(self) -> Literal["train", "finetune"]:
+    def task(self) -> Task:
         """What the core is asked for."""
-        return "finetune" if self.recipe == FINETUNE else "train"
+        return TASKS.get(self.recipe, "train")
+
+    @property
+    def learns_sam(self) -> bool:
+        """Whether the run is of SAM 2."""
+        return self.task.startswith("sam2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +107,8 @@ class TrainViewModel:
     recipes: tuple[str, ...]
     source_shown: bool
     mark_shown: bool
+    model_shown: bool
+    sample_shown: bool
     editable: bool
     progress: tuple[int, str] | None
     loss: tuple[Curve, ...]
@@ -94,12 +126,18 @@ def resolve_training(state: TrainState) -> TrainViewModel:
         start=ButtonViewModel(idle and not reason, "Start", reason),
         resume=ButtonViewModel(idle and held, "Go on", "" if held else "The folder holds no run that was begun here."),
         stop=ButtonViewModel(not idle and not stopping, "Stopping …" if stopping else "Stop", ""),
-        use=ButtonViewModel(bool(state.model), "Use this model now", "" if state.model else "There is no model yet."),
+        use=ButtonViewModel(
+            bool(state.model),
+            "Use these settings" if state.task == "sam2-tune" else "Use this model now",
+            "" if state.model else "There is nothing to use yet.",
+        ),
         mark=ButtonViewModel(idle, "What I see is finished", "" if idle else "A run is going on."),
         learn=ButtonViewModel(idle and bool(state.source), "It is right: learn from it", _why_not_learn(state)),
         recipes=OFFERED[state.data],
         source_shown=state.data != "drawn",
         mark_shown=state.data == "record",
+        model_shown=state.learns_sam and state.recipe != "sam2-small",
+        sample_shown=not state.learns_sam,
         editable=idle,
         progress=_progress(state.run, len(state.losses)),
         loss=_loss(state),
@@ -133,7 +171,7 @@ def _steps(state: TrainState) -> tuple[StepViewModel, ...]:
         0: state.data == "drawn" or bool(state.source),
         1: True,
         2: bool(state.model) and state.run is None,
-        3: bool(state.rows),
+        3: bool(state.rows or state.scores),
         4: bool(state.used) and state.used == state.model,
     }
     summaries = (_source(state), state.length, _run(state), _standing(state), _model(state))
@@ -143,15 +181,20 @@ def _steps(state: TrainState) -> tuple[StepViewModel, ...]:
     return tuple(StepViewModel(mark, summary) for mark, summary in zip(marks, summaries, strict=True))
 
 
-def length_of(params: TrainParams | FinetuneParams) -> str:
+def length_of(params: TaskParams, task: Task = "train") -> str:
     """How long a run with these parameters is."""
+    if isinstance(params, SamTuneParams):
+        return f"{params.trials:,} trials"
     if isinstance(params, FinetuneParams):
         return f"{params.steps:,} steps{' a stage' if params.stage == 'both' else ''}"
+    runs = f"{GRID_RUNS} runs, each " if task == "sam2-grid" else ""
     if params.steps is not None:
-        return f"{params.steps:,} steps"
+        return f"{runs}{params.steps:,} steps"
     if params.minutes is not None:
-        return f"about {duration(60 * params.minutes)}"
-    return f"{params.epochs:,} times through the data" if params.epochs is not None else "5,000 steps"
+        return f"{runs}about {duration(60 * params.minutes)}"
+    if params.epochs is not None:
+        return f"{runs}{params.epochs:,} times through the data"
+    return f"{runs}10 times through the data" if task.startswith("sam2") else "5,000 steps"
 
 
 def _source(state: TrainState) -> str:
@@ -169,14 +212,18 @@ def _run(state: TrainState) -> str:
     if state.run is not None:
         return state.run.title
     if state.held is not None:
-        return f"{state.held.steps:,} steps done"
+        return f"{len(state.scores):,} trials done" if state.task == "sam2-tune" else f"{state.held.steps:,} steps done"
     return ""
 
 
 def _standing(state: TrainState) -> str:
+    if state.scores:
+        return f"{state.scores[0]:.3f} → {max(state.scores):.3f}"
     if not state.rows:
         return "first figures after a round"
     last = state.rows[-1]
+    if "dice" in last:
+        return f"Dice {last['dice']:.3f}, IoU {last['iou']:.3f}"
     if "found" in last:
         return f"{100 * last['found']:.0f} % of the stones found"
     return f"loss {last['loss']:.3g}" if "loss" in last else ""
@@ -184,8 +231,8 @@ def _standing(state: TrainState) -> str:
 
 def _model(state: TrainState) -> str:
     if not state.model:
-        return "no model yet"
-    name = Path(state.model).stem
+        return "nothing yet" if state.task == "sam2-tune" else "no model yet"
+    name = "thresholds" if state.task == "sam2-tune" else Path(state.model).stem
     return f"{name}, in use" if state.used == state.model else name
 
 
@@ -204,7 +251,7 @@ def _progress(run: RunFacts | None, steps: int) -> tuple[int, str] | None:
 
 def _loss(state: TrainState) -> tuple[Curve, ...]:
     """Each step's loss, faint, with its running mean; of a run gone on with, the rounds before."""
-    rounds = tuple((row["step"], row["loss"]) for row in state.rows if "loss" in row)
+    rounds = tuple((row["step"], row["loss"]) for row in state.rows if "loss" in row and "run" not in row)
     if len(state.losses) < 2:
         return (Curve("mean of a round", rounds),) if rounds else ()
     before = tuple(point for point in rounds if point[0] < state.losses[0][0])
@@ -215,9 +262,26 @@ def _loss(state: TrainState) -> tuple[Curve, ...]:
 
 
 def _figures(state: TrainState) -> tuple[Curve, ...]:
+    if state.scores:
+        return best_so_far(state.scores)
+    if any("run" in row for row in state.rows):
+        return _grid(state.rows)
     found = []
     for key, name in _FIGURES.items():
         points = tuple((row["step"], min(1.0, row[key])) for row in state.rows if key in row)
         if points:
             found.append(Curve(name, points))
     return tuple(found)
+
+
+def _grid(rows: tuple[dict[str, float], ...]) -> tuple[Curve, ...]:
+    """The score of every run of a grid, faint, and the best one with its number."""
+    runs: dict[int, list[tuple[float, float]]] = {}
+    for row in rows:
+        if "score" in row:
+            runs.setdefault(int(row["run"]), []).append((row["step"], row["score"]))
+    if not runs:
+        return ()
+    best = max(runs, key=lambda run: max(score for _, score in runs[run]))
+    others = [Curve("", tuple(points), faint=True) for run, points in runs.items() if run != best]
+    return (*others, Curve(f"run {best}", tuple(runs[best])))

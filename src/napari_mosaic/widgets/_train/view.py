@@ -16,8 +16,11 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mosaic.training import FinetuneParams, TrainParams
+from napari_mosaic.training.sam.params import SamTrainParams, SamTuneParams
 from napari_mosaic.widgets._forms import ValueForm
+from napari_mosaic.widgets._models import ModelChoice
 from napari_mosaic.widgets._plot import CurvePlot
+from napari_mosaic.widgets._train.request import Task
 from napari_mosaic.widgets._train.state import DATA, RECIPES, TRAIN_STEPS, TrainViewModel
 from napari_mosaic.widgets._view import (
     PathLabel,
@@ -32,6 +35,8 @@ from napari_mosaic.widgets._view import (
 
 _TRAIN_FIRST = ("minutes", "steps", "encoder", "batch", "rate")
 _FINETUNE_FIRST = ("model", "masks", "stage", "steps", "rehearsal")
+_SAM_FIRST = ("learn", "steps", "epochs", "rate", "weight_decay", "accumulate")
+_SAM_TUNE_FIRST = ("trials", "goal", "crops")
 
 
 class TrainView(StepsView):
@@ -55,7 +60,9 @@ class TrainView(StepsView):
         self.source_row.setVisible(model.source_shown)
         for button in (self.mark, self.learn):
             button.setVisible(model.mark_shown)
-        for widget in (self.data, self.recipe, self.forms, self.choose_source, self.choose_out):
+        self.sam_model.setVisible(model.model_shown)
+        self.sample.setVisible(model.sample_shown)
+        for widget in (self.data, self.recipe, self.forms, self.sam_model, self.choose_source, self.choose_out):
             widget.setEnabled(model.editable)
         if old is None or old.recipes != model.recipes:
             self._offer(model.recipes)
@@ -63,15 +70,17 @@ class TrainView(StepsView):
         self.loss.set_value(model.loss)
         self.figures.set_value(model.figures)
 
-    def form(self, task: str) -> ValueForm:
+    def form(self, task: Task) -> ValueForm:
         """The form of a task's parameters."""
-        return self.train_form if task == "train" else self.finetune_form
+        return self._forms_of[task]
 
-    def show_task(self, task: str, *, masks: bool) -> None:
+    def show_task(self, task: Task, *, masks: bool) -> None:
         """Show the form of a task; `masks` where its pictures have some."""
-        self.train_form.setVisible(task == "train")
-        self.finetune_form.setVisible(task == "finetune")
+        for form in self._forms_of.values():
+            form.setVisible(form is self._forms_of[task])
         self.finetune_form.show_field("masks", masks)
+        for name in ("rate", "weight_decay", "accumulate"):  # the grid varies these
+            self.sam_form.show_field(name, task != "sam2-grid")
 
     def choose(self, box: Any, value: str) -> None:
         """Choose without a signal."""
@@ -103,12 +112,22 @@ class TrainView(StepsView):
         self.recipe = narrow_combo()
         self.train_form = ValueForm(TrainParams, _TRAIN_FIRST, leave_out=("freeze",))
         self.finetune_form = ValueForm(FinetuneParams, _FINETUNE_FIRST)
-        self.forms = QWidget()
+        self.sam_form = ValueForm(SamTrainParams, _SAM_FIRST, leave_out=("model", "config"))
+        self.tune_form = ValueForm(SamTuneParams, _SAM_TUNE_FIRST)
+        self._forms_of: dict[Task, ValueForm] = {
+            "train": self.train_form,
+            "finetune": self.finetune_form,
+            "sam2": self.sam_form,
+            "sam2-grid": self.sam_form,
+            "sam2-tune": self.tune_form,
+        }
+        self.forms, self.sam_model = QWidget(), ModelChoice("sam2")
         forms = QVBoxLayout(self.forms)
         forms.setContentsMargins(0, 0, 0, 0)
-        forms.addWidget(self.train_form)
-        forms.addWidget(self.finetune_form)
+        for form in (self.train_form, self.finetune_form, self.sam_form, self.tune_form):
+            forms.addWidget(form)
         self.steps[1].rows.addWidget(self.recipe)
+        self.steps[1].rows.addWidget(self.sam_model)
         self.steps[1].rows.addWidget(self.forms)
 
     def _run(self) -> None:

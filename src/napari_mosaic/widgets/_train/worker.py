@@ -22,9 +22,13 @@ from napari_mosaic.errors import MosaicError
 from napari_mosaic.files import write_arrays
 from napari_mosaic.progress import Progress
 from napari_mosaic.training import FinetuneParams, TrainParams
+from napari_mosaic.training.sam.params import SamTrainParams, SamTuneParams
+from napari_mosaic.tuning.handed import BEST
 from napari_mosaic.widgets._process import Stopped, Tell, serve, tell_progress
 from napari_mosaic.widgets._train.request import SAMPLE, TrainRequest, history_files, read_rows
 
+COMMAND = "napari: Train"
+"""What a model that is made here says it was made by."""
 _SIDE = 512
 """Largest side of the picture that is looked at while a model learns, px. *Not varied.*"""
 
@@ -54,12 +58,15 @@ def run(request: TrainRequest, tell: Tell, stopped: Stopped) -> None:
 
 
 def _steps(request: TrainRequest) -> Generator[Progress, None, Path]:
+    if request.task.startswith("sam2"):
+        return (yield from _sam_steps(request))
     with needed_for("Training"):
         from napari_mosaic.training import finetune_steps, train_steps
 
     out, params = Path(request.out), request.parameters()
     if isinstance(params, FinetuneParams):
         return (yield from finetune_steps(request.source, out, params, resume=request.resume))
+    assert isinstance(params, TrainParams)
     yield from train_steps(out, params, data=request.source or None, masks=request.masks, resume=request.resume)
     path = export(request)
     if path is None:
@@ -67,29 +74,52 @@ def _steps(request: TrainRequest) -> Generator[Progress, None, Path]:
     return path
 
 
+def _sam_steps(request: TrainRequest) -> Generator[Progress, None, Path]:
+    """SAM 2 learns, once or in the runs of the grid, or its thresholds are searched for."""
+    with needed_for("Training SAM 2", extra="sam2"):
+        from napari_mosaic.training.sam.finetuning import finetune_sam_steps, grid_steps
+        from napari_mosaic.training.sam.tuning import tune_sam_steps
+
+    out, params, data = Path(request.out), request.parameters(), request.sources()
+    if isinstance(params, SamTuneParams):
+        yield from tune_sam_steps(data, out, request.settings(), params, masks=request.masks)
+        return out / BEST
+    assert isinstance(params, SamTrainParams)
+    if request.task == "sam2-grid":
+        return (yield from grid_steps(data, out, params, masks=request.masks, command=COMMAND))
+    given: Any = {"masks": request.masks, "resume": request.resume, "command": COMMAND}
+    return (yield from finetune_sam_steps(data, out, params, **given))
+
+
 def export(request: TrainRequest) -> Path | None:
-    """Write what the last checkpoint knows as a model; None where there is no checkpoint yet."""
+    """Write what the last checkpoint knows as a model; None where there is no checkpoint yet, or several runs."""
+    if request.task in ("sam2-grid", "sam2-tune"):
+        return None
+    checkpoint = newest_checkpoint(request)
+    if checkpoint is None:
+        return None
+    out, params = Path(request.out), request.parameters()
+    path = out / f"{out.resolve().name}.safetensors"
+    if isinstance(params, SamTrainParams):
+        with needed_for("Training SAM 2", extra="sam2"):
+            from napari_mosaic.training.sam.finetuning import export_sam
+
+        best = checkpoint.with_name("best.pt")
+        return export_sam(best if best.exists() else checkpoint, path, params, command=COMMAND)
     with needed_for("Training"):
         from napari_mosaic.training import export_weights
         from napari_mosaic.training.run import chosen_checkpoint
 
-    out, params = Path(request.out), request.parameters()
-    checkpoint = newest_checkpoint(request)
-    if checkpoint is None:
-        return None
     if isinstance(params, TrainParams):
         checkpoint = chosen_checkpoint(out, params)
-    name = out.resolve().name
-    return export_weights(
-        checkpoint, out / f"{name}.safetensors", name=name, command="napari: Train", **_about(request)
-    )
+    return export_weights(checkpoint, path, name=path.stem, command=COMMAND, **_about(request))
 
 
 def _about(request: TrainRequest) -> dict[str, Any]:
     """What the file says of itself; a model that was taught keeps what it had."""
     on = f"pictures of {Path(request.source).name}" if request.source else "drawn mosaics alone"
     params = request.parameters()
-    if isinstance(params, TrainParams):
+    if not isinstance(params, FinetuneParams):
         return {"licence": "as its owner says", "summary": f"Trained here on {on}."}
     from napari_mosaic.weights import find_weights
 
@@ -122,7 +152,7 @@ class _Watch:
             return
         self._seen = now
         self._tell("curves", rows=read_rows(self._request))
-        if sample and self._request.sample:
+        if sample and self._request.sample and not self._request.task.startswith("sam2"):
             self._predict()
 
     def _predict(self) -> None:

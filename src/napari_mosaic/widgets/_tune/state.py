@@ -9,7 +9,7 @@ from typing import Literal
 from napari_mosaic.probability import Calibration
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tuning import TuneResult
-from napari_mosaic.widgets._plot import Curve
+from napari_mosaic.widgets._plot import Curve, best_so_far
 from napari_mosaic.widgets._state import ButtonViewModel, Mark, RunFacts, StepViewModel, duration
 from napari_mosaic.widgets._tune.bars import Bars
 
@@ -97,7 +97,7 @@ def resolve_tuning(state: TuneState) -> TuneViewModel:
         editable=idle,
         record=state.record or "none shown in the panel yet",
         progress=_progress(state),
-        history=_history(state.scores),
+        history=best_so_far(state.scores),
         importance=() if state.best is None else _importance(state.best),
         rules=() if state.best is None else _rules(state.rules, state.best.tesserae),
         reliability=() if found is None else _reliability(found),
@@ -186,22 +186,6 @@ def _rules(before: TesseraParams, after: TesseraParams) -> tuple[tuple[str, str]
 def _importance(best: TuneResult) -> Bars:
     parts = sorted(best.importance.items(), key=lambda part: -part[1])
     return tuple((NAMES.get(name, name.capitalize()), part) for name, part in parts)
-
-
-def _history(scores: tuple[float, ...]) -> tuple[Curve, ...]:
-    """Each trial's score, faint, and the best so far."""
-    if not scores:
-        return ()
-    best, most = [], scores[0]
-    for score in scores:
-        most = max(most, score)
-        best.append(most)
-    trials, top = (tuple(enumerate(values, start=1)) for values in (scores, best))
-    return (Curve("", _numbers(trials), faint=True), Curve("best", _numbers(top)))
-
-
-def _numbers(points: tuple[tuple[int, float], ...]) -> tuple[tuple[float, float], ...]:
-    return tuple((float(x), y) for x, y in points)
 
 
 def _reliability(found: Calibration) -> tuple[Curve, ...]:

@@ -1,0 +1,154 @@
+"""The dock *Evaluate*: results against drawn truth, with the figures, curves and colours of the field.
+
+One decision: as in the dock *Train*, events change a frozen state and the view follows from it. The record is the
+panel's; the figures are those of the command `evaluate`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from napari.viewer import Viewer
+from qtpy.QtCore import QEvent
+
+from napari_mosaic.errors import MosaicError
+from napari_mosaic.widgets import _dialogs
+from napari_mosaic.widgets._companion import Panel, PanelDock
+from napari_mosaic.widgets._dock import RunningDock, press
+from napari_mosaic.widgets._docks import EVALUATE
+from napari_mosaic.widgets._evaluate import runs
+from napari_mosaic.widgets._evaluate.runs import Compared, CompareRequest, Painted
+from napari_mosaic.widgets._evaluate.state import EvaluateState, Of, resolve_evaluation
+from napari_mosaic.widgets._evaluate.view import EvaluateView
+from napari_mosaic.widgets._sources import lying_like, placement_in
+from napari_mosaic.widgets._worker import WorkFailure
+
+PICTURE = "comparison"
+"""Name of the layer that shows what is right."""
+
+
+class EvaluateDock(PanelDock, RunningDock):
+    """The dock *Evaluate* of a viewer.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer whose panel shows the record.
+    panel
+        That panel; the dock looks for it where it is None.
+    """
+
+    stopped_words = "Stopped."
+    manifest_id = EVALUATE
+    resolve = staticmethod(resolve_evaluation)
+    state: EvaluateState
+    view: EvaluateView
+
+    def __init__(self, napari_viewer: Viewer, panel: Panel | None = None) -> None:
+        super().__init__(napari_viewer, panel)
+        self.state = EvaluateState()
+        self.view = EvaluateView(self)
+        self._painter = self._requests(self._painted)
+        self._saver = self._requests(lambda path: self.tell(message=f"Saved {path.name}."))
+        self._fill()
+        self._connect()
+        self.look()
+
+    # what a person can do -------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Take the record that the panel shows, with all label layers that it has now."""
+        panel = self._find_panel()
+        record = None if panel is None else panel.state.record
+        if record is None:
+            self.tell()
+            return
+        layers = tuple(name for name, _ in runs.results_of(record.path))
+        changed = str(record.path) != self.state.record
+        self.tell(record=str(record.path), layers=layers, **({"compared": None, "words": ""} if changed else {}))
+
+    def compare(self, of: Of, folder: str | Path = "") -> None:
+        """Choose what is compared: the `record` of the panel, or a `folder` of results."""
+        self.view.choose(of)
+        self.tell(of=of, folder=str(folder) or self.state.folder, compared=None, words="", message="")
+
+    def compare_with(self, truth: str | Path) -> None:
+        """Choose the truth: a file, a record, or a folder of them for a folder of results."""
+        self.tell(truth=str(truth), compared=None, words="", message="")
+
+    def start(self) -> None:
+        """Compare."""
+        if not self.view_model.start.enabled:
+            return
+        state = self.state
+        try:
+            request = CompareRequest(
+                truth=state.truth,
+                results=runs.results_of(Path(state.record)) if state.of == "record" else (),
+                folder=state.folder if state.of == "folder" else "",
+                params=self.view.form.value(),
+            )
+        except MosaicError as error:
+            self.tell(message=str(error))
+            return
+        self.run_steps(lambda: runs.comparing_steps(request), "comparing", compared=None, words="")
+
+    def show_picture(self) -> None:
+        """Add a layer that shows what is right: in five colours of two results, by tesserae of one."""
+        if self.state.compared is not None and self.view_model.show.enabled:
+            self.tell(painting=True, message="")
+            self._painter.ask(runs.paint, self.state.compared.request)
+
+    def save_table(self, path: str | Path) -> None:
+        """Write the whole table as CSV or JSON."""
+        if self.state.compared is not None:
+            self._saver.ask(runs.save_table, self.state.compared, str(path))
+
+    # answers --------------------------------------------------------------------------------------
+
+    def _returned(self, found: Compared) -> None:
+        self.tell(compared=found)
+
+    def _painted(self, painted: Painted) -> None:
+        panel = self._find_panel()
+        photograph = None if panel is None else panel.photograph
+        place: dict[str, Any] = {}
+        if photograph is not None:
+            crop = painted.place
+            place = lying_like(photograph) if crop is None else placement_in(photograph, crop.box, crop.zoom)
+        if PICTURE in self.viewer.layers:
+            self.viewer.layers.remove(PICTURE)
+        self.viewer.add_image(painted.picture, name=PICTURE, rgb=True, opacity=0.8, **place)
+        self.tell(painting=False, words=painted.words)
+
+    def complain(self, failure: WorkFailure) -> None:
+        """Say what went wrong."""
+        self.tell(message=str(failure), painting=False)
+
+    # the frame ------------------------------------------------------------------------------------
+
+    def event(self, event: QEvent) -> bool:
+        """Look again whenever somebody comes back to the dock."""
+        if event.type() in (QEvent.Type.Enter, QEvent.Type.Show) and self.job is None and not self._closed:
+            self.look()
+        return super().event(event)
+
+    def _connect(self) -> None:
+        view = self.view
+        view.of.activated.connect(lambda index: self.compare(view.of.itemData(index)))
+        press(
+            (view.choose_folder, lambda: self._use(_dialogs.ask_results(view), partial(self.compare, "folder"))),
+            (view.choose_truth, lambda: self._use(_dialogs.ask_truth(view), self.compare_with)),
+            (view.choose_truths, lambda: self._use(_dialogs.ask_truth_folder(view), self.compare_with)),
+            (view.start, self.start),
+            (view.stop, self.stop),
+            (view.save, lambda: self._use(_dialogs.ask_table(view), self.save_table)),
+            (view.show, self.show_picture),
+        )
+
+    @staticmethod
+    def _use(path: str, verb: Any) -> None:
+        if path:
+            verb(path)
