@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="grout-lite")
     parser.add_argument("--scale", default="auto")
+    parser.add_argument("--quality", choices=("quick", "best"), default="quick")
     parser.add_argument("--only", nargs="*", default=None)
     arguments = parser.parse_args()
     scale = arguments.scale if arguments.scale == "auto" else float(arguments.scale)
@@ -62,7 +63,7 @@ def main() -> None:
         if arguments.only is not None and not {name, *truths} & set(arguments.only):
             continue
         path, started = arguments.out / f"{name}.mosaic.zarr", time.perf_counter()
-        params = SegmentParams(model=arguments.model, scale=scale)
+        params = SegmentParams(model=arguments.model, scale=scale, quality=arguments.quality)
         with segment(arguments.data / photograph, path, params=params, overwrite=True) as record:
             seconds = time.perf_counter() - started
             with open_image(arguments.data / photograph) as image:

@@ -24,6 +24,7 @@ from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.planning import Choices, asked_area, make_plan, sized
 from napari_mosaic.engine.sam.plan import MaskPlan
 from napari_mosaic.engine.segmenters import Segmenter
+from napari_mosaic.engine.views import PLAIN
 from napari_mosaic.errors import MosaicError, RecordError, WriteError
 from napari_mosaic.image import MosaicImage, PixelSize, background_mask
 from napari_mosaic.image.pixel_size import given_size
@@ -72,7 +73,7 @@ def plan_segmentation(
     rules = params.tesserae
     if params.temperature == "auto":
         rules = replace(rules, temperature=segmenter.temperature)
-    choices = Choices(method=params.method, scale=params.scale, tesserae=rules)
+    choices = Choices(method=params.method, scale=params.scale, tesserae=rules, quality=params.quality)
     return make_plan(image, segmenter, domain, choices)
 
 
@@ -161,6 +162,8 @@ def check_asked(record: Record, params: SegmentParams, request: RunRequest) -> N
         word = "scale" if name == "factor" else name.replace("_", "-")
         if name == "min_area":
             found, wanted = asked_area(found, record.plan.tessera_px), params.min_area
+        if name == "views":
+            word, found, wanted = "quality", "quick", params.quality
         raise _begun_otherwise(record.path, f"{word} {_shown(found)}, not {_shown(wanted)}")
     areas: dict[_Kind, AreaSource | None] = {"region": request.region, "exclude": request.exclude}
     for kind, source in areas.items():
@@ -172,6 +175,8 @@ def check_asked(record: Record, params: SegmentParams, request: RunRequest) -> N
 def _plan_asked(plan: Plan, params: SegmentParams) -> Plan:
     """A record's plan with what is asked for in it."""
     asked: dict[str, Any] = {"method": params.method}
+    if params.quality == "best" and plan.views == (PLAIN,):
+        asked["views"] = "best"
     if not isinstance(params.scale, str) and not np.isclose(params.scale, plan.factor):
         asked["factor"] = params.scale
     if plan.model_sha256:  # what has no model runs in one way only

@@ -38,6 +38,9 @@ class SegmentParams:
         str,
         "how: grout, grout-augmented, grout+sam2, sam2; for comparison unet-watershed, gradient-watershed, quadrangles",
     ] = "grout"
+    quality: Annotated[
+        Literal["quick", "best"], "quick: each place is looked at once; best: in several sizes and turns, fused"
+    ] = "quick"
     scale: Annotated[float | Literal["auto"], "pixels of the analysis per pixel of the photograph, or auto"] = "auto"
     tile_size: Annotated[int, Limits(low=64, high=65536, help="block that is worked on at once, in pixels")] = 2048
     device: Annotated[str, "auto, cpu, cuda or mps"] = "auto"

@@ -6,27 +6,17 @@ back needs no resampling, and the mean over all eight does not depend on how the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.engine.segmenters import Network, Windows
-from napari_mosaic.errors import InputError
+from napari_mosaic.engine.views import turned, turned_back, ways
 
-COPIES = (2, 4, 8)
-"""Half a turn; with its mirror image; all ways that a square can lie."""
 Predict = Callable[[Windows], NDArray[np.uint8]]
 _Floats = NDArray[np.float32]
-
-
-def ways(copies: int) -> Iterator[tuple[int, bool]]:
-    """Quarter turns, and whether to mirror, of the first `copies` ways to lie."""
-    if copies not in COPIES:
-        raise InputError(f"A window cannot be asked about in {copies} ways; choose 2, 4 or 8.")
-    order = [(0, False), (2, False), (0, True), (2, True), (1, False), (3, False), (1, True), (3, True)]
-    yield from order[:copies]
 
 
 def predict_augmented(predict: Predict, windows: Windows, copies: int = 8) -> tuple[_Floats, _Floats]:
@@ -50,11 +40,8 @@ def predict_augmented(predict: Predict, windows: Windows, copies: int = 8) -> tu
     total: Any = 0.0
     squares: Any = 0.0
     for turns, mirrored in ways(copies):
-        seen = np.rot90(windows, turns, axes=(1, 2))
-        seen = seen[:, :, ::-1] if mirrored else seen
-        maps = predict(np.ascontiguousarray(seen)).astype(np.float32) / np.float32(255)
-        maps = maps[..., ::-1] if mirrored else maps
-        maps = np.rot90(maps, -turns, axes=(2, 3))
+        seen = turned(windows, turns, mirrored, (1, 2))
+        maps = turned_back(predict(seen), turns, mirrored, (2, 3)).astype(np.float32) / np.float32(255)
         total = total + maps
         squares = squares + maps * maps
     mean = np.asarray(total / copies, np.float32)

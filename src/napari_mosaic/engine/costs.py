@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,7 +25,7 @@ from napari_mosaic.areas import LEFT_OUT, AreaSet
 from napari_mosaic.engine.domain import Domain, Mask
 from napari_mosaic.engine.mapping import pieces_left
 from napari_mosaic.engine.segmenters import Segmenter
-from napari_mosaic.engine.windows import blank_outside, network_window, read_window, to_working
+from napari_mosaic.engine.windows import MapContext, network_window, predict_maps, read_window
 from napari_mosaic.ids import id_dtype
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Plan
@@ -137,7 +138,7 @@ def count_blocks(site: Site, only: Box | None = None) -> Amount:
     shares = dict(_with_shares(site, plan.shards, shards))
     areas = {shard: plan.shards.tile(shard).core.area / 1e6 for shard in shards}
     return Amount(
-        network=sum(float(np.prod(network_window(plan, index).size)) for index in full) / 1e6,
+        network=sum(float(np.prod(network_window(plan, *one).size)) for one in product(full, plan.views)) / 1e6,
         mapped=sum(plan.lattice.tile(index).core.area * share for index, share in full.items()) / 1e6,
         inside=sum(areas[shard] * share for shard, share in shares.items()),
         blank=sum(areas[shard] * (1 - share) for shard, share in shares.items()),
@@ -185,17 +186,17 @@ def measure_rates(image: MosaicImage, segmenter: Segmenter, site: Site, trials: 
     megapixel.
     """
     plan, domain = site.plan, Domain(image, site.areas, site.plan.factor)
-    pixels = [read_window(image, plan, index) for index in trials]
-    maps = [to_working(plan, index, segmenter.predict(one[None])[0]) for index, one in zip(trials, pixels, strict=True)]
-    network, on_device = _time_network(segmenter, pixels)
+    seen = [read_window(image, plan, index) for index in trials]
+    maps = predict_maps(MapContext(image, plan, segmenter, domain), trials, seen)
+    network, on_device = _time_network(segmenter, [pixels for views in seen for pixels in views], len(plan.views))
     cut = _time_tesserae(plan, maps, [domain.mask(plan.lattice.tile(index).core) for index in trials])
     return replace(cut, network=network, on_device=on_device)
 
 
-def _time_network(segmenter: Segmenter, pixels: Sequence[NDArray[np.uint8]]) -> tuple[float, bool]:
+def _time_network(segmenter: Segmenter, pixels: Sequence[NDArray[np.uint8]], views: int) -> tuple[float, bool]:
     """Seconds for a megapixel, as many windows side by side as in a run; and whether they are seconds of the clock."""
     streams = segmenter.streams
-    work = [pixels[k % len(pixels)] for k in range(max(2, streams))]
+    work = [pixels[k % len(pixels)] for k in range(max(2, streams, views))]
     clock, cores = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(streams, "trial") as pool:
         list(pool.map(lambda window: segmenter.predict(window[None]), work))
@@ -209,7 +210,7 @@ def _time_tesserae(plan: Plan, maps: Sequence[NDArray[np.uint8]], outside: Seque
     tiny = Box(0, 0, 64, 64)
     find_in_window(np.zeros((plan.channels, 64, 64), np.uint8), tiny, tiny, tiny.shape, plan.tesserae)
     seconds, stones, size, pixels, blank = 0.0, 0, np.zeros(2), 0, 0
-    for map_, mask in zip((blank_outside(*one) for one in zip(maps, outside, strict=True)), outside, strict=True):
+    for map_, mask in zip(maps, outside, strict=True):
         box = Box(0, 0, *map_.shape[1:])
         started = time.thread_time()
         found = find_in_window(map_, box, box, box.shape, plan.tesserae)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.schedule import Work, nearest_first
 from napari_mosaic.engine.segmenters import Segmenter
-from napari_mosaic.engine.windows import MapContext, predict_maps, read_for_network
+from napari_mosaic.engine.windows import MapContext, Seen, predict_maps, read_for_network
 from napari_mosaic.errors import InputError
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Plan, Record
@@ -53,11 +53,11 @@ class MapMaker:
     def _context(self) -> MapContext:
         return self._open()
 
-    def read(self, window: Index) -> NDArray[np.uint8] | None:
-        """The pixels of a window, or None where all of it is outside."""
+    def read(self, window: Index) -> Seen | None:
+        """The pixels of a window in each view, or None where all of it is outside."""
         return read_for_network(self._context, window)
 
-    def predict(self, windows: Sequence[Index], inputs: Sequence[NDArray[np.uint8] | None]) -> list[NDArray[np.uint8]]:
+    def predict(self, windows: Sequence[Index], inputs: Sequence[Seen | None]) -> list[NDArray[np.uint8]]:
         """The maps of some windows."""
         return predict_maps(self._context, windows, inputs)
 

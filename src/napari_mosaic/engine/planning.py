@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.scale import ScaleEstimate, estimate_scale, zone_scales
 from napari_mosaic.engine.segmenters import Segmenter
+from napari_mosaic.engine.views import PLAIN, best_views
 from napari_mosaic.errors import InputError
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import SHARD, Plan
@@ -30,13 +31,17 @@ USUAL_PX = 24.0
 """Size of tessera that `min_area` is given for, and that is assumed where none was found; not varied."""
 
 
+Quality = Literal["quick", "best"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What the caller fixes: the method's name, the scale or "auto", the tessera rules, the shard."""
+    """What the caller fixes: the method's name, the scale or "auto", the tessera rules, the quality, the shard."""
 
     method: str
     scale: float | str
     tesserae: TesseraParams
+    quality: Quality = "quick"
     shard: int = SHARD
 
 
@@ -71,6 +76,7 @@ def make_plan(image: MosaicImage, segmenter: Segmenter, domain: Domain, choices:
         precision=segmenter.precision,
         batch=segmenter.batch,
         tesserae=sized(choices.tesserae, tessera_px),
+        views=(PLAIN,) if choices.quality == "quick" else best_views(tessera_px, segmenter.tessera_px),
     )
 
 

@@ -1,7 +1,8 @@
 """The windows of the map: from the photograph to the network and back to the working grid.
 
 One decision: the pixels of a window are a function of the plan and the window's index alone, so a map
-does not depend on the order, the tile size or the number of workers.
+does not depend on the order, the tile size or the number of workers. That holds for each view of a window, and so for
+what is fused of them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +19,16 @@ from PIL import Image
 from napari_mosaic.engine.domain import Domain, Mask
 from napari_mosaic.engine.resample import read_patiently
 from napari_mosaic.engine.segmenters import Segmenter
+from napari_mosaic.engine.views import View, fuse, turned, turned_back
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.record import Plan
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.tesserae import GROUT
 from napari_mosaic.tiling import Box
+
+_T = TypeVar("_T", bound=np.generic)
+Seen = tuple[NDArray[np.uint8], ...]
+"""A window as it is shown to the network, `(H, W, 3)` a view."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class MapContext:
 
 @dataclass(frozen=True)
 class NetworkWindow:
-    """A window as the network sees it.
+    """A window in one of its views, before it is turned.
 
     `core` is its box on the working grid; `scale` network pixels per working pixel; `size` the height
     and width given to the network, `halo` of them before the core.
@@ -48,55 +55,70 @@ class NetworkWindow:
     halo: int
 
 
-def network_window(plan: Plan, index: tuple[int, int]) -> NetworkWindow:
-    """The window at `index` of the plan's lattice."""
-    core, scale = plan.lattice.tile(index).core, plan.zone(index)
+def network_window(plan: Plan, index: Index, view: View) -> NetworkWindow:
+    """The window at `index` of the plan's lattice, in one of the plan's views."""
+    core, scale = plan.lattice.tile(index).core, plan.zone(index) * view.scale
     inner = (max(1, math.ceil(side * scale)) for side in core.shape)
     size = [-(-(side + 2 * plan.halo) // plan.stride) * plan.stride for side in inner]
     return NetworkWindow(core, scale, (size[0], size[1]), plan.halo)
 
 
-def read_window(image: MosaicImage, plan: Plan, index: tuple[int, int]) -> NDArray[np.uint8]:
-    """The photograph under a window, `(H, W, 3)` uint8, resampled for the network, mirrored at the border."""
-    window = network_window(plan, index)
+def read_window(image: MosaicImage, plan: Plan, index: Index) -> Seen:
+    """The photograph under a window in each view, resampled for the network, mirrored at the border."""
+    return tuple(_read_view(image, plan, index, view) for view in plan.views)
+
+
+def _read_view(image: MosaicImage, plan: Plan, index: Index, view: View) -> NDArray[np.uint8]:
+    window = network_window(plan, index, view)
     factor = plan.factor * window.scale
     y0 = window.core.y0 / plan.factor - window.halo / factor
     x0 = window.core.x0 / plan.factor - window.halo / factor
-    return read_patiently(image, (y0, x0), factor, window.size)
+    pixels = read_patiently(image, (y0, x0), factor, window.size)
+    return turned(pixels, view.turns, view.mirrored, (0, 1))
 
 
-def read_for_network(context: MapContext, index: Index) -> NDArray[np.uint8] | None:
-    """The pixels of a window, or None where all of it is outside."""
+def read_for_network(context: MapContext, index: Index) -> Seen | None:
+    """The pixels of a window in each view, or None where all of it is outside."""
     if context.domain.covers(context.plan.lattice.tile(index).core):
         return None
     return read_window(context.image, context.plan, index)
 
 
 def predict_maps(
-    context: MapContext, indices: Sequence[Index], windows: Sequence[NDArray[np.uint8] | None]
+    context: MapContext, indices: Sequence[Index], windows: Sequence[Seen | None]
 ) -> list[NDArray[np.uint8]]:
     """The maps of some windows on the working grid; equal sizes go through the network together."""
     plan = context.plan
-    maps: dict[Index, NDArray[np.uint8]] = {}
-    groups: dict[tuple[int, ...], list[tuple[Index, NDArray[np.uint8]]]] = {}
-    for index, window in zip(indices, windows, strict=True):
-        if window is None:
-            maps[index] = blank_map(plan.channels, network_window(plan, index).core.shape)
-        else:
-            groups.setdefault(window.shape, []).append((index, window))
+    groups: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+    for place, seen in enumerate(windows):
+        for k, pixels in enumerate(seen or ()):
+            groups.setdefault(pixels.shape, []).append((place, k))
+    answers: dict[tuple[int, int], NDArray[np.uint8]] = {}
     for group in groups.values():
         for first in range(0, len(group), plan.batch):
             batch = group[first : first + plan.batch]
-            predicted = context.segmenter.predict(np.stack([window for _, window in batch]))
-            for (index, _), map_ in zip(batch, predicted, strict=True):
-                core = plan.lattice.tile(index).core
-                maps[index] = blank_outside(to_working(plan, index, map_), context.domain.mask(core))
-    return [maps[index] for index in indices]
+            stack = np.stack([windows[place][k] for place, k in batch])  # type: ignore[index]
+            answers |= zip(batch, context.segmenter.predict(stack), strict=True)
+    maps = []
+    for place, (index, seen) in enumerate(zip(indices, windows, strict=True)):
+        core = plan.lattice.tile(index).core
+        if seen is None:
+            maps.append(blank_map(plan.channels, core.shape))
+        else:
+            fused = to_working(plan, index, [answers[place, k] for k in range(len(seen))])
+            maps.append(blank_outside(fused, context.domain.mask(core)))
+    return maps
 
 
-def to_working(plan: Plan, index: tuple[int, int], map_: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The core of a window's map, `(C, H, W)`, on the working grid: `(C, h, w)` uint8."""
-    window = network_window(plan, index)
+def to_working(plan: Plan, index: Index, maps: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """The core of a window's maps, one `(C, H, W)` a view, fused on the working grid: `(C, h, w)` uint8."""
+    return fuse([view_to_working(plan, index, view, map_) for view, map_ in zip(plan.views, maps, strict=True)])
+
+
+def view_to_working(plan: Plan, index: Index, view: View, map_: NDArray[_T]) -> NDArray[_T]:
+    """The core of a window's map in one view, `(C, H, W)`, on the working grid: `(C, h, w)`."""
+    window = network_window(plan, index, view)
+    map_ = turned_back(map_, view.turns, view.mirrored, (1, 2))
     height, width = window.core.shape
     if window.scale == 1:
         start = window.halo

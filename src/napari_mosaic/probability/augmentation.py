@@ -7,7 +7,7 @@ nothing in the record; a stopped run goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.confidence import temperature_scale_bytes
-from napari_mosaic.engine.augmented import COPIES, predict_augmented
+from napari_mosaic.engine.augmented import predict_augmented
 from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
-from napari_mosaic.engine.windows import MapContext, blank_map, read_for_network, to_working
+from napari_mosaic.engine.views import COPIES, PLAIN
+from napari_mosaic.engine.windows import MapContext, blank_map, read_for_network, view_to_working
 from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.files import write_csv
 from napari_mosaic.limits import Limits, check_limits
@@ -86,7 +87,7 @@ def augment_record_steps(
 
     """
     params = params or AugmentParams()
-    plan, folder = record.plan, Path(folder)
+    plan, folder = replace(record.plan, views=(PLAIN,)), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     ledger, phase = Ledger(folder / "ledger"), f"{plan.model_sha256[:12] or plan.method}-{params.copies}"
     begun = bool(ledger.done(phase))
@@ -137,8 +138,8 @@ def _window(context: MapContext, index: Index, copies: int) -> tuple[NDArray[np.
     window = read_for_network(context, index)
     if window is None:
         return blank_map(plan.channels, core.shape), np.zeros(core.shape, np.float32)
-    mean, variance = predict_augmented(context.segmenter.predict, window[None], copies)
-    joined: Any = to_working(plan, index, np.concatenate([mean[0], variance[0, :1]]))  # type: ignore[arg-type]
+    mean, variance = predict_augmented(context.segmenter.predict, window[0][None], copies)
+    joined: Any = view_to_working(plan, index, PLAIN, np.concatenate([mean[0], variance[0, :1]]))
     maps = np.round(joined[:-1] * 255).clip(0, 255).astype(np.uint8)
     outside = context.domain.mask(core)
     if outside is not None:

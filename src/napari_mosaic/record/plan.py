@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from napari_mosaic.errors import RecordError
 from napari_mosaic.tesserae import TesseraParams
@@ -18,6 +18,22 @@ SHARD = 1024
 """Side of a shard in pixels of the working grid; it belongs to the format."""
 
 
+class View(NamedTuple):
+    """One way in which a window is shown to the network.
+
+    Network pixels per pixel of the working grid (times the zone), quarter turns anticlockwise, and whether it is
+    then mirrored, left to right.
+    """
+
+    scale: float
+    turns: int
+    mirrored: bool
+
+
+PLAIN = View(1.0, 0, False)
+"""As it is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """How one source becomes one record.
@@ -25,6 +41,7 @@ class Plan:
     `factor` is working pixels per source pixel; `window` and `halo` the core and halo of the lattice
     that the network runs on, in pixels of the working grid; `zones` one relative scale a window, row
     by row, where parts of the mosaic are drawn finer or coarser than the rest, or None.
+    `views` are the ways in which every window is shown to the network, whose answers are fused.
     """
 
     source_shape: tuple[int, int]
@@ -44,6 +61,7 @@ class Plan:
     precision: str = "fp32"
     batch: int = 1
     tesserae: TesseraParams = field(default_factory=TesseraParams)
+    views: tuple[View, ...] = (PLAIN,)
 
     @property
     def lattice(self) -> Lattice:
@@ -60,8 +78,11 @@ class Plan:
         return 1.0 if self.zones is None else self.zones[index[0]][index[1]]
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as JSON values."""
-        return dataclasses.asdict(self)
+        """The plan as JSON values; of views only those that are not the usual one."""
+        values = dataclasses.asdict(self)
+        if self.views == (PLAIN,):
+            del values["views"]
+        return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Plan:
@@ -75,6 +96,7 @@ class Plan:
                     "shape": tuple(values["shape"]),
                     "zones": None if zones is None else tuple(tuple(row) for row in zones),
                     "tesserae": TesseraParams(**values["tesserae"]),
+                    "views": tuple(View(*view) for view in values.get("views", (PLAIN,))),
                 }
             )
         except (KeyError, TypeError) as error:
@@ -88,6 +110,6 @@ class Plan:
 
         Only the batch, which leaves no trace, may differ.
         """
-        mine, theirs = (plan.to_json() | dataclasses.asdict(plan.tesserae) for plan in (self, other))
+        mine, theirs = (dataclasses.asdict(plan) | dataclasses.asdict(plan.tesserae) for plan in (self, other))
         names = (name for name in mine if name not in ("tesserae", "batch"))
         return {name: (mine[name], theirs[name]) for name in names if mine[name] != theirs[name]}
