@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.areas import AreaSet
+from napari_mosaic.errors import InputError
 from napari_mosaic.record import Record, tables
+from napari_mosaic.record.label_layer import TESSERAE, LabelLayer
 
 _COLUMNS = ["id", "y", "x", "y0", "x0", "y1", "x1", "area", "score", "flags"]
 
@@ -24,11 +26,12 @@ class TesseraTable:
     """All tesserae in reading order of their seeds; row `i` has the number `i + 1`.
 
     `columns` are those of the record's table, in pixels of the working grid, and the codes of `material` and `state`;
-    `areas` those of the floor.
+    `areas` those of the floor, `layer` the labels that hold their pixels: the record's tesserae where it is None.
     """
 
     columns: dict[str, NDArray[Any]]
     areas: AreaSet = field(default_factory=AreaSet)
+    layer: LabelLayer | None = None
 
     def __len__(self) -> int:
         return len(self.columns["id"])
@@ -41,6 +44,14 @@ class TesseraTable:
     def _sorted_ids(self) -> NDArray[np.uint64]:
         ids: NDArray[np.uint64] = self.columns["id"][self._order]
         return ids
+
+    def rows_of(self, ids: NDArray[Any]) -> NDArray[np.int64]:
+        """Rows of some ids, `(n,)`; -1 of one that is not in the table."""
+        if len(self) == 0:
+            return np.full(len(ids), -1, np.int64)
+        wanted = ids.astype(np.uint64)
+        place = np.searchsorted(self._sorted_ids, wanted).clip(max=len(self) - 1)
+        return np.where(self._sorted_ids[place] == wanted, self._order[place], -1)
 
     def numbers_of(self, labels: NDArray[Any]) -> NDArray[np.uint32]:
         """Numbers 1..N of an array of ids; 0 where there is no tessera."""
@@ -55,13 +66,21 @@ class TesseraTable:
         return np.repeat(found.astype(np.uint32), lengths).reshape(labels.shape)
 
 
-def read_tesserae(record: Record) -> TesseraTable:
-    """The table of a record in reading order."""
-    table = record.table(_COLUMNS)
-    columns = tables.columns_of(table)
-    columns |= tables.attributes_of(record.tables, columns["id"])
+def read_tesserae(record: Record, labels: str = TESSERAE) -> TesseraTable:
+    """The table of a record in reading order: of its tesserae, or of another of its label layers.
+
+    What people say of tesserae, material and state, is said of the tesserae alone.
+    """
+    layer = record.label_layer(labels)
+    if not layer.exists:
+        raise InputError(layer.missing)
+    columns = tables.columns_of(layer.table(_COLUMNS))
+    if labels == TESSERAE:
+        columns |= tables.attributes_of(layer.tables, columns["id"])
+    else:
+        columns |= {name: np.zeros(len(columns["id"]), np.uint8) for name in tables.WORDS}
     order = np.lexsort((columns["x"], columns["y"]))
-    return TesseraTable({name: values[order] for name, values in columns.items()}, record.areas)
+    return TesseraTable({name: values[order] for name, values in columns.items()}, record.areas, layer)
 
 
 def typical_side(record: Record) -> float | None:

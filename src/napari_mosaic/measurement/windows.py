@@ -51,13 +51,14 @@ def tessera_windows(record: Record, tesserae: TesseraTable) -> Iterator[TesseraW
     order = np.argsort(key, kind="stable")
     bounds = np.searchsorted(key[order], np.arange(len(lattice) + 1))
     far = reach_far(columns)
+    read = record.read_labels if tesserae.layer is None else tesserae.layer.read
     for k, cell in enumerate(lattice):
         rows = order[bounds[k] : bounds[k + 1]]
         together = rows[~far[rows]]
         if len(together):
-            yield window_of(record.read_labels, columns, together, cell.core)
+            yield window_of(read, columns, together, cell.core)
         for row in rows[far[rows]]:
-            yield window_of(record.read_labels, columns, np.array([row]), cell.core)
+            yield window_of(read, columns, np.array([row]), cell.core)
 
 
 def reach_far(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:

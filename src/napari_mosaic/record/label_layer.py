@@ -125,12 +125,17 @@ class LabelLayer:
         return (self.path / "labels" / self.name / "zarr.json").exists()
 
     @property
+    def missing(self) -> str:
+        """What is said where it is not there."""
+        return self._kind.missing.format(path=self.path)
+
+    @property
     def levels(self) -> list[Any]:
         """Its arrays, opened when they are first asked for; `RecordError` where there are none."""
         try:
             return self.open()
         except DAMAGE as error:
-            raise RecordError(self._kind.missing.format(path=self.path)) from error
+            raise RecordError(self.missing) from error
 
     def open(self) -> list[Any]:
         """`levels`; one of `DAMAGE` where they cannot be opened."""
