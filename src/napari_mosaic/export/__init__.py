@@ -25,6 +25,7 @@ class Format:
     """One format: the name that users give, its suffixes, what it holds, and the module that writes it.
 
     `columns` says that it holds the feature table: its columns may be chosen. `package` is what an extra must bring.
+    `holds` is a file by which a folder that the format made is known.
     """
 
     name: str
@@ -34,6 +35,11 @@ class Format:
     notes_beside: bool = False
     columns: bool = False
     package: str | None = None
+    holds: str | None = None
+
+    def is_ours(self, folder: Path) -> bool:
+        """Whether a folder was written by this format, which is one that makes folders."""
+        return self.holds is not None and (folder / self.holds).exists()
 
     def load(self, columns: Sequence[str] | None = None) -> Writer:
         """The function `write_steps(record, path)` of the format's module, for a choice of columns.
@@ -84,6 +90,13 @@ FORMATS = {
             package="ezdxf",
         ),
         Format(name="svg", suffixes=(".svg",), help="outlines as a drawing, true to scale", module="svg"),
+        Format(
+            name="proof",
+            suffixes=(".proof",),
+            help="folder: drawn again from table and outlines, beside the photograph, with its difference of colour",
+            module="proof",
+            holds="proof.json",
+        ),
         Format(
             name="quadrangles",
             suffixes=(".quadrangles.geojson",),
@@ -165,7 +178,7 @@ def export_record_steps(
     path = Path(path)
     chosen = find_format(format, path)
     writer = chosen.load(columns)
-    with replacing(path, overwrite=overwrite) as temporary:
+    with replacing(path, overwrite=overwrite, ours=chosen.is_ours if chosen.holds else None) as temporary:
         yield from writer(record, temporary)
     if chosen.notes_beside:
         write_beside(record, path)

@@ -39,7 +39,9 @@ class Count:
     @property
     def words(self) -> str:
         """The estimate in a sentence."""
-        return f"{self.middle:,} ({self.level:.0%} interval {self.low:,} to {self.high:,}), by {SAID[self.basis]}"
+        return (
+            f"{self.middle:,} ({100 * self.level:.0f} % interval {self.low:,} to {self.high:,}), by {SAID[self.basis]}"
+        )
 
 
 def count_by_confidence(scores: NDArray[np.floating]) -> Count:
@@ -56,8 +58,13 @@ def count_by_confidence(scores: NDArray[np.floating]) -> Count:
     )
 
 
-_DOUBT = (0.0, 1.0)
-_LOW, _MIDDLE, _HIGH = (0.9, 0.9), (1.0, 1.0), (1.1, 1.1)
+_DOUBT = (0.057, 0.087, 0.11, 0.137, 0.197)
+_LOW = (0.976, 0.92, 0.909, 0.671, 0.54)
+_MIDDLE = (1.018, 1.004, 1.002, 0.944, 0.87)
+_HIGH = (1.096, 1.111, 1.111, 1.184, 1.973)
+"""True over found, by the mean doubt (1 - score): 4 %, 50 % and 96 % of fifths of 200 drawings, widened where doubt
+grows (`benchmarks/counts.py --seed 5000 --drawings 200 --fit`). On the next 100 drawings the interval holds the truth in 91 of
+the 97 that have tesserae."""
 
 
 __all__ = ["LEVEL", "SAID", "Count", "count_by_confidence"]

@@ -32,8 +32,8 @@ _IN_ROWS, _SCATTERED = 0.6, 0.55
 _IN_STEP = 0.2
 """Grids 0.07 to 0.20, bond 0.31 to 0.60."""
 _BENT, _TURNED = 1.0, 3.0
-"""Rows out of step bend from the first on, a grid from the second. Bond 0.1 to 0.9 degrees, gently flowing rows 0.7 to 4.4,
-circles 7.6 to 12; grids, where the sides alone tell, 0.4 to 2.6."""
+"""Rows out of step bend from the first on, a grid from the second. Bond 0.1 to 0.9 degrees, gently flowing rows 0.7
+to 4.4, circles 7.6 to 12; grids, where the sides alone tell, 0.4 to 2.6."""
 _LONG = 1.6
 """Squares 1.1 to 1.2, bricks 2.3 to 4.8."""
 _CUT, _HAIR = 0.72, 0.12
