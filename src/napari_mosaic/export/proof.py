@@ -28,8 +28,8 @@ from napari_mosaic.record.looked_at import preserved_part
 from napari_mosaic.tiling import Box
 
 LONGEST = 4096
-"""Longest side of the pictures, px: what one looks at, and some 200 MB in memory; the SVG is as large as the photograph.
-Not varied."""
+"""Longest side of the pictures, px: what one looks at, and some 200 MB in memory; the SVG is as large as the
+photograph. Not varied."""
 _BAND = 256
 """Rows that are compared at once: bounds memory, changes nothing."""
 _LEVEL = 10

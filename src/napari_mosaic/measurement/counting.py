@@ -63,8 +63,8 @@ _LOW = (0.976, 0.92, 0.909, 0.671, 0.54)
 _MIDDLE = (1.018, 1.004, 1.002, 0.944, 0.87)
 _HIGH = (1.096, 1.111, 1.111, 1.184, 1.973)
 """True over found, by the mean doubt (1 - score): 4 %, 50 % and 96 % of fifths of 200 drawings, widened where doubt
-grows (`benchmarks/counts.py --seed 5000 --drawings 200 --fit`). On the next 100 drawings the interval holds the truth in 91 of
-the 97 that have tesserae."""
+grows (`benchmarks/counts.py --seed 5000 --drawings 200 --fit`). On the next 100 drawings the interval holds the truth
+in 91 of the 97 that have tesserae."""
 
 
 __all__ = ["LEVEL", "SAID", "Count", "count_by_confidence"]
