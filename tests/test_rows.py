@@ -104,7 +104,7 @@ def test_an_edge_is_what_both_sides_say() -> None:
 
 @pytest.mark.parametrize("manner", ["grid", "bond", "concentric", "palladian", "pattern", "cells", "pebbles"])
 def test_an_opus_is_proposed_for_what_is_laid_so(manner: str) -> None:
-    _, shapes, graph = measure_labels(draw_manner(400, 101, manner))
+    _, shapes, graph = measure_labels(draw_manner(512, 103, manner))
     directions = direction_field(shapes, graph)
     opus, regions = opus_regions(shapes, graph, directions, trace_rows(shapes, graph, directions))
     assert OPERA[int(np.bincount(opus).argmax())] == EXPECTED[manner]
