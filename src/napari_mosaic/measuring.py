@@ -106,7 +106,7 @@ def measure(
 
 
 def measure_steps(
-    record: Record, columns: Sequence[str] | None = None, *, labels: str = TESSERAE
+    record: Record, columns: Sequence[str] | None = None, *, labels: str = TESSERAE, keep: bool = True
 ) -> Steps[Measurement]:
     """Measure the table and the figures of a floor, tile by tile.
 
@@ -118,6 +118,8 @@ def measure_steps(
         Of the table, as `feature_table` names them; `MEASURED` by default.
     labels
         The label layer that is measured.
+    keep
+        Whether to keep what was measured in the record.
 
     Returns
     -------
@@ -144,7 +146,7 @@ def measure_steps(
     opus, regions = opus_regions(floor.shapes, floor.graph, floor.directions, floor.rows)
     whole = _whole(record, floor, labels, regions)
     found = Measurement(record, whole, floor, fields, opus, without, pixels)
-    if record.writable:
+    if record.writable and keep:
         _keep(found, labels)
     return found
 
