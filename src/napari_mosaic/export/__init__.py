@@ -25,7 +25,8 @@ class Format:
     """One format: the name that users give, its suffixes, what it holds, and the module that writes it.
 
     `columns` says that it holds the feature table: its columns may be chosen. `package` is what an extra must bring.
-    `holds` is a file by which a folder that the format made is known.
+    `holds` is a file by which a folder that the format made is known, `photograph` says that it
+    shows the photograph, which must be there.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Format:
     columns: bool = False
     package: str | None = None
     holds: str | None = None
+    photograph: bool = False
 
     def is_ours(self, folder: Path) -> bool:
         """Whether a folder was written by this format, which is one that makes folders."""
@@ -96,6 +98,7 @@ FORMATS = {
             help="folder: drawn again from table and outlines, beside the photograph, with its difference of colour",
             module="proof",
             holds="proof.json",
+            photograph=True,
         ),
         Format(
             name="quadrangles",

@@ -18,8 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.classical.guidelines import group_colours
-
 Floats = NDArray[np.float64]
 
 MOST = 10
@@ -72,6 +70,8 @@ def find_palette(colours: Floats, *, most: int = MOST) -> Palette:
 
 def _centres(values: Floats, count: int) -> Floats:
     """Means of groups, the darkest first: the closest grouping of a few starts."""
+    from napari_mosaic.classical.guidelines import group_colours  # its package loads OpenCV, which no run needs
+
     best, least = values.mean(0)[None], np.inf
     for seed in range(_TRIES if count > 1 else 0):
         groups = group_colours(values, count, seed=seed)
