@@ -24,7 +24,8 @@ Floats = NDArray[np.float64]
 
 _IN_STEP = 0.25
 """Shift of two neighbours, by the side that they show each other, at which a vote has sunk to 1/e. With 0.15, 0.2 and
-0.28 the least F1 of rows on 24 drawings of circles is 0.56, 0.71 and 0.84 (`benchmarks/rows.py --drawings 24`)."""
+0.28 the least F1 of rows on 24 drawings of circles is 0.56, 0.71 and 0.84 (`benchmarks/rows.py --drawings 24`;
+tried, as all below, one at a time with 0.2 here and 0.15 for `_OWN`)."""
 _ROUNDS = 16
 """Rounds of spreading: each reaches one tessera further. With 30 nothing changes by more than 0.001."""
 _OWN = 0.08
