@@ -34,7 +34,11 @@ from napari_mosaic.tiling import Box
 
 AFFINE = (0.002, 0.0, 300000.0, 0.0, -0.002, 4000000.0)
 
-ABLE = {name: one for name, one in FORMATS.items() if one.package is None or missing_of(one.package) is None}
+ABLE = {
+    name: one
+    for name, one in FORMATS.items()
+    if not one.photograph and (one.package is None or missing_of(one.package) is None)
+}
 """Formats that can be written here: the light package lacks what an extra brings."""
 
 

@@ -75,6 +75,7 @@ def test_bricks_are_long_and_their_joints_as_wide_at_the_ends_as_along_the_sides
         half=np.stack([50 * np.ones(3), 12 * np.ones(3)], axis=1).astype(np.float32),
         power=np.full(3, 8, np.int32),
         skew=np.zeros((3, 2), np.float32),
+        row=np.full(3, -1),
     )
     layout = layouts.lay_out(np.random.default_rng(0), stones, (120, 220), rough=0.0)
     depth = layout.gap / 2 * layout.unit

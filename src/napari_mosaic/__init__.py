@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_mosaic.export import export_record
     from napari_mosaic.image import open_image
     from napari_mosaic.measurement.features import feature_table
+    from napari_mosaic.measuring import measure
     from napari_mosaic.metrics import evaluate_labels
     from napari_mosaic.probability import augment_record, calibrate, export_probabilities, fuse_maps
     from napari_mosaic.record import Record, open_record, relink
@@ -52,6 +53,7 @@ _PUBLIC = {
     "find_tesserae": "tesserae",
     "fuse_maps": "probability",
     "lazy_tesserae": "segmentation",
+    "measure": "measuring",
     "open_image": "image",
     "open_record": "record",
     "preview_tesserae": "segmentation",
@@ -83,6 +85,7 @@ __all__ = [
     "find_tesserae",
     "fuse_maps",
     "lazy_tesserae",
+    "measure",
     "open_image",
     "open_record",
     "preview_tesserae",

@@ -32,6 +32,7 @@ _COMMANDS = {
     "info": ("records", "Say what a photograph or a mosaic record is."),
     "pixel-size": ("sizing", "Say how large a pixel is on the floor, or see what a record knows of it."),
     "export": ("records", "Write the tesserae of a record for other programs."),
+    "measure": ("measuring", "Measure the stones and the whole floor: size, joints, palette, rows, opus, count."),
     "deliver": ("delivering", "Write a folder to hand in: GeoPackage, DXF, table, drawing as PDF, README."),
     "preview": ("records", "Draw the tesserae of a record over its photograph."),
     "edit": ("editing", "Correct the tesserae of a record from a list of edits."),

@@ -233,8 +233,8 @@ def _partners(mine: NDArray[Any], other: NDArray[Any], box: Box) -> tuple[int, i
     return int(held.sum()), int((held & ~matched).sum())
 
 
-def estimate_error(squares: Sequence[Square], *, total: int | None = None) -> FloorError:
-    """Error of the record with its 95 % interval, from counted squares.
+def estimate_error(squares: Sequence[Square], *, total: int | None = None, level: float = 0.95) -> FloorError:
+    """Error of the record with its interval, from counted squares.
 
     The ratio estimator of a sample of clusters: found over counted of all squares together, with
     Student's t on the squares' residuals (few squares give a wide interval, as they should). Where every
@@ -247,6 +247,8 @@ def estimate_error(squares: Sequence[Square], *, total: int | None = None) -> Fl
         At least two, all with `counted`.
     total
         Tesserae in the whole record, to say how many the floor has.
+    level
+        Part of such intervals that hold the truth.
 
     Raises
     ------
@@ -268,11 +270,11 @@ def estimate_error(squares: Sequence[Square], *, total: int | None = None) -> Fl
     found = np.array([square.found for square in squares], float)
     if counted.sum() == 0:
         raise InputError("No tessera was counted in any square, so there is no error to tell; take another --seed.")
-    share, low, high = _ratio_interval(found, counted)
+    share, low, high = _ratio_interval(found, counted, level)
     faults = None
     if all(square.missed is not None and square.wrong is not None for square in squares):
         noted = np.array([(square.missed or 0) + (square.wrong or 0) for square in squares], float)
-        part, least, most = _ratio_interval(noted, counted)
+        part, least, most = _ratio_interval(noted, counted, level)
         faults = (part, max(0.0, least), most)
     whole = None
     if total is not None and share > 0:
@@ -289,14 +291,15 @@ def estimate_error(squares: Sequence[Square], *, total: int | None = None) -> Fl
     )
 
 
-def _ratio_interval(part: NDArray[np.float64], whole: NDArray[np.float64]) -> tuple[float, float, float]:
-    """`sum(part) / sum(whole)` and the bounds of its 95 % interval."""
+def _ratio_interval(part: NDArray[np.float64], whole: NDArray[np.float64], level: float) -> tuple[float, float, float]:
+    """`sum(part) / sum(whole)` and the bounds of its interval."""
+    tail = (1 - level) / 2
     count, total = len(whole), float(whole.sum())
     ratio = float(part.sum()) / total
     residual = part - ratio * whole
     spread = float(np.sqrt((residual**2).sum() / (count - 1) / count)) / (total / count)
-    half = float(stats.t.ppf(0.975, count - 1)) * spread
-    half = max(half, 1 - 0.025 ** (1 / total))
+    half = float(stats.t.ppf(1 - tail, count - 1)) * spread
+    half = max(half, 1 - tail ** (1 / total))
     return ratio, max(0.0, ratio - half), ratio + half
 
 

@@ -25,6 +25,8 @@ class Format:
     """One format: the name that users give, its suffixes, what it holds, and the module that writes it.
 
     `columns` says that it holds the feature table: its columns may be chosen. `package` is what an extra must bring.
+    `holds` is a file by which a folder that the format made is known, `photograph` says that it
+    shows the photograph, which must be there.
     """
 
     name: str
@@ -34,6 +36,12 @@ class Format:
     notes_beside: bool = False
     columns: bool = False
     package: str | None = None
+    holds: str | None = None
+    photograph: bool = False
+
+    def is_ours(self, folder: Path) -> bool:
+        """Whether a folder was written by this format, which is one that makes folders."""
+        return self.holds is not None and (folder / self.holds).exists()
 
     def load(self, columns: Sequence[str] | None = None) -> Writer:
         """The function `write_steps(record, path)` of the format's module, for a choice of columns.
@@ -96,6 +104,14 @@ FORMATS = {
             package="ezdxf",
         ),
         Format(name="svg", suffixes=(".svg",), help="outlines as a drawing, true to scale", module="svg"),
+        Format(
+            name="proof",
+            suffixes=(".proof",),
+            help="folder: drawn again from table and outlines, beside the photograph, with its difference of colour",
+            module="proof",
+            holds="proof.json",
+            photograph=True,
+        ),
         Format(
             name="quadrangles",
             suffixes=(".quadrangles.geojson",),
@@ -185,7 +201,7 @@ def export_record_steps(
     path, record = Path(path), record.with_labels(labels)
     chosen = find_format(format, path)
     writer = chosen.load(columns)
-    with replacing(path, overwrite=overwrite) as temporary:
+    with replacing(path, overwrite=overwrite, ours=chosen.is_ours if chosen.holds else None) as temporary:
         yield from writer(record, temporary)
     if chosen.notes_beside:
         write_beside(record, path)

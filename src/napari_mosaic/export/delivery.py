@@ -22,6 +22,7 @@ from napari_mosaic.export import dxf, geopackage
 from napari_mosaic.export.notes import notes_of
 from napari_mosaic.export.sheet import choose_layout, write_sheet_steps
 from napari_mosaic.measurement.features import choose_fields
+from napari_mosaic.measuring import Measurement, measure_steps
 from napari_mosaic.output_files import replacing
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Record
@@ -111,7 +112,9 @@ def deliver_steps(
         yield from csv_export.write_steps(record, whole / "tesserae.csv", COLUMNS)
         _write_dictionary(record, whole / "columns.csv")
         yield from write_sheet_steps(record, whole / "drawing.pdf", author=author, largest=sheet)
-        (whole / "README.txt").write_text(_readme(record, crs, author, sheet), encoding="utf-8", newline="\n")
+        measured = yield from measure_steps(record, keep=False)
+        text = _readme(record, measured, crs, author, sheet)
+        (whole / "README.txt").write_text(text, encoding="utf-8", newline="\n")
     return place
 
 
@@ -132,7 +135,7 @@ def _write_dictionary(record: Record, path: Path) -> None:
             writer.writerow([field.name, "" if field.unit in ("1", "text") else field.unit, field.column.help])
 
 
-def _readme(record: Record, crs: str | None, author: str, sheet: str) -> str:
+def _readme(record: Record, measured: Measurement, crs: str | None, author: str, sheet: str) -> str:
     """Source, author, date, scale, model, versions, figures, and what was checked and what was not."""
     notes, figures, plan = notes_of(record), record.figures(), record.plan
     layout = choose_layout(plan.source_shape, record.pixel_mm, largest=sheet)
@@ -165,6 +168,12 @@ def _readme(record: Record, crs: str | None, author: str, sheet: str) -> str:
             *areas_of(figures),
         ),
         "",
+        "The whole, as napari-mosaic measure says it",
+        *_pairs(
+            *((name, value) for about, name, value in measured.whole.entries() if about != "Areas" or "Lost" in name)
+        ),
+        *([f"  {measured.without}"] if measured.without else []),
+        "",
         "What was checked",
         *_pairs(
             ("By hand", describe_report(report(record))),
@@ -172,7 +181,7 @@ def _readme(record: Record, crs: str | None, author: str, sheet: str) -> str:
             ("Complete", "yes" if record.complete else "no: only what is computed so far is in these files"),
         ),
         "  What nobody looked at is as the network found it; a count without a check has no error that could be told",
-        "  (napari-mosaic check counts squares and gives one).",
+        "  (napari-mosaic check counts squares and gives one). Opus and lost tesserae are suggestions.",
         "",
     ]
     return "\n".join(lines)

@@ -82,7 +82,7 @@ def render_preview(record: Record, image: MosaicImage, *, max_px: int = 3000) ->
     stone = typical_side(record) or float(_STONE_PX)
     scale = _scale(image.shape, stone, max_px)
     shape = tuple(max(1, round(side * scale)) for side in image.shape)
-    picture = _photograph(image, (shape[0], shape[1]))
+    picture = read_at(image, (shape[0], shape[1]))
     lines = stone * scale >= _SMALLEST_STONE_PX
     marked = _marked(record, (shape[0], shape[1]), lines=lines)
     colour = _contrasting(picture, marked)
@@ -98,7 +98,7 @@ def _scale(shape: tuple[int, int], stone: float, max_px: int) -> float:
     return min(room, wish)
 
 
-def _photograph(image: MosaicImage, shape: tuple[int, int]) -> _Picture:
+def read_at(image: MosaicImage, shape: tuple[int, int]) -> _Picture:
     """The photograph at the size of the preview, from the smallest level that is large enough."""
     from PIL import Image
 

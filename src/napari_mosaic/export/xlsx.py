@@ -5,15 +5,16 @@ One decision: a sheet has 1,048,576 rows; what does not fit goes on in further s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.export.csv import cells
 from napari_mosaic.export.notes import notes_of
-from napari_mosaic.measurement.features import table_blocks_steps
+from napari_mosaic.measurement.features import Features, table_blocks_steps
 from napari_mosaic.measurement.registry import Field
+from napari_mosaic.measurement.whole import Whole
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 
@@ -26,10 +27,19 @@ ROWS = 1_048_575
 
 def write_steps(record: Record, path: Path, columns: Sequence[str] | None = None) -> Iterator[Progress]:
     """Write the table to `path`; see `measurement.columns` for its columns."""
+    fields, blocks = yield from table_blocks_steps(record, columns)
+    write_blocks(record, path, fields, blocks)
+
+
+def write_blocks(
+    record: Record, path: Path, fields: Sequence[Field], blocks: Iterable[Features], whole: Whole | None = None
+) -> None:
+    """Write what was measured to `path`, and the figures of the whole on sheets of their own before the table."""
     with needed_for("A workbook", instead="or export as csv"):
         from openpyxl import Workbook
-    fields, blocks = yield from table_blocks_steps(record, columns)
     book = Workbook(write_only=True)
+    if whole is not None:
+        _write_whole(book, whole)
     sheet, count = None, 0
     for block in blocks:
         for row in zip(*(cells(values, None) for values in block.values()), strict=True):
@@ -42,6 +52,19 @@ def write_steps(record: Record, path: Path, columns: Sequence[str] | None = None
     _write_help(book, record, fields)
     with path.open("wb") as file:
         book.save(file)
+
+
+def _write_whole(book: Workbook, whole: Whole) -> None:
+    """The figures, and the map of the joints: a cell of the sheet for each of the floor."""
+    figures = book.create_sheet("whole")
+    figures.append(["about", "figure", "value"])
+    for entry in whole.entries():
+        figures.append(list(entry))
+    if whole.joint_map is not None:
+        joints = book.create_sheet("joint map")
+        joints.append([f"median width of the joints, {whole.unit}, in cells of {whole.joint_map.cell:.0f} px"])
+        for row in whole.joint_map.widths:
+            joints.append(list(row))
 
 
 def _begin_sheet(book: Workbook, fields: Sequence[Field], number: int) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.measurement.columns import NAMES, USUAL
+from napari_mosaic.measurement.floor import Floor, borders_of
 from napari_mosaic.measurement.registry import COLUMNS, Field, find_fields
 from napari_mosaic.measurement.table import TesseraTable, read_tesserae
 from napari_mosaic.measurement.units import scale_to
@@ -67,22 +68,58 @@ def measure_fields(view: View, fields: Sequence[Field]) -> Features:
 
 def measure_column(view: View, name: str) -> NDArray[Any]:
     """Values of one column as its function gives them: in pixels of the working grid, with all decimals."""
+    if len(view.rows) == 0:
+        return np.zeros(0, COLUMNS[name].dtype)
     return np.asarray(COLUMNS[name].measure(view), COLUMNS[name].dtype)
 
 
 def views(record: Record, tesserae: TesseraTable, fields: Sequence[Field]) -> Iterator[View]:
     """All tesserae of a record window by window, with the photograph open where a field needs it.
 
+    Where the whole floor must tell one, all tesserae are measured for it before.
+
     Raises
     ------
     MosaicError
         The photograph is needed and cannot be opened.
     """
+    needed = needed_columns(fields)
+    floor = drain(measure_floor_steps(record, tesserae, needed)) if needed else None
+    yield from _views(record, tesserae, [field.column.name for field in fields], floor)
+
+
+def _views(
+    record: Record, tesserae: TesseraTable, columns: Sequence[str], floor: Floor | None = None
+) -> Iterator[View]:
     with ExitStack() as stack:
-        needs_photograph = any(field.column.source == "photograph" for field in fields)
+        needs_photograph = any(COLUMNS[name].source == "photograph" for name in columns)
         image = stack.enter_context(record.open_source()) if needs_photograph else None
         for window in tessera_windows(record, tesserae):
-            yield View(record, tesserae, window.rows, window, image)
+            yield View(record, tesserae, window.rows, window, image, floor)
+
+
+def needed_columns(fields: Sequence[Field]) -> list[str]:
+    """Columns that must be measured of all tesserae before some fields can be told."""
+    return list(dict.fromkeys(name for field in fields for name in field.column.needs))
+
+
+def measure_floor_steps(
+    record: Record, tesserae: TesseraTable, columns: Sequence[str], *, phase: str = "measure"
+) -> Steps[Floor]:
+    """Measure some columns of all tesserae, in px of the working grid, and their neighbours where that is one of them.
+
+    One look at each tile, whatever the columns.
+    """
+    measured = {name: np.zeros(len(tesserae), COLUMNS[name].dtype) for name in columns}
+    borders, done = [], 0
+    for view in _views(record, tesserae, columns) if measured else ():
+        for name, values in measured.items():
+            values[view.rows] = measure_column(view, name)
+        if "neighbours" in measured:
+            borders.append(borders_of(view))
+        done += len(view.rows)
+        yield Progress(phase=phase, done=done, total=len(tesserae), unit="tesserae", region=view.pixels_of.tile)
+    return Floor(tesserae, measured, borders)
 
 
 def measure_pixels_steps(
@@ -93,14 +130,19 @@ def measure_pixels_steps(
     The others come from the table, for any rows at any time, and need no memory until then.
     """
     fields = [field for field in fields if field.column.source != "table"]
-    found = {field.name: np.zeros(len(tesserae), field.column.dtype) for field in fields}
-    done = 0
-    for view in views(record, tesserae, fields) if fields else ():
-        for name, values in measure_fields(view, fields).items():
-            found[name][view.rows] = values
-        done += len(view.rows)
-        yield Progress(phase=phase, done=done, total=len(tesserae), unit="tesserae", region=view.pixels_of.tile)
-    return found
+    columns = [field.column.name for field in fields if field.column.source != "floor"]
+    floor = yield from measure_floor_steps(
+        record, tesserae, list(dict.fromkeys([*columns, *needed_columns(fields)])), phase=phase
+    )
+    return fields_of_floor(record, floor, fields)
+
+
+def fields_of_floor(record: Record, floor: Floor, fields: Sequence[Field]) -> Features:
+    """Values of some fields of all tesserae whose columns, or what they need, were measured."""
+    view = View(record, floor.tesserae, np.arange(len(floor.tesserae)), floor=floor)
+    rest = {field.column.name for field in fields} - floor.measured.keys()
+    measured = {**floor.measured, **{name: measure_column(view, name) for name in rest}}
+    return {field.name: field.values(measured[field.column.name]) for field in fields}
 
 
 def rows_of(
@@ -184,9 +226,12 @@ __all__ = [
     "choose_fields",
     "feature_table",
     "feature_table_steps",
+    "fields_of_floor",
     "measure_column",
     "measure_fields",
+    "measure_floor_steps",
     "measure_pixels_steps",
+    "needed_columns",
     "rows_of",
     "table_blocks_steps",
     "views",

@@ -2,7 +2,7 @@
 
 One decision: a joint is measured across itself. From each pixel of a tessera's border the nearest pixel of another
 tessera is looked for within a cone about the outward direction; where there is none within `WIDEST`, no joint is there
-but a gap, which has no width.
+but a gap, which has no width. Who faces whom is found on the way, so the graph of neighbours costs nothing more.
 """
 
 from __future__ import annotations
@@ -45,9 +45,17 @@ def _offsets() -> Array:
 OFFSETS = _offsets()
 
 
-@compiled
 def joint_figures(around: Array, ids: Array, boxes: Array, offsets: Array) -> tuple[Array, Array]:
-    """Width of the joint round tesserae, and how many neighbours they have.
+    """Width of the joint round tesserae, and how many neighbours they have: the first two of `joint_borders`."""
+    widths, counts, *_ = joint_borders(around, ids, boxes, offsets)
+    return widths, counts
+
+
+@compiled
+def joint_borders(
+    around: Array, ids: Array, boxes: Array, offsets: Array
+) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """Width of the joint round tesserae, and their neighbours across it.
 
     Parameters
     ----------
@@ -63,10 +71,16 @@ def joint_figures(around: Array, ids: Array, boxes: Array, offsets: Array) -> tu
     -------
     tuple of ndarray
         `(n, 2)`: mean of the middle half of the widths along the border, and their interquartile range, px; NaN where
-        less than a quarter of it faces another tessera. `(n,)`: neighbours.
+        less than a quarter of it faces another tessera. `(n,)`: neighbours. Then a row a neighbour, in the order of
+        `ids`: position of the tessera in `ids`, id of the neighbour, pixels of the border that face it, and the mean
+        width of the joint to it, px.
     """
     widths = np.full((len(ids), 2), np.nan)
     neighbours = np.zeros(len(ids), np.int64)
+    size = 8 * len(ids) + 8
+    of, to = np.zeros(size, np.int64), np.zeros(size, around.dtype)
+    facing, mean = np.zeros(size, np.int64), np.zeros(size)
+    end = 0
     for k in range(len(ids)):
         y0, x0, y1, x1 = boxes[k]
         found = np.empty(max((y1 - y0) * (x1 - x0), 1))
@@ -81,12 +95,25 @@ def joint_figures(around: Array, ids: Array, boxes: Array, offsets: Array) -> tu
                 if width >= 0:
                     found[count], others[count] = width, other
                     count += 1
-        neighbours[k] = _distinct(others[:count])
+        order = np.argsort(others[:count], kind="mergesort")
+        start = 0
+        for i in range(1, count + 1):
+            if i < count and others[order[i]] == others[order[start]]:
+                continue
+            if i - start >= _FACING:
+                if end == len(of):
+                    of, to = np.append(of, np.zeros_like(of)), np.append(to, np.zeros_like(to))
+                    facing, mean = np.append(facing, np.zeros_like(facing)), np.append(mean, np.zeros_like(mean))
+                of[end], to[end], facing[end] = k, others[order[start]], i - start
+                mean[end] = found[:count][order[start:i]].mean()
+                end += 1
+                neighbours[k] += 1
+            start = i
         if count >= max(1.0, _ENOUGH * border):
             low, high = np.quantile(found[:count], np.array([0.25, 0.75]))
             middle = found[:count][(found[:count] >= low) & (found[:count] <= high)]
             widths[k, 0], widths[k, 1] = middle.mean(), high - low
-    return widths, neighbours
+    return widths, neighbours, of[:end], to[:end], facing[:end], mean[:end]
 
 
 @compiled
@@ -132,15 +159,3 @@ def _within(ny: float, nx: float) -> float:
     """
     slope = min(abs(ny), abs(nx)) / max(abs(ny), abs(nx), 1e-9)
     return 0.7 + 0.3 * max(0.0, 1 - slope / _SLOPE)
-
-
-@compiled
-def _distinct(others: Array) -> int:
-    """How many ids stand in a list at least `_FACING` times."""
-    ordered = np.sort(others)
-    count, run = 0, 0
-    for k in range(len(ordered)):
-        run = run + 1 if k > 0 and ordered[k] == ordered[k - 1] else 1
-        if run == _FACING:
-            count += 1
-    return count

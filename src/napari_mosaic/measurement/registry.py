@@ -18,8 +18,9 @@ from napari_mosaic.measurement.units import FORMS, Scale, Unit, missing_unit, sc
 from napari_mosaic.measurement.view import View
 from napari_mosaic.record import Record
 
-Source = Literal["table", "labels", "photograph"]
-"""What a function reads: the record's table alone, the pixels of tesserae, or those of the photograph."""
+Source = Literal["table", "labels", "photograph", "floor"]
+"""What a function reads: the record's table alone, the pixels of tesserae, those of the photograph, or what was
+measured of all tesserae of the floor."""
 
 Measure = Callable[[View], NDArray[Any]]
 
@@ -44,6 +45,8 @@ class Column:
         Decimals that are handed on; None for all.
     forms
         The names under which it is handed on, each with its unit.
+    needs
+        Columns that must be measured of all tesserae before, where the source is the floor.
     measure
         From a `View` of `n` tesserae to `n` values, NaN where there is none. Its docstring is the column's help.
     """
@@ -55,6 +58,7 @@ class Column:
     digits: int | None
     forms: dict[str, Unit]
     measure: Measure
+    needs: tuple[str, ...] = ()
 
     @property
     def help(self) -> str:
@@ -85,6 +89,7 @@ def column(
     digits: int | None = 2,
     forms: dict[str, Unit] | None = None,
     name: str | None = None,
+    needs: tuple[str, ...] = (),
 ) -> Callable[[Measure], Measure]:
     """Enter a function in `COLUMNS`, under its own name; see `Column`.
 
@@ -105,6 +110,7 @@ def column(
             digits=digits if dtype is np.float64 else None,
             forms=forms or usual or {called: unit},
             measure=measure,
+            needs=needs,
         )
         return measure
 

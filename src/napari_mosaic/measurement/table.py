@@ -42,6 +42,14 @@ class TesseraTable:
         ids: NDArray[np.uint64] = self.columns["id"][self._order]
         return ids
 
+    def rows_of(self, ids: NDArray[Any]) -> NDArray[np.int64]:
+        """Rows of some ids, `(n,)`; -1 of one that is not in the table."""
+        if len(self) == 0:
+            return np.full(len(ids), -1, np.int64)
+        wanted = ids.astype(np.uint64)
+        place = np.searchsorted(self._sorted_ids, wanted).clip(max=len(self) - 1)
+        return np.where(self._sorted_ids[place] == wanted, self._order[place], -1)
+
     def numbers_of(self, labels: NDArray[Any]) -> NDArray[np.uint32]:
         """Numbers 1..N of an array of ids; 0 where there is no tessera."""
         if labels.size == 0 or len(self) == 0:

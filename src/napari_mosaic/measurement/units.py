@@ -14,13 +14,20 @@ from numpy.typing import NDArray
 
 from napari_mosaic.record import Record
 
-Unit = Literal["px", "mm", "px2", "mm2", "deg", "map", "1", "text"]
-"""Pixels are those of the photograph, `map` the unit of its coordinate system, "1" a plain number."""
+Unit = Literal["px", "mm", "px2", "mm2", "per_px2", "per_mpx", "per_dm2", "deg", "map", "1", "text"]
+"""Pixels are those of the photograph, `map` the unit of its coordinate system, "1" a plain number; `per_mpx` and
+`per_dm2` are numbers by area, a million pixels or a square decimetre."""
 
-FORMS: dict[str, tuple[Unit, ...]] = {"px": ("px", "mm"), "px2": ("px2", "mm2")}
+FORMS: dict[str, tuple[Unit, ...]] = {
+    "px": ("px", "mm"),
+    "px2": ("px2", "mm2"),
+    "per_px2": ("per_mpx", "per_dm2"),
+}
 """Units in which what is measured in pixels is handed on."""
 
 _POWERS = {"px": 1, "mm": 1, "px2": 2, "mm2": 2}
+_MPX, _DM2 = 1e6, 1e4
+"""A million pixels, and a square decimetre in mm2."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,11 @@ def scale_to(unit: Unit, record: Record) -> Scale | None:
     if unit in ("mm", "mm2"):
         mm = record.pixel_mm
         return None if mm is None else Scale(times=(mm / factor) ** power)
+    if unit == "per_mpx":
+        return Scale(times=factor**2 * _MPX)
+    if unit == "per_dm2":
+        mm = record.pixel_mm
+        return None if mm is None else Scale(times=(factor / mm) ** 2 * _DM2)
     if unit == "map":
         return None if record.affine is None else Scale()
     return Scale()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,15 @@ from napari_mosaic.image import MosaicImage
 from napari_mosaic.measurement import moments
 from napari_mosaic.measurement.colours import mean_colours
 from napari_mosaic.measurement.contours import longest_rings
-from napari_mosaic.measurement.joints import OFFSETS, WIDEST, joint_figures
+from napari_mosaic.measurement.joints import OFFSETS, WIDEST, joint_borders
 from napari_mosaic.measurement.outlines import trace_outlines
 from napari_mosaic.measurement.rectangles import least_rectangles
 from napari_mosaic.measurement.table import TesseraTable
 from napari_mosaic.measurement.windows import BOX, TesseraWindow
 from napari_mosaic.record import Record
+
+if TYPE_CHECKING:
+    from napari_mosaic.measurement.floor import Floor
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class View:
         Where their pixels are; None for columns of the table alone.
     image
         The photograph, where a column needs it.
+    floor
+        What was measured of all tesserae, where a column needs it.
     """
 
     record: Record
@@ -48,6 +53,7 @@ class View:
     rows: NDArray[np.int64]
     window: TesseraWindow | None = None
     image: MosaicImage | None = None
+    floor: Floor | None = None
 
     def table(self, name: str) -> NDArray[Any]:
         """A column of the record's table, in pixels of the working grid."""
@@ -59,6 +65,13 @@ class View:
         if self.window is None:
             raise InputError("A column that is measured from pixels was asked of the table alone.")
         return self.window
+
+    @property
+    def whole(self) -> Floor:
+        """The floor; only columns that say that they need it may ask for it."""
+        if self.floor is None:
+            raise InputError("A column that the whole floor must tell was asked of some tesserae alone.")
+        return self.floor
 
     @property
     def labels(self) -> NDArray[np.int32]:
@@ -111,17 +124,22 @@ class View:
         return mean_colours(self.labels, self.ids, self.boxes, self.photograph)
 
     @cached_property
-    def joints(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Widths `(n, 2)` and neighbours `(n,)`: see `measurement.joints`."""
+    def borders(self) -> tuple[NDArray[Any], ...]:
+        """Joints and neighbours: see `measurement.joints.joint_borders`."""
         box = self.pixels_of.box
         around = box.grow(WIDEST + 1).clip(self.record.shape)
         ids = self.table("id").astype(np.uint64)
-        if len(ids) == 0:
-            return np.zeros((0, 2)), np.zeros(0, np.int64)
         shift = np.array([box.y0 - around.y0, box.x0 - around.x0] * 2)
         labels = self.record.read_labels(around).astype(np.uint64, copy=False)
-        found: tuple[NDArray[np.float64], NDArray[np.int64]] = joint_figures(labels, ids, self.boxes + shift, OFFSETS)
+        found: tuple[NDArray[Any], ...] = joint_borders(labels, ids, self.boxes + shift, OFFSETS)
         return found
+
+    @property
+    def joints(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Widths `(n, 2)` and neighbours `(n,)`: see `measurement.joints`."""
+        if len(self.rows) == 0:
+            return np.zeros((0, 2)), np.zeros(0, np.int64)
+        return self.borders[0], self.borders[1]
 
     @cached_property
     def photograph(self) -> NDArray[np.uint8]:

@@ -126,6 +126,11 @@ def measure(record: ReadableRecord, within: Part = None) -> Figures:
     )
 
 
+def preserved_part(record: ReadableRecord) -> BaseGeometry:
+    """What is preserved and was looked at, in source pixels; what the file masks inside it is not taken off."""
+    return _within(_shapes_of(record.areas, _asked(record, None))["preserved"], _computed(record))
+
+
 def _asked(record: ReadableRecord, within: Part) -> BaseGeometry:
     """What the figures are asked of, within the photograph."""
     height, width = record.plan.source_shape
@@ -324,4 +329,4 @@ def _pixels(geometry: BaseGeometry, box: Box) -> NDArray[np.bool_]:
     return np.zeros(box.shape, bool) if part.is_empty else rasterise(part, box, 1.0)
 
 
-__all__ = ["PARTS", "SURROUND", "TOTAL", "Figures", "measure"]
+__all__ = ["PARTS", "SURROUND", "TOTAL", "Figures", "measure", "preserved_part"]

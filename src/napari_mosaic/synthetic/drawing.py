@@ -101,7 +101,7 @@ def draw_mosaic(
     if not plain and geometry not in ("grid", "bricks") and chance(rng, 0.6):
         layout = layouts.cut_stones(rng, layout, share=rng.uniform(0.0, 0.3))
     stones = layout.stones
-    depth = _depth(rng, layout, tessera)
+    depth = stone_depth(rng, layout, tessera)
     palette = materials.choose_palette(rng)
     region = np.zeros(len(stones), np.int64)
     if figure is not None:
@@ -144,7 +144,7 @@ def lay_geometry(
     return layouts.join_stones([stones])
 
 
-def _depth(rng: np.random.Generator, layout: layouts.Layout, tessera: float) -> Field:
+def stone_depth(rng: np.random.Generator, layout: layouts.Layout, tessera: float) -> Field:
     """Pixels inside (+) or outside (-) a stone, roughly: joints, rounding, wear and losses come off here."""
     stones, index = layout.stones, np.maximum(layout.owner, 0)
     if len(stones) == 0:

@@ -7,6 +7,8 @@ light and camera are drawn in the proportions that `benchmarks/appearance.py` me
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -125,7 +127,7 @@ def _stretched(rng: np.random.Generator, stones: layouts.Tesserae, amount: float
     n = len(stones)
     stretch = np.exp(rng.normal(0, amount, n))[:, None] ** np.array([0.5, -0.5])
     half = np.asarray(stones.half * stretch, np.float32)
-    return layouts.Tesserae(stones.centre, stones.angle, half, stones.power, stones.skew)
+    return replace(stones, half=half)
 
 
 def _depth(

@@ -27,7 +27,8 @@ REACH = 1.9
 class Tesserae:
     """Seeds of N stones: `centre` (N, 2) as (y, x), `angle` of the long axis, `half` (N, 2) sizes along and across.
 
-    `skew` (N, 2) is how far sides run together and lean: 0 for a rectangle.
+    `skew` (N, 2) is how far sides run together and lean: 0 for a rectangle. `row` is the row that a stone was laid in,
+    in the order of its stones, -1 where stones are not laid in rows.
     """
 
     centre: Field
@@ -35,6 +36,7 @@ class Tesserae:
     half: Field
     power: NDArray[np.int32]
     skew: Field
+    row: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.centre)
@@ -92,7 +94,10 @@ def fill_gaps(rng: np.random.Generator, stones: Tesserae, shape: tuple[int, int]
 
 
 def _together(parts: list[Tesserae]) -> Tesserae:
-    return Tesserae(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Tesserae)))
+    joined = Tesserae(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Tesserae)))
+    first = np.cumsum([0, *(int(part.row.max(initial=-1)) + 1 for part in parts)])
+    shift = np.repeat(first[:-1], [len(part) for part in parts])
+    return replace(joined, row=np.where(joined.row >= 0, joined.row + shift, -1))
 
 
 def make_stones(
@@ -108,7 +113,8 @@ def make_stones(
     turn = np.asarray(angle) + rng.normal(0, disorder * 0.8, n)
     skew = np.clip(rng.normal(0, crooked, (n, 2)), -0.35, 0.35).astype(np.float32)
     kind = np.full(n, power, np.int32)
-    return Tesserae(place.astype(np.float32), turn.astype(np.float32), size.astype(np.float32), kind, skew)
+    row = np.full(n, -1, np.int64)
+    return Tesserae(place.astype(np.float32), turn.astype(np.float32), size.astype(np.float32), kind, skew, row)
 
 
 def lay_rows(
@@ -137,6 +143,7 @@ def lay_rows(
             centres.append(point)
             angles.append(np.arctan2(*(later - before).T))
     stones = make_stones(rng, np.concatenate(centres), np.concatenate(angles), (along / 2, across / 2))
+    stones = replace(stones, row=np.repeat(np.arange(len(angles)), [len(angle) for angle in angles]))
     return stones if where is None else _inside(stones, where)
 
 
@@ -166,6 +173,7 @@ def _lay_courses(rng: np.random.Generator, shape: tuple[int, int], sides: tuple[
     c, s = np.cos(angle), np.sin(angle)
     centre = np.stack([(s * u + c * v).ravel() + shape[0] / 2, (c * u - s * v).ravel() + shape[1] / 2], axis=1)
     stones = make_stones(rng, centre, np.full(len(centre), angle), (along / 2, across / 2))
+    stones = replace(stones, row=np.repeat(np.arange(len(rows)), len(columns)))
     return stones.keep(np.asarray(((centre > -along / 2) & (centre < np.array(shape) + along / 2)).all(axis=1)))
 
 

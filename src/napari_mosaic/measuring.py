@@ -1,0 +1,283 @@
+"""`measure`: the table and the figures of a whole floor, in one look at its pixels.
+
+One decision: every column and every figure comes from one measurement, so table, summary, drawing and delivery never
+contradict each other; it is kept in the record beside the table of the labels that it is of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import shapely
+from numpy.typing import NDArray
+
+from napari_mosaic.errors import MosaicError
+from napari_mosaic.evaluation.floor import Square, count_found, estimate_error
+from napari_mosaic.evaluation.floor_files import TABLE, check_folder, read_counts
+from napari_mosaic.files import read_object, write_json
+from napari_mosaic.measurement.counting import LEVEL, Basis, Count, count_by_confidence
+from napari_mosaic.measurement.features import (
+    DEFAULT,
+    Features,
+    choose_fields,
+    fields_of_floor,
+    measure_floor_steps,
+    needed_columns,
+    rows_of,
+)
+from napari_mosaic.measurement.floor import COLOUR, SHAPE, Floor
+from napari_mosaic.measurement.opus import opus_regions
+from napari_mosaic.measurement.registry import COLUMNS, Field
+from napari_mosaic.measurement.table import TesseraTable, read_tesserae
+from napari_mosaic.measurement.whole import Setting, Whole, summarise
+from napari_mosaic.progress import Progress, Steps, drain
+from napari_mosaic.record import Record
+from napari_mosaic.record.arrays import writing
+from napari_mosaic.record.finished import finished_boxes
+from napari_mosaic.record.label_layer import TESSERAE
+from napari_mosaic.record.looked_at import Figures, preserved_part
+from napari_mosaic.record.tables import write_table
+from napari_mosaic.tiling import Box
+
+MEASURED = (
+    DEFAULT,
+    *("perimeter", "rectangle_length", "rectangle_width", "rectangle_angle", "orientation", "elongation"),
+    *("rectangularity", "solidity", "convexity", "corners", *(f"fourier_{k}" for k in range(2, 7))),
+    *("joint_width", "joint_width_spread", "neighbours", "local_density"),
+    *("row", "row_place", "row_direction", "row_coherence"),
+    *("lightness", "colour_a", "colour_b", "colour_spread", "palette_class"),
+)
+"""Columns of the table where nobody chose."""
+
+_BLOCK = 50_000
+"""Rows that are handed on at once: bounds memory, changes nothing."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured of a floor: the figures of the whole, and the table's `fields` with their values.
+
+    `without` says what could not be told and why, in a sentence; "" where all could.
+    """
+
+    record: Record
+    whole: Whole
+    floor: Floor
+    fields: list[Field]
+    opus: NDArray[np.int64]
+    without: str
+    _pixels: Features
+
+    def blocks(self) -> Iterator[Features]:
+        """Values by name of the field, some rows at a time, in reading order."""
+        tesserae = self.floor.tesserae
+        for start in range(0, len(tesserae), _BLOCK):
+            rows = np.arange(start, min(start + _BLOCK, len(tesserae)))
+            yield rows_of(self.record, tesserae, rows, self.fields, self._pixels)
+
+    def table(self) -> Features:
+        """All values by name of the field, `(n,)` each."""
+        return rows_of(self.record, self.floor.tesserae, np.arange(len(self.floor.tesserae)), self.fields, self._pixels)
+
+
+def measure(
+    record: Record,
+    columns: Sequence[str] | None = None,
+    *,
+    labels: str | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Measurement:
+    """Measure a floor; see `measure_steps`.
+
+    Examples
+    --------
+    >>> from napari_mosaic import measure, open_record
+    >>> with open_record("floor.mosaic.zarr", writable=True) as record:  # doctest: +SKIP
+    ...     measured = measure(record)
+    ...     print(measured.whole.count.words)
+    """
+    return drain(measure_steps(record, columns, labels=labels), on_progress)
+
+
+def measure_steps(
+    record: Record, columns: Sequence[str] | None = None, *, labels: str | None = None, keep: bool = True
+) -> Steps[Measurement]:
+    """Measure the table and the figures of a floor, tile by tile.
+
+    Parameters
+    ----------
+    record
+        Where it is open for writing, the table and the figures are kept in it; see `measured_files`.
+    columns
+        Of the table, as `feature_table` names them; `MEASURED` by default.
+    labels
+        Of which of its label layers, such as "sam2"; by default of what its method was asked for: see
+        `Record.with_labels`.
+    keep
+        Whether to keep what was measured in the record.
+
+    Returns
+    -------
+    Measurement
+        Without the photograph no colour is told, and `without` says so.
+
+    Raises
+    ------
+    InputError
+        There is no such column or label layer, or a unit that cannot be told; a colour was asked for by name, and the
+        photograph cannot be opened.
+    """
+    kept_in, record = record, record.with_labels(labels)
+    tesserae = read_tesserae(record)
+    names = list(MEASURED if columns is None else columns)
+    without = _missing_photograph(record) if columns is None else ""
+    wanted = not without and (columns is None or any(_needs_photograph(name) for name in names))
+    if without:
+        names = [name for name in names if not _needs_photograph(name)]
+    fields = choose_fields(record, names)
+    own = [field.column.name for field in fields if field.column.source in ("labels", "photograph")]
+    needed = [*own, *needed_columns(fields), *SHAPE, "joint_width", *(COLOUR if wanted else ())]
+    floor = yield from measure_floor_steps(record, tesserae, list(dict.fromkeys(needed)))
+    pixels = fields_of_floor(record, floor, [field for field in fields if field.column.source != "table"])
+    opus, regions = opus_regions(floor.shapes, floor.graph, floor.directions, floor.rows)
+    whole = _whole(record, floor, regions)
+    found = Measurement(record, whole, floor, fields, opus, without, pixels)
+    if kept_in.writable and keep:
+        _keep(found)
+    return found
+
+
+def _whole(record: Record, floor: Floor, regions: Any) -> Whole:
+    factor, mm = record.plan.factor, record.pixel_mm
+    preserved = shapely.transform(preserved_part(record), lambda places: places * factor)
+    shapely.prepare(preserved)
+    centres = floor.centres
+    inside = np.asarray(shapely.contains_xy(preserved, centres[:, 0], centres[:, 1]), bool)
+    edge = (1 if mm is None else mm) / factor
+    setting = Setting(unit="px" if mm is None else "mm", edge=edge, edge_px=1 / factor, inside=inside)
+    figures = record.figures()
+    return summarise(
+        floor,
+        figures,
+        count_of(record, floor.tesserae, figures, inside),
+        setting,
+        names=(record.source.name, record.tesserae.name),
+        opus=regions,
+        density=floor.densities(np.arange(len(floor.tesserae)), preserved),
+    )
+
+
+def count_of(record: Record, tesserae: TesseraTable, figures: Figures, inside: NDArray[np.bool_]) -> Count:
+    """The count of a record with its interval, by the best evidence that there is.
+
+    Squares that were counted for `napari-mosaic check` come first, then finished windows, two at least, then the
+    method's confidences.
+    """
+    if record.tesserae.name == TESSERAE:
+        squares = _counted_squares(record)
+        if len(squares) > 1:
+            return _by_squares(squares, figures.count, known=0, basis="counted squares")
+        windows = _finished_windows(record, tesserae)
+        known = sum(window.counted or 0 for window in windows)
+        if len(windows) > 1 and known:
+            return _by_squares(windows, figures.count, known=known, basis="finished windows")
+    return count_by_confidence(tesserae.columns["score"][inside])
+
+
+def _counted_squares(record: Record) -> list[Square]:
+    path = check_folder(record.path) / TABLE
+    if not path.exists():
+        return []
+    squares = read_counts(path)
+    counted = [square.counted for square in squares if square.counted is not None]
+    if len(counted) < len(squares) or sum(counted) == 0:
+        return []
+    return count_found(record, squares)
+
+
+def _by_squares(squares: list[Square], total: int, *, known: int, basis: Basis) -> Count:
+    """The count where `known` tesserae are beyond doubt and the rest is off as the squares are."""
+    error = estimate_error(squares, level=LEVEL)
+    rest = max(total - known, 0)
+    low, middle, high = (known + rest / max(1 + part, 1e-9) for part in (error.high, error.error, error.low))
+    return Count(found=total, middle=round(middle), low=int(np.floor(low)), high=int(np.ceil(high)), basis=basis)
+
+
+def _finished_windows(record: Record, tesserae: TesseraTable) -> list[Square]:
+    """The windows that a person finished: what is there now is the truth, what was there before the edits was found."""
+    factor = record.plan.factor
+    windows = []
+    for k, box in enumerate(finished_boxes(record)):
+        now = _held(tesserae.columns, box, factor)
+        windows.append(Square(name=str(k + 1), box=box, found=now - _gained(record, box, factor), counted=now))
+    return windows
+
+
+def _gained(record: Record, box: Box, factor: float) -> int:
+    """How many more tesserae a box holds by all edits that count."""
+    gained, journal = 0, record.journal
+    near = box.scale(factor)
+    for number in journal.done:
+        if journal[number].box.intersect(near).area:
+            patch = journal.patch(number)
+            gained += _held(patch.rows_after, box, factor) - _held(patch.rows_before, box, factor)
+    return gained
+
+
+def _held(columns: Any, box: Box, factor: float) -> int:
+    """How many rows of a table have the middle of their box in a box of the photograph."""
+    y, x = ((columns[f"{axis}0"].astype(float) + columns[f"{axis}1"]) / 2 / factor for axis in "yx")
+    return int(((y >= box.y0) & (y < box.y1) & (x >= box.x0) & (x < box.x1)).sum())
+
+
+def _missing_photograph(record: Record) -> str:
+    """Why colours cannot be told; "" where they can."""
+    try:
+        record.open_source().close()
+    except MosaicError as error:
+        return f"Colours and the palette are left out: {error}"
+    return ""
+
+
+def _needs_photograph(name: str) -> bool:
+    for column in COLUMNS.values():
+        if name == column.name or name in column.forms:
+            return column.source == "photograph" or any(COLUMNS[each].source == "photograph" for each in column.needs)
+    return False
+
+
+def measured_files(record: Record, labels: str | None = None) -> tuple[Path, Path]:
+    """Where a measurement of some labels is kept: the table as Parquet, and the figures of the whole as JSON."""
+    folder, labels = record.path / "tables", record.with_labels(labels).tesserae.name
+    return folder / f"{labels}.measured.parquet", folder / f"{labels}.measured.json"
+
+
+def read_measured(record: Record, labels: str | None = None) -> dict[str, Any]:
+    """The figures of the whole as they were last kept in a record; {} where nobody has measured it."""
+    return read_object(measured_files(record, labels)[1])
+
+
+def _keep(found: Measurement) -> None:
+    from napari_mosaic.measurement.parquet import table_of
+
+    table, figures = measured_files(found.record)
+    table.parent.mkdir(exist_ok=True)
+    with writing(found.record.path):
+        write_table(table, pa.concat_tables(list(table_of(found.fields, found.blocks()))))
+        write_json(figures, found.whole.to_json(), sync=False)
+
+
+__all__ = [
+    "MEASURED",
+    "Measurement",
+    "count_of",
+    "measure",
+    "measure_steps",
+    "measured_files",
+    "read_measured",
+]

@@ -1,0 +1,200 @@
+"""`measure`: the table and the figures of the whole, kept in the record, of any of its label layers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import openpyxl
+import pyarrow.parquet as pq
+import pytest
+import shapely
+from PIL import Image
+
+from bright import bright_stones
+from napari_mosaic import editing, measure, open_record
+from napari_mosaic.cli import main
+from napari_mosaic.errors import InputError, MissingError
+from napari_mosaic.evaluation.floor import Square
+from napari_mosaic.evaluation.floor_files import check_folder, write_counts
+from napari_mosaic.export import export_record
+from napari_mosaic.measurement.counting import count_by_confidence
+from napari_mosaic.measurement.palette import find_palette, hex_of
+from napari_mosaic.measurement.whole import size_class
+from napari_mosaic.measuring import measured_files, read_measured
+from napari_mosaic.record import Record
+from napari_mosaic.record.finished import mark_finished
+from napari_mosaic.request import SegmentParams
+from napari_mosaic.segmentation import segment
+from napari_mosaic.tiling import Box
+
+SHAPE = (230, 310)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("measuring")
+    Image.fromarray(bright_stones(SHAPE)).save(folder / "a.png")
+    params = SegmentParams(method="brightness", scale=1.0, tile_size=64)
+    segment(folder / "a.png", folder / "a.mosaic.zarr", params=params).close()
+    return folder
+
+
+@pytest.fixture
+def path(template: Path, tmp_path: Path) -> Path:
+    shutil.copytree(template, tmp_path / "a")
+    return tmp_path / "a" / "a.mosaic.zarr"
+
+
+def test_the_table_and_the_figures_are_kept_in_the_record(path: Path) -> None:
+    with open_record(path, writable=True) as record:
+        found = measure(record)
+        table, figures = measured_files(record)
+        kept = pq.read_table(table)
+        assert kept.num_rows == record.count == found.whole.count.found
+        values = found.table()
+        assert kept.column_names == list(values)
+        np.testing.assert_array_equal(kept["row"].to_numpy(), values["row"])
+        assert read_measured(record) == json.loads(figures.read_text())
+        assert read_measured(record)["unit"] == "px"
+        assert {"row", "palette_class", "local_density_per_mpx", "fourier_4"} <= set(values)
+        assert "area_mm2" not in values
+
+
+def test_lengths_are_in_millimetres_all_or_none(path: Path) -> None:
+    with open_record(path, writable=True) as record:
+        plain = measure(record).whole
+        record.set_pixel_size(0.5)
+        whole = measure(record).whole
+    assert {spread.unit for spread in whole.sides.values()} == {"mm"} == {whole.unit}
+    for name, spread in whole.sides.items():
+        assert spread.median == pytest.approx(plain.sides[name].median / 2)
+    assert whole.size_class is not None
+    assert plain.size_class is None
+    assert whole.joint_share == pytest.approx(plain.joint_share)
+    assert whole.joint_width is not None
+    assert whole.joint_width.median == pytest.approx(1, abs=0.2)  # joints of 2 px
+
+
+def test_what_is_lost_is_beside_what_is_preserved_and_estimated(path: Path) -> None:
+    with open_record(path, writable=True) as record:
+        before = measure(record).whole
+        record.areas = record.areas.add("lacuna", shapely.box(0, 0, 100, SHAPE[0]))
+        whole = measure(record).whole
+    assert whole.figures.px["lacuna"] == 100 * SHAPE[0]
+    assert whole.lost is not None
+    assert whole.lost.low <= whole.lost.tesserae <= whole.lost.high
+    assert whole.lost.tesserae == pytest.approx(before.count.found * 100 / SHAPE[1], rel=0.25)
+    assert whole.count.found < before.count.found
+    assert any("an estimate" in name for _, name, _ in whole.entries())
+
+
+def test_another_label_layer_is_measured_by_its_name(path: Path) -> None:
+    with open_record(path, writable=True) as record:
+        layer = record.add_label_layer("half")
+        for index in record.tesserae.done:
+            box = record.plan.shards.tile(index).core
+            rows = record.tesserae.read_rows(index)
+            left = rows["x1"] < SHAPE[1] // 2
+            labels = record.read_labels(box)
+            said = ("material", "state")
+            kept = {name: values[left] for name, values in rows.items() if name not in said}
+            layer.write_shard(index, np.where(np.isin(labels, kept["id"]), labels, 0), kept)
+            record.ledger.add(layer.name, [index])
+        found = measure(record, ["area", "row"], labels="half")
+        assert 0 < found.whole.count.found < record.count
+        assert measured_files(record, "half")[0].exists()
+        assert not measured_files(record)[0].exists()
+        with pytest.raises(InputError, match="no labels 'other'"):
+            measure(record, labels="other")
+
+
+def test_without_the_photograph_colours_are_left_out_and_said_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> None:
+        raise MissingError("It is gone.")
+
+    monkeypatch.setattr(Record, "open_source", gone)
+    with open_record(path) as record:
+        found = measure(record)
+        assert "left out" in found.without
+        assert found.whole.palette is None
+        assert "lightness" not in found.table()
+        assert not measured_files(record)[0].exists()  # open for reading
+
+
+def test_the_count_says_what_it_rests_on(path: Path) -> None:
+    with open_record(path, writable=True) as record:
+        assert measure(record).whole.count.basis == "confidences"
+        for box in (Box(0, 0, 115, 310), Box(115, 0, 230, 310)):
+            mark_finished(record, box)
+        ids = record.table(["id"])["id"].to_numpy()[:3].tolist()
+        editing.delete(record, ids)
+        count = measure(record).whole.count
+        assert count.basis == "finished windows"
+        assert count.low <= record.count <= count.high
+        boxes = [Box(20, 20, 110, 110), Box(120, 20, 220, 110), Box(20, 150, 110, 300)]
+        write_counts([Square(name=str(k), box=box, counted=20) for k, box in enumerate(boxes)], check_folder(path))
+        assert measure(record).whole.count.basis == "counted squares"
+
+
+def test_more_doubt_makes_a_wider_interval() -> None:
+    counts = [count_by_confidence(np.full(1000, score)) for score in (0.95, 0.89, 0.8)]
+    widths = [count.high - count.low for count in counts]
+    assert widths == sorted(widths)
+    assert all(count.low <= count.middle <= count.high for count in counts)
+    assert count_by_confidence(np.zeros(0)).high == 0
+
+
+def test_a_palette_has_as_many_colours_as_there_are() -> None:
+    rng = np.random.default_rng(3)
+    true = np.array([[30.0, 2, 5], [55, 10, 25], [80, 0, 8]])
+    colours = true[rng.integers(0, 3, 900)] + rng.normal(0, 2, (900, 3))
+    palette = find_palette(np.vstack([colours, np.full((1, 3), np.nan)]))
+    assert len(palette.colours) == 3
+    np.testing.assert_allclose(palette.colours, true, atol=0.5)
+    classes = palette.classes_of(np.array([[31.0, 2, 5], [np.nan] * 3, [79, 0, 8]]))
+    assert classes.tolist() == [1, 0, 3]
+    again = find_palette(colours)
+    np.testing.assert_array_equal(again.colours, palette.colours)
+    one = find_palette(rng.normal((60, 0, 0), 2, (500, 3)))
+    assert len(one.colours) == 1
+    assert len(find_palette(np.zeros((0, 3))).colours) == 0
+    assert hex_of((100, 0, 0)) == "#ffffff"
+
+
+def test_size_classes_have_their_bounds() -> None:
+    assert [size_class(side) for side in (3, 8, 15, 30)] == [
+        "very fine (up to 4 mm)",
+        "fine (4 to 10 mm)",
+        "middling (10 to 20 mm)",
+        "coarse (over 20 mm)",
+    ]
+
+
+def test_the_command_writes_table_and_figures(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["measure", str(path), "-o", str(tmp_path / "a.xlsx")]) == 0
+    told = capsys.readouterr()
+    assert "Opus, a suggestion" in told.out or "Andamento" in told.out
+    book = openpyxl.load_workbook(tmp_path / "a.xlsx", read_only=True)
+    assert book.sheetnames == ["whole", "joint map", "tesserae", "columns", "about"]
+    assert main(["measure", str(path), "-o", str(tmp_path / "a.csv"), "--columns", "row", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["labels"] == "tesserae"
+    assert (tmp_path / "a.csv").read_text().startswith("number,id,row\n1,")
+    assert main(["measure", str(path), "-o", str(tmp_path / "a.doc")]) == 2
+    assert main(["measure", str(path), "--columns", "area_mm2"]) == 1
+
+
+def test_the_proof_lies_near_the_photograph(path: Path, tmp_path: Path) -> None:
+    with open_record(path) as record:
+        folder = export_record(record, None, tmp_path / "a.proof")
+        export_record(record, "proof", folder, overwrite=True)
+    told = json.loads((folder / "proof.json").read_text())
+    assert told["delta_e_2000"]["tesserae"]["median"] < 1  # stones of one colour each
+    with Image.open(folder / "proof.png") as picture:
+        assert picture.size == (2 * SHAPE[1], SHAPE[0])
+    with Image.open(folder / "difference.png") as difference:
+        assert difference.size == SHAPE[::-1]
+    svg = (folder / "proof.svg").read_text()
+    assert svg.count("<path") == record.count
