@@ -11,11 +11,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from napari_mosaic.errors import InputError
+from napari_mosaic.errors import InputError, WriteError
+from napari_mosaic.export.options import (
+    AnnotationOptions,
+    CocoOptions,
+    DxfOptions,
+    GeopackageOptions,
+    ZarrOptions,
+)
+from napari_mosaic.files import replace
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Record
+
+if TYPE_CHECKING:
+    from napari_mosaic.export.region import RegionSource
 
 Writer = Callable[[Record, Path], Iterator[Progress]]
 
@@ -25,6 +36,7 @@ class Format:
     """One format: the name that users give, its suffixes, what it holds, and the module that writes it.
 
     `columns` says that it holds the feature table: its columns may be chosen. `package` is what an extra must bring.
+    `options` is what can be chosen of it; `companions` are the suffixes of files that lie beside its own.
     """
 
     name: str
@@ -34,22 +46,31 @@ class Format:
     notes_beside: bool = False
     columns: bool = False
     package: str | None = None
+    options: type[Any] | None = None
+    companions: tuple[str, ...] = ()
 
-    def load(self, columns: Sequence[str] | None = None) -> Writer:
-        """The function `write_steps(record, path)` of the format's module, for a choice of columns.
+    def load(self, columns: Sequence[str] | None = None, options: Any = None) -> Writer:
+        """The function `write_steps(record, path)` of the format's module, for a choice of columns and options.
 
         Raises
         ------
         InputError
-            The format has no columns to choose.
+            The format has no columns to choose, or the options are another's.
         """
+        chosen: dict[str, Any] = {}
+        if columns is not None:
+            if not self.columns:
+                able = " or ".join(name for name, format_ in FORMATS.items() if format_.columns)
+                raise InputError(
+                    f"The format {self.name} has no columns to choose; export as {able}, or without columns."
+                )
+            chosen["columns"] = columns
+        if options is not None:
+            if self.options is None or not isinstance(options, self.options):
+                raise InputError(f"The format {self.name} has no {type(options).__name__}; leave them out.")
+            chosen["options"] = options
         writer: Any = importlib.import_module(f"napari_mosaic.export.{self.module}").write_steps
-        if columns is None:
-            return cast(Writer, writer)
-        if not self.columns:
-            able = " or ".join(name for name, format_ in FORMATS.items() if format_.columns)
-            raise InputError(f"The format {self.name} has no columns to choose; export as {able}, or without columns.")
-        return partial(writer, columns=columns)
+        return cast(Writer, partial(writer, **chosen) if chosen else writer)
 
 
 FORMATS = {
@@ -57,8 +78,31 @@ FORMATS = {
     for format_ in (
         Format(name="tiff", suffixes=(".tif", ".tiff"), help="labels, GeoTIFF where placed", module="tiff"),
         Format(name="png", suffixes=(".png",), help="labels, 16 bit, up to 65535 tesserae", module="png"),
-        Format(name="zarr", suffixes=(".zarr",), help="labels as OME-Zarr 0.4 with levels", module="ome_zarr"),
-        Format(name="geopackage", suffixes=(".gpkg",), help="outlines as polygons", module="geopackage", columns=True),
+        Format(
+            name="zarr",
+            suffixes=(".zarr",),
+            help="labels as OME-Zarr with levels",
+            module="ome_zarr",
+            options=ZarrOptions,
+        ),
+        Format(name="ome-tiff", suffixes=(".ome.tif", ".ome.tiff"), help="labels with levels", module="ome_tiff"),
+        Format(
+            name="geopackage",
+            suffixes=(".gpkg",),
+            help="outlines as polygons",
+            module="geopackage",
+            columns=True,
+            options=GeopackageOptions,
+        ),
+        Format(
+            name="shapefile",
+            suffixes=(".shp",),
+            help="outlines as polygons, for older GIS",
+            module="shapefile",
+            columns=True,
+            options=GeopackageOptions,
+            companions=(".shx", ".dbf", ".prj", ".cpg", ".columns.csv"),
+        ),
         Format(
             name="csv",
             suffixes=(".csv",),
@@ -82,6 +126,7 @@ FORMATS = {
             help="outlines for CAD, in m, mm or px, with numbers",
             module="dxf",
             package="ezdxf",
+            options=DxfOptions,
         ),
         Format(name="svg", suffixes=(".svg",), help="outlines as a drawing, true to scale", module="svg"),
         Format(
@@ -104,8 +149,25 @@ FORMATS = {
             module="geojson",
             columns=True,
         ),
+        Format(
+            name="coco",
+            suffixes=(".coco",),
+            help="outlines in windows, for CVAT and Label Studio",
+            module="coco",
+            options=CocoOptions,
+        ),
+        Format(
+            name="annotations",
+            suffixes=(".annotations",),
+            help="outlines as Web Annotations, for viewers of IIIF",
+            module="web_annotations",
+            options=AnnotationOptions,
+        ),
     )
 }
+
+FOLDER_MARKS = ("instances.json", "collection.json")
+"""What tells the folder of an export that is not Zarr: that of COCO, that of Web Annotations."""
 
 
 def export_record(
@@ -114,11 +176,16 @@ def export_record(
     path: str | Path,
     *,
     columns: Sequence[str] | None = None,
+    region: RegionSource | None = None,
+    options: Any = None,
     overwrite: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Path:
     """Write the tesserae of a record in a format of `FORMATS`; see `export_record_steps`."""
-    return drain(export_record_steps(record, format, path, columns=columns, overwrite=overwrite), on_progress)
+    steps = export_record_steps(
+        record, format, path, columns=columns, region=region, options=options, overwrite=overwrite
+    )
+    return drain(steps, on_progress)
 
 
 def export_record_steps(
@@ -127,6 +194,8 @@ def export_record_steps(
     path: str | Path,
     *,
     columns: Sequence[str] | None = None,
+    region: RegionSource | None = None,
+    options: Any = None,
     overwrite: bool = False,
 ) -> Steps[Path]:
     """Write the tesserae of a record for other programs, tile by tile.
@@ -142,6 +211,11 @@ def export_record_steps(
     columns
         Of a table (CSV, GeoPackage): which columns to write, as `measurement.feature_table` names them; the usual ones
         by default.
+    region
+        Only the tesserae whose centres of gravity lie here, whole: a file of areas or a mask, polygons, or a box
+        `y0, x0, y1, x1`, in pixels of the photograph. They are numbered from 1; their ids are those of the record.
+    options
+        What else can be chosen of the format: one of `export.options`.
     overwrite
         Whether to replace what is there. Only another export is ever replaced, never a record.
 
@@ -164,12 +238,40 @@ def export_record_steps(
 
     path = Path(path)
     chosen = find_format(format, path)
-    writer = chosen.load(columns)
-    with replacing(path, overwrite=overwrite) as temporary:
+    writer = chosen.load(columns, options)
+    if region is not None:
+        from napari_mosaic.export.region import RegionRecord, grid_of, read_region
+
+        record = RegionRecord(record, read_region(region, grid_of(record)))
+    _check_companions(path, chosen, overwrite)
+    with replacing(path, overwrite=overwrite, ours=_is_ours) as temporary:
         yield from writer(record, temporary)
+        _move_companions(temporary, path, chosen.companions)
     if chosen.notes_beside:
         write_beside(record, path)
     return path
+
+
+def _check_companions(path: Path, format_: Format, overwrite: bool) -> None:
+    taken = [path.with_suffix(suffix) for suffix in format_.companions if path.with_suffix(suffix).exists()]
+    if taken and not overwrite:
+        raise WriteError(f"{taken[0]} exists already; add --overwrite to replace it, or give another name.")
+
+
+def _move_companions(temporary: Path, path: Path, suffixes: Sequence[str]) -> None:
+    """Bring the files beside an export to their places; those of an earlier one go."""
+    for suffix in suffixes:
+        made = temporary.with_suffix(suffix)
+        if made.exists():
+            replace(made, path.with_suffix(suffix))
+        else:
+            path.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether an export made a folder."""
+    names = (".zgroup", ".zattrs", "zarr.json", *FOLDER_MARKS)
+    return any((folder / name).exists() for name in names)
 
 
 def find_format(name: str | None, path: str | Path) -> Format:
@@ -180,9 +282,10 @@ def find_format(name: str | None, path: str | Path) -> Format:
             raise InputError(f"There is no export format {name!r}; choose one of {known}.")
         return FORMATS[name]
     file = Path(path).name.lower()
-    for format_ in FORMATS.values():
-        if file.endswith(format_.suffixes):
-            return format_
+    suffixes = {suffix: format_ for format_ in FORMATS.values() for suffix in format_.suffixes}
+    for suffix in sorted(suffixes, key=len, reverse=True):
+        if file.endswith(suffix):
+            return suffixes[suffix]
     raise InputError(f"The name {Path(path).name} does not tell the format; add --format with one of {known}.")
 
 

@@ -20,6 +20,7 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.export import csv as csv_export
 from napari_mosaic.export import dxf, geopackage
 from napari_mosaic.export.notes import notes_of
+from napari_mosaic.export.options import GeopackageOptions
 from napari_mosaic.export.sheet import choose_layout, write_sheet_steps
 from napari_mosaic.measurement.features import choose_fields
 from napari_mosaic.output_files import replacing
@@ -98,7 +99,7 @@ def deliver_steps(
     place = Path(folder)
     with replacing(place, overwrite=overwrite, ours=_is_delivery) as whole:
         whole.mkdir()
-        yield from geopackage.write_steps(record, whole / "tesserae.gpkg", COLUMNS, crs=crs)
+        yield from geopackage.write_steps(record, whole / "tesserae.gpkg", COLUMNS, GeopackageOptions(crs=crs))
         yield from _drawing_steps(record, whole)
         yield from csv_export.write_steps(record, whole / "tesserae.csv", COLUMNS)
         _write_dictionary(record, whole / "columns.csv")
