@@ -32,6 +32,7 @@ _COMMANDS = {
     "pixel-size": ("sizing", "Say how large a pixel is on the floor, or see what a record knows of it."),
     "export": ("records", "Write the tesserae of a record for other programs."),
     "deliver": ("delivering", "Write a folder to hand in: GeoPackage, DXF, table, drawing as PDF, README."),
+    "import": ("importing:import_outlines", "Bring back what was drawn or corrected in another program."),
     "preview": ("records", "Draw the tesserae of a record over its photograph."),
     "edit": ("editing", "Correct the tesserae of a record from a list of edits."),
     "relink": ("records", "Tell a record where its photograph is now."),
@@ -88,7 +89,8 @@ def make_app() -> App:
         suppress_keyboard_interrupt=False,
     )
     for name, (module, text) in _COMMANDS.items():
-        app.command(f"napari_mosaic.cli.{module}:{name.replace('-', '_')}", name=name, help=text)
+        place = module if ":" in module else f"{module}:{name.replace('-', '_')}"
+        app.command(f"napari_mosaic.cli.{place}", name=name, help=text)
     models = App(name="models", help="What models there are.", default_parameter=Parameter(negative=()))
     for name, (function, text) in _MODELS.items():
         models.command(f"napari_mosaic.cli.models:{function}", name=name, help=text)

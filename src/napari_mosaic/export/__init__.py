@@ -36,7 +36,8 @@ class Format:
     """One format: the name that users give, its suffixes, what it holds, and the module that writes it.
 
     `columns` says that it holds the feature table: its columns may be chosen. `package` is what an extra must bring.
-    `options` is what can be chosen of it; `companions` are the suffixes of files that lie beside its own.
+    `options` is what can be chosen of it; `companions` are the suffixes of files that lie beside its own. A format that
+    is a folder, but no Zarr, names a file in it that tells it, the `folder_mark`.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Format:
     package: str | None = None
     options: type[Any] | None = None
     companions: tuple[str, ...] = ()
+    folder_mark: str | None = None
 
     def load(self, columns: Sequence[str] | None = None, options: Any = None) -> Writer:
         """The function `write_steps(record, path)` of the format's module, for a choice of columns and options.
@@ -93,15 +95,6 @@ FORMATS = {
             module="geopackage",
             columns=True,
             options=GeopackageOptions,
-        ),
-        Format(
-            name="shapefile",
-            suffixes=(".shp",),
-            help="outlines as polygons, for older GIS",
-            module="shapefile",
-            columns=True,
-            options=GeopackageOptions,
-            companions=(".shx", ".dbf", ".prj", ".cpg", ".columns.csv"),
         ),
         Format(
             name="csv",
@@ -150,11 +143,21 @@ FORMATS = {
             columns=True,
         ),
         Format(
+            name="shapefile",
+            suffixes=(".shp",),
+            help="outlines as polygons, for older GIS",
+            module="shapefile",
+            columns=True,
+            options=GeopackageOptions,
+            companions=(".shx", ".dbf", ".prj", ".cpg", ".columns.csv"),
+        ),
+        Format(
             name="coco",
             suffixes=(".coco",),
             help="outlines in windows, for CVAT and Label Studio",
             module="coco",
             options=CocoOptions,
+            folder_mark="instances.json",
         ),
         Format(
             name="annotations",
@@ -162,12 +165,10 @@ FORMATS = {
             help="outlines as Web Annotations, for viewers of IIIF",
             module="web_annotations",
             options=AnnotationOptions,
+            folder_mark="collection.json",
         ),
     )
 }
-
-FOLDER_MARKS = ("instances.json", "collection.json")
-"""What tells the folder of an export that is not Zarr: that of COCO, that of Web Annotations."""
 
 
 def export_record(
@@ -244,7 +245,9 @@ def export_record_steps(
 
         record = RegionRecord(record, read_region(region, grid_of(record)))
     _check_companions(path, chosen, overwrite)
-    with replacing(path, overwrite=overwrite, ours=_is_ours) as temporary:
+    mark = chosen.folder_mark
+    ours = None if mark is None else lambda folder: (folder / mark).exists()
+    with replacing(path, overwrite=overwrite, ours=ours) as temporary:
         yield from writer(record, temporary)
         _move_companions(temporary, path, chosen.companions)
     if chosen.notes_beside:
@@ -266,12 +269,6 @@ def _move_companions(temporary: Path, path: Path, suffixes: Sequence[str]) -> No
             replace(made, path.with_suffix(suffix))
         else:
             path.with_suffix(suffix).unlink(missing_ok=True)
-
-
-def _is_ours(folder: Path) -> bool:
-    """Whether an export made a folder."""
-    names = (".zgroup", ".zattrs", "zarr.json", *FOLDER_MARKS)
-    return any((folder / name).exists() for name in names)
 
 
 def find_format(name: str | None, path: str | Path) -> Format:

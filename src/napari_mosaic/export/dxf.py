@@ -11,6 +11,7 @@ Autodesk, DXF Reference, AC1015 (AutoCAD 2000): LWPOLYLINE, XDATA, $INSUNITS.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -89,12 +90,20 @@ def frame_of(record: Record, *, degrees_as_mm: bool = False) -> DrawingFrame:
                 "GeoPackage, or place the photograph in a projected system."
             )
         if unit in _UNITS:
-            return DrawingFrame(unit, 4, lambda points: np.column_stack(to_map(record, *points.T)), "map")
+            return DrawingFrame(
+                unit, _digits(record.affine), lambda points: np.column_stack(to_map(record, *points.T)), "map"
+            )
     mm = record.pixel_mm
     scale = 1.0 if mm is None else mm
     flipped = np.array([1.0, -1.0])
     kind: Literal["mm", "px"] = "px" if mm is None else "mm"
     return DrawingFrame(kind, 3, lambda points: (points * flipped + (0, height)) * scale, kind)
+
+
+def _digits(affine: tuple[float, ...]) -> int:
+    """Decimals on the map that keep a hundredth of a pixel; four at least."""
+    a, b, _, d, e, _ = affine
+    return max(4, 2 - math.floor(math.log10(math.sqrt(abs(a * e - b * d)))))
 
 
 def write_steps(

@@ -6,6 +6,7 @@ level before the next, and the record is read once.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -63,4 +64,13 @@ def _metadata(record: Record) -> dict[str, Any]:
     names = {} if mm is None else {f"PhysicalSize{axis}": mm for axis in "XY"}
     units = {} if mm is None else {f"PhysicalSize{axis}Unit": "mm" for axis in "XY"}
     said = f"Tesserae of {record.source.name}, numbered in reading order. {notes_of(record)['edited']}"
-    return {"axes": "YX", "Name": f"{record.source.name}: tesserae", "Description": said, **names, **units}
+    # The same record gives the same file: without a number by chance.
+    name = uuid.uuid5(uuid.NAMESPACE_URL, f"napari-mosaic:{record.source.fingerprint}")
+    return {
+        "UUID": f"urn:uuid:{name}",
+        "axes": "YX",
+        "Name": f"{record.source.name}: tesserae",
+        "Description": said,
+        **names,
+        **units,
+    }
