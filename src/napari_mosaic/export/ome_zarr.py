@@ -50,6 +50,7 @@ def write_steps(record: Record, path: Path, options: ZarrOptions = ZarrOptions()
             dtype="uint32",
             fill_value=0,
             chunk_key_encoding=_CHUNK_KEYS[kind],
+            dimension_names=("y", "x") if kind == 3 else None,
         )
         tiles = number_tiles(record, tesserae) if finer is None else halved(finer, shape)
         for box, numbers in tiles:
