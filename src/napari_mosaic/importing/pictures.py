@@ -7,6 +7,7 @@ are found again by their place.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -97,7 +98,9 @@ def _open(path: Path, stack: ExitStack) -> _Picture:
         import rasterio
         from rasterio.windows import Window
 
-        source = stack.enter_context(rasterio.open(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            source = stack.enter_context(rasterio.open(path))
     except (*UNREADABLE, _rasterio_error()) as error:
         raise ReadError(f"{path.name} cannot be read ({error}); save it as PNG, TIFF or NPY.") from error
     if np.dtype(source.dtypes[0]).kind not in "ui" or source.count > 4:
