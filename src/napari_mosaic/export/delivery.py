@@ -15,6 +15,8 @@ import datetime
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from napari_mosaic.editing import describe_report, report
 from napari_mosaic.errors import InputError
 from napari_mosaic.export import csv as csv_export
@@ -22,12 +24,16 @@ from napari_mosaic.export import dxf, geopackage
 from napari_mosaic.export.notes import notes_of
 from napari_mosaic.export.options import GeopackageOptions
 from napari_mosaic.export.sheet import choose_layout, write_sheet_steps
-from napari_mosaic.measurement.features import choose_fields
+from napari_mosaic.measurement.features import choose_fields, measure_pixels_steps, rows_of
+from napari_mosaic.measurement.table import read_tesserae
 from napari_mosaic.output_files import replacing
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Record
 from napari_mosaic.record.figure_words import areas_of, density_of
 from napari_mosaic.record.finished import finished_boxes
+
+_BLOCK = 50_000
+"""Rows that are written at once: bounds memory, changes nothing."""
 
 COLUMNS = (
     "default",
@@ -99,9 +105,14 @@ def deliver_steps(
     place = Path(folder)
     with replacing(place, overwrite=overwrite, ours=_is_delivery) as whole:
         whole.mkdir()
-        yield from geopackage.write_steps(record, whole / "tesserae.gpkg", COLUMNS, GeopackageOptions(crs=crs))
+        fields, tesserae = choose_fields(record, COLUMNS), read_tesserae(record)
+        pixels = yield from measure_pixels_steps(record, tesserae, fields)
+        options = GeopackageOptions(crs=crs)
+        yield from geopackage.write_steps(record, whole / "tesserae.gpkg", COLUMNS, options, pixels=pixels)
         yield from _drawing_steps(record, whole)
-        yield from csv_export.write_steps(record, whole / "tesserae.csv", COLUMNS)
+        parts = np.array_split(np.arange(len(tesserae)), -(-len(tesserae) // _BLOCK) or 1)
+        blocks = (rows_of(record, tesserae, rows, fields, pixels) for rows in parts)
+        csv_export.write_blocks(whole / "tesserae.csv", fields, blocks)
         _write_dictionary(record, whole / "columns.csv")
         yield from write_sheet_steps(record, whole / "drawing.pdf", author=author, largest=sheet)
         (whole / "README.txt").write_text(_readme(record, crs, author, sheet), encoding="utf-8", newline="\n")

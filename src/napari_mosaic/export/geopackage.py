@@ -23,7 +23,7 @@ from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export.notes import notes_of
 from napari_mosaic.export.options import GeopackageOptions
 from napari_mosaic.export.styles import add_styles, area_style, outline_style
-from napari_mosaic.measurement.features import choose_fields, measure_fields, views
+from napari_mosaic.measurement.features import Features, choose_fields, measure_fields, rows_of, views
 from napari_mosaic.measurement.outlines import place_outlines, trace_outlines
 from napari_mosaic.measurement.table import read_tesserae
 from napari_mosaic.measurement.view import View
@@ -39,15 +39,23 @@ def write_steps(
     path: Path,
     columns: Sequence[str] | None = None,
     options: GeopackageOptions = GeopackageOptions(),  # noqa: B008 - frozen
+    *,
+    pixels: Features | None = None,
 ) -> Iterator[Progress]:
-    """Write one polygon a tessera with its columns, and the areas as a second layer, to `path`; styled for QGIS."""
+    """Write one polygon a tessera with its columns, and the areas as a second layer, to `path`; styled for QGIS.
+
+    `pixels` is what `measure_pixels_steps` has measured for the columns already.
+    """
     target = Target(record, options.crs)
     fields, tesserae = choose_fields(record, columns), read_tesserae(record)
     done = 0
-    for view in views(record, tesserae, fields):
+    for view in views(record, tesserae, fields if pixels is None else []):
         window = view.pixels_of
         outlines = target.place(trace_outlines(window, record.plan.factor))
-        _append(path, target, outlines, measure_fields(view, fields))
+        measured = (
+            measure_fields(view, fields) if pixels is None else rows_of(record, tesserae, view.rows, fields, pixels)
+        )
+        _append(path, target, outlines, measured)
         done += len(view.rows)
         yield Progress(phase="export", done=done, total=len(tesserae), unit="tesserae", region=window.tile)
     if not len(tesserae):
