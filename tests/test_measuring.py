@@ -107,7 +107,7 @@ def test_another_label_layer_is_measured_by_its_name(path: Path) -> None:
         assert 0 < found.whole.count.found < record.count
         assert measured_files(record, "half")[0].exists()
         assert not measured_files(record)[0].exists()
-        with pytest.raises(InputError, match="no labels 'other'"):
+        with pytest.raises(MissingError, match="no labels 'other'"):
             measure(record, labels="other")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,7 +20,6 @@ from shapely.affinity import affine_transform
 from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.areas import (
-    Area,
     AreaSet,
     check_polygonal,
     features_of,
@@ -226,36 +225,49 @@ def _crs_of_geojson(values: Mapping[str, Any]) -> str | None:
 
 
 def _to_pixels(areas: AreaSet, crs: str | None, grid: Grid, path: Path) -> AreaSet:
+    shapes = np.array([area.geometry for area in areas], object)
+    placed = shapes_to_pixels(shapes, crs, grid, f"The areas of {path.name}")
+    return AreaSet(tuple(replace(area, geometry=shape) for area, shape in zip(areas, placed, strict=True)))
+
+
+def shapes_to_pixels(shapes: NDArray[Any], crs: str | None, grid: Grid, what: str) -> NDArray[Any]:
+    """Geometries `(n,)` of a file in source pixels: by the coordinate system that it names, else by where they fall.
+
+    Raises
+    ------
+    InputError
+        They lie outside of the image, as pixels and as map coordinates; or the system is not known.
+    """
     if crs is not None and grid.crs is not None:
-        return _transformed(areas, crs, grid)
+        return _transformed(shapes, crs, grid)
     frame = _frame(grid)
-    if grid.affine is None or (_meets(areas, frame) and _spans_pixels(areas)):
-        return areas
+    if grid.affine is None or (_meets(shapes, frame) and _spans_pixels(shapes)):
+        return shapes
     candidates = [grid.crs]
-    if grid.crs is not None and _meets(areas, shapely.box(-180, -90, 180, 90)):
+    if grid.crs is not None and _meets(shapes, shapely.box(-180, -90, 180, 90)):
         candidates.append(_GEOGRAPHIC)
     for candidate in candidates:
-        moved = _transformed(areas, candidate, grid)
+        moved = _transformed(shapes, candidate, grid)
         if _meets(moved, frame):
             return moved
     raise InputError(
-        f"The areas of {path.name} lie outside of the image, as pixels and as map coordinates; "
+        f"{what} lie outside of the image, as pixels and as map coordinates; "
         "check that they belong to it and in which coordinate system they were saved."
     )
 
 
-def _meets(areas: AreaSet, frame: BaseGeometry) -> bool:
-    return any(area.geometry.intersects(frame) for area in areas)
+def _meets(shapes: NDArray[Any], frame: BaseGeometry) -> bool:
+    return bool(shapely.intersects(shapes, frame).any())
 
 
-def _spans_pixels(areas: AreaSet) -> bool:
+def _spans_pixels(shapes: NDArray[Any]) -> bool:
     """Whether anything is as large as a pixel; degrees of longitude and latitude are not."""
-    bounds = np.array([area.geometry.bounds for area in areas if not area.geometry.is_empty])
+    bounds = shapely.bounds(shapes[~shapely.is_empty(shapes)])
     return bool((np.ptp(bounds.reshape(-1, 2, 2), axis=1) >= 1).any())
 
 
-def _transformed(areas: AreaSet, crs: str | None, grid: Grid) -> AreaSet:
-    """Areas in `crs` brought to the image's CRS and through its affine to pixels."""
+def _transformed(shapes: NDArray[Any], crs: str | None, grid: Grid) -> NDArray[Any]:
+    """Geometries in `crs` brought to the image's CRS and through its affine to pixels."""
     assert grid.affine is not None or grid.crs is not None
     a, b, c, d, e, f = grid.affine or (1, 0, 0, 0, 1, 0)
     inverse = np.linalg.inv(np.array([[a, b, c], [d, e, f], [0, 0, 1]], float))
@@ -266,17 +278,7 @@ def _transformed(areas: AreaSet, crs: str | None, grid: Grid) -> AreaSet:
         # Written out: a matrix product may round equal points differently, which opens rings.
         return np.column_stack([row[0] * x + row[1] * y + row[2] for row in inverse[:2]])
 
-    return AreaSet(
-        tuple(
-            Area(
-                kind=area.kind,
-                geometry=shapely.transform(area.geometry, place),
-                name=area.name,
-                properties=area.properties,
-            )
-            for area in areas
-        )
-    )
+    return np.asarray(shapely.transform(shapes, place))
 
 
 def _converter(source: str | None, target: str | None) -> Any:
@@ -285,10 +287,15 @@ def _converter(source: str | None, target: str | None) -> Any:
     with needed_for("Another coordinate system", instead="or save the areas in that of the image"):
         import pyproj
     try:
-        transformer = pyproj.Transformer.from_crs(source, target, always_xy=True)
-    except pyproj.exceptions.CRSError as error:
+        first, second = (pyproj.CRS.from_user_input(crs) for crs in (source, target))
+        # A local system has no way to any other, and each format writes it in words of its own: it is the image's.
+        if first.is_engineering and second.is_engineering:
+            return lambda points: points
+        transformer = pyproj.Transformer.from_crs(first, second, always_xy=True)
+    except pyproj.exceptions.ProjError as error:
         raise InputError(
-            f"The coordinate system {source!r} is not known ({error}); save the areas in that of the image."
+            f"The coordinate system {source!r} is not known, or there is no way from it to the image's ({error}); save "
+            "the areas in that of the image."
         ) from error
     return lambda points: np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
 

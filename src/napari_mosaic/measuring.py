@@ -62,7 +62,8 @@ _BLOCK = 50_000
 class Measurement:
     """What was measured of a floor: the figures of the whole, and the table's `fields` with their values.
 
-    `without` says what could not be told and why, in a sentence; "" where all could.
+    `without` says what could not be told and why, in a sentence; "" where all could. `pixels` holds the values of the
+    fields that need pixels, of all tesserae.
     """
 
     record: Record
@@ -71,18 +72,18 @@ class Measurement:
     fields: list[Field]
     opus: NDArray[np.int64]
     without: str
-    _pixels: Features
+    pixels: Features
 
     def blocks(self) -> Iterator[Features]:
         """Values by name of the field, some rows at a time, in reading order."""
         tesserae = self.floor.tesserae
         for start in range(0, len(tesserae), _BLOCK):
             rows = np.arange(start, min(start + _BLOCK, len(tesserae)))
-            yield rows_of(self.record, tesserae, rows, self.fields, self._pixels)
+            yield rows_of(self.record, tesserae, rows, self.fields, self.pixels)
 
     def table(self) -> Features:
         """All values by name of the field, `(n,)` each."""
-        return rows_of(self.record, self.floor.tesserae, np.arange(len(self.floor.tesserae)), self.fields, self._pixels)
+        return rows_of(self.record, self.floor.tesserae, np.arange(len(self.floor.tesserae)), self.fields, self.pixels)
 
 
 def measure(

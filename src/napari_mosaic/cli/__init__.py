@@ -34,6 +34,7 @@ _COMMANDS = {
     "export": ("records", "Write the tesserae of a record for other programs."),
     "measure": ("measuring", "Measure the stones and the whole floor: size, joints, palette, rows, opus, count."),
     "deliver": ("delivering", "Write a folder to hand in: GeoPackage, DXF, table, drawing as PDF, README."),
+    "import": ("importing:import_outlines", "Bring back what was drawn or corrected in another program."),
     "preview": ("records", "Draw the tesserae of a record over its photograph."),
     "edit": ("editing", "Correct the tesserae of a record from a list of edits."),
     "relink": ("records", "Tell a record where its photograph is now."),
@@ -92,7 +93,8 @@ def make_app() -> App:
         suppress_keyboard_interrupt=False,
     )
     for name, (module, text) in _COMMANDS.items():
-        app.command(f"napari_mosaic.cli.{module}:{name.replace('-', '_')}", name=name, help=text)
+        place = module if ":" in module else f"{module}:{name.replace('-', '_')}"
+        app.command(f"napari_mosaic.cli.{place}", name=name, help=text)
     models = App(name="models", help="What models there are.", default_parameter=Parameter(negative=()))
     for name, (function, text) in _MODELS.items():
         models.command(f"napari_mosaic.cli.models:{function}", name=name, help=text)

@@ -5,14 +5,17 @@ One decision: a record is looked at and handed on without its photograph whereve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from napari_mosaic.cli.options import Flag, Json
+from napari_mosaic.cli.options import Flag, Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run, say
-from napari_mosaic.export import FORMATS, export_record_steps
+from napari_mosaic.export import FORMATS, export_record_steps, find_format
+from napari_mosaic.export import Format as FileFormat
+from napari_mosaic.export import options as options_of_format
 from napari_mosaic.image import MosaicImage, PixelSize, open_image_steps
 from napari_mosaic.image.pixel_size import confirmed_mm, describe_extent, describe_size
 from napari_mosaic.record import Record, open_record
@@ -25,9 +28,21 @@ from napari_mosaic.tiling import Box
 
 if TYPE_CHECKING:
     Format = str
+    GeopackageOptions = options_of_format.GeopackageOptions
+    ZarrOptions = options_of_format.ZarrOptions
+    DxfOptions = options_of_format.DxfOptions
+    CocoOptions = options_of_format.CocoOptions
+    AnnotationOptions = options_of_format.AnnotationOptions
 else:
     Format = Literal[tuple(FORMATS)]
+    GeopackageOptions = options_of(options_of_format.GeopackageOptions)
+    ZarrOptions = options_of(options_of_format.ZarrOptions)
+    DxfOptions = options_of(options_of_format.DxfOptions)
+    CocoOptions = options_of(options_of_format.CocoOptions)
+    AnnotationOptions = options_of(options_of_format.AnnotationOptions)
 Labels = Annotated[str | None, Parameter(name="--labels")]
+_GPKG, _ZARR, _DXF = GeopackageOptions(), ZarrOptions(), DxfOptions()
+_COCO, _PAGES = CocoOptions(), AnnotationOptions()
 _COLUMNS_HELP = (
     "Columns of a CSV or GeoPackage, parted by commas, such as perimeter (in every unit that can be told) or "
     "perimeter_mm; default stands for the usual ones. A name that there is not lists all."
@@ -145,6 +160,12 @@ def export(
     format_: Annotated[Format | None, Parameter(name="--format", help=_HELP)] = None,
     columns: Annotated[str | None, Parameter(help=_COLUMNS_HELP)] = None,
     labels: Labels = None,
+    region: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    geopackage: Annotated[GeopackageOptions, Parameter(name="--geopackage", group="GeoPackage, Shapefile")] = _GPKG,
+    zarr: Annotated[ZarrOptions, Parameter(name="--zarr", group="OME-Zarr")] = _ZARR,
+    dxf: Annotated[DxfOptions, Parameter(name="--dxf", group="DXF")] = _DXF,
+    coco: Annotated[CocoOptions, Parameter(name="--coco", group="COCO")] = _COCO,
+    annotations: Annotated[AnnotationOptions, Parameter(name="--annotations", group="Web Annotations")] = _PAGES,
     overwrite: Flag = False,
 ) -> int:
     """Write the tesserae of a record for other programs, numbered in reading order.
@@ -161,16 +182,59 @@ def export(
         The columns.
     labels
         Which of its labels, such as tesserae or sam2; by default what the method found.
+    region
+        Only the tesserae whose centres lie here, whole: GeoJSON, GeoPackage or mask image, or y0 x0 y1 x1 in pixels of
+        the photograph.
+    geopackage
+        Also of a Shapefile.
+    zarr
+        Of OME-Zarr.
+    dxf
+        Of a drawing for CAD.
+    coco
+        Of COCO.
+    annotations
+        Of Web Annotations.
     overwrite
         Replace a file that is there.
 
     """
+    given = [
+        plain(options, kind)
+        for options, kind in (
+            (geopackage, options_of_format.GeopackageOptions),
+            (zarr, options_of_format.ZarrOptions),
+            (dxf, options_of_format.DxfOptions),
+            (coco, options_of_format.CocoOptions),
+            (annotations, options_of_format.AnnotationOptions),
+        )
+    ]
     with open_record(record) as whole:
         opened = choose_labels(whole, labels)
-        chosen = None if columns is None else [name.strip() for name in columns.split(",")]
-        path = run(export_record_steps(opened, format_, output, columns=chosen, overwrite=overwrite), output.name)
-        answer(f"{opened.count:,} tesserae{of_labels(opened)} in {path}")
+        steps = export_record_steps(
+            opened,
+            format_,
+            output,
+            columns=None if columns is None else [name.strip() for name in columns.split(",")],
+            region=None if region is None else " ".join(region),
+            options=_chosen(find_format(format_, output), given),
+            overwrite=overwrite,
+        )
+        path = run(steps, output.name)
+        count = "" if region is not None else f"{opened.count:,} "
+        answer(f"{count}tesserae{' of the region' if region is not None else ''}{of_labels(opened)} in {path}")
     return 0
+
+
+def _chosen(format_: FileFormat, given: Sequence[Any]) -> Any:
+    """The options of a format; `UsageError` where some of another were given."""
+    for options in given:
+        if options != type(options)() and type(options) is not format_.options:
+            name = next(f.name for f in FORMATS.values() if f.options is type(options))
+            raise UsageError(
+                f"Options of {name} say nothing of {format_.name}; leave them out, or give --format {name}."
+            )
+    return next((options for options in given if type(options) is format_.options), None)
 
 
 def preview(

@@ -11,11 +11,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from napari_mosaic.errors import InputError
+from napari_mosaic.errors import InputError, WriteError
+from napari_mosaic.export.options import (
+    AnnotationOptions,
+    CocoOptions,
+    DxfOptions,
+    GeopackageOptions,
+    ZarrOptions,
+)
+from napari_mosaic.files import replace
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Record
+
+if TYPE_CHECKING:
+    from napari_mosaic.export.region import RegionSource
 
 Writer = Callable[[Record, Path], Iterator[Progress]]
 
@@ -25,8 +36,9 @@ class Format:
     """One format: the name that users give, its suffixes, what it holds, and the module that writes it.
 
     `columns` says that it holds the feature table: its columns may be chosen. `package` is what an extra must bring.
-    `holds` is a file by which a folder that the format made is known, `photograph` says that it
-    shows the photograph, which must be there.
+    `options` is what can be chosen of it; `companions` are the suffixes of files that lie beside its own. A format that
+    is a folder, but no Zarr, names a file in it that tells it, the `folder_mark`. `photograph` says that it shows the
+    photograph, which must be there.
     """
 
     name: str
@@ -36,28 +48,33 @@ class Format:
     notes_beside: bool = False
     columns: bool = False
     package: str | None = None
-    holds: str | None = None
     photograph: bool = False
+    options: type[Any] | None = None
+    companions: tuple[str, ...] = ()
+    folder_mark: str | None = None
 
-    def is_ours(self, folder: Path) -> bool:
-        """Whether a folder was written by this format, which is one that makes folders."""
-        return self.holds is not None and (folder / self.holds).exists()
-
-    def load(self, columns: Sequence[str] | None = None) -> Writer:
-        """The function `write_steps(record, path)` of the format's module, for a choice of columns.
+    def load(self, columns: Sequence[str] | None = None, options: Any = None) -> Writer:
+        """The function `write_steps(record, path)` of the format's module, for a choice of columns and options.
 
         Raises
         ------
         InputError
-            The format has no columns to choose.
+            The format has no columns to choose, or the options are another's.
         """
+        chosen: dict[str, Any] = {}
+        if columns is not None:
+            if not self.columns:
+                able = " or ".join(name for name, format_ in FORMATS.items() if format_.columns)
+                raise InputError(
+                    f"The format {self.name} has no columns to choose; export as {able}, or without columns."
+                )
+            chosen["columns"] = columns
+        if options is not None:
+            if self.options is None or not isinstance(options, self.options):
+                raise InputError(f"The format {self.name} has no {type(options).__name__}; leave them out.")
+            chosen["options"] = options
         writer: Any = importlib.import_module(f"napari_mosaic.export.{self.module}").write_steps
-        if columns is None:
-            return cast(Writer, writer)
-        if not self.columns:
-            able = " or ".join(name for name, format_ in FORMATS.items() if format_.columns)
-            raise InputError(f"The format {self.name} has no columns to choose; export as {able}, or without columns.")
-        return partial(writer, columns=columns)
+        return cast(Writer, partial(writer, **chosen) if chosen else writer)
 
 
 FORMATS = {
@@ -77,8 +94,22 @@ FORMATS = {
             module="joint_mask",
         ),
         Format(name="png", suffixes=(".png",), help="labels, 16 bit, up to 65535 tesserae", module="png"),
-        Format(name="zarr", suffixes=(".zarr",), help="labels as OME-Zarr 0.4 with levels", module="ome_zarr"),
-        Format(name="geopackage", suffixes=(".gpkg",), help="outlines as polygons", module="geopackage", columns=True),
+        Format(
+            name="zarr",
+            suffixes=(".zarr",),
+            help="labels as OME-Zarr with levels",
+            module="ome_zarr",
+            options=ZarrOptions,
+        ),
+        Format(name="ome-tiff", suffixes=(".ome.tif", ".ome.tiff"), help="labels with levels", module="ome_tiff"),
+        Format(
+            name="geopackage",
+            suffixes=(".gpkg",),
+            help="outlines as polygons",
+            module="geopackage",
+            columns=True,
+            options=GeopackageOptions,
+        ),
         Format(
             name="csv",
             suffixes=(".csv",),
@@ -102,6 +133,7 @@ FORMATS = {
             help="outlines for CAD, in m, mm or px, with numbers",
             module="dxf",
             package="ezdxf",
+            options=DxfOptions,
         ),
         Format(name="svg", suffixes=(".svg",), help="outlines as a drawing, true to scale", module="svg"),
         Format(
@@ -109,7 +141,7 @@ FORMATS = {
             suffixes=(".proof",),
             help="folder: drawn again from table and outlines, beside the photograph, with its difference of colour",
             module="proof",
-            holds="proof.json",
+            folder_mark="proof.json",
             photograph=True,
         ),
         Format(
@@ -132,6 +164,31 @@ FORMATS = {
             module="geojson",
             columns=True,
         ),
+        Format(
+            name="shapefile",
+            suffixes=(".shp",),
+            help="outlines as polygons, for older GIS",
+            module="shapefile",
+            columns=True,
+            options=GeopackageOptions,
+            companions=(".shx", ".dbf", ".prj", ".cpg", ".columns.csv"),
+        ),
+        Format(
+            name="coco",
+            suffixes=(".coco",),
+            help="outlines in windows, for CVAT and Label Studio",
+            module="coco",
+            options=CocoOptions,
+            folder_mark="instances.json",
+        ),
+        Format(
+            name="annotations",
+            suffixes=(".annotations",),
+            help="outlines as Web Annotations, for viewers of IIIF",
+            module="web_annotations",
+            options=AnnotationOptions,
+            folder_mark="collection.json",
+        ),
     )
 }
 
@@ -143,11 +200,15 @@ def export_record(
     *,
     columns: Sequence[str] | None = None,
     labels: str | None = None,
+    region: RegionSource | None = None,
+    options: Any = None,
     overwrite: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Path:
     """Write the tesserae of a record in a format of `FORMATS`; see `export_record_steps`."""
-    steps = export_record_steps(record, format, path, columns=columns, labels=labels, overwrite=overwrite)
+    steps = export_record_steps(
+        record, format, path, columns=columns, labels=labels, region=region, options=options, overwrite=overwrite
+    )
     return drain(steps, on_progress)
 
 
@@ -158,6 +219,8 @@ def export_record_steps(
     *,
     columns: Sequence[str] | None = None,
     labels: str | None = None,
+    region: RegionSource | None = None,
+    options: Any = None,
     overwrite: bool = False,
 ) -> Steps[Path]:
     """Write the tesserae of a record for other programs, tile by tile.
@@ -176,6 +239,11 @@ def export_record_steps(
     labels
         Of which of its label layers, such as "sam2"; by default of what its method was asked for: see
         `Record.with_labels`.
+    region
+        Only the tesserae whose centres of gravity lie here, whole: a file of areas or a mask, polygons, or a box
+        `y0, x0, y1, x1`, in pixels of the photograph. They are numbered from 1; their ids are those of the record.
+    options
+        What else can be chosen of the format: one of `export.options`.
     overwrite
         Whether to replace what is there. Only another export is ever replaced, never a record.
 
@@ -200,12 +268,36 @@ def export_record_steps(
 
     path, record = Path(path), record.with_labels(labels)
     chosen = find_format(format, path)
-    writer = chosen.load(columns)
-    with replacing(path, overwrite=overwrite, ours=chosen.is_ours if chosen.holds else None) as temporary:
+    writer = chosen.load(columns, options)
+    if region is not None:
+        from napari_mosaic.export.region import RegionRecord, grid_of, read_region
+
+        record = RegionRecord(record, read_region(region, grid_of(record)))
+    _check_companions(path, chosen, overwrite)
+    mark = chosen.folder_mark
+    ours = None if mark is None else lambda folder: (folder / mark).exists()
+    with replacing(path, overwrite=overwrite, ours=ours) as temporary:
         yield from writer(record, temporary)
+        _move_companions(temporary, path, chosen.companions)
     if chosen.notes_beside:
         write_beside(record, path)
     return path
+
+
+def _check_companions(path: Path, format_: Format, overwrite: bool) -> None:
+    taken = [path.with_suffix(suffix) for suffix in format_.companions if path.with_suffix(suffix).exists()]
+    if taken and not overwrite:
+        raise WriteError(f"{taken[0]} exists already; add --overwrite to replace it, or give another name.")
+
+
+def _move_companions(temporary: Path, path: Path, suffixes: Sequence[str]) -> None:
+    """Bring the files beside an export to their places; those of an earlier one go."""
+    for suffix in suffixes:
+        made = temporary.with_suffix(suffix)
+        if made.exists():
+            replace(made, path.with_suffix(suffix))
+        else:
+            path.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def find_format(name: str | None, path: str | Path) -> Format:
@@ -216,9 +308,10 @@ def find_format(name: str | None, path: str | Path) -> Format:
             raise InputError(f"There is no export format {name!r}; choose one of {known}.")
         return FORMATS[name]
     file = Path(path).name.lower()
-    for format_ in FORMATS.values():
-        if file.endswith(format_.suffixes):
-            return format_
+    suffixes = {suffix: format_ for format_ in FORMATS.values() for suffix in format_.suffixes}
+    for suffix in sorted(suffixes, key=len, reverse=True):
+        if file.endswith(suffix):
+            return suffixes[suffix]
     raise InputError(f"The name {Path(path).name} does not tell the format; add --format with one of {known}.")
 
 

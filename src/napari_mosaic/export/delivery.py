@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from napari_mosaic.editing import describe_report, report
@@ -20,8 +20,9 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.export import csv as csv_export
 from napari_mosaic.export import dxf, geopackage
 from napari_mosaic.export.notes import notes_of
+from napari_mosaic.export.options import GeopackageOptions
 from napari_mosaic.export.sheet import choose_layout, write_sheet_steps
-from napari_mosaic.measurement.features import choose_fields
+from napari_mosaic.measurement.registry import Field
 from napari_mosaic.measuring import Measurement, measure_steps
 from napari_mosaic.output_files import replacing
 from napari_mosaic.progress import Progress, Steps, drain
@@ -107,12 +108,13 @@ def deliver_steps(
     place = Path(folder)
     with replacing(place, overwrite=overwrite, ours=_is_delivery) as whole:
         whole.mkdir()
-        yield from geopackage.write_steps(record, whole / "tesserae.gpkg", COLUMNS, crs=crs)
+        measured = yield from measure_steps(record, COLUMNS, keep=False)
+        options = GeopackageOptions(crs=crs)
+        yield from geopackage.write_steps(record, whole / "tesserae.gpkg", COLUMNS, options, pixels=measured.pixels)
         yield from _drawing_steps(record, whole)
-        yield from csv_export.write_steps(record, whole / "tesserae.csv", COLUMNS)
-        _write_dictionary(record, whole / "columns.csv")
+        csv_export.write_blocks(record, whole / "tesserae.csv", measured.fields, measured.blocks())
+        _write_dictionary(measured.fields, whole / "columns.csv")
         yield from write_sheet_steps(record, whole / "drawing.pdf", author=author, largest=sheet)
-        measured = yield from measure_steps(record, keep=False)
         text = _readme(record, measured, crs, author, sheet)
         (whole / "README.txt").write_text(text, encoding="utf-8", newline="\n")
     return place
@@ -127,11 +129,11 @@ def _drawing_steps(record: Record, whole: Path) -> Iterator[Progress]:
     yield from dxf.write_steps(record, whole / "tesserae.dxf", dxf.frame_of(record, degrees_as_mm=True))
 
 
-def _write_dictionary(record: Record, path: Path) -> None:
+def _write_dictionary(fields: Sequence[Field], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["column", "unit", "meaning"])
-        for field in choose_fields(record, COLUMNS):
+        for field in fields:
             writer.writerow([field.name, "" if field.unit in ("1", "text") else field.unit, field.column.help])
 
 

@@ -32,9 +32,9 @@ def write_steps(record: Record, path: Path, columns: Sequence[str] | None = None
     with _open(path) as file:
         head = {"type": "FeatureCollection", "napari_mosaic": notes_of(record)}
         file.write(json.dumps(head)[:-1] + ', "features": [')
-        first = True
+        first, journal = True, str(len(record.journal))
         for tile in outlined_tiles(record, columns):
-            for line in _features(tile):
+            for line in _features(tile, journal):
                 file.write(("\n" if first else ",\n") + line)
                 first = False
             yield tile.progress
@@ -47,16 +47,19 @@ def _open(path: Path) -> IO[str]:
     return path.open("w", encoding="utf-8", newline="\n")
 
 
-def _features(tile: Outlined) -> Iterator[str]:
+def _features(tile: Outlined, journal: str) -> Iterator[str]:
     named = {name: values.tolist() for name, values in tile.columns.items()}
     for k, outline in enumerate(tile.outlines):
         values = {name: column[k] for name, column in named.items()}
         geometry = shapely.geometry.mapping(shapely.transform(outline, lambda points: points.round(_DIGITS)))
-        yield json.dumps({"type": "Feature", "geometry": geometry, "properties": _properties(values)})
+        yield json.dumps({"type": "Feature", "geometry": geometry, "properties": _properties(values, journal)})
 
 
-def _properties(values: dict[str, Any]) -> dict[str, Any]:
-    """What QuPath shows of an object; without what a tessera has no value of."""
+def _properties(values: dict[str, Any], journal: str) -> dict[str, Any]:
+    """What QuPath shows of an object; without what a tessera has no value of.
+
+    QuPath hands `metadata` on when it exports; what the file says of itself is lost there.
+    """
     words = {name: value for name, value in values.items() if isinstance(value, str) and value}
     numbers = {name: value for name, value in values.items() if isinstance(value, int | float) and value == value}
     return {
@@ -64,5 +67,5 @@ def _properties(values: dict[str, Any]) -> dict[str, Any]:
         "name": str(values["number"]),
         "classification": {"name": words.get("material", "tessera")},
         "measurements": {name: value for name, value in numbers.items() if name not in ("number", "id")},
-        "metadata": {"id": str(values["id"])} | words,
+        "metadata": {"id": str(values["id"]), "journal": journal} | words,
     }

@@ -21,8 +21,9 @@ from shapely.geometry.base import BaseGeometry
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export.notes import notes_of
+from napari_mosaic.export.options import GeopackageOptions
 from napari_mosaic.export.styles import add_styles, area_style, outline_style
-from napari_mosaic.measurement.features import choose_fields, measure_fields, views
+from napari_mosaic.measurement.features import Features, choose_fields, measure_fields, rows_of, views
 from napari_mosaic.measurement.outlines import place_outlines, trace_outlines
 from napari_mosaic.measurement.table import read_tesserae
 from napari_mosaic.measurement.view import View
@@ -34,19 +35,27 @@ _LAYER, _AREAS = "tesserae", "areas"
 
 
 def write_steps(
-    record: Record, path: Path, columns: Sequence[str] | None = None, *, crs: str | None = None
+    record: Record,
+    path: Path,
+    columns: Sequence[str] | None = None,
+    options: GeopackageOptions = GeopackageOptions(),  # noqa: B008 - frozen
+    *,
+    pixels: Features | None = None,
 ) -> Iterator[Progress]:
     """Write one polygon a tessera with its columns, and the areas as a second layer, to `path`; styled for QGIS.
 
-    `crs` is another coordinate system than that of the photograph.
+    `pixels` is what `measure_pixels_steps` has measured for the columns already.
     """
-    target = Target(record, crs)
+    target = Target(record, options.crs)
     fields, tesserae = choose_fields(record, columns), read_tesserae(record)
     done = 0
-    for view in views(record, tesserae, fields):
+    for view in views(record, tesserae, fields if pixels is None else []):
         window = view.pixels_of
         outlines = target.place(trace_outlines(window, record.plan.factor))
-        _append(path, target, outlines, measure_fields(view, fields))
+        measured = (
+            measure_fields(view, fields) if pixels is None else rows_of(record, tesserae, view.rows, fields, pixels)
+        )
+        _append(path, target, outlines, measured)
         done += len(view.rows)
         yield Progress(phase="export", done=done, total=len(tesserae), unit="tesserae", region=window.tile)
     if not len(tesserae):
@@ -111,19 +120,24 @@ def polygonal(shape: BaseGeometry) -> shapely.MultiPolygon:
     return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
 
 
+def as_multipolygons(outlines: list[Any]) -> NDArray[Any]:
+    """Outlines as one kind of geometry, which a layer wants."""
+    return np.array([g if g.geom_type == "MultiPolygon" else shapely.MultiPolygon([g]) for g in outlines], object)
+
+
 def _append(
     path: Path, target: Target, outlines: list[Any], figures: dict[str, NDArray[Any]], *, layer: str = _LAYER
 ) -> None:
     with needed_for("A GeoPackage", instead="or export as csv"):
         import pyogrio
-    many = [g if g.geom_type == "MultiPolygon" else shapely.MultiPolygon([g]) for g in outlines]
+    many = as_multipolygons(outlines)
     try:
         with warnings.catch_warnings():
             # Without a CRS the coordinates are pixels of the photograph, which is meant so.
             warnings.filterwarnings("ignore", message="'crs' was not provided")
             pyogrio.raw.write(
                 path,
-                geometry=shapely.to_wkb(np.array(many, object)),
+                geometry=shapely.to_wkb(many),
                 field_data=list(figures.values()),
                 fields=list(figures),
                 geometry_type="MultiPolygon",

@@ -10,7 +10,10 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any
 
+from shapely.geometry import mapping
+
 from napari_mosaic.editing import describe_report, report
+from napari_mosaic.export.region import RegionRecord
 from napari_mosaic.files import write_json
 from napari_mosaic.record import Record
 from napari_mosaic.record.label_layer import TESSERAE
@@ -21,13 +24,18 @@ _CSVW = "http://www.w3.org/ns/csvw"
 
 
 def notes_of(record: Record) -> dict[str, Any]:
-    """Software, photograph, method, how many tesserae were found, merged and so on, and the figures of the record."""
+    """Software, photograph, method, how many tesserae were found, merged and so on, and the figures of the record.
+
+    `journal` says how many entries the journal of edits had: whoever brings the export back tells by it what was edited
+    since. `region` is the part that was asked for, `(x, y)` in source pixels; without it the export is of the whole.
+    """
     found = report(record)
     counts = {name: getattr(found, name) for name in _COUNTS}
     try:
         version = importlib.metadata.version("napari-mosaic")
     except importlib.metadata.PackageNotFoundError:
         version = "unknown"
+    region = {"region": mapping(record.region)} if isinstance(record, RegionRecord) else {}
     return {
         "software": f"napari-mosaic {version}",
         "photograph": record.source.name,
@@ -37,6 +45,8 @@ def notes_of(record: Record) -> dict[str, Any]:
         **_masks(record),
         "edited": describe_report(found),
         **counts,
+        "journal": len(record.journal),
+        **region,
         "looked_at": record.figures().to_json(),
     }
 

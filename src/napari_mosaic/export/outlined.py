@@ -13,8 +13,8 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from napari_mosaic.export.shaping import PLAIN, Shaping
 from napari_mosaic.measurement.features import Features, choose_fields, measure_fields, views
-from napari_mosaic.measurement.outlines import trace_outlines
 from napari_mosaic.measurement.table import read_tesserae
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
@@ -32,12 +32,12 @@ class Outlined:
     progress: Progress
 
 
-def outlined_tiles(record: Record, columns: Sequence[str] | None) -> Iterator[Outlined]:
+def outlined_tiles(record: Record, columns: Sequence[str] | None, shaping: Shaping = PLAIN) -> Iterator[Outlined]:
     """All tesserae of a record with the columns asked for, as `choose_fields` names them."""
     fields, tesserae = choose_fields(record, columns), read_tesserae(record)
     done = 0
     for view in views(record, tesserae, fields):
-        outlines = trace_outlines(view.pixels_of, record.plan.factor)
+        outlines = shaping.trace(record, view.pixels_of)
         done += len(view.rows)
         region = view.pixels_of.tile
         progress = Progress(phase="export", done=done, total=len(tesserae), unit="tesserae", region=region)

@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_mosaic.export.outlined import outlined_tiles, rings_of
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
@@ -38,11 +41,12 @@ def write_steps(record: Record, path: Path) -> Iterator[Progress]:
         )
         for tile in outlined_tiles(record, ["number", "id"]):
             for number, id_, outline in zip(*tile.columns.values(), tile.outlines, strict=True):
-                lines = "".join(_line(ring.round(_DIGITS).tolist()) for ring in rings_of(outline))
+                lines = "".join(path_data(ring) for ring in rings_of(outline))
                 file.write(f'<path id="t{number}" data-id="{id_}" d="{lines}"/>\n')
             yield tile.progress
         file.write("</g>\n</svg>\n")
 
 
-def _line(points: list[list[float]]) -> str:
-    return "M" + "L".join(f"{x:g} {y:g}" for x, y in points) + "Z"
+def path_data(ring: NDArray[np.float64]) -> str:
+    """A ring `(n, 2)` as the data of a path, to a hundredth of a pixel."""
+    return "M" + "L".join(f"{x:.10g} {y:.10g}" for x, y in ring.round(_DIGITS).tolist()) + "Z"
