@@ -41,6 +41,8 @@ _Rows: TypeAlias = list[tuple[BaseGeometry, Mapping[str, Any]]]
 _GEOJSON = {".geojson", ".json"}
 _VECTOR = {".gpkg", ".shp", ".fgb", ".kml", ".gml"}
 _MASK = {*PICTURES, ".npy"}
+AREA_SUFFIXES = tuple(sorted(_GEOJSON | _VECTOR | _MASK))
+"""Endings of the files that areas can be read from."""
 _ROWS = 1024
 """Rows of a mask that are read at a time. *Not varied.*"""
 _GEOGRAPHIC = "OGC:CRS84"
@@ -179,7 +181,7 @@ def _read_file(path: Path, grid: Grid) -> AreaSet:
         if polygons:
             return _to_pixels(AreaSet().add("region", merged(polygons)), crs, grid, path)
         raise InputError(f"{path} holds no polygon, so it marks no area; draw at least one and save it again.")
-    known = ", ".join(sorted(_GEOJSON | _VECTOR | _MASK))
+    known = ", ".join(AREA_SUFFIXES)
     raise InputError(f"{path} is not of a kind that areas can be read from; give one of {known}.")
 
 

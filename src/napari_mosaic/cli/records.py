@@ -12,7 +12,8 @@ from cyclopts import Parameter
 
 from napari_mosaic.cli.options import Flag, Json
 from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run, say
-from napari_mosaic.export import FORMATS, export_record_steps
+from napari_mosaic.export import FORMATS, export_record_steps, find_format
+from napari_mosaic.http import split_login
 from napari_mosaic.image import MosaicImage, PixelSize, open_image_steps
 from napari_mosaic.image.pixel_size import confirmed_mm, describe_extent, describe_size
 from napari_mosaic.record import Record, open_record
@@ -157,7 +158,8 @@ def export(
         warn_incomplete(opened)
         chosen = None if columns is None else [name.strip() for name in columns.split(",")]
         path = run(export_record_steps(opened, format_, output, columns=chosen, overwrite=overwrite), output.name)
-        answer(f"{opened.count:,} tesserae in {path}")
+        holds = find_format(format_, output).holds
+        answer(f"{len(opened.areas) if holds == 'areas' else opened.count:,} {holds} in {path}")
     return 0
 
 
@@ -201,7 +203,7 @@ def relink(record: Path, source: str, /) -> int:
 
     """
     relink_record(record, source)
-    answer(f"{record.name} now finds its photograph at {source}")
+    answer(f"{record.name} now finds its photograph at {split_login(source)[0]}")
     return 0
 
 

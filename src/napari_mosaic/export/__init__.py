@@ -24,7 +24,8 @@ Writer = Callable[[Record, Path], Iterator[Progress]]
 class Format:
     """One format: the name that users give, its suffixes, what it holds, and the module that writes it.
 
-    `columns` says that it holds the feature table: its columns may be chosen. `package` is what an extra must bring.
+    `columns` says that it holds the feature table: its columns may be chosen. `package` is what an extra must bring,
+    `holds` the word for what is in it.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Format:
     notes_beside: bool = False
     columns: bool = False
     package: str | None = None
+    holds: str = "tesserae"
 
     def load(self, columns: Sequence[str] | None = None) -> Writer:
         """The function `write_steps(record, path)` of the format's module, for a choice of columns.
@@ -96,7 +98,13 @@ FORMATS = {
             help="rows of tesserae as lines",
             module="guidelines",
         ),
-        Format(name="areas", suffixes=(".areas.geojson",), help="lacunae, repairs and other areas", module="areas"),
+        Format(
+            name="areas",
+            suffixes=(".areas.geojson", ".areas.geojson.gz", ".areas.gpkg"),
+            help="lacunae, repairs and other areas",
+            module="areas",
+            holds="areas",
+        ),
         Format(
             name="geojson",
             suffixes=(".geojson", ".geojson.gz"),
@@ -164,6 +172,7 @@ def export_record_steps(
 
     path = Path(path)
     chosen = find_format(format, path)
+    _check_suffix(chosen, path)
     writer = chosen.load(columns)
     with replacing(path, overwrite=overwrite) as temporary:
         yield from writer(record, temporary)
@@ -180,10 +189,27 @@ def find_format(name: str | None, path: str | Path) -> Format:
             raise InputError(f"There is no export format {name!r}; choose one of {known}.")
         return FORMATS[name]
     file = Path(path).name.lower()
-    for format_ in FORMATS.values():
-        if file.endswith(format_.suffixes):
-            return format_
+    fitting = [(suffix, one) for one in FORMATS.values() for suffix in one.suffixes if file.endswith(suffix)]
+    if fitting:
+        return max(fitting, key=lambda pair: len(pair[0]))[1]
     raise InputError(f"The name {Path(path).name} does not tell the format; add --format with one of {known}.")
+
+
+def _check_suffix(chosen: Format, path: Path) -> None:
+    """Refuse to write one format under the ending of another: no program would read it."""
+    file, own = path.name.lower(), {_ending(suffix) for suffix in chosen.suffixes}
+    others = {_ending(suffix) for one in FORMATS.values() for suffix in one.suffixes} - own
+    if not file.endswith(tuple(own)) and file.endswith(tuple(others)):
+        known = " or ".join(sorted(own))
+        raise InputError(
+            f"{path.name} has the ending of another format than {chosen.name}; end its name in {known}, or leave "
+            "--format out to go by the name."
+        )
+
+
+def _ending(suffix: str) -> str:
+    """How files of a suffix end: `.areas.geojson` in `.geojson`."""
+    return suffix[suffix.removesuffix(".gz").rindex(".") :]
 
 
 __all__ = ["FORMATS", "Format", "export_record", "export_record_steps", "find_format"]

@@ -12,12 +12,13 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from napari import Viewer
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QAbstractButton, QVBoxLayout, QWidget
 
 from napari_mosaic.dependencies import missing_of
 from napari_mosaic.progress import Progress
-from napari_mosaic.widgets._docks import StandIn, standing_dock
+from napari_mosaic.widgets._docks import StandIn, come_as_tab, standing_dock
 from napari_mosaic.widgets._napari import main_window, real
 from napari_mosaic.widgets._state import RunFacts
 from napari_mosaic.widgets._style import style_sheet
@@ -44,7 +45,8 @@ class Dock(QWidget):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self.viewer = real(viewer)
-        self._closed = False
+        self._closed = self._placed = False
+        self.out_of_sight = False
         self._asked: list[Requests] = []
         self._connections: list[tuple[Any, Callable[..., Any]]] = []
         main_window(self.viewer).destroyed.connect(self.shutdown)  # a window that goes tells its docks no event
@@ -86,11 +88,28 @@ class Dock(QWidget):
             self.shutdown()
         return bool(super().event(event))
 
+    def showEvent(self, event: QShowEvent) -> None:
+        """Come as a tab the first time, once napari has done with adding this."""
+        super().showEvent(event)
+        if not self._placed:
+            self._placed = True
+            QTimer.singleShot(0, self._come)
+        self._seen_or_not(out_of_sight=False)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Another tab is in front, or somebody hid this; a window that is made small hides nothing."""
+        super().hideEvent(event)
+        if not event.spontaneous():
+            self._seen_or_not(out_of_sight=True)
+
     # for subclasses -------------------------------------------------------------------------------
 
     def _show_state(self) -> None:
         """Show the state."""
         self.view.apply(self.view_model)
+
+    def _sight_changed(self) -> None:
+        """It went out of sight, or came back."""
 
     def _release(self) -> None:
         """Let go of what is open, while the dock still answers."""
@@ -126,6 +145,15 @@ class Dock(QWidget):
         """Listen to an emitter of the viewer until the end."""
         emitter.connect(slot)
         self._connections.append((emitter, slot))
+
+    def _come(self) -> None:
+        if not self._closed:
+            come_as_tab(self.viewer, self)
+
+    def _seen_or_not(self, *, out_of_sight: bool) -> None:
+        if self.out_of_sight != out_of_sight and not self._closed:
+            self.out_of_sight = out_of_sight
+            self._sight_changed()
 
     def _restyle(self, _: Any = None) -> None:
         self.view.setStyleSheet(style_sheet(self.viewer.theme))

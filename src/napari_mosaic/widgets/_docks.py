@@ -3,17 +3,19 @@
 One decision: a dock knows others by their manifest ids and verbs alone, never by importing them, so any of them may be
 opened first, and a panel and the docks beside it make no circle of imports. napari knows the entry of its menus and
 `add_plugin_dock_widget` by two names, so it makes a second dock where one is open; two would fight over one record.
-What it gets for the second brings the first to the front and goes.
+What it gets for the second brings the first to the front and goes. A dock comes as a tab over those that stand beside
+it: napari puts them below each other, where none keeps a height that it can be used at.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QDockWidget, QVBoxLayout, QWidget
 
+from napari_mosaic.widgets._napari import main_window
 from napari_mosaic.widgets._view import note
 
 if TYPE_CHECKING:
@@ -49,6 +51,13 @@ def find_dock(viewer: Viewer, manifest_id: str, *, make: bool = False) -> Any:
     return viewer.window.add_plugin_dock_widget(PLUGIN, TITLES[manifest_id])[1] if make else None
 
 
+def open_dock(viewer: Viewer, manifest_id: str) -> Any:
+    """The dock of a viewer that has a manifest id, made where there is none, and brought to the front."""
+    dock = find_dock(viewer, manifest_id, make=True)
+    bring_to_front(dock)
+    return dock
+
+
 def standing_dock(viewer: Viewer, kind: type[QWidget]) -> Any:
     """The dock of just this kind that is open in a viewer; None where there is none."""
     window = getattr(viewer, "window", None)
@@ -81,10 +90,30 @@ class StandIn(QWidget):
         if own is not None:
             self._standing.viewer.window.remove_dock_widget(own)
             self.deleteLater()
-        frame = _frame(self._standing)
-        if frame is not None:
-            frame.show()
-            frame.raise_()
+        bring_to_front(self._standing)
+
+
+def bring_to_front(dock: QWidget) -> None:
+    """Show a dock, and of tabs its own."""
+    frame = _frame(dock)
+    if frame is not None:
+        frame.show()
+        frame.raise_()
+
+
+def come_as_tab(viewer: Viewer, dock: QWidget) -> None:
+    """Lay a dock, in front, over those that stand in its area; one at the left, where napari's own are, stays there."""
+    window, own = main_window(viewer), _frame(dock)
+    if own is None or own.isFloating() or window.dockWidgetArea(own) == Qt.DockWidgetArea.LeftDockWidgetArea:
+        return
+    tabs = [own, *window.tabifiedDockWidgets(own)]
+    for frame in window.findChildren(QDockWidget):
+        beside = window.dockWidgetArea(frame) == window.dockWidgetArea(own) and frame.isVisible()
+        if frame not in tabs and beside and not frame.isFloating():
+            window.tabifyDockWidget(frame, own)
+            break
+    own.show()
+    own.raise_()
 
 
 def _frame(widget: QWidget) -> QDockWidget | None:

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_mosaic.editing.tools import EditTool, Gesture
+from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._edit.overlay import EditOverlay
 from napari_mosaic.widgets._edit.tools import CHOOSE, KEYS, TOOLS, Drawn, Place
 from napari_mosaic.widgets._gestures import LayerGestures
 from napari_mosaic.widgets._napari import shown_box, shown_labels, without_zoom
 from napari_mosaic.widgets._session import stones
+from napari_mosaic.widgets._sources import view_box
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -46,7 +48,6 @@ class Gestures(LayerGestures):
 
     drawn = Signal(object, object)
     changed = Signal(object)
-    said = Signal(str)
 
     def __init__(self, viewer: Viewer, layer: Labels, parent: QObject | None = None) -> None:
         super().__init__(layer, {tool.key: tool for tool in TOOLS}, KEYS, parent)
@@ -110,6 +111,15 @@ class Gestures(LayerGestures):
     def refresh(self) -> None:
         """The picture changed under the lines."""
         self._redraw()
+
+    def unseen(self) -> int:
+        """How many of the chosen tesserae the canvas shows nothing of."""
+        layer = self.layer
+        tile, step = shown_box(layer), float(layer.downsample_factors[layer.data_level][-1])
+        view = view_box(self.viewer, layer)
+        seen = Box(*(int(edge // step) for edge in view[:2]), *(int(-(-edge // step)) for edge in view[2:]))
+        part = shown_labels(layer)[seen.intersect(tile).within(tile)]
+        return int((~np.isin(np.array(self.half.ids, np.uint64), part)).sum())
 
     # the mouse ------------------------------------------------------------------------------------
 
