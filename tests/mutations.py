@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import shutil
@@ -87,7 +88,7 @@ def mutate_json(content: bytes, rng: random.Random) -> bytes:
         if isinstance(parent, dict) and rng.random() < 0.25:
             del parent[key]
         else:
-            parent[key] = rng.choice(_VALUES)
+            parent[key] = copy.deepcopy(rng.choice(_VALUES))
     return json.dumps(value).encode()
 
 

@@ -25,6 +25,7 @@ from napari_mosaic.areas import (
     check_polygonal,
     features_of,
     merged,
+    properties_of,
     read_json,
     read_shape,
 )
@@ -199,7 +200,7 @@ def _read_rows(path: Path) -> tuple[_Rows, str | None]:
     values = read_json(path)
     if not isinstance(values, dict):
         raise InputError(f"{path} is no GeoJSON object, so it holds no areas; export it again as GeoJSON.")
-    rows = [(read_shape(feature), feature.get("properties") or {}) for feature in features_of(values)]
+    rows = [(read_shape(feature), properties_of(feature)) for feature in features_of(values)]
     return rows, _crs_of_geojson(values)
 
 
@@ -223,7 +224,8 @@ def _read_vector(path: Path) -> tuple[_Rows, str | None]:
 def _crs_of_geojson(values: Mapping[str, Any]) -> str | None:
     """The old `crs` member, which GIS programs still write; without it nothing is said."""
     crs = values.get("crs")
-    name = crs.get("properties", {}).get("name") if isinstance(crs, Mapping) else None
+    properties = crs.get("properties") if isinstance(crs, Mapping) else None
+    name = properties.get("name") if isinstance(properties, Mapping) else None
     return str(name) if name else None
 
 
