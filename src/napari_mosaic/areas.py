@@ -250,9 +250,11 @@ def check_polygonal(geometry: BaseGeometry, what: str) -> None:
 
 def features_of(values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The features of any GeoJSON object; a row without a geometry, as tables of a GIS have it, is none."""
-    kind = values.get("type")
+    kind = str(values.get("type"))
     if kind == "FeatureCollection":
         rows = values.get("features") or []
+        if not isinstance(rows, list):
+            raise InputError("A GeoJSON FeatureCollection without a list of features holds no areas; export it again.")
         return [row for row in rows if not isinstance(row, Mapping) or row.get("geometry", "missing") is not None]
     if kind == "Feature":
         return [values]
@@ -276,7 +278,7 @@ def read_shape(feature: Mapping[str, Any]) -> BaseGeometry:
         if not (np.abs(shapely.get_coordinates(geometry)) < _FARTHEST).all():
             raise ValueError("a coordinate is no number, or lies nowhere")
         return geometry
-    except (KeyError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError) as error:
         raise InputError(
             f"The geometry of an area cannot be read ({error}), so it has no place; export the file again."
         ) from error

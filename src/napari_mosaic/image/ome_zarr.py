@@ -35,7 +35,7 @@ from napari_mosaic.image.raster import (
 from napari_mosaic.progress import Steps
 from napari_mosaic.tiling import Box
 
-DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError)
+DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, ArithmeticError)
 """What zarr and its codecs raise on damaged stores."""
 
 
@@ -223,6 +223,8 @@ def _plane(multiscale: dict[str, Any], array: Any, location: str) -> _Plane:
             f"{location} has the axes {', '.join(names)} for an array of {array.ndim} dimensions, so rows "
             "and columns cannot be told; export it with axes y and x."
         )
+    if 0 in array.shape:
+        raise InputError(f"{location} is an array of {array.shape}, which shows nothing; export it again.")
     deep = {name: array.shape[i] for i, name in enumerate(names) if name not in "cyx" and array.shape[i] > 1}
     if deep:
         raise InputError(

@@ -106,12 +106,11 @@ def come_as_tab(viewer: Viewer, dock: QWidget) -> None:
     window, own = main_window(viewer), _frame(dock)
     if own is None or own.isFloating() or window.dockWidgetArea(own) == Qt.DockWidgetArea.LeftDockWidgetArea:
         return
-    tabs = [own, *window.tabifiedDockWidgets(own)]
+    area, tabs = window.dockWidgetArea(own), [own, *window.tabifiedDockWidgets(own)]
     for frame in window.findChildren(QDockWidget):
-        beside = window.dockWidgetArea(frame) == window.dockWidgetArea(own) and frame.isVisible()
-        if frame not in tabs and beside and not frame.isFloating():
-            window.tabifyDockWidget(frame, own)
-            break
+        shown = frame.toggleViewAction().isChecked() and not frame.isFloating()  # a tab that is behind is not visible
+        if frame not in tabs and shown and window.dockWidgetArea(frame) == area:
+            window.tabifyDockWidget(own, frame)
     own.show()
     own.raise_()
 
