@@ -16,7 +16,7 @@ from hands import Hand
 from napari.layers import Image
 from npe2 import PluginManifest
 from PIL import Image as Picture
-from qtpy.QtWidgets import QDockWidget, QFileDialog
+from qtpy.QtWidgets import QDockWidget, QFileDialog, QScrollArea
 
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.record import open_record
@@ -346,3 +346,14 @@ def test_save_selected_layers_writes_what_a_person_chose(
 def test_a_plain_image_is_still_a_photograph(viewer: Any) -> None:
     assert _sources.is_photograph(Image(np.zeros((20, 20))))
     assert len(viewer.layers) == 0
+
+
+def test_nothing_of_a_dock_is_wider_than_it_is(viewer: Any, qtbot: Any, record: Path) -> None:
+    viewer.window._qt_window.resize(1280, 800)
+    viewer.show()
+    viewer.open(str(record), plugin="napari-mosaic")
+    for title in TITLES.values():
+        dock = viewer.window.add_plugin_dock_widget("napari-mosaic", title)[1]
+        qtbot.wait(50)
+        scroll = dock.view.findChild(QScrollArea)
+        assert scroll.widget().minimumSizeHint().width() <= scroll.viewport().width(), title

@@ -30,7 +30,7 @@ from qtpy.QtWidgets import (
 
 from napari_mosaic.limits import Limits
 from napari_mosaic.widgets._state import SizeFacts, Tuning
-from napari_mosaic.widgets._view import dots, form_layout, push_button, side_by_side
+from napari_mosaic.widgets._view import button_row, form_layout, push_button, side_by_side
 from napari_mosaic.widgets._worker import when_idle
 
 LEAST_PX = 8
@@ -161,12 +161,11 @@ class AreaForm(ValueForm):
 
     def __init__(self) -> None:
         self.draw = push_button("Draw …", "Add a layer to draw an area in.")
-        self.file = dots("Take an area from a file: GeoJSON, GeoPackage or a mask, white inside.")
-        row = QWidget()
-        buttons = side_by_side(self.draw, self.file)
-        buttons.setContentsMargins(0, 0, 0, 0)
-        row.setLayout(buttons)
-        super().__init__(AreaValue, beside={"include": row})
+        self.file = push_button("From a file …", "Take an area from a GeoJSON, a GeoPackage or a mask, white inside.")
+        super().__init__(AreaValue)
+        column = self.layout()
+        assert isinstance(column, QVBoxLayout)
+        column.addLayout(button_row(self.draw, self.file))
 
     def set_choices(self, names: Sequence[str]) -> None:
         """Offer these layers, keeping what is chosen where it is still there."""
