@@ -24,7 +24,7 @@ from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _dialogs, _reader, _sources
-from napari_mosaic.widgets._docks import EDIT, TITLES, find_dock, open_dock
+from napari_mosaic.widgets._docks import EDIT, SAM2, TITLES, bring_to_front, find_dock, open_dock
 from napari_mosaic.widgets._edit.dock import EditDock
 from napari_mosaic.widgets._edited import tessera_layers
 from napari_mosaic.widgets._levels import CachedLevel
@@ -243,11 +243,13 @@ def test_keys_act_on_nothing_that_is_out_of_sight(viewer: Any, qtbot: Any, recor
     assert "is hidden" in desk.dock.state.doing
     assert len(desk.rows()["id"]) == count
     desk.layer.visible = True
-    desk.dock.hide()  # as behind another tab
+    viewer.window.add_plugin_dock_widget("napari-mosaic", TITLES[SAM2])  # a tab over the editor
+    qtbot.waitUntil(lambda: desk.dock.out_of_sight, timeout=WAIT_MS)
     desk.hand.key("Delete")
     desk.rest()
     assert len(desk.rows()["id"]) == count
-    desk.dock.show()
+    bring_to_front(desk.dock)
+    qtbot.waitUntil(lambda: not desk.dock.out_of_sight, timeout=WAIT_MS)
     desk.show(0)
     desk.hand.key("Delete")
     desk.rest()

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import QAbstractButton, QVBoxLayout, QWidget
 
 from napari_mosaic.dependencies import missing_of
 from napari_mosaic.progress import Progress
-from napari_mosaic.widgets._docks import StandIn, come_as_tab, standing_dock
+from napari_mosaic.widgets._docks import StandIn, come_as_tab, frame_of, standing_dock
 from napari_mosaic.widgets._napari import main_window, real
 from napari_mosaic.widgets._state import RunFacts
 from napari_mosaic.widgets._style import style_sheet
@@ -94,13 +94,13 @@ class Dock(QWidget):
         if not self._placed:
             self._placed = True
             QTimer.singleShot(0, self._come)
-        self._seen_or_not(out_of_sight=False)
+        self._seen_or_not(True)
 
     def hideEvent(self, event: QHideEvent) -> None:
-        """Another tab is in front, or somebody hid this; a window that is made small hides nothing."""
+        """Somebody hid this; a window that is made small hides nothing."""
         super().hideEvent(event)
         if not event.spontaneous():
-            self._seen_or_not(out_of_sight=True)
+            self._seen_or_not(False)
 
     # for subclasses -------------------------------------------------------------------------------
 
@@ -147,12 +147,14 @@ class Dock(QWidget):
         self._connections.append((emitter, slot))
 
     def _come(self) -> None:
-        if not self._closed:
+        frame = None if self._closed else frame_of(self)
+        if frame is not None:
+            frame.visibilityChanged.connect(self._seen_or_not)  # a tab that is behind counts as shown otherwise
             come_as_tab(self.viewer, self)
 
-    def _seen_or_not(self, *, out_of_sight: bool) -> None:
-        if self.out_of_sight != out_of_sight and not self._closed:
-            self.out_of_sight = out_of_sight
+    def _seen_or_not(self, seen: bool) -> None:
+        if self.out_of_sight == seen and not self._closed:
+            self.out_of_sight = not seen
             self._sight_changed()
 
     def _restyle(self, _: Any = None) -> None:

@@ -86,7 +86,7 @@ class StandIn(QWidget):
         QTimer.singleShot(0, self._give_way)
 
     def _give_way(self) -> None:
-        own = _frame(self)
+        own = frame_of(self)
         if own is not None:
             self._standing.viewer.window.remove_dock_widget(own)
             self.deleteLater()
@@ -95,7 +95,7 @@ class StandIn(QWidget):
 
 def bring_to_front(dock: QWidget) -> None:
     """Show a dock, and of tabs its own."""
-    frame = _frame(dock)
+    frame = frame_of(dock)
     if frame is not None:
         frame.show()
         frame.raise_()
@@ -103,7 +103,7 @@ def bring_to_front(dock: QWidget) -> None:
 
 def come_as_tab(viewer: Viewer, dock: QWidget) -> None:
     """Lay a dock, in front, over those that stand in its area; one at the left, where napari's own are, stays there."""
-    window, own = main_window(viewer), _frame(dock)
+    window, own = main_window(viewer), frame_of(dock)
     if own is None or own.isFloating() or window.dockWidgetArea(own) == Qt.DockWidgetArea.LeftDockWidgetArea:
         return
     area, tabs = window.dockWidgetArea(own), [own, *window.tabifiedDockWidgets(own)]
@@ -115,7 +115,7 @@ def come_as_tab(viewer: Viewer, dock: QWidget) -> None:
     own.raise_()
 
 
-def _frame(widget: QWidget) -> QDockWidget | None:
+def frame_of(widget: QWidget) -> QDockWidget | None:
     """The frame of napari's window that a widget is in."""
     parent = widget.parent()
     while parent is not None and not isinstance(parent, QDockWidget):

@@ -27,6 +27,8 @@ from napari_mosaic.widgets._sources import view_box
 if TYPE_CHECKING:
     from napari import Viewer
 
+_LOOKED_AT = 4_000_000
+"""Most pixels that are looked through for what is chosen: a screen's; not varied."""
 _DRAGS: tuple[Gesture, ...] = ("touch", "gather", "stroke", "outline")
 Track = tuple[tuple[float, ...], ...]
 
@@ -114,11 +116,10 @@ class Gestures(LayerGestures):
 
     def unseen(self) -> int:
         """How many of the chosen tesserae the canvas shows nothing of."""
-        layer = self.layer
-        tile, step = shown_box(layer), float(layer.downsample_factors[layer.data_level][-1])
-        view = view_box(self.viewer, layer)
-        seen = Box(*(int(edge // step) for edge in view[:2]), *(int(-(-edge // step)) for edge in view[2:]))
-        part = shown_labels(layer)[seen.intersect(tile).within(tile)]
+        layer, view = self.layer, view_box(self.viewer, self.layer)
+        level = next(k for k in range(len(layer.data)) if view.area / 4**k <= _LOOKED_AT or k == len(layer.data) - 1)
+        seen = Box(*(edge >> level for edge in view[:2]), *(-(-edge // 2**level) for edge in view[2:]))
+        part = np.asarray(layer.data[level][seen.slices])  # the screen may still show where one came from
         return int((~np.isin(np.array(self.half.ids, np.uint64), part)).sum())
 
     # the mouse ------------------------------------------------------------------------------------
