@@ -23,7 +23,10 @@ from napari_mosaic.widgets._napari import main_window, real
 from napari_mosaic.widgets._state import RunFacts
 from napari_mosaic.widgets._style import style_sheet
 from napari_mosaic.widgets._view import MissingNote, fill_dock
-from napari_mosaic.widgets._worker import CLOSE_S, Requests, Worker, WorkFailure
+from napari_mosaic.widgets._worker import CLOSE_S, Requests, Worker, WorkFailure, when_idle
+
+GONE_MS = 100
+"""How long a dock is not seen before it counts as out of sight; not varied."""
 
 
 class Dock(QWidget):
@@ -47,6 +50,7 @@ class Dock(QWidget):
         self.viewer = real(viewer)
         self._closed = self._placed = False
         self.out_of_sight = False
+        self._gone = when_idle(self, GONE_MS, lambda: self._set_sight(True))
         self._asked: list[Requests] = []
         self._connections: list[tuple[Any, Callable[..., Any]]] = []
         main_window(self.viewer).destroyed.connect(self.shutdown)  # a window that goes tells its docks no event
@@ -76,6 +80,7 @@ class Dock(QWidget):
             return
         self._release()
         self._closed = True
+        self._gone.stop()
         for worker in self._asked:
             worker.close()
         for emitter, slot in self._connections:
@@ -153,8 +158,16 @@ class Dock(QWidget):
             come_as_tab(self.viewer, self)
 
     def _seen_or_not(self, seen: bool) -> None:
-        if self.out_of_sight == seen and not self._closed:
-            self.out_of_sight = not seen
+        """It is seen at once, and out of sight once it stays so: Qt hides a dock for a moment when tabs are laid."""
+        if seen:
+            self._gone.stop()
+            self._set_sight(False)
+        elif not self._closed:
+            self._gone.start()
+
+    def _set_sight(self, out_of_sight: bool) -> None:
+        if self.out_of_sight != out_of_sight and not self._closed:
+            self.out_of_sight = out_of_sight
             self._sight_changed()
 
     def _restyle(self, _: Any = None) -> None:

@@ -106,11 +106,13 @@ def come_as_tab(viewer: Viewer, dock: QWidget) -> None:
     window, own = main_window(viewer), frame_of(dock)
     if own is None or own.isFloating() or window.dockWidgetArea(own) == Qt.DockWidgetArea.LeftDockWidgetArea:
         return
-    area, tabs = window.dockWidgetArea(own), [own, *window.tabifiedDockWidgets(own)]
+    area = window.dockWidgetArea(own)
     for frame in window.findChildren(QDockWidget):
         shown = frame.toggleViewAction().isChecked() and not frame.isFloating()  # a tab that is behind is not visible
-        if frame not in tabs and shown and window.dockWidgetArea(frame) == area:
-            window.tabifyDockWidget(own, frame)
+        tabs = window.tabifiedDockWidgets(own)
+        if frame is not own and frame not in tabs and shown and window.dockWidgetArea(frame) == area:
+            pair = (own, frame) if tabs else (frame, own)  # the second comes to where the first is, and in front
+            window.tabifyDockWidget(*pair)
     own.show()
     own.raise_()
 
