@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyogrio
 import pytest
+import shapely
 import tifffile
 from PIL import Image
 
@@ -20,7 +22,7 @@ from napari_mosaic import cli, weights
 from napari_mosaic.cli import main
 from napari_mosaic.cli.options import options_of, plain
 from napari_mosaic.cli.output import describe_amount, run
-from napari_mosaic.cli.segmenting import SegmentOptions
+from napari_mosaic.cli.segmenting import SegmentOptions, describe
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import open_record
 from napari_mosaic.request import SegmentParams
@@ -204,6 +206,65 @@ def test_batch_segments_a_table_and_skips_what_is_done(pictures: Path, capsys: p
         rows = list(csv.DictReader(file))
     assert [bool(row["error"]) for row in rows] == [False, False, True]
     assert int(rows[0]["tesserae"]) > 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"sep=;\nsource;mm per pixel\neast.png;0,5\n", "source;mm per pixel\neast.png;0,5\n".encode("utf-16")],
+    ids=["sep", "utf-16"],
+)
+def test_batch_reads_what_excel_writes(pictures: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pictures / "jobs.csv"
+    table.write_bytes(content)
+    assert main(["batch", str(table), *METHOD]) == 0
+    with open_record(pictures / "east.mosaic.zarr") as record:
+        assert record.pixel_mm == 0.5
+    capsys.readouterr()
+
+
+def test_a_password_is_neither_shown_nor_written(
+    record: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = "https://ana:secret@example.org/east.png"
+    monkeypatch.setattr("napari_mosaic.cli.records.relink_record", lambda *_: None)
+    assert main(["relink", str(record), address]) == 0
+    told = capsys.readouterr().out
+    assert "https://example.org/east.png" in told
+    with open_record(record) as opened:
+        outcome = describe(opened, address)
+    assert "secret" not in told + str(outcome)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--region", "0", "0", "9", "9"], "--region takes a file"),
+        (["--", "east.png", "-o", "x.mosaic.zarr"], "stands behind --"),
+    ],
+)
+def test_words_that_are_no_photographs_are_told(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["segment", "east.png", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a.areas.geojson", "b.areas.gpkg", "c.geojson.gz", "d.gpkg"])
+def test_areas_are_counted_as_areas_in_the_format_of_the_name(
+    record: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = record.with_name(name)
+    with open_record(record, writable=True) as opened:
+        opened.areas = opened.areas.add("lacuna", shapely.box(10, 10, 60, 60)).add("repair", shapely.box(70, 9, 90, 40))
+    assert main(["export", str(record), "--format", "areas", "-o", str(path)]) == 0
+    assert "2 areas in" in capsys.readouterr().out
+    layer = {"layer": "areas"} if name.endswith(".gpkg") else {}
+    info, _, shapes, _ = pyogrio.raw.read(f"/vsigzip/{path}" if name.endswith(".gz") else path, **layer)
+    assert len(shapes) == 2
+    assert "class" in list(info["fields"])
+    assert main(["export", str(record), "--format", "areas", "-o", str(record.with_name("a.csv"))]) == 1
+    assert "the ending of another format" in capsys.readouterr().err
+    assert not record.with_name("a.csv").exists()
 
 
 @pytest.mark.parametrize(

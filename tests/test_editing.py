@@ -382,7 +382,9 @@ def test_two_people_edit_copies(floor: Path, template: Path) -> None:
         assert found.conflicts == ()
         np.testing.assert_array_equal(whole(mine), expected)
         twice = drain(editing.import_edits_steps(mine, floor.with_name("edits")))
-        assert twice.applied == 2
+        assert (found.applied, found.already) == (2, 0)
+        assert (twice.applied, twice.already) == (0, 2)
+        assert len(list(editing.list_edits(mine))) == 3
         editing.settle(mine)
         check_whole(mine)
 

@@ -16,7 +16,7 @@ from PIL import Image
 from bright import bright_stones
 from napari_mosaic import editing, measure, open_record
 from napari_mosaic.cli import main
-from napari_mosaic.errors import InputError, MissingError
+from napari_mosaic.errors import MissingError
 from napari_mosaic.evaluation.floor import Square
 from napari_mosaic.evaluation.floor_files import check_folder, write_counts
 from napari_mosaic.export import export_record

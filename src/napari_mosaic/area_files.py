@@ -24,6 +24,7 @@ from napari_mosaic.areas import (
     check_polygonal,
     features_of,
     merged,
+    properties_of,
     read_json,
     read_shape,
 )
@@ -40,6 +41,8 @@ _Rows: TypeAlias = list[tuple[BaseGeometry, Mapping[str, Any]]]
 _GEOJSON = {".geojson", ".json"}
 _VECTOR = {".gpkg", ".shp", ".fgb", ".kml", ".gml"}
 _MASK = {*PICTURES, ".npy"}
+AREA_SUFFIXES = tuple(sorted(_GEOJSON | _VECTOR | _MASK))
+"""Endings of the files that areas can be read from."""
 _ROWS = 1024
 """Rows of a mask that are read at a time. *Not varied.*"""
 _GEOGRAPHIC = "OGC:CRS84"
@@ -178,7 +181,7 @@ def _read_file(path: Path, grid: Grid) -> AreaSet:
         if polygons:
             return _to_pixels(AreaSet().add("region", merged(polygons)), crs, grid, path)
         raise InputError(f"{path} holds no polygon, so it marks no area; draw at least one and save it again.")
-    known = ", ".join(sorted(_GEOJSON | _VECTOR | _MASK))
+    known = ", ".join(AREA_SUFFIXES)
     raise InputError(f"{path} is not of a kind that areas can be read from; give one of {known}.")
 
 
@@ -196,7 +199,7 @@ def _read_rows(path: Path) -> tuple[_Rows, str | None]:
     values = read_json(path)
     if not isinstance(values, dict):
         raise InputError(f"{path} is no GeoJSON object, so it holds no areas; export it again as GeoJSON.")
-    rows = [(read_shape(feature), feature.get("properties") or {}) for feature in features_of(values)]
+    rows = [(read_shape(feature), properties_of(feature)) for feature in features_of(values)]
     return rows, _crs_of_geojson(values)
 
 
@@ -220,7 +223,8 @@ def _read_vector(path: Path) -> tuple[_Rows, str | None]:
 def _crs_of_geojson(values: Mapping[str, Any]) -> str | None:
     """The old `crs` member, which GIS programs still write; without it nothing is said."""
     crs = values.get("crs")
-    name = crs.get("properties", {}).get("name") if isinstance(crs, Mapping) else None
+    properties = crs.get("properties") if isinstance(crs, Mapping) else None
+    name = properties.get("name") if isinstance(properties, Mapping) else None
     return str(name) if name else None
 
 

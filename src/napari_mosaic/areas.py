@@ -77,6 +77,8 @@ KINDS = (*AREA_CLASSES, "region", "exclude", "mark")
 """What an area can be: a state of the floor, a limit of the work, or a condition mark (of any geometry)."""
 
 _Mask = NDArray[np.bool_]
+_FARTHEST = 1e12
+"""What no coordinate of an area reaches, in any unit; the geometry of far larger ones overflows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +173,7 @@ class AreaSet:
 
         The kind is the property `kind` or `class`, or QuPath's `classification`; `default` without one.
         """
-        rows = ((read_shape(feature), feature.get("properties") or {}) for feature in features_of(values))
+        rows = ((read_shape(feature), properties_of(feature)) for feature in features_of(values))
         return cls.from_rows(rows, default=default)
 
     @classmethod
@@ -248,9 +250,11 @@ def check_polygonal(geometry: BaseGeometry, what: str) -> None:
 
 def features_of(values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The features of any GeoJSON object; a row without a geometry, as tables of a GIS have it, is none."""
-    kind = values.get("type")
+    kind = str(values.get("type"))
     if kind == "FeatureCollection":
         rows = values.get("features") or []
+        if not isinstance(rows, list):
+            raise InputError("A GeoJSON FeatureCollection without a list of features holds no areas; export it again.")
         return [row for row in rows if not isinstance(row, Mapping) or row.get("geometry", "missing") is not None]
     if kind == "Feature":
         return [values]
@@ -261,11 +265,20 @@ def features_of(values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     )
 
 
+def properties_of(feature: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The properties of a GeoJSON feature; what is no object holds none."""
+    found = feature.get("properties")
+    return found if isinstance(found, Mapping) else {}
+
+
 def read_shape(feature: Mapping[str, Any]) -> BaseGeometry:
     """The geometry of a GeoJSON feature."""
     try:
-        return shape(feature["geometry"])
-    except (KeyError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError) as error:
+        geometry = shape(feature["geometry"])
+        if not (np.abs(shapely.get_coordinates(geometry)) < _FARTHEST).all():
+            raise ValueError("a coordinate is no number, or lies nowhere")
+        return geometry
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError) as error:
         raise InputError(
             f"The geometry of an area cannot be read ({error}), so it has no place; export the file again."
         ) from error

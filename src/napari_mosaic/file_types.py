@@ -151,6 +151,8 @@ FILE_TYPES = (
     ),
 )  # fmt: skip
 
+TIFF = next(kind for kind in FILE_TYPES if kind.name == "TIFF")
+
 RAW = next(kind for kind in FILE_TYPES if kind.advice is _RAW_ADVICE)
 """What cameras write; most of its files begin like a TIFF."""
 

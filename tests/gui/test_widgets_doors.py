@@ -21,6 +21,7 @@ from napari_mosaic.request import SegmentParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _commands as commands
 from napari_mosaic.widgets import _sources, _worker, segment_layer, segment_selected_layer
+from napari_mosaic.widgets._docks import bring_to_front
 from napari_mosaic.widgets._edited import tessera_layers
 from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._panel import dock as panel_module
@@ -119,7 +120,9 @@ class Desk:
         return self.panel.state.record
 
     def delete_a_stone(self, dock: Any) -> None:
-        """Choose the first stone in the dock *Edit tesserae* and press the key."""
+        """Choose the first stone in the dock *Edit tesserae*, which may be a tab behind, and press the key."""
+        bring_to_front(dock)
+        self._qtbot.waitUntil(lambda: not dock.out_of_sight, timeout=WAIT_MS)
         self._qtbot.waitUntil(lambda: dock.state.ready, timeout=WAIT_MS)
         with open_record(self.panel.state.place) as record:
             labels = record.read_labels(Box(0, 0, *record.shape))

@@ -35,7 +35,7 @@ def save(viewer: Any, layer: Any, target: Path) -> list[str]:
     writers = PluginManager.instance().iter_compatible_writers(["labels"])
     writer = next(
         w for w in writers
-        if w.command == "napari-mosaic.write_tesserae" and str(target).endswith(tuple(w.filename_extensions))
+        if w.command.startswith("napari-mosaic.write_") and str(target).endswith(tuple(w.filename_extensions))
     )  # fmt: skip
     viewer.layers.selection = {layer}
     return list(viewer.layers.save(str(target), selected=True, _writer=writer))

@@ -7,7 +7,9 @@ it was made from, whatever it is called.
 
 from __future__ import annotations
 
+import codecs
 import csv
+import re
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +27,7 @@ from napari_mosaic.record_names import Wanted, holds, record_places
 from napari_mosaic.record_setup import check_asked
 from napari_mosaic.request import RunOptions, RunRequest, SegmentParams
 
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NAMES = {
     "source": "source",
     "photograph": "source",
@@ -118,14 +121,11 @@ def finished(row: Row, params: SegmentParams) -> Outcome | None:
 
 def read_jobs(path: Path) -> list[Row]:
     """Read the table, whatever program wrote it: commas, semicolons or tabs, any capitals."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise MissingError(f"There is no table {path}; check the path.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReadError(f"The table {path} cannot be read ({error}); save it as CSV in UTF-8.") from error
-    lines = text.splitlines()
-    delimiter = max(",;\t", key=lines[0].count) if lines else ","
+    lines = _read_lines(path)
+    named = re.fullmatch(r"sep=(.)", lines[0].strip('"'), re.IGNORECASE) if lines else None
+    if named:  # Excel's own line, which says by what the columns are parted
+        lines = lines[1:]
+    delimiter = named[1] if named else max(",;\t", key=lines[0].count) if lines else ","
     reader = csv.DictReader(lines, delimiter=delimiter)
     names = {name: _known(name) for name in reader.fieldnames or []}
     if "source" not in names.values():
@@ -134,7 +134,7 @@ def read_jobs(path: Path) -> list[Row]:
             "source, and may hold region, exclude, mm per pixel, output."
         )
     rows: dict[int, Row] = {}
-    for number, line in enumerate(reader, start=2):
+    for number, line in enumerate(reader, start=3 if named else 2):
         values = {known: (line.get(name) or "").strip() for name, known in names.items() if known}
         if values["source"]:
             rows[number] = _parse(values, path, number)
@@ -142,6 +142,17 @@ def read_jobs(path: Path) -> list[Row]:
     placed = {number: replace(row, output=place) for (number, row), place in zip(rows.items(), places, strict=True)}
     _check_places(placed, path)
     return list(placed.values())
+
+
+def _read_lines(path: Path) -> list[str]:
+    """The lines of a table in UTF-8, or in UTF-16 where its first bytes say so, as Excel writes it."""
+    try:
+        content = path.read_bytes()
+        return content.decode("utf-16" if content.startswith(_UTF16) else "utf-8-sig").splitlines()
+    except FileNotFoundError as error:
+        raise MissingError(f"There is no table {path}; check the path.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReadError(f"The table {path} cannot be read ({error}); save it as CSV in UTF-8.") from error
 
 
 def _check_places(rows: dict[int, Row], path: Path) -> None:

@@ -162,9 +162,11 @@ def apply_edits(record: Path, edits: Path, /, *, as_json: Json = False) -> int:
     with open_record(record, writable=True) as opened:
         found: Replayed = run(editing.import_edits_steps(opened, edits), record.name)
     if as_json:
-        answer_json({"applied": found.applied, "conflicts": [asdict(conflict) for conflict in found.conflicts]})
+        conflicts = [asdict(conflict) for conflict in found.conflicts]
+        answer_json({"applied": found.applied, "already": found.already, "conflicts": conflicts})
         return 0
-    answer(f"{found.applied} edits applied, {len(found.conflicts)} to look at")
+    there = f", {found.already} there already" if found.already else ""
+    answer(f"{found.applied} edits applied{there}, {len(found.conflicts)} to look at")
     _list(found.conflicts)
     return 0
 

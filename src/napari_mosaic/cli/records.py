@@ -16,6 +16,7 @@ from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_tab
 from napari_mosaic.export import FORMATS, export_record_steps, find_format
 from napari_mosaic.export import Format as FileFormat
 from napari_mosaic.export import options as options_of_format
+from napari_mosaic.http import split_login
 from napari_mosaic.image import MosaicImage, PixelSize, open_image_steps
 from napari_mosaic.image.pixel_size import confirmed_mm, describe_extent, describe_size
 from napari_mosaic.record import Record, open_record
@@ -209,6 +210,7 @@ def export(
             (annotations, options_of_format.AnnotationOptions),
         )
     ]
+    chosen = find_format(format_, output)
     with open_record(record) as whole:
         opened = choose_labels(whole, labels)
         steps = export_record_steps(
@@ -217,12 +219,13 @@ def export(
             output,
             columns=None if columns is None else [name.strip() for name in columns.split(",")],
             region=None if region is None else " ".join(region),
-            options=_chosen(find_format(format_, output), given),
+            options=_chosen(chosen, given),
             overwrite=overwrite,
         )
         path = run(steps, output.name)
-        count = "" if region is not None else f"{opened.count:,} "
-        answer(f"{count}tesserae{' of the region' if region is not None else ''}{of_labels(opened)} in {path}")
+        count = f"{len(opened.areas) if chosen.holds == 'areas' else opened.count:,} "
+        what = f"{count}{chosen.holds}" if region is None else f"{chosen.holds} of the region"
+        answer(f"{what}{of_labels(opened)} in {path}")
     return 0
 
 
@@ -279,7 +282,7 @@ def relink(record: Path, source: str, /) -> int:
 
     """
     relink_record(record, source)
-    answer(f"{record.name} now finds its photograph at {source}")
+    answer(f"{record.name} now finds its photograph at {split_login(source)[0]}")
     return 0
 
 

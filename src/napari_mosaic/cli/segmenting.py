@@ -18,6 +18,7 @@ from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.errors import InputError, MissingError, MosaicError, WriteError
 from napari_mosaic.file_types import SOURCES
+from napari_mosaic.http import split_login
 from napari_mosaic.measurement.table import typical_side
 from napari_mosaic.picture_marks import PREVIEW, check_place, is_ours, own_place
 from napari_mosaic.record import Record
@@ -142,6 +143,12 @@ def segment(
         How SAM 2 is asked, with the methods grout+sam2 and sam2.
 
     """
+    for name, area in (("region", region), ("exclude", exclude)):
+        if area is not None and area.name.replace(".", "").isdecimal() and not area.exists():
+            raise UsageError(
+                f"--{name} takes a file that marks an area, and {area} is none; draw the area and give it as GeoJSON, "
+                "GeoPackage or mask image."
+            )
     found = find_sources(sources, blocks=blocks)
     if overwrite and resume:
         raise UsageError("--overwrite begins again and --resume goes on; give one of the two.")
@@ -232,6 +239,9 @@ def find_sources(sources: tuple[str, ...], *, blocks: bool) -> list[str]:
     """All photographs that words on the command line name, folders opened, in order."""
     if not sources:
         raise UsageError("There is no photograph to segment; name at least one, or a folder of them.")
+    options = [source for source in sources if source.startswith("-") and not Path(source).exists()]
+    if options:
+        raise UsageError(f"{options[0]} stands behind --, where every word is a photograph; put options before the --.")
     found: list[str] = []
     for source in sources:
         path = Path(source)
@@ -298,11 +308,9 @@ def attempt(
     source: str, output: Path, params: SegmentParams, asked: RunOptions, preview: Path | None = None
 ) -> Outcome:
     """`perform`, with a failure of this photograph as an outcome."""
-    from napari_mosaic.http import split_login
-
-    shown = split_login(source)[0]  # never with a password
+    shown = split_login(source)[0]
     try:
-        return replace(perform(source, output, params, asked, preview), source=shown)
+        return perform(source, output, params, asked, preview)
     except MosaicError as error:
         say(f"{shown}: {error}")
         return Outcome(source=shown, error=str(error))
@@ -313,7 +321,8 @@ def perform(
 ) -> Outcome:
     """Segment one photograph under a bar."""
     start = time.monotonic()
-    with run(segment_steps(source, output, params=params, **asked), Path(source).name) as record:
+    name = Path(split_login(source)[0]).name
+    with run(segment_steps(source, output, params=params, **asked), name) as record:
         if preview is not None:
             preview = own_place(preview, record.source.fingerprint) if preview.name.endswith(PREVIEW) else preview
             draw(record, preview, source)
@@ -329,11 +338,11 @@ def draw(record: Record, path: Path, source: str | None = None, *, max_px: int =
 
 
 def describe(record: Record, source: str, preview: Path | None = None, seconds: float | None = None) -> Outcome:
-    """The outcome of a finished record, by the labels that its method found."""
+    """The outcome of a finished record, of what its method found; an address is told without its password."""
     record = record.with_labels()
     height, width = record.plan.source_shape
     return Outcome(
-        source=source,
+        source=split_login(source)[0],
         record=str(record.path),
         tesserae=record.figures().count,
         labels=record.tesserae.name,

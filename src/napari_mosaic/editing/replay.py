@@ -48,10 +48,11 @@ class Conflict:
 
 @dataclass(frozen=True, kw_only=True)
 class Replayed:
-    """How many edits were laid over, and those that a person should look at."""
+    """How many edits were laid over, those that a person should look at, and how many were there `already`."""
 
     applied: int
     conflicts: tuple[Conflict, ...]
+    already: int = 0
 
 
 def export_edits(record: Record, path: Path, *, box: Box | None = None) -> int:
@@ -75,6 +76,8 @@ def export_edits(record: Record, path: Path, *, box: Box | None = None) -> int:
 def import_edits_steps(record: Record, path: Path) -> Steps[Replayed]:
     """Lay the edits of a file that `export_edits` wrote over a record, each as an edit of its own.
 
+    Those that the record has already, from the same file or because it is their own, are left out.
+
     Raises
     ------
     MissingError, RecordError
@@ -89,7 +92,17 @@ def import_edits_steps(record: Record, path: Path) -> Steps[Replayed]:
             f"The edits of {path} belong to another photograph or another analysis size than {record.path.name}; "
             "give edits of a copy of this record."
         )
-    return (yield from _replay(record, journal, list(journal.done), "imported"))
+    here = {_mark(record.journal, number) for number in record.journal.done}
+    new = [number for number in journal.done if _mark(journal, number) not in here]
+    replayed = yield from _replay(record, journal, new, "imported")
+    return replace(replayed, already=len(journal.done) - len(new))
+
+
+def _mark(journal: Journal, number: int) -> tuple[Any, ...]:
+    """What an edit is known by in all copies of a record: its first number, what was asked for, and where."""
+    header = journal.header(number)
+    asked = json.dumps(header["params"], sort_keys=True)
+    return header.get("imported", header["n"]), header["tool"], asked, tuple(journal[number].box)
 
 
 def replay_kept_steps(record: Record) -> Steps[Replayed | None]:

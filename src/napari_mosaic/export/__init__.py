@@ -35,10 +35,10 @@ Writer = Callable[[Record, Path], Iterator[Progress]]
 class Format:
     """One format: the name that users give, its suffixes, what it holds, and the module that writes it.
 
-    `columns` says that it holds the feature table: its columns may be chosen. `package` is what an extra must bring.
-    `options` is what can be chosen of it; `companions` are the suffixes of files that lie beside its own. A format that
-    is a folder, but no Zarr, names a file in it that tells it, the `folder_mark`. `photograph` says that it shows the
-    photograph, which must be there.
+    `columns` says that it holds the feature table: its columns may be chosen. `package` is what an extra must bring,
+    `holds` the word for what is in it. `options` is what can be chosen of it; `companions` are the suffixes of files
+    that lie beside its own. A format that is a folder, but no Zarr, names a file in it, the `folder_mark`.
+    `photograph` says that it shows the photograph, which must be there.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Format:
     options: type[Any] | None = None
     companions: tuple[str, ...] = ()
     folder_mark: str | None = None
+    holds: str = "tesserae"
 
     def load(self, columns: Sequence[str] | None = None, options: Any = None) -> Writer:
         """The function `write_steps(record, path)` of the format's module, for a choice of columns and options.
@@ -156,7 +157,13 @@ FORMATS = {
             help="rows of tesserae as lines",
             module="guidelines",
         ),
-        Format(name="areas", suffixes=(".areas.geojson",), help="lacunae, repairs and other areas", module="areas"),
+        Format(
+            name="areas",
+            suffixes=(".areas.geojson", ".areas.geojson.gz", ".areas.gpkg"),
+            help="lacunae, repairs and other areas",
+            module="areas",
+            holds="areas",
+        ),
         Format(
             name="geojson",
             suffixes=(".geojson", ".geojson.gz"),
@@ -268,6 +275,7 @@ def export_record_steps(
 
     path, record = Path(path), record.with_labels(labels)
     chosen = find_format(format, path)
+    _check_suffix(chosen, path)
     writer = chosen.load(columns, options)
     if region is not None:
         from napari_mosaic.export.region import RegionRecord, grid_of, read_region
@@ -308,11 +316,27 @@ def find_format(name: str | None, path: str | Path) -> Format:
             raise InputError(f"There is no export format {name!r}; choose one of {known}.")
         return FORMATS[name]
     file = Path(path).name.lower()
-    suffixes = {suffix: format_ for format_ in FORMATS.values() for suffix in format_.suffixes}
-    for suffix in sorted(suffixes, key=len, reverse=True):
-        if file.endswith(suffix):
-            return suffixes[suffix]
+    fitting = [(suffix, one) for one in FORMATS.values() for suffix in one.suffixes if file.endswith(suffix)]
+    if fitting:
+        return max(fitting, key=lambda pair: len(pair[0]))[1]
     raise InputError(f"The name {Path(path).name} does not tell the format; add --format with one of {known}.")
+
+
+def _check_suffix(chosen: Format, path: Path) -> None:
+    """Refuse to write one format under the ending of another: no program would read it."""
+    file, own = path.name.lower(), {_ending(suffix) for suffix in chosen.suffixes}
+    others = {_ending(suffix) for one in FORMATS.values() for suffix in one.suffixes} - own
+    if not file.endswith(tuple(own)) and file.endswith(tuple(others)):
+        known = " or ".join(sorted(own))
+        raise InputError(
+            f"{path.name} has the ending of another format than {chosen.name}; end its name in {known}, or leave "
+            "--format out to go by the name."
+        )
+
+
+def _ending(suffix: str) -> str:
+    """How files of a suffix end: `.areas.geojson` in `.geojson`."""
+    return suffix[suffix.removesuffix(".gz").rindex(".") :]
 
 
 __all__ = ["FORMATS", "Format", "export_record", "export_record_steps", "find_format"]

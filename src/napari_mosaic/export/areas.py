@@ -12,6 +12,8 @@ from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.areas import Area
+from napari_mosaic.export.geojson import open_text
+from napari_mosaic.export.geopackage import write_areas
 from napari_mosaic.export.quadrangles import feature, opening
 from napari_mosaic.measurement.outlines import place_outlines
 from napari_mosaic.progress import Progress
@@ -25,10 +27,18 @@ def placed_areas(record: Record) -> Iterator[tuple[Area, BaseGeometry]]:
 
 
 def write_steps(record: Record, path: Path) -> Iterator[Progress]:
-    """Write the areas to `path` as GeoJSON, in their order."""
+    """Write the areas to `path` in their order: a GeoPackage where its name ends so, else GeoJSON, packed for `.gz`."""
     total = max(1, len(record.areas))
     yield Progress(phase="export", done=0, total=total, unit="areas")
-    with path.open("w", encoding="utf-8", newline="\n") as file:
+    if path.name.lower().endswith(".gpkg"):
+        write_areas(record, path)
+    else:
+        _write_geojson(record, path)
+    yield Progress(phase="export", done=total, total=total, unit="areas")
+
+
+def _write_geojson(record: Record, path: Path) -> None:
+    with open_text(path) as file:
         file.write(opening(record))
         for k, (area, geometry) in enumerate(placed_areas(record)):
             shape = mapping(geometry)
@@ -36,4 +46,3 @@ def write_steps(record: Record, path: Path) -> Iterator[Progress]:
             file.write(",\n" if k else "\n")
             file.write(feature(shape["type"], shape["coordinates"], properties))
         file.write("\n]}\n")
-    yield Progress(phase="export", done=total, total=total, unit="areas")

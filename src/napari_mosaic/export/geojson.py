@@ -29,7 +29,7 @@ _DIGITS = 3
 
 def write_steps(record: Record, path: Path, columns: Sequence[str] | None = None) -> Iterator[Progress]:
     """Write one feature a tessera to `path`, tile by tile; numbers are measurements, words its metadata."""
-    with _open(path) as file:
+    with open_text(path) as file:
         head = {"type": "FeatureCollection", "napari_mosaic": notes_of(record)}
         file.write(json.dumps(head)[:-1] + ', "features": [')
         first, journal = True, str(len(record.journal))
@@ -41,7 +41,8 @@ def write_steps(record: Record, path: Path, columns: Sequence[str] | None = None
         file.write("\n]}\n")
 
 
-def _open(path: Path) -> IO[str]:
+def open_text(path: Path) -> IO[str]:
+    """A text file to write to, packed where its name ends in `.gz`."""
     if path.name.endswith(".gz"):
         return gzip.open(path, "wt", encoding="utf-8", newline="\n")
     return path.open("w", encoding="utf-8", newline="\n")

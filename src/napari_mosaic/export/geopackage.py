@@ -65,6 +65,19 @@ def write_steps(
     add_styles(path, {_LAYER: outline_style()} | ({_AREAS: area_style()} if areas else {}))
 
 
+def write_areas(record: Record, path: Path) -> None:
+    """Write the areas alone; see `write_steps`.
+
+    Raises
+    ------
+    InputError
+        There is none: a GeoPackage cannot be empty.
+    """
+    if not _append_areas(path, Target(record, None)):
+        raise InputError(f"{record.path.name} has no areas to write; draw them in the dock Edit tesserae first.")
+    add_styles(path, {_AREAS: area_style()})
+
+
 def check_crs(record: Record, crs: str | None) -> None:
     """Raise `InputError` where coordinates of a record cannot be told in a system."""
     if crs is None:

@@ -130,7 +130,13 @@ def _loader(description: Description, folder: str, shape: tuple[int, int], fetch
     def load(row: int, column: int) -> NDArray[Any]:
         (top, height), (left, width) = span(row, shape[0]), span(column, shape[1])
         location = f"{folder}/{column}_{row}.{description.suffix}"
-        raw = fetch(location)
+        try:
+            raw = fetch(location)
+        except MissingError as error:
+            raise MissingError(
+                f"{location} does not exist, so the image has a hole; copy the tiles again, or, where the program left "
+                "empty ones out, export all of them (vips dzsave without --skip-blanks)."
+            ) from error
         tile = fit_tile(raw, (height, width))
         if tile is None:
             raise wrong_size(location, raw.shape, (height, width))

@@ -19,7 +19,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Suf
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.storage import MemoryStore
 
-from napari_mosaic.errors import InputError, MissingError, ReadError
+from napari_mosaic.errors import InputError, MissingError, MosaicError, ReadError
 from napari_mosaic.http import Fetcher, is_url
 from napari_mosaic.image.arrays import array_raster, measure_colour, plain_colour, refuse_channels, to_mm
 from napari_mosaic.image.pixel_size import size_of_sides
@@ -35,7 +35,7 @@ from napari_mosaic.image.raster import (
 from napari_mosaic.progress import Steps
 from napari_mosaic.tiling import Box
 
-DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError)
+DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, ArithmeticError)
 """What zarr and its codecs raise on damaged stores."""
 
 
@@ -175,19 +175,22 @@ def _name(location: str) -> str:
 def _multiscale(group: Any, location: str) -> Raster:
     attributes = dict(group.attrs)
     ome = attributes.get("ome", attributes)
-    if not ome.get("multiscales") and "bioformats2raw.layout" in ome:
-        return _multiscale(group["0"], location)
     try:
+        if not ome.get("multiscales") and "bioformats2raw.layout" in ome:
+            return _multiscale(group["0"], location)
         multiscale = ome["multiscales"][0]
         found = [(group[str(dataset["path"])], dataset) for dataset in multiscale["datasets"]]
         found.sort(key=lambda pair: -pair[0].size)  # the largest first, as programs do not always write them
         arrays, largest = [array for array, _ in found], found[0][1]
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        plane = _plane(multiscale, arrays[0], location)
+        size = _pixel_size((largest, multiscale), plane)
+    except MosaicError:
+        raise
+    except (IndexError, AttributeError, *DAMAGE) as error:
         raise InputError(
-            f"{location} is a zarr group without a multiscale image ({type(error).__name__}: {error}); "
+            f"{location} is a zarr group without a multiscale image ({type(error).__name__}: {_one_line(error)}); "
             "give the path of an OME-Zarr image or of a single array in it."
         ) from error
-    plane = _plane(multiscale, arrays[0], location)
     levels = tuple(_level(plane, array, location) for array in arrays)
     count = 1 if plane.channels is None else int(arrays[0].shape[plane.channels])
     if count not in (1, 3, 4):
@@ -198,9 +201,13 @@ def _multiscale(group: Any, location: str) -> Raster:
         levels=levels,
         colour=measure_colour(levels, dtype, plain_colour(count)),
         source=SourceInfo(kind="", location="", size_bytes=0, fingerprint=""),
-        georeference=Georeference(pixel_size=_pixel_size((largest, multiscale), plane)),
+        georeference=Georeference(pixel_size=size),
     )
     return _with_source(raster, location, "OME-Zarr", dtype)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _level(plane: _Plane, array: Any, location: str) -> Level:
@@ -211,11 +218,13 @@ def _plane(multiscale: dict[str, Any], array: Any, location: str) -> _Plane:
     declared = multiscale.get("axes") or [{"name": name} for name in "tczyx"[-array.ndim :]]
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in declared]
     names = tuple(str(axis.get("name")).lower() for axis in axes)
-    if len(names) != array.ndim or not {"y", "x"} <= set(names):
+    if len(names) != array.ndim or len(set(names)) != len(names) or not {"y", "x"} <= set(names):
         raise InputError(
             f"{location} has the axes {', '.join(names)} for an array of {array.ndim} dimensions, so rows "
             "and columns cannot be told; export it with axes y and x."
         )
+    if 0 in array.shape:
+        raise InputError(f"{location} is an array of {array.shape}, which shows nothing; export it again.")
     deep = {name: array.shape[i] for i, name in enumerate(names) if name not in "cyx" and array.shape[i] > 1}
     if deep:
         raise InputError(

@@ -48,7 +48,7 @@ from napari_mosaic.tiling import Box
 HELD = 60_000_000
 """Pixels up to which a picture is held in memory: 180 MB of RGB. *Not varied.*"""
 
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, zlib.error, struct.error)
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError, MemoryError, zlib.error, struct.error)
 """What Pillow raises on damaged files."""
 
 _ORIENTATION = 0x0112

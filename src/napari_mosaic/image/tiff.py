@@ -26,7 +26,7 @@ import tifffile
 from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
 
-from napari_mosaic.errors import InputError, MissingError, ReadError
+from napari_mosaic.errors import InputError, MissingError, MosaicError, ReadError
 from napari_mosaic.file_types import RAW
 from napari_mosaic.fingerprints import fingerprint_file
 from napari_mosaic.image.arrays import measure_colour, plain_colour, refuse_channels, to_mm
@@ -95,6 +95,8 @@ class PageReader:
         self.shape = int(key.imagelength), int(key.imagewidth)
         rows = int(key.tilelength if key.is_tiled else min(key.rowsperstrip or self.shape[0], self.shape[0]))
         self._core = rows, int(key.tilewidth) if key.is_tiled else self.shape[1]
+        if min(self._core) < 1:
+            raise unreadable(self._file.path, "its tiles have no size")
         self._planes = int(key.samplesperpixel) if key.planarconfig == 2 else 1
         self._memory: NDArray[Any] | None = None
         if key.is_memmappable and self._planes == 1:
@@ -115,6 +117,8 @@ class PageReader:
         return planes[0] if len(planes) == 1 else np.concatenate(planes, axis=-1)
 
     def _decode(self, index: int) -> NDArray[Any]:
+        if index >= len(self._page.dataoffsets):
+            raise unreadable(self._file.path, f"it has no block {index}")
         offset, count = self._page.dataoffsets[index], self._page.databytecounts[index]
         data = None
         if count:
@@ -163,35 +167,43 @@ def open_tiff_files(name: str, files: TiffFiles, source: SourceInfo, context: Co
         raise unreadable(files.location, error) from error
     with ExitStack() as own:
         own.callback(tif.close)
-        levels = _checked_levels(tif, name, files)
-        key = levels[0][0].keyframe
-        found, bands, place = _open(tif, levels, name, files, own)
-        if _is_huge(key):
-            found = ((yield from decode_once(found[0], context)),)
-        colour = measure_colour(found, bands.dtype, bands.colour, bands.bits)
-        return Raster(
-            name=re.sub(r"(\.ome)?\.[^.]*$", "", name),
-            levels=found,
-            colour=replace(colour, profile=usable_profile(key.tags.valueof(34675), colour.model)),
-            source=replace(source, kind="OME-TIFF" if tif.is_ome else "TIFF"),
-            georeference=place if place.affine else _size_alone(tif, key),
-            orientation=int(key.tags.valueof(274, 1)),
-            close=own.pop_all().close,
-        )
+        try:
+            raster = yield from _opened(tif, name, files, source, context, own)
+        except MosaicError:
+            raise
+        except (AttributeError, ZeroDivisionError, *DAMAGE) as error:  # tags that say something else than they should
+            raise unreadable(files.location, error) from error
+        return replace(raster, close=own.pop_all().close)
+
+
+def _opened(
+    tif: tifffile.TiffFile, name: str, files: TiffFiles, source: SourceInfo, context: Context, own: ExitStack
+) -> Steps[Raster]:
+    levels = _checked_levels(tif, name, files)
+    key = levels[0][0].keyframe
+    found, bands, place = _open(tif, levels, name, files, own)
+    if _is_huge(key):
+        found = ((yield from decode_once(found[0], context)),)
+    colour = measure_colour(found, bands.dtype, bands.colour, bands.bits)
+    return Raster(
+        name=re.sub(r"(\.ome)?\.[^.]*$", "", name),
+        levels=found,
+        colour=replace(colour, profile=usable_profile(key.tags.valueof(34675), colour.model)),
+        source=replace(source, kind="OME-TIFF" if tif.is_ome else "TIFF"),
+        georeference=place if place.affine else _size_alone(tif, key),
+        orientation=int(key.tags.valueof(274, 1)),
+    )
 
 
 def _checked_levels(tif: tifffile.TiffFile, name: str, files: TiffFiles) -> list[list[Any]]:
     """Pages of each level, the largest first; a raw photograph and a file that ends too early are refused."""
-    try:
-        _refuse_raw(tif, name)
-        levels = find_levels(tif, name)
-        for page in (page for pages in levels for page in pages):
-            ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
-            if not ends or max(ends) > files.size:
-                why = f"it ends after {files.size} bytes, its pixels would need {max(ends, default=0)}"
-                raise unreadable(files.location, why)
-    except (tifffile.TiffFileError, struct.error, ZeroDivisionError, AttributeError) as error:
-        raise unreadable(files.location, error) from error
+    _refuse_raw(tif, name)
+    levels = find_levels(tif, name)
+    for page in (page for pages in levels for page in pages):
+        ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
+        if not ends or max(ends) > files.size:
+            why = f"it ends after {files.size} bytes, its pixels would need {max(ends, default=0)}"
+            raise unreadable(files.location, why)
     key = levels[0][0].keyframe
     if int(key.photometric) not in _COLOUR_SPACES:
         raise InputError(

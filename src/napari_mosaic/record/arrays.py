@@ -17,12 +17,12 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from napari_mosaic.errors import WriteError
+from napari_mosaic.errors import RecordError, WriteError
 from napari_mosaic.record.layout import level_shapes
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.plan import Plan
 
-DAMAGE = (ValueError, OSError, RuntimeError, KeyError)
+DAMAGE = (ValueError, OSError, RuntimeError, KeyError, TypeError, AttributeError, ArithmeticError)
 """What zarr and its codecs raise on arrays that are not there, cut off or overwritten."""
 
 _PAUSE_S = 0.02
@@ -42,7 +42,12 @@ class Pieces(Protocol):
 def open_levels(path: Path, prefix: str, plan: Plan, *, writable: bool) -> list[Any]:
     """The arrays of all levels below `prefix` in the record at `path`; one of `DAMAGE` where they are not there."""
     root: Any = zarr.open_group(str(path), mode="r+" if writable else "r")
-    return [root[f"{prefix}{level}"] for level in range(len(level_shapes(plan.shape)))]
+    shapes = level_shapes(plan.shape)
+    found = [root[f"{prefix}{level}"] for level in range(len(shapes))]
+    for array, shape in zip(found, shapes, strict=True):
+        if tuple(array.shape[-2:]) != shape or array.dtype.kind != "u":
+            raise ValueError(f"{array.path} holds {array.dtype} of {array.shape} px and not labels or maps of {shape}")
+    return found
 
 
 def read_array(array: Any, key: tuple[Any, ...]) -> NDArray[Any]:
@@ -56,13 +61,26 @@ def read_array(array: Any, key: tuple[Any, ...]) -> NDArray[Any]:
             return np.asarray(array[key])
         except DAMAGE:
             time.sleep(_PAUSE_S)
-    return np.asarray(array[key])
+    try:
+        return np.asarray(array[key])
+    except DAMAGE as error:
+        raise RecordError(
+            f"{array.store_path} cannot be read ({' '.join(str(error).split())[:200]}); it is damaged: go on with "
+            "--resume, or restore it from a copy."
+        ) from error
 
 
 def write_array(path: Path, array: Any, key: tuple[slice, ...], values: NDArray[Any]) -> None:
     """Write to an array of the record at `path`; `WriteError` where its disk does not take it."""
     with writing(path):
-        array[key] = values
+        try:
+            array[key] = values
+        except OSError:
+            raise
+        except DAMAGE as error:
+            raise RecordError(
+                f"{array.store_path} cannot be written ({error}); its description is damaged: restore it from a copy."
+            ) from error
 
 
 def stamp_of(path: Path) -> tuple[int, ...]:

@@ -27,6 +27,8 @@ FOLDER = "journal"
 LOG, KEPT, SETTLED = "edits.log", "kept.log", "settled"
 _FRAME = struct.Struct("<4sIQI")
 _MAGIC = b"MOE1"
+_NO_HEADER = (KeyError, IndexError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError)
+"""What comes of a header that is none."""
 
 Header = dict[str, Any]
 Hear = Callable[[Patch], None]
@@ -190,6 +192,10 @@ class Journal:
                     self._end += _FRAME.size + sum(sizes)
         except FileNotFoundError:
             return
+        except _NO_HEADER as error:
+            raise RecordError(
+                f"{self.path} is damaged at byte {self._end} ({error}); restore the journal from a copy."
+            ) from error
 
     def _read(self, number: int) -> tuple[Header, bytes]:
         entry = self._entries[number]

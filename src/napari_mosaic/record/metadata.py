@@ -16,6 +16,7 @@ from napari_mosaic.areas import AreaSet, read_areas
 from napari_mosaic.errors import MissingError, RecordError
 from napari_mosaic.files import write_json
 from napari_mosaic.image import MosaicImage, PixelSize
+from napari_mosaic.limits import check_kinds
 from napari_mosaic.record.plan import Plan
 
 FORMAT = 1
@@ -137,7 +138,7 @@ def _parse(values: Any, path: Path) -> Metadata:
     try:
         source = SourceEntry(**{**values["source"], "shape": tuple(values["source"]["shape"])})
         pixel, affine = values.get("pixel_size"), values.get("affine")
-        return Metadata(
+        metadata = Metadata(
             source=source,
             plan=Plan.from_json(values["plan"]),
             pixel_size=None if pixel is None else PixelSize(**pixel),
@@ -146,10 +147,15 @@ def _parse(values: Any, path: Path) -> Metadata:
             versions=values.get("versions", {}),
             phases=values.get("phases", {}),
         )
+        for part in (metadata, source, *([] if metadata.pixel_size is None else [metadata.pixel_size])):
+            check_kinds(part)
+        if affine is not None and len(affine) != 6:
+            raise TypeError(f"affine is {affine}")
     except (KeyError, TypeError) as error:
         raise RecordError(
             f"{path / NAME} misses or misspells a field ({error}); restore it from a copy, or segment again."
         ) from error
+    return metadata
 
 
 def areas_of(path: Path) -> AreaSet:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from napari_mosaic.errors import RecordError
+from napari_mosaic.limits import check_kinds
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Lattice
 
@@ -89,7 +90,7 @@ class Plan:
         """The plan of JSON values; `RecordError` where a field is missing or unknown."""
         try:
             zones = values["zones"]
-            return cls(
+            plan = cls(
                 **{
                     **values,
                     "source_shape": tuple(values["source_shape"]),
@@ -99,11 +100,26 @@ class Plan:
                     "views": tuple(View(*view) for view in values.get("views", (PLAIN,))),
                 }
             )
-        except (KeyError, TypeError) as error:
+            check_kinds(plan)
+            check_kinds(plan.tesserae)
+            plan._check_sizes()
+        except (KeyError, TypeError, ValueError) as error:
             raise RecordError(
                 f"The plan in mosaic.json cannot be read ({error}); it was damaged or written by another "
                 "version: restore the file or segment again."
             ) from error
+        return plan
+
+    def _check_sizes(self) -> None:
+        """Raise `ValueError` where sizes are none, or do not go together."""
+        sizes = (*self.source_shape, *self.shape, self.channels, self.window, self.shard, self.factor)
+        if min(sizes) <= 0 or self.halo < 0:
+            raise ValueError("a size is no size")
+        if any(abs(own - side * self.factor) > 1 for own, side in zip(self.shape, self.source_shape, strict=True)):
+            raise ValueError(f"{self.shape} px are not {self.factor:g} times {self.source_shape} px")
+        rows, columns = self.lattice.counts
+        if self.zones is not None and [len(row) for row in self.zones] != [columns] * rows:
+            raise ValueError("zones do not fit the windows")
 
     def differences(self, other: Plan) -> dict[str, tuple[Any, Any]]:
         """What gives another map or other tesserae: the values here and there by name, the rules' among them.

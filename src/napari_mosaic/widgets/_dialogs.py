@@ -11,14 +11,16 @@ from pathlib import Path
 from magicgui.widgets import request_values
 from qtpy.QtWidgets import QComboBox, QFileDialog, QInputDialog, QMenu, QMessageBox, QWidget
 
+from napari_mosaic.area_files import AREA_SUFFIXES
 from napari_mosaic.export import FORMATS
 from napari_mosaic.export.sheet import SHEETS
-from napari_mosaic.file_types import OPENED
+from napari_mosaic.file_types import OPENED, TIFF
 from napari_mosaic.image.samples import SAMPLES
 from napari_mosaic.widgets._docks import PLUGIN
 
 PATTERN = "*.mosaic.zarr/"
 _KINDS = f"Images ({' '.join(f'*{suffix}' for suffix in OPENED)});;All files (*)"
+_AREAS = f"Areas ({' '.join(f'*{suffix}' for suffix in AREA_SUFFIXES)});;All files (*)"
 
 
 def claim_records() -> None:
@@ -31,6 +33,23 @@ def claim_records() -> None:
     plugins = get_settings().plugins
     if not any("mosaic.zarr" in pattern for pattern in plugins.extension2reader):
         plugins.extension2reader = {**plugins.extension2reader, PATTERN: PLUGIN}
+
+
+def claim_large_pictures() -> None:
+    """Make this plugin the preferred reader of TIFFs where nobody but napari's own reader would be asked.
+
+    It hands to napari's own whatever is no large photograph. Without a preference napari asks at each TIFF; one that a
+    person has, of any pattern, and a third reader that a person may mean, are left alone.
+    """
+    from napari.plugins.utils import get_preferred_reader
+    from napari.settings import get_settings
+    from npe2 import PluginManager
+
+    plugins = get_settings().plugins
+    for suffix in TIFF.suffixes:
+        readers = {one.plugin_name for one in PluginManager.instance().iter_compatible_readers([f"a{suffix}"])}
+        if readers <= {PLUGIN, "napari"} and get_preferred_reader(f"a{suffix}") is None:
+            plugins.extension2reader = {**plugins.extension2reader, f"*{suffix}": PLUGIN}
 
 
 def is_record(path: Path) -> bool:
@@ -54,6 +73,23 @@ def offer_formats(box: QComboBox) -> None:
 def ask_image(parent: QWidget) -> str:
     """A photograph to open; empty if none was chosen."""
     return str(QFileDialog.getOpenFileName(parent, "Open a photograph", "", _KINDS)[0])
+
+
+def ask_photo_folder(parent: QWidget) -> str:
+    """A folder that is a photograph; empty if none was chosen."""
+    return str(QFileDialog.getExistingDirectory(parent, "Open a folder of georeferenced blocks, or an OME-Zarr"))
+
+
+def ask_address(parent: QWidget) -> str:
+    """An address to open, as it was typed or pasted; empty if none was given."""
+    words = "http or https address of a IIIF info.json or manifest, a .dzi, an OME-Zarr or a picture:"
+    text, taken = QInputDialog.getText(parent, "Open a photograph at an address", words)
+    return text.strip() if taken else ""
+
+
+def ask_area(parent: QWidget) -> str:
+    """A file of areas; empty if none was chosen."""
+    return str(QFileDialog.getOpenFileName(parent, "Stay within the areas of a file", "", _AREAS)[0])
 
 
 def ask_record(parent: QWidget) -> str:

@@ -12,17 +12,21 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from napari import Viewer
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QAbstractButton, QVBoxLayout, QWidget
 
 from napari_mosaic.dependencies import missing_of
 from napari_mosaic.progress import Progress
-from napari_mosaic.widgets._docks import StandIn, standing_dock
+from napari_mosaic.widgets._docks import StandIn, come_as_tab, frame_of, standing_dock
 from napari_mosaic.widgets._napari import main_window, real
 from napari_mosaic.widgets._state import RunFacts
 from napari_mosaic.widgets._style import style_sheet
 from napari_mosaic.widgets._view import MissingNote, fill_dock
-from napari_mosaic.widgets._worker import CLOSE_S, Requests, Worker, WorkFailure
+from napari_mosaic.widgets._worker import CLOSE_S, Requests, Worker, WorkFailure, when_idle
+
+GONE_MS = 100
+"""How long a dock is not seen before it counts as out of sight; not varied."""
 
 
 class Dock(QWidget):
@@ -44,7 +48,9 @@ class Dock(QWidget):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self.viewer = real(viewer)
-        self._closed = False
+        self._closed = self._placed = False
+        self.out_of_sight = False
+        self._gone = when_idle(self, GONE_MS, lambda: self._set_sight(True))
         self._asked: list[Requests] = []
         self._connections: list[tuple[Any, Callable[..., Any]]] = []
         main_window(self.viewer).destroyed.connect(self.shutdown)  # a window that goes tells its docks no event
@@ -74,6 +80,7 @@ class Dock(QWidget):
             return
         self._release()
         self._closed = True
+        self._gone.stop()
         for worker in self._asked:
             worker.close()
         for emitter, slot in self._connections:
@@ -86,11 +93,28 @@ class Dock(QWidget):
             self.shutdown()
         return bool(super().event(event))
 
+    def showEvent(self, event: QShowEvent) -> None:
+        """Come as a tab the first time, once napari has done with adding this."""
+        super().showEvent(event)
+        if not self._placed:
+            self._placed = True
+            QTimer.singleShot(0, self._come)
+        self._seen_or_not(True)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Somebody hid this; a window that is made small hides nothing."""
+        super().hideEvent(event)
+        if not event.spontaneous():
+            self._seen_or_not(False)
+
     # for subclasses -------------------------------------------------------------------------------
 
     def _show_state(self) -> None:
         """Show the state."""
         self.view.apply(self.view_model)
+
+    def _sight_changed(self) -> None:
+        """It went out of sight, or came back."""
 
     def _release(self) -> None:
         """Let go of what is open, while the dock still answers."""
@@ -126,6 +150,25 @@ class Dock(QWidget):
         """Listen to an emitter of the viewer until the end."""
         emitter.connect(slot)
         self._connections.append((emitter, slot))
+
+    def _come(self) -> None:
+        frame = None if self._closed else frame_of(self)
+        if frame is not None:
+            frame.visibilityChanged.connect(self._seen_or_not)  # a tab that is behind counts as shown otherwise
+            come_as_tab(self.viewer, self)
+
+    def _seen_or_not(self, seen: bool) -> None:
+        """It is seen at once, and out of sight once it stays so: Qt hides a dock for a moment when tabs are laid."""
+        if seen:
+            self._gone.stop()
+            self._set_sight(False)
+        elif not self._closed:
+            self._gone.start()
+
+    def _set_sight(self, out_of_sight: bool) -> None:
+        if self.out_of_sight != out_of_sight and not self._closed:
+            self.out_of_sight = out_of_sight
+            self._sight_changed()
 
     def _restyle(self, _: Any = None) -> None:
         self.view.setStyleSheet(style_sheet(self.viewer.theme))

@@ -31,7 +31,7 @@ from qtpy.QtWidgets import (
 from napari_mosaic.limits import Limits
 from napari_mosaic.widgets._layers import LookValue
 from napari_mosaic.widgets._state import SizeFacts, Tuning
-from napari_mosaic.widgets._view import form_layout, push_button, side_by_side
+from napari_mosaic.widgets._view import button_row, form_layout, push_button, side_by_side
 from napari_mosaic.widgets._worker import when_idle
 
 LEAST_PX = 8
@@ -163,7 +163,11 @@ class AreaForm(ValueForm):
 
     def __init__(self) -> None:
         self.draw = push_button("Draw …", "Add a layer to draw an area in.")
-        super().__init__(AreaValue, beside={"include": self.draw})
+        self.file = push_button("From a file …", "Take an area from a GeoJSON, a GeoPackage or a mask, white inside.")
+        super().__init__(AreaValue)
+        column = self.layout()
+        assert isinstance(column, QVBoxLayout)
+        column.addLayout(button_row(self.draw, self.file))
 
     def set_choices(self, names: Sequence[str]) -> None:
         """Offer these layers, keeping what is chosen where it is still there."""

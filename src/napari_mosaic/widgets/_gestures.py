@@ -1,7 +1,8 @@
 """Mouse and keys of tools on a layer, for as long as their dock is open, and what they draw over it.
 
 One decision: they are bound to the layer itself, so they work while it is the active one and are its own no longer
-than the dock is there; what they draw is nodes of the canvas, so nothing is added to a person's list of layers.
+than the dock is there; what they draw is nodes of the canvas, so nothing is added to a person's list of layers. While
+dock or layer is out of sight nothing hears the keys: what nobody sees is not edited.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ RIGHT = "Right"
 class LayerGestures(QObject):
     """Tools and verbs of a layer as keys, and its mouse, until `close`; Space moves the view.
 
-    `picked(tool)` and `pressed(str)`, the name of a verb, come from keys. A subclass says which presses it hears,
-    whether it is drawn with, and what becomes of clicks and drags; places are world coordinates.
+    `picked(tool)` and `pressed(str)`, the name of a verb, come from keys, `said(str)` where one has no effect. A
+    subclass says which presses it hears, whether it is drawn with, and what becomes of clicks and drags; places are
+    world coordinates.
     """
 
     picked = Signal(object)
     pressed = Signal(str)
+    said = Signal(str)
 
     def __init__(
         self,
@@ -42,22 +45,36 @@ class LayerGestures(QObject):
         super().__init__(parent)
         self.layer = layer
         self._moving = False
-        bound: dict[str, Callable[[Labels], Any]] = {key: _call(self.picked.emit, tool) for key, tool in tools.items()}
+        self._keys: dict[str, Callable[[Labels], Any]] = {
+            key: self._if_seen(self.picked.emit, tool) for key, tool in tools.items()
+        }
         for name, keys in verbs.items():
-            bound |= dict.fromkeys(keys, _call(self.pressed.emit, name))
-        bound["Space"] = self._hold
-        for key, function in bound.items():
-            layer.bind_key(key, function, overwrite=True)
-        self._bound = tuple(bound)
-        layer.mouse_drag_callbacks.append(self._press)
-        layer.mouse_double_click_callbacks.append(self._double)
+            self._keys |= dict.fromkeys(keys, self._if_seen(self.pressed.emit, name))
+        self._keys["Space"] = self._hold
+        self.asleep = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Bind keys and mouse, where they are not."""
+        if self.asleep:
+            self.asleep = False
+            for key, function in self._keys.items():
+                self.layer.bind_key(key, function, overwrite=True)
+            self.layer.mouse_drag_callbacks.append(self._press)
+            self.layer.mouse_double_click_callbacks.append(self._double)
+
+    def sleep(self) -> None:
+        """Leave keys and mouse to others until `wake`."""
+        if not self.asleep:
+            self.asleep = True
+            for key in self._keys:
+                self.layer.bind_key(key, None)
+            self.layer.mouse_drag_callbacks.remove(self._press)
+            self.layer.mouse_double_click_callbacks.remove(self._double)
 
     def close(self) -> None:
         """Unbind keys and mouse."""
-        for key in self._bound:
-            self.layer.bind_key(key, None)
-        self.layer.mouse_drag_callbacks.remove(self._press)
-        self.layer.mouse_double_click_callbacks.remove(self._double)
+        self.sleep()
 
     # for subclasses -------------------------------------------------------------------------------
 
@@ -82,7 +99,7 @@ class LayerGestures(QObject):
         """It was drawn."""
 
     def _press(self, _: Labels, event: Any) -> Generator[None, None, None]:
-        if not self._hears(event) or self._moving or "Alt" in event.modifiers:
+        if not (self.layer.visible and self._hears(event)) or self._moving or "Alt" in event.modifiers:
             return
         start, modifiers = np.asarray(event.pos), {*event.modifiers, *([RIGHT] if event.button == 2 else [])}
         track, dragged = [tuple(event.position)], False
@@ -97,6 +114,17 @@ class LayerGestures(QObject):
             self._dragged(track)
         elif not dragged:
             self._click(track[0], modifiers)
+
+    def _if_seen(self, function: Callable[[Any], None], value: Any) -> Callable[[Labels], None]:
+        """What a key does while its layer is seen."""
+
+        def press(_: Labels) -> None:
+            if self.layer.visible:
+                function(value)
+            else:
+                self.said.emit(f"“{self.layer.name}” is hidden: show it first, by its eye in the list of layers.")
+
+        return press
 
     def _hold(self, _: Labels) -> Generator[None, None, None]:
         """While the key is held the mouse moves the view, as with napari's own brushes."""
@@ -113,7 +141,3 @@ def lay_over(nodes: Sequence[Any], order: int) -> None:
         node.order = order + place
         node.set_gl_state("translucent", depth_test=False)
         node.visible = False
-
-
-def _call(function: Callable[[Any], None], value: Any) -> Callable[[Labels], None]:
-    return lambda _: function(value)

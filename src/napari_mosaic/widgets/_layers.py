@@ -23,9 +23,9 @@ from napari_mosaic.widgets._areas import area_data, standing_areas
 from napari_mosaic.widgets._edited import is_tesserae
 from napari_mosaic.widgets._features import follow_features
 from napari_mosaic.widgets._levels import LivePyramid
-from napari_mosaic.widgets._sources import LABELS, RECORD, LayerData, corner_of, lying_like, placement, view_box
+from napari_mosaic.widgets._sources import LABELS, RECORD, LayerData, lying_like, placement, view_box
 from napari_mosaic.widgets._state import RecordFacts, Tuning
-from napari_mosaic.widgets._tuning import preview
+from napari_mosaic.widgets._tuning import PreviewPlan, plan_preview, preview
 from napari_mosaic.widgets._worker import Line, Requests, WorkFailure, when_idle
 
 if TYPE_CHECKING:
@@ -133,7 +133,8 @@ class RecordLayers(QObject):
         self._pyramids = opened.pyramids
         self._dirty: dict[str, list[Box]] = {kind: [] for kind in self._pyramids}
         self._settling = self._busy = self._closed = False
-        self._wanted: Tuning | None = None
+        self._wanted: PreviewPlan | None = None
+        self._kept: NDArray[Any] = np.zeros((0, 0), np.uint32)
         self._look = LookValue()
         self._reader = Line("layers", self)
         self._reader.failed.connect(self._unread)
@@ -215,8 +216,8 @@ class RecordLayers(QObject):
         """Show the view as it would be with other sliders."""
         base = self.tesserae
         if base is not None:
-            self._wanted = tuning
-            self._previewer.ask(preview, self.record, view_box(self._viewer, base), tuning)
+            self._wanted = plan = plan_preview(view_box(self._viewer, base).clip(self.record.shape), tuning)
+            self._previewer.ask(preview, self.record, plan, 0)
 
     def end_preview(self) -> None:
         """Take the preview away and show the stored tesserae."""
@@ -277,24 +278,30 @@ class RecordLayers(QObject):
         layer = self.layers.get(kind)
         return layer if layer is not None and layer in self._viewer.layers else None
 
-    def _previewed(self, answer: tuple[Tuning, Box, list[NDArray[Any]]]) -> None:
-        tuning, box, levels = answer
+    def _previewed(self, answer: tuple[PreviewPlan, int, NDArray[Any]]) -> None:
+        """A part is there: show it, and go on until all of the view is covered."""
+        plan, number, labels = answer
         base = self.tesserae
-        if tuning != self._wanted or base is None:
+        if plan is not self._wanted or base is None:
             return
-        layer = self._present(PREVIEW)
+        if number == 0:
+            self._kept = np.zeros(plan.shape, labels.dtype)
+        self._kept[plan.place(plan.parts[number])] = labels
+        levels = [self._kept[::step, ::step] for step in (1, 2, 4)]
+        layer, lying = self._present(PREVIEW), lying_like(base, plan.box, plan.step)
         if layer is None:
             look = {name: getattr(base, name) for name in ("opacity", "colormap")}
             look["metadata"] = {RECORD: base.metadata.get(RECORD)}
-            layer = Labels(levels, multiscale=True, name=f"{base.name} (preview)", **lying_like(base, box), **look)
+            layer = Labels(levels, multiscale=True, name=f"{base.name} (preview)", **lying, **look)
             layer.contour = base.contour
             self.layers[PREVIEW] = self._viewer.add_layer(layer)
             self._viewer.layers.selection.active = base
         else:
-            layer.data = levels
-            layer.translate = corner_of(base, box)
+            layer.data, layer.scale, layer.translate = levels, lying["scale"], lying["translate"]
         base.visible = False
         layer.visible = self._look.tesserae
+        if number + 1 < len(plan.parts):
+            self._previewer.ask(preview, self.record, plan, number + 1)
 
     def _wake(self) -> None:
         if not self._timer.isActive() and not self._busy and not self._closed:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_mosaic.tiling import Box
 
@@ -64,7 +64,7 @@ def canvas_widget(viewer: Viewer) -> QWidget:
     return viewer.window._qt_viewer.canvas.native  # type: ignore[no-any-return]
 
 
-def main_window(viewer: Viewer) -> QWidget:
+def main_window(viewer: Viewer) -> QMainWindow:
     """The window of a viewer: `viewer.close` deletes it, and napari has no event for that."""
     return viewer.window._qt_window
 

@@ -46,6 +46,9 @@ ORIGIN = "mosaic_pixel_origin"
 PLACE = "mosaic_place"
 """Key of a photograph's metadata: the record that it was opened with."""
 
+AREA = "mosaic_area"
+"""Key of a layer of shapes: the file that its areas were read from."""
+
 DRAWN_COLOUR = "#ffd54f"
 """Of lines and areas that a person draws over a photograph; not varied."""
 
@@ -233,11 +236,14 @@ def placement_in(layer: Layer, box: Box, zoom: int) -> dict[str, Any]:
     return {**lying_like(layer), **moved}
 
 
-def lying_like(layer: Layer, box: Box | None = None) -> dict[str, Any]:
-    """Keywords of a flat layer whose pixels are those of `layer`, or of a box of it, wherever that was moved to."""
+def lying_like(layer: Layer, box: Box | None = None, step: int = 1) -> dict[str, Any]:
+    """Keywords of a flat layer whose pixels are those of `layer`, or of a box of it, wherever that was moved to.
+
+    Its pixels are each `step` x `step` of those.
+    """
     return {
-        "scale": layer.scale[-2:],
-        "translate": layer.translate[-2:] if box is None else corner_of(layer, box),
+        "scale": layer.scale[-2:] * step,
+        "translate": layer.translate[-2:] if box is None else corner_of(layer, box, step),
         "rotate": layer.rotate,
         "shear": layer.shear,
         "affine": layer.affine,
@@ -245,9 +251,13 @@ def lying_like(layer: Layer, box: Box | None = None) -> dict[str, Any]:
     }
 
 
-def corner_of(layer: Layer, box: Box) -> NDArray[np.float64]:
-    """The `translate` of a layer that lies like the largest level of another, but begins at a box of it."""
-    return _shifted(layer, box.y0, box.x0)
+def corner_of(layer: Layer, box: Box, step: int = 1) -> NDArray[np.float64]:
+    """The `translate` of a layer that lies like the largest level of another, but begins at a box of it.
+
+    Its pixels are each `step` x `step` of those.
+    """
+    middle = (step - 1) / 2
+    return _shifted(layer, box.y0 + middle, box.x0 + middle)
 
 
 def _shifted(layer: Layer, y: float, x: float) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ inside of a stone later. Only a search parts the two.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,31 @@ from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._state import Tuning
 
 PREVIEW_PX = 3_000_000
-"""Most pixels of the working grid that a preview covers."""
+"""Most pixels of the working grid that are cut at a time, and most of a preview that are kept; not varied."""
+
+_PART = 1536
+"""Side of a part of a preview, in pixels of the working grid: its pixels are fewer than `PREVIEW_PX`."""
+
+
+@dataclass(frozen=True)
+class PreviewPlan:
+    """How a box of the working grid is previewed: every `step`-th pixel is kept, and `parts`, the middle first."""
+
+    tuning: Tuning
+    box: Box
+    step: int
+    parts: tuple[Box, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of what is kept."""
+        height, width = self.box.shape
+        return -(-height // self.step), -(-width // self.step)
+
+    def place(self, part: Box) -> tuple[slice, slice]:
+        """Where a part lies in what is kept."""
+        moved = part.shift(-self.box.y0, -self.box.x0)
+        return Box(*(-(-edge // self.step) for edge in moved)).slices
 
 
 def thresholds(tuning: Tuning) -> dict[str, Any]:
@@ -54,15 +78,23 @@ def tuning_like(rules: TesseraParams | SegmentParams) -> Tuning:
     return Tuning(threshold=rules.threshold, min_area=rules.min_area, core_threshold=core)
 
 
-def preview(record: Record, box: Box, tuning: Tuning) -> tuple[Tuning, Box, list[NDArray[Any]]]:
-    """Tesserae of a box of the working grid, cut down to what is quick, with other sliders.
+def plan_preview(box: Box, tuning: Tuning) -> PreviewPlan:
+    """All of a box at once where that is quick, else part by part; no more is kept than a screen can show."""
+    if box.area <= PREVIEW_PX:
+        return PreviewPlan(tuning, box, 1, (box,))
+    step = 2 ** int(np.ceil(np.log2(box.area / PREVIEW_PX) / 2))
+    side = max(step, _PART // step * step)
+    corners = [(y, x) for y in range(box.y0, box.y1, side) for x in range(box.x0, box.x1, side)]
+    parts = [Box(y, x, y + side, x + side).intersect(box) for y, x in corners]
+    middle = np.array([box.y0 + box.y1, box.x0 + box.x1])
+    parts.sort(key=lambda part: float(np.hypot(*(np.array([part.y0 + part.y1, part.x0 + part.x1]) - middle))))
+    return PreviewPlan(tuning, box, step, tuple(parts))
 
-    They come as a pyramid, so that napari draws no more of them than fits on the canvas.
-    """
-    box = central(box.clip(record.shape), PREVIEW_PX)
-    params = tessera_params(tuning, record.plan.tesserae)
-    labels = preview_tesserae(record, box, params)
-    return tuning, box, [np.ascontiguousarray(labels[::step, ::step]) for step in (1, 2, 4)]
+
+def preview(record: Record, plan: PreviewPlan, number: int) -> tuple[PreviewPlan, int, NDArray[Any]]:
+    """Tesserae of a part of a box of the working grid with other sliders: what of them is kept."""
+    labels = preview_tesserae(record, plan.parts[number], tessera_params(plan.tuning, record.plan.tesserae))
+    return plan, number, np.ascontiguousarray(labels[:: plan.step, :: plan.step])
 
 
 def central(box: Box, most: int) -> Box:

@@ -30,7 +30,7 @@ _NOT_COPIED = shutil.ignore_patterns("lock", "lock.by", "*.tmp")
 
 
 def write_tesserae(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write one Labels layer, as npe2 asks a writer to.
+    """Write one Labels layer, as npe2 asks a writer to; without a suffix of a format, as TIFF.
 
     Parameters
     ----------
@@ -53,7 +53,60 @@ def write_tesserae(path: str, data: Any, attributes: dict[str, Any]) -> list[str
     WriteError
         The place is taken by a record, read-only or full.
     """
+    return _write(path, data, attributes, ".tif")
+
+
+def write_copy(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Copy the record of a Labels layer; see `write_tesserae`."""
+    return _write(path, data, attributes, COPY)
+
+
+def write_zarr(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write one Labels layer as OME-Zarr; see `write_tesserae`."""
+    return _write(path, data, attributes, ".zarr")
+
+
+def write_geopackage(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write the outlines of one Labels layer as GeoPackage; see `write_tesserae`."""
+    return _write(path, data, attributes, ".gpkg")
+
+
+def write_table(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write the table of one Labels layer as CSV; see `write_tesserae`."""
+    return _write(path, data, attributes, ".csv")
+
+
+def write_record_copy(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]:
+    """Copy the record that some layers show: tesserae and whatever else of it is selected."""
+    return _write(path, *_tesserae_of(layers), COPY)
+
+
+def write_record_outlines(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]:
+    """Write outlines and areas of the record that some layers show as GeoPackage."""
+    return _write(path, *_tesserae_of(layers), ".gpkg")
+
+
+def _tesserae_of(layers: list[tuple[Any, dict[str, Any], str]]) -> tuple[Any, dict[str, Any]]:
+    """The Labels layer among some layers, all of which show one record; a photograph beside them shows none.
+
+    Raises
+    ------
+    InputError
+        They show several records, or none.
+    """
+    shown = {str(meta["metadata"][RECORD]) for _, meta, _ in layers if RECORD in (meta.get("metadata") or {})}
+    if len(shown) > 1:
+        raise InputError("The selected layers show several mosaic records; select those of one and save again.")
+    if not shown:
+        raise InputError("The selected layers show no mosaic record; choose “Save to Folder” as the kind of file.")
+    return next((data, meta) for data, meta, kind in layers if kind == "labels")
+
+
+def _write(path: str, data: Any, attributes: dict[str, Any], suffix: str) -> list[str]:
+    """Write what a layer shows; a name without the ending of a format, as napari offers it, gets `suffix`."""
     target = Path(path)
+    if not target.name.lower().endswith((COPY, *(one for format_ in FORMATS.values() for one in format_.suffixes))):
+        target = target.with_name(target.name + suffix)
     shown = (attributes.get("metadata") or {}).get(RECORD)
     if shown is None:
         return [str(_write_plain(target, data[0] if attributes.get("multiscale") else data))]

@@ -25,6 +25,7 @@ from napari_mosaic.widgets._edit.walk import Check, Walk, fly_to
 from napari_mosaic.widgets._napari import focus_canvas
 from napari_mosaic.widgets._record_dock import RecordDock
 from napari_mosaic.widgets._session import EditSession, JournalFacts, OpenFacts, Outcome
+from napari_mosaic.widgets._sources import view_box
 from napari_mosaic.widgets._style import ink_of
 
 
@@ -58,6 +59,8 @@ class EditDock(RecordDock, RunningDock):
             self._update()
             return
         chosen = gestures.half.ids if gestures.tool is CHOOSE else ()
+        if tool.gesture in ("touch", "gather") and len(chosen) >= tool.least and self._unseen():
+            return
         self.viewer.layers.selection.active = self.layer
         focus_canvas(self.viewer)
         if tool.gesture in ("touch", "gather") and len(chosen) >= tool.least:
@@ -69,10 +72,20 @@ class EditDock(RecordDock, RunningDock):
 
     def delete_chosen(self) -> None:
         """Take away what is chosen."""
-        if self.gestures is not None and self.gestures.half.ids and self.view_model.tools:
+        if self.gestures is not None and self.gestures.half.ids and self.view_model.tools and not self._unseen():
             ids = self.gestures.half.ids
             self.gestures.choose(())
             self._drawn(BY_NAME["delete"], Drawn(ids=ids))
+
+    def _unseen(self) -> bool:
+        """Whether some of what is chosen is out of sight, which is then told: nothing is done to what nobody sees."""
+        gestures = self.gestures
+        count = 0 if gestures is None else gestures.unseen()
+        if gestures is not None and count:
+            chosen = len(gestures.half.ids)
+            these = "The chosen tessera is" if chosen == 1 else f"{count:,} of the {chosen:,} chosen tesserae are"
+            self.tell(message=f"{these} out of sight, so nothing was done: move the view there, or press Esc.")
+        return count > 0
 
     def draw_areas(self, kind: str) -> None:
         """Draw areas of a class, in a layer bound to those of the record."""
@@ -111,6 +124,8 @@ class EditDock(RecordDock, RunningDock):
         self.tell(walk=None, finished=None)
         self.gestures = gestures = Gestures(self.viewer, layer, self)
         gestures.enabled = False
+        if self.out_of_sight:
+            gestures.sleep()
         gestures.drawn.connect(self._drawn)
         gestures.changed.connect(self._half_drawn)
         gestures.picked.connect(self.use)
@@ -136,11 +151,17 @@ class EditDock(RecordDock, RunningDock):
         there = edit.made if outcome.name == "undo" else edit.gone
         self.gestures.choose([id_ for id_ in self.gestures.half.ids if id_ not in there])
         if outcome.name in ("undo", "redo"):
+            self._look_at(edit.box)
             self.check.reread()
         else:
             self.check.edited({*edit.made, *edit.gone, *edit.kept})
         if edit.tool.endswith("_area") and self.areas is not None:
             self.session.ask(lambda record: record.areas, self.areas.fill)
+
+    def _look_at(self, box: Box) -> None:
+        """Fly to a box of the working grid that is out of sight: an undo that nobody sees is a riddle."""
+        if self.layer is not None and view_box(self.viewer, self.layer).intersect(box).area == 0:
+            fly_to(self.viewer, self.layer, box)
 
     def _returned(self, walk: Walk) -> None:
         self.tell(walk=walk)
@@ -177,6 +198,11 @@ class EditDock(RecordDock, RunningDock):
     def _end(self) -> None:
         super()._end()
         self.layer = None
+
+    def _sight_changed(self) -> None:
+        if self.gestures is not None:
+            (self.gestures.sleep if self.out_of_sight else self.gestures.wake)()
+        self._update()
 
     def _may_leave(self) -> bool:
         return self.painting.leave()
@@ -228,6 +254,7 @@ class EditDock(RecordDock, RunningDock):
         model = self.view_model
         self.view.apply(model)
         self.view.show_tool(model.tool)
-        if self.gestures is not None and self.gestures.enabled != model.tools:
-            self.gestures.enabled = model.tools
+        working = model.tools and not self.out_of_sight
+        if self.gestures is not None and self.gestures.enabled != working:
+            self.gestures.enabled = working
             self.gestures.refresh()

@@ -16,15 +16,19 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_mosaic.editing.tools import EditTool, Gesture
+from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._edit.overlay import EditOverlay
 from napari_mosaic.widgets._edit.tools import CHOOSE, KEYS, TOOLS, Drawn, Place
 from napari_mosaic.widgets._gestures import LayerGestures
 from napari_mosaic.widgets._napari import shown_box, shown_labels, without_zoom
 from napari_mosaic.widgets._session import stones
+from napari_mosaic.widgets._sources import view_box
 
 if TYPE_CHECKING:
     from napari import Viewer
 
+_LOOKED_AT = 4_000_000
+"""Most pixels that are looked through for what is chosen: a screen's; not varied."""
 _DRAGS: tuple[Gesture, ...] = ("touch", "gather", "stroke", "outline")
 Track = tuple[tuple[float, ...], ...]
 
@@ -46,7 +50,6 @@ class Gestures(LayerGestures):
 
     drawn = Signal(object, object)
     changed = Signal(object)
-    said = Signal(str)
 
     def __init__(self, viewer: Viewer, layer: Labels, parent: QObject | None = None) -> None:
         super().__init__(layer, {tool.key: tool for tool in TOOLS}, KEYS, parent)
@@ -110,6 +113,14 @@ class Gestures(LayerGestures):
     def refresh(self) -> None:
         """The picture changed under the lines."""
         self._redraw()
+
+    def unseen(self) -> int:
+        """How many of the chosen tesserae the canvas shows nothing of."""
+        layer, view = self.layer, view_box(self.viewer, self.layer)
+        level = next(k for k in range(len(layer.data)) if view.area / 4**k <= _LOOKED_AT or k == len(layer.data) - 1)
+        seen = Box(*(edge >> level for edge in view[:2]), *(-(-edge // 2**level) for edge in view[2:]))
+        part = np.asarray(layer.data[level][seen.slices])  # the screen may still show where one came from
+        return int((~np.isin(np.array(self.half.ids, np.uint64), part)).sum())
 
     # the mouse ------------------------------------------------------------------------------------
 

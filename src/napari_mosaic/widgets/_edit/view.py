@@ -116,7 +116,7 @@ class EditView(RecordView):
 
     def _check(self) -> None:
         self.goto = QLineEdit()
-        self.goto.setPlaceholderText("Go to tessera: its number")
+        self.goto.setPlaceholderText("Go to tessera: its number or id")
         self.look, self.finish = push_button(), push_button()
         self.looked, self.looked_text, self.suspect, self.share = progress_bar(), note(), note(), progress_bar()
         self.previous, self.next = _tool_button(""), _tool_button("")

@@ -14,9 +14,8 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_mosaic.editing import suspects_steps
-from napari_mosaic.editing.extents import bounding_box
+from napari_mosaic.editing.numbers import Named, find_tessera
 from napari_mosaic.editing.queue import Suspect, decide, progress_of_queue, read_suspects
-from napari_mosaic.editing.transaction import Transaction
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.finished import finished_boxes, mark_finished
 from napari_mosaic.tiling import Box
@@ -128,6 +127,10 @@ class Check:
         """Say of the tessera that one looks at that it is fine, fixed or ignored; and fly to the next."""
         dock, walk = self._dock, self._dock.state.walk
         if dock.view_model.decide and walk is not None and walk.current is not None:
+            if dock.layer is None or view_box(dock.viewer, dock.layer).intersect(walk.current.box).area == 0:
+                self._fly()
+                dock.tell(message="It was out of sight, so nothing was said of it; here it is.")
+                return
             id_ = walk.current.id
             dock.tell(walk=walk.without([id_]))
             dock.ask(lambda record: _decided(record, id_, word), self._counted)
@@ -146,13 +149,8 @@ class Check:
             self._dock.ask(known_walk, self._taken_up)
 
     def go_to(self, number: str) -> None:
-        """Fly to the tessera of a number."""
-        dock, digits = self._dock, number.replace(",", "").replace(" ", "")
-        if not digits.isdecimal():
-            dock.tell(message=f"“{number}” is no number of a tessera; give one as it stands in the table.")
-        else:
-            id_ = int(digits)
-            dock.ask(lambda record: _box_of(record, id_), lambda box: dock.show_tessera(id_, box))
+        """Fly to the tessera of a number of the exports, or of an id."""
+        self._dock.ask(lambda record: find_tessera(record, number), self._found)
 
     def mark_finished(self) -> None:
         """Say that all that is seen is right."""
@@ -177,6 +175,10 @@ class Check:
     def _marked(self, count: int) -> None:
         self._dock.tell(finished=count, last=f"This window is finished; {count:,} in all to learn from.", message="")
 
+    def _found(self, found: Named) -> None:
+        self._dock.show_tessera(found.id, found.box)
+        self._dock.tell(last=found.words)
+
     def _fly(self) -> None:
         walk = self._dock.state.walk
         if walk is not None and walk.current is not None:
@@ -186,10 +188,6 @@ class Check:
 def _decided(record: Record, id_: int, word: str) -> tuple[int, int]:
     decide(record, id_, word)
     return progress_of_queue(record)
-
-
-def _box_of(record: Record, id_: int) -> Box:
-    return bounding_box(Transaction(record).rows([id_]))
 
 
 def _mark(record: Record, box: Box) -> int:

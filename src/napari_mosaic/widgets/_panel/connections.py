@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_mosaic.widgets import _dialogs
 from napari_mosaic.widgets._dock import press
-from napari_mosaic.widgets._docks import CHECK, find_dock
+from napari_mosaic.widgets._docks import CHECK, EDIT, open_dock
 from napari_mosaic.widgets._panel.view import PanelView
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 def connect_view(view: PanelView, panel: MosaicPanel) -> None:
     """Connect a view to a `MosaicPanel`."""
     press(
-        (view.open_image, lambda: _use(_dialogs.ask_image(view), panel.open_photograph)),
         (view.open_record, lambda: _use(_dialogs.ask_record(view), panel.open_record)),
         (view.change_place, lambda: _use(_dialogs.ask_place(view, panel.state.place), panel.set_place)),
         (view.find_view, panel.find_in_view),
@@ -31,8 +30,16 @@ def connect_view(view: PanelView, panel: MosaicPanel) -> None:
         (view.area_form.draw, panel.limits.draw),
         (view.save, lambda: _export(view, panel)),
         (view.hand_in, lambda: _hand_in(view, panel)),
-        (view.how_good, lambda: find_dock(panel.viewer, CHECK, make=True)),
+        (view.area_form.file, lambda: _use(_dialogs.ask_area(view), panel.open_area)),
+        (view.correct, lambda: open_dock(panel.viewer, EDIT)),
+        (view.how_good, lambda: open_dock(panel.viewer, CHECK)),
     )
+    for action, ask in (
+        (view.open_image, _dialogs.ask_image),
+        (view.open_folder, _dialogs.ask_photo_folder),
+        (view.open_address, _dialogs.ask_address),
+    ):
+        action.triggered.connect(lambda _=False, ask=ask: _use(ask(view), panel.open_photograph))
     view.photograph.activated.connect(lambda index: panel.choose(view.photograph.itemData(index)))
     view.size_form.changed.connect(lambda: panel.set_size(view.size_form.value()))
     view.line_form.drawn.connect(panel.sizes.draw_line)

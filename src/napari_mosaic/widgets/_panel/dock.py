@@ -20,6 +20,7 @@ from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import _dialogs, _runs, _sources
+from napari_mosaic.widgets._area_files import area_layer
 from napari_mosaic.widgets._docks import PANEL
 from napari_mosaic.widgets._guard import keep_out_triton, read_units, warm_canvas
 from napari_mosaic.widgets._napari import real
@@ -59,10 +60,12 @@ class MosaicPanel(RecordPanel):
         self.sizes, self.limits, self.costs = PanelSize(self), PanelLimits(self), PanelCosts(self)
         self.methods = PanelMethod(self)
         self._looker, self._warmer = self._requests(self._looked), self._requests(self._warmed)
+        self._areas = self._requests(self.limits.opened)
         self._fill()
         keep_out_triton()
         read_units()
         _dialogs.claim_records()
+        _dialogs.claim_large_pictures()
         _dialogs.offer_samples(self.view.sample_menu, self.open_photograph)
         _dialogs.offer_formats(self.view.format)
         connect_view(self.view, self)
@@ -90,6 +93,12 @@ class MosaicPanel(RecordPanel):
             return
         self.choose(None)
         self._start(lambda: _runs.restore_steps(Path(path)), "Opening the record")
+
+    def open_area(self, path: str | Path) -> None:
+        """Read the areas of a file in the background, show them as shapes, and stay within them."""
+        if self.photograph is not None:
+            self.tell(message="")
+            self._areas.ask(area_layer, path, self.photograph)
 
     def choose(self, layer: Layer | None) -> None:
         """Work on a layer; None for no photograph."""
@@ -300,6 +309,7 @@ class MosaicPanel(RecordPanel):
             self.choose((selected or photographs)[0])
 
     def _added(self, layer: Layer) -> None:
+        self.limits.take(layer)
         if self._adding or self.layer is not None or not _sources.is_photograph(layer):
             return
         if self.job is None:

@@ -14,6 +14,7 @@ from napari.layers import Layer
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.widgets import _sources
 from napari_mosaic.widgets._forms import AreaValue
+from napari_mosaic.widgets._sources import AREA, LayerData
 from napari_mosaic.widgets._worker import when_idle
 
 if TYPE_CHECKING:
@@ -50,6 +51,16 @@ class PanelLimits:
         layer = panel.viewer.add_shapes(name="area", ndim=2, **look, **place)
         layer.mode = "add_polygon"
         self.choose(replace(panel.view.area_form.value(), include=layer.name))
+
+    def opened(self, areas: LayerData) -> None:
+        """Areas were read from a file: show them."""
+        rings, meta, _ = areas
+        self._panel.viewer.add_shapes(rings, **meta)
+
+    def take(self, layer: Layer) -> None:
+        """A layer was added: one whose areas come from a file is stayed within."""
+        if AREA in layer.metadata:
+            self.choose(replace(self._panel.view.area_form.value(), include=layer.name))
 
     def offer(self, names: Sequence[str]) -> None:
         """Offer what can be worked in now."""

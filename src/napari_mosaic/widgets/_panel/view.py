@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from napari.layers import Layer
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QLabel, QMenu, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QLabel, QMenu, QToolButton, QWidget
 
 from napari_mosaic.widgets._forms import AreaForm, LookForm, SizeForm, TuningForm
 from napari_mosaic.widgets._panel.line import LineForm
@@ -68,14 +68,13 @@ class PanelView(StepsView):
 
     def _open(self) -> None:
         self.photograph = narrow_combo()
-        self.open_image, self.open_record = push_button("Photo …"), push_button("Record …")
-        self.samples = QToolButton()
-        self.samples.setText("Sample")
-        self.samples.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.samples.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.sample_menu = QMenu(self.samples)
-        self.samples.setMenu(self.sample_menu)
-        buttons = button_row(self.open_image, self.open_record, self.samples)
+        self.photo, self.samples = _menu_button("Photo …"), _menu_button("Sample")
+        self.open_record = push_button("Record …")
+        self.photo_menu, self.sample_menu = self.photo.menu(), self.samples.menu()
+        self.open_image = self.photo_menu.addAction("A file …")
+        self.open_folder = self.photo_menu.addAction("A folder of georeferenced blocks, or an OME-Zarr …")
+        self.open_address = self.photo_menu.addAction("An address (IIIF, Deep Zoom, OME-Zarr, picture) …")
+        buttons = button_row(self.photo, self.open_record, self.samples)
         add_rows(self.steps[0].rows, self.photograph, buttons)
 
     def _size(self) -> None:
@@ -106,7 +105,10 @@ class PanelView(StepsView):
         self.apply_all, self.reset = push_button("Apply to all"), push_button("Reset")
         self.smallest_note = note()
         below = side_by_side(self.apply_all, self.reset, wide=0)
-        add_rows(self.steps[4].rows, self.look_form, self.tuning_form, self.smallest_note, below)
+        tip = "Merge, split, delete and draw tesserae, in the dock Edit tesserae."
+        self.correct = push_button("Correct by hand …", tip)
+        rows = self.look_form, self.tuning_form, self.smallest_note, below, self.correct
+        add_rows(self.steps[4].rows, *rows)
 
     def _measure(self) -> None:
         self.measures = FigureGrid("No tesserae yet.")
@@ -119,3 +121,12 @@ class PanelView(StepsView):
         tip = "One folder: a GeoPackage, a DXF, the table, a drawing at scale, and what they are and what was checked."
         self.hand_in = push_button("A folder to hand in …", tip)
         add_rows(self.steps[6].rows, side_by_side(self.format, self.save, wide=0), self.hand_in)
+
+
+def _menu_button(text: str) -> QToolButton:
+    """A button that opens a menu."""
+    button = QToolButton()
+    button.setText(text)
+    button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+    button.setMenu(QMenu(button))
+    return button
