@@ -18,7 +18,7 @@ from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.errors import InputError, MissingError, MosaicError, WriteError
 from napari_mosaic.file_types import SOURCES
-from napari_mosaic.http import split_login
+from napari_mosaic.logins import split_login
 from napari_mosaic.measurement.table import typical_side
 from napari_mosaic.picture_marks import PREVIEW, check_place, is_ours, own_place
 from napari_mosaic.record import Record

@@ -19,9 +19,10 @@ from urllib.parse import quote, unquote, urldefrag, urlsplit
 from napari_mosaic.errors import MissingError, ReadError
 from napari_mosaic.file_types import file_type
 from napari_mosaic.fingerprints import fingerprint_bytes
-from napari_mosaic.http import Fetcher, Remote, split_login
+from napari_mosaic.http import Fetcher, Remote
 from napari_mosaic.image.georeference import world_names
 from napari_mosaic.image.raster import Context, Raster, SourceInfo, close_all
+from napari_mosaic.logins import split_login
 from napari_mosaic.progress import Progress, Steps
 
 _ZARR_FILE = re.compile(r"/(\.zattrs|\.zgroup|\.zarray|zarr\.json)$")
