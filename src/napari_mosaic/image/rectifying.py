@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import math
 import os
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -210,8 +211,6 @@ def _rectified_file(path: Path) -> Rectification | None:
 
 def _beside(plan: Rectification, path: Path) -> Rectification:
     """With the photograph's path from where the rectified picture will lie."""
-    from dataclasses import replace
-
     if not plan.location or "://" in plan.location or not Path(plan.location).exists():
         return plan
     try:
@@ -257,7 +256,7 @@ def _write_steps(image: MosaicImage, plan: Rectification, path: Path) -> Steps[N
     }  # fmt: skip
     try:
         with rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=str(BLOCK)):
-            with rasterio.open(path, "w", **profile) as dataset:
+            with _opened_quietly(path, profile) as dataset:
                 dataset.update_tags(**_tags(plan))
                 done = 0
                 for tile in Lattice(shape=plan.shape, core=BLOCK):
@@ -274,6 +273,15 @@ def _write_steps(image: MosaicImage, plan: Rectification, path: Path) -> Steps[N
                 yield Progress(phase="rectify", done=(1 - (1 - _DRAWN) / factor) * total, total=total)
     except rasterio.errors.RasterioError as error:
         raise OSError(str(error)) from error
+
+
+def _opened_quietly(path: Path, profile: dict[str, Any]) -> Any:
+    """A new file of GDAL, without its word that the picture lies nowhere."""
+    import rasterio
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        return rasterio.open(path, "w", **profile)
 
 
 def _tags(plan: Rectification) -> dict[str, str]:
