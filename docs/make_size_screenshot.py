@@ -19,7 +19,7 @@ from napari_mosaic.widgets import MosaicPanel
 from napari_mosaic.widgets._panel.rectangle import Sides
 
 FLOOR = (600, 900)
-CORNERS = np.array([(170, 60), (840, 100), (960, 560), (30, 600)], float)
+CORNERS = np.array([(120, 70), (880, 80), (950, 590), (50, 600)], float)
 """Where the corners of the drawn floor lie in its photograph, x and y."""
 
 

@@ -545,6 +545,7 @@ def test_a_rectangle_is_marked_confirmed_or_rectified_and_opened(
     form.rectify.click()
     written(panel)
     assert panel.photograph.name == "flat"
+    assert [layer.visible for layer in viewer.layers] == [False, True]
     assert marks not in viewer.layers
     assert (panel.state.size.confirmed, panel.state.size.origin) == (True, "rectified")
     assert "from rectifying" in panel.view.floor_note.text()

@@ -25,6 +25,11 @@ def _weights(t: float, out: Array) -> None:
 
 
 @compiled
+def _level(value: float) -> int:
+    return int(min(max(value + 0.5, 0.0), 255.0))
+
+
+@compiled
 def warp_block(
     source: Array, valid: Array, homography: Array, corner: Array, grid: int, limits: Array, out: Array
 ) -> None:
@@ -35,7 +40,8 @@ def warp_block(
     the whole source (x0, y0, x1, y1) in the window's pixels. `grid` samples a side make a pixel.
     """
     height, width = source.shape[:2]
-    across, down, total = np.empty(4), np.empty(4), np.empty(3)
+    across, down, columns = np.empty(4), np.empty(4), np.empty(4, np.int64)
+    share = 1.0 / (grid * grid)
     for row in range(out.shape[0]):
         for column in range(out.shape[1]):
             x, y = corner[0] + column + 0.5, corner[1] + row + 0.5
@@ -49,7 +55,7 @@ def warp_block(
                 continue
             if not valid[min(max(int(v), 0), height - 1), min(max(int(u), 0), width - 1)]:
                 continue
-            total[:] = 0.0
+            red, green, blue = 0.0, 0.0, 0.0
             for i in range(grid):
                 for j in range(grid):
                     x = corner[0] + column + (j + 0.5) / grid
@@ -60,14 +66,17 @@ def warp_block(
                     left, top = int(np.floor(u)), int(np.floor(v))
                     _weights(u - left, across)
                     _weights(v - top, down)
+                    for m in range(4):
+                        columns[m] = min(max(left - 1 + m, 0), width - 1)
                     for k in range(4):
-                        at = min(max(top - 1 + k, 0), height - 1)
+                        line = source[min(max(top - 1 + k, 0), height - 1)]
                         for m in range(4):
-                            to = min(max(left - 1 + m, 0), width - 1)
                             weight = down[k] * across[m]
-                            for channel in range(3):
-                                total[channel] += weight * source[at, to, channel]
-            for channel in range(3):
-                mean = total[channel] / (grid * grid)
-                out[row, column, channel] = np.uint8(min(max(mean + 0.5, 0.0), 255.0))
+                            at = columns[m]
+                            red += weight * line[at, 0]
+                            green += weight * line[at, 1]
+                            blue += weight * line[at, 2]
+            out[row, column, 0] = _level(red * share)
+            out[row, column, 1] = _level(green * share)
+            out[row, column, 2] = _level(blue * share)
             out[row, column, 3] = 255

@@ -92,8 +92,12 @@ class MosaicPanel(RecordPanel):
 
     def run_rectify(self, make: Callable[[], Any]) -> None:
         """Make a rectified picture in the background; it is opened as the photograph."""
-        if not self._occupied():
-            self._start(make, "Rectifying")
+        if self._occupied():
+            return
+        slanted = self.layer
+        self._start(make, "Rectifying")
+        if slanted is not None and self.job is not None:
+            self.job.returned.connect(lambda _: setattr(slanted, "visible", False))
 
     def open_record(self, path: str | Path) -> None:
         """Open a record with its photograph in the background."""

@@ -232,5 +232,5 @@ def rectified_steps(layer: Layer, path: Path, params: RectifyParams) -> Steps[An
     asked.
     """
     with _sources.open_layer(layer) as image:
-        made = yield from rectify_steps(image, path, params, overwrite=True)
+        made = yield from rectify_steps(image, path, params, overwrite=path.exists())
     return (yield from _runs.photograph_steps(str(made)))

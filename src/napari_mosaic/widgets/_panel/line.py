@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Layer, Shapes
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QVBoxLayout, QWidget
 
 from napari_mosaic.widgets._napari import is_being_drawn
 from napari_mosaic.widgets._sources import DRAWN_COLOUR, lying_like
-from napari_mosaic.widgets._view import push_button, side_by_side
+from napari_mosaic.widgets._view import button_row, push_button, side_by_side
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -45,9 +45,10 @@ class LineForm(QWidget):
         self.length.setSuffix(" mm")
         self.length.setSpecialValueText("length")
         self.length.setToolTip("Length of the line on the floor.")
-        row = side_by_side(self.draw, self.bar, self.length, self.use, wide=2)
-        row.setContentsMargins(0, 0, 0, 0)
-        self.setLayout(row)
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.addLayout(button_row(self.draw, self.bar))
+        rows.addLayout(side_by_side(self.length, self.use, wide=0))
         self.draw.clicked.connect(lambda _=False: self.drawn.emit())
         self.bar.clicked.connect(lambda _=False: self.bar_asked.emit())
         self.use.clicked.connect(lambda _=False: self._give())

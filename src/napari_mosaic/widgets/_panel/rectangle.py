@@ -54,7 +54,7 @@ class RectangleForm(ValueForm):
 
     def __init__(self) -> None:
         tip = "Click the four corners of something rectangular, going round: a frame, a grid of string, a panel."
-        self.mark, self.use = push_button("Mark a rectangle", tip), push_button("Set")
+        self.mark, self.use = push_button("Rectangle", tip), push_button("Set")
         self.rectify = push_button(
             "Rectify …", "Make of the photograph a picture from straight above, with pixels of one size, and open it."
         )
