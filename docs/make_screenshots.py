@@ -88,11 +88,13 @@ def main(source: str = "sample:brick") -> None:
     """All pictures; those of the docks that learn, and of SAM 2, by scripts of their own."""
     from make_learning_screenshots import main as learning
     from make_method_screenshots import main as method
+    from make_size_screenshot import main as size
 
     IMAGES.mkdir(exist_ok=True)
     show_panel(source)
     learning()
     method()
+    size()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from napari_mosaic.export import export_record
     from napari_mosaic.image import open_image
+    from napari_mosaic.image.rectifying import RectifyParams, rectify
     from napari_mosaic.measurement.features import feature_table
     from napari_mosaic.measuring import measure
     from napari_mosaic.metrics import evaluate_labels
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "MosaicError": "errors",
     "Record": "record",
+    "RectifyParams": "image.rectifying",
     "SegmentParams": "request",
     "TesseraParams": "tesserae",
     "augment_record": "probability",
@@ -58,6 +60,7 @@ _PUBLIC = {
     "open_record": "record",
     "preview_tesserae": "segmentation",
     "propose_squares": "evaluation",
+    "rectify": "image.rectifying",
     "register_method": "engine.own_methods",
     "relink": "record",
     "segment": "segmentation",
@@ -68,6 +71,7 @@ _PUBLIC = {
 __all__ = [
     "MosaicError",
     "Record",
+    "RectifyParams",
     "SegmentParams",
     "TesseraParams",
     "augment_record",
@@ -90,6 +94,7 @@ __all__ = [
     "open_record",
     "preview_tesserae",
     "propose_squares",
+    "rectify",
     "register_method",
     "relink",
     "segment",

@@ -247,7 +247,7 @@ def test_a_line_is_drawn_with_the_mouse_and_given_its_length(
     hand = Hand(viewer, viewer.layers[0], qtbot)
     hand.drag((50, 50), (80, 90))
     hand.drag((100, 200), (400, 600))  # the line drawn last counts, and is alone
-    line = panel.sizes._line.layer
+    line = panel.known._line.layer
     qtbot.waitUntil(lambda: line.nshapes == 1 and (panel.state.line_px or 0) > 100, timeout=5000)
     assert panel.state.line_px == pytest.approx(500, abs=3)
     assert form.use.isEnabled()
@@ -259,10 +259,10 @@ def test_a_line_is_drawn_with_the_mouse_and_given_its_length(
     assert panel.state.line_px is None
     assert units(viewer) == {"millimeter"}
     form.draw.click()  # again, in a world that is in mm now
-    panel.sizes._line.layer.add([[0, 0], [0, 100]], shape_type="line")
+    panel.known._line.layer.add([[0, 0], [0, 100]], shape_type="line")
     qtbot.waitUntil(lambda: bool(panel.state.line_px))
     assert panel.state.line_px == pytest.approx(100)
-    panel.sizes.use_line(100.0)
+    panel.known.use_line(100.0)
     written(panel)
     assert stored(panel)["mm"] == pytest.approx(1.0)
 
@@ -273,23 +273,23 @@ def test_a_line_that_measures_nothing_is_told_and_a_removed_one_forgotten(
     panel = open_panel()
     panel.open_photograph(scan)
     written(panel)
-    panel.sizes.use_line(10.0)
+    panel.known.use_line(10.0)
     assert "Draw a line" in panel.state.message
-    panel.sizes.draw_line()
-    layer = panel.sizes._line.layer
+    panel.known.draw_line()
+    layer = panel.known._line.layer
     layer.add([[5, 5], [5, 5.1]], shape_type="line")
     qtbot.waitUntil(lambda: panel.state.line_px is not None)
-    panel.sizes.use_line(10.0)
+    panel.known.use_line(10.0)
     assert "shorter than a pixel" in panel.state.message
     layer.data = [np.array([[5, 5], [5, 105]])]
-    panel.sizes.use_line(0.0)
+    panel.known.use_line(0.0)
     assert "no length" in panel.state.message
     assert not panel.state.size.confirmed
     viewer.layers.remove(layer)
     assert panel.state.line_px is None
     assert not panel.view.line_form.use.isEnabled()
-    panel.sizes.draw_line()
-    assert panel.sizes._line.present
+    panel.known.draw_line()
+    assert panel.known._line.present
 
 
 def test_a_line_on_a_layer_that_was_turned_and_moved_measures_its_own_pixels(
@@ -298,11 +298,11 @@ def test_a_line_on_a_layer_that_was_turned_and_moved_measures_its_own_pixels(
     panel = open_panel()
     layer = viewer.add_image(photograph((200, 300)), scale=(2, 2), translate=(30, 40), rotate=30)
     written(panel)
-    panel.sizes.draw_line()
-    line = panel.sizes._line
+    panel.known.draw_line()
+    line = panel.known._line
     line.layer.add([line.layer.world_to_data(layer.data_to_world(end)) for end in ((10, 10), (70, 90))],
                    shape_type="line")  # fmt: skip
-    panel.sizes.use_line(50.0)
+    panel.known.use_line(50.0)
     assert panel.state.size.pixel_mm == pytest.approx(0.5)
     np.testing.assert_allclose(layer.scale, (0.5, 0.5))
     np.testing.assert_allclose(layer.translate, (7.5, 10))
@@ -361,13 +361,13 @@ def test_a_viewer_that_is_emptied_takes_the_line_along(
     panel = open_panel()
     panel.open_photograph(scan)
     written(panel)
-    panel.sizes.draw_line()
+    panel.known.draw_line()
     viewer.layers.clear()
     assert not viewer.layers
     assert panel.state.source is None
     panel.open_photograph(scan)
     written(panel)
-    panel.sizes.draw_line()
+    panel.known.draw_line()
     viewer.layers.remove(panel.photograph)
     assert panel.state.line_px is None
     assert not any(layer.name == "known length" for layer in viewer.layers)
@@ -433,3 +433,126 @@ def test_an_area_is_drawn_in_the_pixels_of_a_photograph_that_was_turned_and_move
     panel.view.size_form.fields["pixel_mm"].value = 0.5
     written(panel)
     np.testing.assert_allclose(area.data_to_world((7, 9)), layer.data_to_world((7, 9)))
+
+
+# a photograph taken at a slant --------------------------------------------------------------------
+
+
+def line_between(panel: Any, *ends: tuple[float, float]) -> None:
+    panel.known.draw_line()
+    panel.known._line.layer.add([list(ends)], shape_type="line")
+
+
+def test_a_second_line_crosswise_confirms_or_blocks(
+    open_panel: Callable[..., Any], viewer: Any, written: Callable[[Any], None], scan: Path
+) -> None:
+    segment(scan, params=METHOD).close()
+    panel = open_panel()
+    panel.open_photograph(scan)
+    written(panel)
+    line_between(panel, (10, 10), (10, 410))
+    panel.known.use_line(200.0)
+    written(panel)
+    assert "draw a second one crosswise" in panel.state.message
+    assert panel.state.size.confirmed
+    line_between(panel, (10, 10), (310, 10))
+    panel.known.use_line(151.0)
+    written(panel)
+    assert panel.state.message == ""
+    assert stored(panel) == {"mm": pytest.approx(0.5, rel=0.01), "confirmed": True, "origin": "drawn lines"}
+    line_between(panel, (10, 10), (10, 410))
+    panel.known.use_line(190.0)
+    written(panel)
+    assert "rectify it" in panel.state.message
+    assert not stored(panel)["confirmed"]
+    assert units(viewer) == {"pixel"}
+    assert not panel.view.confirm.isEnabled()
+    assert "rectify it" in panel.view.confirm.toolTip()
+    assert "which differ by 6.0 %, not confirmed" in panel.view.floor_note.text()
+    panel.view.size_form.fields["pixel_mm"].value = 0.4  # a person's own word still counts
+    written(panel)
+    assert stored(panel) == {"mm": 0.4, "confirmed": True, "origin": "user"}
+
+
+def test_clicks_on_a_scale_bar_become_a_line_between_its_ends(
+    open_panel: Callable[..., Any], viewer: Any, written: Callable[[Any], None], qtbot: Any, tmp_path: Path
+) -> None:
+    picture = np.full((500, 800, 3), 210, np.uint8)
+    picture[240:252, 200:600] = 30
+    Image.fromarray(picture).save(tmp_path / "bar.png")
+    panel = open_panel()
+    panel.open_photograph(tmp_path / "bar.png")
+    written(panel)
+    viewer.window._qt_window.resize(1300, 900)
+    viewer.reset_view()
+    panel.view.line_form.bar.click()
+    hand = Hand(viewer, viewer.layers[0], qtbot)
+    hand.click((246, 203))
+    hand.click((246, 596))
+    qtbot.waitUntil(lambda: not panel.known.busy and bool(panel.state.line_px), timeout=10_000)
+    assert panel.state.line_px == pytest.approx(400, abs=0.1)
+    assert "Both ends were moved" in panel.state.message
+    assert [layer.name for layer in viewer.layers] == ["bar", "known length"]
+    panel.view.line_form.length.setValue(100.0)
+    panel.view.line_form.use.click()
+    written(panel)
+    assert panel.state.size.pixel_mm == pytest.approx(0.25, rel=1e-3)
+
+
+def test_a_rectangle_is_marked_confirmed_or_rectified_and_opened(
+    open_panel: Callable[..., Any],
+    viewer: Any,
+    written: Callable[[Any], None],
+    qtbot: Any,
+    scan: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    from napari_mosaic.widgets import _dialogs
+
+    panel = open_panel()
+    panel.open_photograph(scan)
+    written(panel)
+    form = panel.view.rectangle_form
+    assert not form.use.isEnabled()
+    assert not form.rectify.isEnabled()
+    viewer.window._qt_window.resize(1300, 900)
+    viewer.reset_view()
+    form.mark.click()
+    hand = Hand(viewer, viewer.layers[0], qtbot)
+    for place in ((50, 100), (50, 700), (450, 700), (450, 100)):
+        hand.click(place)
+    qtbot.waitUntil(lambda: panel.state.corners == 4, timeout=10_000)
+    np.testing.assert_allclose(panel.known.corners(), [(50, 100), (50, 700), (450, 700), (450, 100)], atol=2.5)
+    form.use.click()
+    assert "no two sides" in panel.state.message
+    form.fields["first_mm"].value, form.fields["next_mm"].value = 300.0, 200.0
+    form.use.click()
+    written(panel)
+    assert (panel.state.size.confirmed, panel.state.size.origin) == (True, "drawn rectangle")
+    assert panel.state.size.pixel_mm == pytest.approx(0.5, rel=0.01)
+    form.mark.click()
+    marks = panel.known._corners.layer
+    marks.add(np.array([(50, 150), (50, 650), (450, 700), (450, 100)]))
+    qtbot.waitUntil(lambda: panel.state.corners == 4, timeout=10_000)
+    form.use.click()
+    written(panel)
+    assert "rectify it" in panel.state.message
+    assert not panel.state.size.confirmed
+    assert marks in viewer.layers
+    target = tmp_path / "flat.tif"
+    monkeypatch.setattr(_dialogs, "ask_rectified", lambda *_: str(target))
+    form.rectify.click()
+    written(panel)
+    assert panel.photograph.name == "flat"
+    assert [layer.visible for layer in viewer.layers] == [False, True]
+    assert marks not in viewer.layers
+    assert (panel.state.size.confirmed, panel.state.size.origin) == (True, "rectified")
+    assert "from rectifying" in panel.view.floor_note.text()
+    panel.find_all()
+    written(panel)
+    with open_record(panel.state.place) as record:
+        assert record.rectification.name == "scan"
+        np.testing.assert_allclose(
+            record.to_photograph(record.rectification.from_photograph([(50, 150)])), [(50, 150)], atol=0.05
+        )

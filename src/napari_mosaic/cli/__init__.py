@@ -31,6 +31,7 @@ _COMMANDS = {
     "batch": ("batch", "Segment all photographs of a table; finished ones are skipped."),
     "info": ("records", "Say what a photograph or a mosaic record is."),
     "pixel-size": ("sizing", "Say how large a pixel is on the floor, or see what a record knows of it."),
+    "rectify": ("rectifying", "Make of a photograph taken at a slant a picture from straight above, in mm."),
     "export": ("records", "Write the tesserae of a record for other programs."),
     "measure": ("measuring", "Measure the stones and the whole floor: size, joints, palette, rows, opus, count."),
     "deliver": ("delivering", "Write a folder to hand in: GeoPackage, DXF, table, drawing as PDF, README."),

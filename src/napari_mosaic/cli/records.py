@@ -104,6 +104,7 @@ def _image_rows(image: MosaicImage) -> list[tuple[str, Any]]:
         ("megapixels", round(image.shape[0] * image.shape[1] / 1e6, 1)),
         ("levels", len(image.level_shapes)),
         *size_rows(image.shape, image.pixel_size),
+        ("rectified from", None if image.rectification is None else image.rectification.name),
         ("coordinate system", image.crs),
         ("rights", image.source.rights or None),
     ]
@@ -133,6 +134,7 @@ def _record_rows(record: Record, figures: Figures, *, as_json: bool) -> list[tup
         ("size", _size(plan.source_shape)),
         ("analysis size", f"{_size(plan.shape)} (x {plan.factor:.3g})"),
         *size_rows(plan.source_shape, record.pixel_size),
+        ("rectified from", None if record.rectification is None else record.rectification.name),
         ("coordinate system", record.crs),
         ("method", describe_method(record)),
         ("areas", len(record.areas)),

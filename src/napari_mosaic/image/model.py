@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError
+from napari_mosaic.image.perspective import Rectification
 from napari_mosaic.image.pyramid import Pyramid, orient_level, orient_shape, plausible_levels
 from napari_mosaic.image.raster import (
     Affine,
@@ -47,6 +48,8 @@ class MosaicImage:
         (a, b, c, d, e, f): a level-0 pixel corner (x, y) lies at (a x + b y + c, d x + e y + f) in the CRS.
     source
         Kind, location, size, fingerprint and rights statement.
+    rectification
+        Of a rectified picture, what it was made from; else None.
     """
 
     def __init__(self, raster: Raster, scratch: Scratch, origin: Any = None) -> None:
@@ -64,6 +67,7 @@ class MosaicImage:
         self.crs: str | None = place.crs
         self.affine: Affine | None = orient_affine(place.affine, raster.levels[0].shape, raster.orientation)
         self.source: SourceInfo = raster.source
+        self.rectification: Rectification | None = raster.rectification
 
     @property
     def has_mask(self) -> bool:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from napari_mosaic.errors import ReadError
 from napari_mosaic.fingerprints import fingerprint_bytes
 from napari_mosaic.image.colour import Colour
+from napari_mosaic.image.perspective import Rectification
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.tiling import Box
 
@@ -50,8 +51,8 @@ class PixelSize:
     """Edge of a level-0 pixel on the floor.
 
     `confirmed` says that it may scale, measure and be handed on: see `pixel_size`, which decides it for all sources.
-    `origin` is one of "OME", "GeoTIFF", "world file", "dpi tag", "layer", "drawn line", "user", with a word after a
-    comma where the pixels are not square.
+    `origin` is one of "OME", "GeoTIFF", "world file", "dpi tag", "layer", "drawn line", "drawn lines", "drawn
+    rectangle", "rectified", "user", with a word after a comma where the pixels are not square or the directions differ.
     """
 
     mm: float
@@ -102,6 +103,7 @@ class Raster:
     colour: Colour
     source: SourceInfo
     georeference: Georeference = field(default_factory=Georeference)
+    rectification: Rectification | None = None
     orientation: int = 1
     close: Callable[[], None] = lambda: None
 

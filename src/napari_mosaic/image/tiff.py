@@ -40,7 +40,8 @@ from napari_mosaic.image.dataset import (
     text_beside,
 )
 from napari_mosaic.image.georeference import ReadText
-from napari_mosaic.image.pixel_size import dpi_size, size_of_sides
+from napari_mosaic.image.perspective import Rectification, read_rectification
+from napari_mosaic.image.pixel_size import RECTIFIED, dpi_size, given_size, size_of_sides
 from napari_mosaic.image.raster import (
     BlockCache,
     Context,
@@ -185,12 +186,18 @@ def _opened(
     if _is_huge(key):
         found = ((yield from decode_once(found[0], context)),)
     colour = measure_colour(found, bands.dtype, bands.colour, bands.bits)
+    rectified = read_rectification(key.tags.valueof(270), found[0].shape)
     return Raster(
         name=re.sub(r"(\.ome)?\.[^.]*$", "", name),
         levels=found,
         colour=replace(colour, profile=usable_profile(key.tags.valueof(34675), colour.model)),
-        source=replace(source, kind="OME-TIFF" if tif.is_ome else "TIFF"),
-        georeference=place if place.affine else _size_alone(tif, key),
+        source=replace(
+            source,
+            kind="OME-TIFF" if tif.is_ome else "TIFF",
+            rights=source.rights or (rectified.rights if rectified else ""),
+        ),
+        georeference=place if place.affine else _size_alone(tif, key, rectified),
+        rectification=rectified,
         orientation=int(key.tags.valueof(274, 1)),
     )
 
@@ -390,8 +397,10 @@ def _bands_of(pages: Sequence[Any], name: str) -> Bands:
     return Bands(numbers=numbers, masked=False, colour=colour, dtype=np.dtype(key.dtype), bits=int(key.bitspersample))
 
 
-def _size_alone(tif: tifffile.TiffFile, key: Any) -> Georeference:
-    """The pixel size of what lies nowhere: by OME, else by its resolution in print."""
+def _size_alone(tif: tifffile.TiffFile, key: Any, rectified: Rectification | None) -> Georeference:
+    """The pixel size of what lies nowhere: by how it was rectified or by OME, else by its resolution in print."""
+    if rectified is not None:
+        return Georeference(pixel_size=given_size(rectified.pixel_mm, origin=RECTIFIED))
     ome = _ome_size(tif.ome_metadata) if tif.is_ome else None
     if ome is not None:
         return Georeference(pixel_size=ome)

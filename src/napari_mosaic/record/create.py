@@ -24,6 +24,7 @@ from napari_mosaic.record.backups import MAKING, passing_name
 from napari_mosaic.record.file_mask import read_valid_level, write_file_mask
 from napari_mosaic.record.metadata import (
     AREAS,
+    RECTIFIED,
     Metadata,
     describe_source,
     write_metadata,
@@ -80,6 +81,8 @@ def new_record(
             phases={"map": "partial", "tesserae": "partial"},
         )
         write_areas(temporary / AREAS, areas)
+        if image.rectification is not None:
+            files.write_whole(temporary / RECTIFIED, image.rectification.to_text(), sync=True)
         write_metadata(temporary, metadata)
         write_file_mask(temporary, read_valid_level(image))
         yield temporary

@@ -20,7 +20,7 @@ from napari_mosaic.limits import check_kinds
 from napari_mosaic.record.plan import Plan
 
 FORMAT = 1
-NAME, AREAS = "mosaic.json", "areas.geojson"
+NAME, AREAS, RECTIFIED = "mosaic.json", "areas.geojson", "rectified.json"
 
 
 @dataclass(frozen=True, kw_only=True)

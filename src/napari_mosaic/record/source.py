@@ -6,7 +6,8 @@ from pathlib import Path
 
 from napari_mosaic.errors import MissingError, RecordError
 from napari_mosaic.image import MosaicImage, open_image
-from napari_mosaic.record.metadata import SourceEntry, is_source
+from napari_mosaic.image.perspective import Rectification, read_rectification
+from napari_mosaic.record.metadata import RECTIFIED, SourceEntry, is_source
 
 
 def open_source(entry: SourceEntry, record: Path, location: str | Path | None = None) -> MosaicImage:
@@ -37,3 +38,18 @@ def check_source(image: MosaicImage, entry: SourceEntry, record: Path) -> None:
         f"{image.name} is not the photograph that {record.name} was made from ({entry.name}, "
         f"{entry.shape[1]} x {entry.shape[0]} px, other content); give the original, or segment again."
     )
+
+
+def rectification_of(entry: SourceEntry, record: Path) -> Rectification | None:
+    """How the picture of a record was rectified; None where it is a photograph itself."""
+    file = record / RECTIFIED
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"{file} cannot be read ({error}); restore it from a copy.") from error
+    found = read_rectification(text, entry.shape)
+    if found is None:
+        raise RecordError(f"{file} says nothing of how {entry.name} was rectified; restore it from a copy.")
+    return found

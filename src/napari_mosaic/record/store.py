@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from napari_mosaic.areas import AreaSet, write_areas
 from napari_mosaic.errors import RecordError, WriteError
 from napari_mosaic.image import MosaicImage, PixelSize
+from napari_mosaic.image.perspective import Array, Points, Rectification
 from napari_mosaic.image.pixel_size import USER, confirmed_mm, given_size
 from napari_mosaic.progress import drain
 from napari_mosaic.record import arrays, looked_at, source
@@ -184,6 +185,27 @@ class Record:
     def affine(self) -> tuple[float, ...] | None:
         """From source pixels to the CRS: `a, b, c, d, e, f`."""
         return self.metadata.affine
+
+    @property
+    def rectification(self) -> Rectification | None:
+        """Where the record is of a rectified picture: its photograph, points, sides and homography."""
+        return source.rectification_of(self.source, self.path)
+
+    def to_photograph(self, points: Points) -> Array:
+        """Places in the photograph of places in the picture that the record was made from.
+
+        Parameters
+        ----------
+        points
+            `(n, 2)`, `(y, x)` in pixels of that picture, the outer corner of its first pixel (0, 0).
+
+        Returns
+        -------
+        ndarray
+            `(n, 2)`, `(y, x)` in the photograph that was rectified; the same places where none was.
+        """
+        found = self.rectification
+        return np.asarray(points, float).reshape(-1, 2) if found is None else found.to_photograph(points)
 
     @property
     def shape(self) -> tuple[int, int]:

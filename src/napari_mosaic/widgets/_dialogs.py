@@ -171,6 +171,12 @@ def ask_export(parent: QWidget, name: str, record: Path) -> str:
     return str(QFileDialog.getSaveFileName(parent, "Save a copy as", str(start), kinds)[0])
 
 
+def ask_rectified(parent: QWidget, place: Path) -> str:
+    """A file for the rectified picture of the photograph whose record would be at `place`; empty if none was chosen."""
+    start = place.with_name(place.name.removesuffix(".mosaic.zarr") + "-rectified.tif")
+    return str(QFileDialog.getSaveFileName(parent, "Keep the rectified picture as", str(start), "TIFF (*.tif)")[0])
+
+
 def ask_delivery_words(parent: QWidget) -> dict[str, str | None] | None:
     """What a folder to hand in says of itself, as `deliver` takes it; None if it is not wanted after all."""
     said = request_values(

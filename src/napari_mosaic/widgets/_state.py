@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.engine.planning import Quality
 from napari_mosaic.image import PixelSize
-from napari_mosaic.image.pixel_size import describe_extent, describe_size
+from napari_mosaic.image.pixel_size import describe_extent, describe_size, is_oblique, oblique_words
 from napari_mosaic.progress import Progress
 from napari_mosaic.record.figure_words import areas_of, density_of
 from napari_mosaic.record.looked_at import Figures
@@ -159,6 +159,7 @@ class PanelState:
     include: str = ""
     exclude: str = ""
     line_px: float | None = None
+    corners: int = 0
     place: Path | None = None
     estimate: EstimateFacts | None = None
     view_share: float = 1.0
@@ -207,6 +208,8 @@ class PanelViewModel:
     masks_shown: bool
     smallest_note: str
     use_line: ButtonViewModel
+    use_rectangle: ButtonViewModel
+    rectify: ButtonViewModel
     save: ButtonViewModel
     hand_in: ButtonViewModel
     cost: str
@@ -304,6 +307,8 @@ def _buttons(state: PanelState) -> dict[str, Any]:
         "confirm": _confirm(state.size),
         "size_confirmable": not state.size.confirmed,
         "use_line": _use_line(state.line_px),
+        "use_rectangle": _use_corners(state.corners, "Set"),
+        "rectify": _use_corners(state.corners, "Rectify …", running=state.run is not None),
         "save": ButtonViewModel(not _reason(state, DELIVER), "Save …", _reason(state, DELIVER)),
         "hand_in": _hand_in(state),
     }
@@ -314,6 +319,8 @@ def _confirm(size: SizeFacts) -> ButtonViewModel:
         return ButtonViewModel(False, "Confirm", "Type the pixel size first.")
     if size.confirmed:
         return ButtonViewModel(False, "Confirmed", "")
+    if is_oblique(PixelSize(mm=size.pixel_mm, confirmed=False, origin=size.origin)):
+        return ButtonViewModel(False, "Confirm", oblique_words(size.origin))
     return ButtonViewModel(True, "Confirm", "")
 
 
@@ -323,6 +330,12 @@ def _hand_in(state: PanelState) -> ButtonViewModel:
     if not reason and not state.size.confirmed:
         reason = "Give the pixel size and confirm it first: what is handed in is in mm."
     return ButtonViewModel(not reason, reason=reason)
+
+
+def _use_corners(corners: int, text: str, *, running: bool = False) -> ButtonViewModel:
+    if corners != 4:
+        return ButtonViewModel(False, text, "Mark the four corners of a rectangle first.")
+    return ButtonViewModel(not running, text, "A run is going on." if running else "")
 
 
 def _use_line(pixels: float | None) -> ButtonViewModel:

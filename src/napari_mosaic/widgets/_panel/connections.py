@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from napari_mosaic.widgets import _dialogs
+from napari_mosaic.widgets import _dialogs, _sources
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import CHECK, EDIT, open_dock
 from napari_mosaic.widgets._panel.view import PanelView
@@ -29,6 +29,7 @@ def connect_view(view: PanelView, panel: MosaicPanel) -> None:
         (view.reset, lambda: panel.tune(panel.state.applied)),
         (view.area_form.draw, panel.limits.draw),
         (view.save, lambda: _export(view, panel)),
+        (view.rectify, lambda: _rectify(view, panel)),
         (view.hand_in, lambda: _hand_in(view, panel)),
         (view.area_form.file, lambda: _use(_dialogs.ask_area(view), panel.open_area)),
         (view.correct, lambda: open_dock(panel.viewer, EDIT)),
@@ -42,8 +43,11 @@ def connect_view(view: PanelView, panel: MosaicPanel) -> None:
         action.triggered.connect(lambda _=False, ask=ask: _use(ask(view), panel.open_photograph))
     view.photograph.activated.connect(lambda index: panel.choose(view.photograph.itemData(index)))
     view.size_form.changed.connect(lambda: panel.set_size(view.size_form.value()))
-    view.line_form.drawn.connect(panel.sizes.draw_line)
-    view.line_form.given.connect(panel.sizes.use_line)
+    view.line_form.drawn.connect(panel.known.draw_line)
+    view.line_form.bar_asked.connect(panel.known.click_bar)
+    view.line_form.given.connect(panel.known.use_line)
+    view.rectangle_form.marked.connect(panel.known.mark_rectangle)
+    view.rectangle_form.given.connect(panel.known.use_rectangle)
     view.area_form.changed.connect(lambda: panel.limits.choose(view.area_form.value()))
     view.look_form.changed.connect(lambda: panel.look(view.look_form.value()))
     view.tuning_form.settled.connect(lambda: panel.tune(view.tuning_form.value()))
@@ -53,6 +57,12 @@ def _export(view: PanelView, panel: MosaicPanel) -> None:
     record, name = panel.state.record, view.format.currentData()
     if record is not None:
         _use(_dialogs.ask_export(view, name, record.path), lambda path: panel.save_as(path, name))
+
+
+def _rectify(view: PanelView, panel: MosaicPanel) -> None:
+    if panel.photograph is not None:
+        place = _sources.default_place(panel.photograph)
+        _use(_dialogs.ask_rectified(view, place), panel.known.rectify)
 
 
 def _hand_in(view: PanelView, panel: MosaicPanel) -> None:

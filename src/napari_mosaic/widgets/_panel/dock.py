@@ -6,6 +6,7 @@ takes longer than a blink is a job. Closing the panel ends its jobs and undoes i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from napari_mosaic.widgets._guard import keep_out_triton, read_units, warm_canva
 from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._panel.connections import connect_view
 from napari_mosaic.widgets._panel.costs import PanelCosts, asked_params
+from napari_mosaic.widgets._panel.known import KnownThings
 from napari_mosaic.widgets._panel.limits import PanelLimits
 from napari_mosaic.widgets._panel.method import PanelMethod
 from napari_mosaic.widgets._panel.pixel_size import PanelSize
@@ -58,6 +60,7 @@ class MosaicPanel(RecordPanel):
         self._waiting: Layer | None = None
         self._link = ViewerLink(self.viewer, self)
         self.sizes, self.limits, self.costs = PanelSize(self), PanelLimits(self), PanelCosts(self)
+        self.known = KnownThings(self)
         self.methods = PanelMethod(self)
         self._looker, self._warmer = self._requests(self._looked), self._requests(self._warmed)
         self._areas = self._requests(self.limits.opened)
@@ -87,6 +90,15 @@ class MosaicPanel(RecordPanel):
         if not self._occupied():
             self._start(lambda: _runs.photograph_steps(str(source)), "Opening the photograph")
 
+    def run_rectify(self, make: Callable[[], Any]) -> None:
+        """Make a rectified picture in the background; it is opened as the photograph."""
+        if self._occupied():
+            return
+        slanted = self.layer
+        self._start(make, "Rectifying")
+        if slanted is not None and self.job is not None:
+            self.job.returned.connect(lambda _: setattr(slanted, "visible", False))
+
     def open_record(self, path: str | Path) -> None:
         """Open a record with its photograph in the background."""
         if self._occupied():
@@ -109,6 +121,7 @@ class MosaicPanel(RecordPanel):
         self._leave_record()
         self.layer = layer
         self.sizes.begin()
+        self.known.begin()
         self._list_layers()
         if layer is None:
             self.tell(source=None, size=SizeFacts(), place=None, estimate=None)
@@ -171,7 +184,7 @@ class MosaicPanel(RecordPanel):
 
     def _end(self) -> None:
         self._link.close()
-        for part in (self.sizes, self.limits, self.costs, self.methods):
+        for part in (self.known, self.sizes, self.limits, self.costs, self.methods):
             part.close()
         super()._end()
         if self.shown is not None:
@@ -282,6 +295,7 @@ class MosaicPanel(RecordPanel):
         self._leave_record()
         self.layer = layer
         self.sizes.begin()
+        self.known.begin()
         self._list_layers()
         self._look_at(layer, event.record or _sources.default_place(layer))
         self._resumes = event.record is None
@@ -318,12 +332,13 @@ class MosaicPanel(RecordPanel):
             self._waiting = layer
 
     def _removed(self, layer: Layer) -> None:
-        self.sizes.forget_line(layer)
+        self.known.forget(layer)
         if layer is self.layer:
             self.cancel()
             self._deserted = self.job is not None
             self.layer = None
             self.sizes.begin()
+            self.known.begin()
             self._leave_record()
             self.tell(source=None, size=SizeFacts(), place=None, estimate=None)
 

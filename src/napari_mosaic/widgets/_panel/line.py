@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Layer, Shapes
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QVBoxLayout, QWidget
 
 from napari_mosaic.widgets._napari import is_being_drawn
 from napari_mosaic.widgets._sources import DRAWN_COLOUR, lying_like
-from napari_mosaic.widgets._view import push_button, side_by_side
+from napari_mosaic.widgets._view import button_row, push_button, side_by_side
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -30,22 +30,27 @@ class LineForm(QWidget):
     """Draws a line, takes its length in mm and sets the size that follows."""
 
     drawn = Signal()
+    bar_asked = Signal()
     given = Signal(float)
 
     def __init__(self) -> None:
         super().__init__()
         tip = "Draw a line along something of known length: a scale bar, a rod, a side of the floor."
         self.draw, self.use = push_button("Draw a line", tip), push_button("Set")
+        bar_tip = "Click on both ends of a scale bar in the photograph; the clicks move to its edges."
+        self.bar = push_button("Scale bar", bar_tip)
         self.length = QDoubleSpinBox()
         self.length.setRange(0.0, 1e6)
         self.length.setDecimals(1)
         self.length.setSuffix(" mm")
         self.length.setSpecialValueText("length")
         self.length.setToolTip("Length of the line on the floor.")
-        row = side_by_side(self.draw, self.length, self.use, wide=1)
-        row.setContentsMargins(0, 0, 0, 0)
-        self.setLayout(row)
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.addLayout(button_row(self.draw, self.bar))
+        rows.addLayout(side_by_side(self.length, self.use, wide=0))
         self.draw.clicked.connect(lambda _=False: self.drawn.emit())
+        self.bar.clicked.connect(lambda _=False: self.bar_asked.emit())
         self.use.clicked.connect(lambda _=False: self._give())
         edit = self.length.lineEdit()
         if edit is not None:
@@ -57,7 +62,7 @@ class LineForm(QWidget):
             self.given.emit(self.length.value())
 
 
-class KnownLine:
+class LineLayer:
     """The layer of the line in a viewer; `changed` is called when the line was drawn, moved or removed."""
 
     def __init__(self, viewer: Viewer, photograph: Layer, shape: tuple[int, int], changed: Callable[[], None]) -> None:
@@ -90,6 +95,14 @@ class KnownLine:
         corners = np.asarray(self.layer.data[-1], float)[:, -2:]
         first, last = (self._photograph.world_to_data(self.layer.data_to_world(corner)) for corner in corners[[0, -1]])
         return (float(first[-2]), float(first[-1])), (float(last[-2]), float(last[-1]))
+
+    def show(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Let this be the line, its ends `(y, x)` in pixels of the photograph, outer corner of the first (0, 0)."""
+        there = [
+            self.layer.world_to_data(self._photograph.data_to_world((y - 0.5, x - 0.5)))[-2:] for y, x in (start, end)
+        ]
+        self.layer.data = []
+        self.layer.add([np.array(there)], shape_type="line")
 
     def let_go(self) -> None:
         """Hear nothing of the layer any more; it stays."""

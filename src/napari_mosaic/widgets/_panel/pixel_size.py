@@ -10,12 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_mosaic.errors import MosaicError
-from napari_mosaic.image.pixel_size import LAYER, size_of_line
+from napari_mosaic.image import PixelSize
+from napari_mosaic.image.pixel_size import LAYER
 from napari_mosaic.record import open_record
 from napari_mosaic.widgets import _dialogs, _runs, _sources
 from napari_mosaic.widgets._east_north import EastNorth
-from napari_mosaic.widgets._panel.line import KnownLine
 from napari_mosaic.widgets._state import RecordFacts, SizeFacts, SourceFacts
 from napari_mosaic.widgets._worker import Requests, WorkFailure
 from napari_mosaic.widgets._world import layer_mm, rescale_world
@@ -31,7 +30,6 @@ class PanelSize:
         self._panel = panel
         self._said: SizeFacts | None = None
         self._found = SizeFacts()
-        self._line: KnownLine | None = None
         self._writer = Requests(panel)
         self._writer.answered.connect(self._written)
         self._writer.failed.connect(self._refused)
@@ -46,15 +44,11 @@ class PanelSize:
         """Another photograph, or none: nothing is said or known of it yet."""
         self._said, self._found = None, SizeFacts()
         self._status.follow(None, None)
-        self._drop_line()
-        self._panel.view.line_form.length.setValue(0.0)
 
     def close(self) -> None:
         """Let go of the viewer."""
         self._writer.close()
         self._status.close()
-        if self._line is not None:
-            self._line.let_go()
 
     def found(self, source: SourceFacts, size: SizeFacts) -> None:
         """What the photograph's own file or layer says."""
@@ -98,53 +92,10 @@ class PanelSize:
             return {}
         return {"pixel_mm": size.pixel_mm, "pixel_origin": size.origin}
 
-    # the line -------------------------------------------------------------------------------------
-
-    def draw_line(self) -> None:
-        """Add a layer to draw a line of known length in, or let another be drawn in it."""
-        panel, photograph = self._panel, self._panel.photograph
-        if photograph is None:
-            return
-        if self._line is None or not self._line.present:
-            self._line = KnownLine(panel.viewer, photograph, _sources.plane_shape(photograph), self._measured)
-        else:
-            self._line.draw()
-        self._measured()
-
-    def use_line(self, length_mm: float) -> None:
-        """Take the size from the line that was drawn."""
-        ends = None if self._line is None else self._line.ends()
-        if ends is None:
-            self._measured()
-            self._panel.tell(message="Draw a line along a known length first, then give its length in mm.")
-            return
-        try:
-            size = size_of_line(*ends, length_mm)
-        except MosaicError as error:
-            self._panel.tell(message=str(error))
-            return
-        self._drop_line()
-        self._panel.view.line_form.length.setValue(0.0)
-        self._panel.tell(message="")
-        self.say(replace(self._panel.state.size, pixel_mm=size.mm, confirmed=True, origin=size.origin))
-
-    def forget_line(self, layer: Any) -> None:
-        """A layer was removed from the viewer: perhaps that of the line."""
-        if self._line is not None and layer is self._line.layer:
-            self._drop_line()
-
-    def _measured(self) -> None:
-        ends = None if self._line is None else self._line.ends()
-        pixels = 0.0 if ends is None else sum((a - b) ** 2 for a, b in zip(*ends, strict=True)) ** 0.5
-        self._panel.tell(line_px=pixels if self._line is not None and self._line.present else None)
-
-    def _drop_line(self) -> None:
-        line, self._line = self._line, None
-        if line is not None:
-            line.close()
-            if self._panel.photograph is not None:
-                self._panel.viewer.layers.selection.active = self._panel.photograph
-            self._panel.tell(line_px=None)
+    def measured(self, size: PixelSize) -> None:
+        """A size that follows from what a person drew."""
+        now = self._panel.state.size
+        self.say(replace(now, pixel_mm=size.mm, confirmed=size.confirmed, origin=size.origin))
 
     # the record and the layers --------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QLabel, QMenu, QToolButton, QWidget
 from napari_mosaic.widgets._forms import AreaForm, LookForm, SizeForm, TuningForm
 from napari_mosaic.widgets._panel.line import LineForm
 from napari_mosaic.widgets._panel.method_form import MethodForm
+from napari_mosaic.widgets._panel.rectangle import RectangleForm
 from napari_mosaic.widgets._state import STEPS, PanelViewModel
 from napari_mosaic.widgets._view import (
     FigureGrid,
@@ -37,6 +38,7 @@ class PanelView(StepsView):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(STEPS, parent)
         self.size_form, self.area_form, self.line_form = SizeForm(), AreaForm(), LineForm()
+        self.rectangle_form = RectangleForm()
         self.look_form, self.tuning_form, self.method_form = LookForm(), TuningForm(), MethodForm()
         for build in (
             self._open,
@@ -80,7 +82,9 @@ class PanelView(StepsView):
     def _size(self) -> None:
         self.size_note, self.floor_note = note(), note()
         self.confirm, self.use_line = self.size_form.confirm, self.line_form.use
-        add_rows(self.steps[1].rows, self.size_form, self.line_form, self.floor_note, self.size_note)
+        self.use_rectangle, self.rectify = self.rectangle_form.use, self.rectangle_form.rectify
+        forms = self.size_form, self.line_form, self.rectangle_form
+        add_rows(self.steps[1].rows, *forms, self.floor_note, self.size_note)
 
     def _area(self) -> None:
         self.steps[2].rows.addWidget(self.area_form)
