@@ -13,7 +13,7 @@ import io
 import mmap
 import struct
 import zlib
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -63,19 +63,17 @@ def open_picture(path: Path, context: Context) -> Steps[Raster]:
     assert kind is not None
     with ExitStack() as own:
         picture = _header(kind, own.enter_context(path.open("rb")), path)
-        opened = _by_gdal(kind, path)
-        if opened is not None:
-            own.callback(opened.close)
+        opened = _by_gdal(kind, path, own)
         large = picture.width * picture.height > HELD and kind.name not in _WHOLE
         if opened is not None and picture.mode != "CMYK" and (large or _deeper(opened, picture)):
-            level = (yield from _lines(opened, kind, path, context)) if large else decode_whole(opened.levels[0])
+            level = (yield from _lines(opened, kind, path, context)) if large else decode_whole(opened.level)
             colour = measure_colour([level], opened.bands.dtype, opened.bands.colour, opened.bands.bits)
         else:
             data = decode_picture(picture, path)
             yield Progress(phase="decode", done=data[..., 0].size / 1e6, total=data[..., 0].size / 1e6)
             meaning = Colour(model="cmyk") if picture.mode == "CMYK" else plain_colour(data.shape[2])
             if opened is not None and opened.bands.masked and meaning.alpha is None:
-                mask = decode_whole(opened.levels[0]).read(Box(0, 0, *data.shape[:2]))[..., -1:]
+                mask = opened.level.read(Box(0, 0, *data.shape[:2]))[..., -1:]
                 meaning = replace(meaning, alpha=data.shape[2])
                 data = np.concatenate([data, mask.astype(data.dtype)], axis=-1)
             level = whole_level(data)
@@ -103,15 +101,13 @@ def _header(kind: FileType, file: BinaryIO, path: Path) -> Image.Image:
     return picture
 
 
-def _by_gdal(kind: FileType, path: Path, **environment: str) -> Opened | None:
+def _by_gdal(kind: FileType, path: Path, own: ExitStack, **environment: str) -> Opened | None:
     """The same picture by GDAL, which knows what lies beside it; None where it cannot open it."""
     if not kind.driver:
         return None
-    pool = DatasetPool(str(path), environment, driver=kind.driver)
-    try:
-        return open_pool(pool, path.name, text_beside(path))
-    except MosaicError:
-        return None
+    with suppress(MosaicError):
+        return open_pool(DatasetPool(str(path), own, environment, driver=kind.driver), path.name, text_beside(path))
+    return None
 
 
 def _deeper(opened: Opened, picture: Image.Image) -> bool:
@@ -122,15 +118,15 @@ def _deeper(opened: Opened, picture: Image.Image) -> bool:
 def _lines(opened: Opened, kind: FileType, path: Path, context: Context) -> Steps[Level]:
     """All of a large picture; bytes too many between the parts of a JPEG, which cameras write, lose nothing of it."""
     try:
-        return (yield from decode_once(opened.levels[0], context))
+        return (yield from decode_once(opened.level, context))
     except ReadError:
         if kind.name != "JPEG":
             raise
     _check_end(path)
-    again = _by_gdal(kind, path, GDAL_ERROR_ON_LIBJPEG_WARNING="NO")
-    assert again is not None
-    with closing(again):
-        return (yield from decode_once(again.levels[0], context))
+    with ExitStack() as own:
+        again = _by_gdal(kind, path, own, GDAL_ERROR_ON_LIBJPEG_WARNING="NO")
+        assert again is not None
+        return (yield from decode_once(again.level, context))
 
 
 def _check_end(path: Path) -> None:

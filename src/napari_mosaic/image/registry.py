@@ -32,8 +32,8 @@ class Family:
     opener: str
 
 
-def _load(opener: str) -> Opener:
-    """Import the module of an opener and return it."""
+def load_opener(opener: str) -> Opener:
+    """Import the module of an opener, named as in the table of file types, and return it."""
     module, function = opener.split(":")
     found: Opener = getattr(import_module(f"napari_mosaic.image.{module}"), function)
     return found
@@ -70,7 +70,7 @@ def find_opener(path: Path) -> Opener:
     """The opener of a local file or folder; `ReadError` or `InputError` where there is none."""
     for family in FOLDERS:
         if family.recognises(path):
-            return _load(family.opener)
+            return load_opener(family.opener)
     head = read_head(path)
     kind = file_type(head)
     if kind is None:
@@ -80,14 +80,14 @@ def find_opener(path: Path) -> Opener:
         )
     if not kind.opener:
         raise InputError(f"{path.name} is a {kind.name} file: {kind.advice}.")
-    return _load(kind.opener)
+    return load_opener(kind.opener)
 
 
 def open_raster_steps(source: Any, context: Context) -> Steps[Raster]:
     """Find who opens a source, and open it."""
     for family in OBJECTS:
         if family.recognises(source):
-            return (yield from _load(family.opener)(source, context))
+            return (yield from load_opener(family.opener)(source, context))
     path = _local_path(source)
     try:
         return (yield from find_opener(path)(path, context))

@@ -117,7 +117,7 @@ class PageReader:
         return planes[0] if len(planes) == 1 else np.concatenate(planes, axis=-1)
 
     def _decode(self, index: int) -> NDArray[Any]:
-        if index >= len(self._page.dataoffsets):
+        if index >= min(len(self._page.dataoffsets), len(self._page.databytecounts)):
             raise unreadable(self._file.path, f"it has no block {index}")
         offset, count = self._page.dataoffsets[index], self._page.databytecounts[index]
         data = None
@@ -158,30 +158,26 @@ def open_tiff(path: Path, context: Context) -> Steps[Raster]:
 
 
 def open_tiff_files(name: str, files: TiffFiles, source: SourceInfo, context: Context) -> Steps[Raster]:
-    """Open a TIFF wherever it lies; the raster closes what was opened here."""
+    """Open a TIFF wherever it lies."""
     try:
         tif = tifffile.TiffFile(files.file, name=None if isinstance(files.file, Path) else name)
     except (ReadError, MissingError):
         raise
     except DAMAGE as error:
         raise unreadable(files.location, error) from error
-    with ExitStack() as own:
-        own.callback(tif.close)
-        try:
-            raster = yield from _opened(tif, name, files, source, context, own)
-        except MosaicError:
-            raise
-        except (AttributeError, ZeroDivisionError, *DAMAGE) as error:  # tags that say something else than they should
-            raise unreadable(files.location, error) from error
-        return replace(raster, close=own.pop_all().close)
+    context.own.callback(tif.close)
+    try:
+        return (yield from _opened(tif, name, files, source, context))
+    except MosaicError:
+        raise
+    except (AttributeError, ZeroDivisionError, *DAMAGE) as error:  # tags that say something else than they should
+        raise unreadable(files.location, error) from error
 
 
-def _opened(
-    tif: tifffile.TiffFile, name: str, files: TiffFiles, source: SourceInfo, context: Context, own: ExitStack
-) -> Steps[Raster]:
+def _opened(tif: tifffile.TiffFile, name: str, files: TiffFiles, source: SourceInfo, context: Context) -> Steps[Raster]:
     levels = _checked_levels(tif, name, files)
     key = levels[0][0].keyframe
-    found, bands, place = _open(tif, levels, name, files, own)
+    found, bands, place = _open(tif, levels, name, files, context.own)
     if _is_huge(key):
         found = ((yield from decode_once(found[0], context)),)
     colour = measure_colour(found, bands.dtype, bands.colour, bands.bits)
@@ -284,8 +280,7 @@ class _GdalPages:
         self._name = files.location
         self._environment = {} if files.opener is None else {"GTIFF_DIRECT_IO": "NO"}  # Python's files know no parts
         if files.opener is not None:
-            door = DatasetPool(files.location, self._environment, driver="GTiff", opener=files.opener)
-            own.callback(door.close)
+            door = DatasetPool(files.location, own, self._environment, driver="GTiff", opener=files.opener)
             with door.lend() as dataset:  # its name holds for others as long as it is open
                 self._name = dataset.name
 
@@ -293,9 +288,7 @@ class _GdalPages:
         """Handles on a page; its inks are left as they are."""
         inks = "GTIFF_RAW:" if int(page.keyframe.photometric) == 5 else ""
         prefix = inks if page.offset == self._first else f"GTIFF_DIR:off:{page.offset}:"
-        pool = DatasetPool(prefix + self._name, self._environment, driver="GTiff", **options)
-        self._own.callback(pool.close)
-        return pool
+        return DatasetPool(prefix + self._name, self._own, self._environment, driver="GTiff", **options)
 
     def describe(self, page: Any, name: str, beside: ReadText) -> tuple[Bands, Georeference]:
         """What a page means and where it lies; ReadError where GDAL cannot tell."""

@@ -10,29 +10,27 @@ import io
 import os
 import re
 import string
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote, urldefrag, urlsplit
 
 from napari_mosaic.errors import MissingError, ReadError
-from napari_mosaic.file_types import file_type
+from napari_mosaic.file_types import TIFF, file_type
 from napari_mosaic.fingerprints import fingerprint_bytes
 from napari_mosaic.http import Fetcher, Remote, split_login
 from napari_mosaic.image.georeference import world_names
-from napari_mosaic.image.raster import Context, Raster, SourceInfo, close_all
+from napari_mosaic.image.raster import Context, Raster, SourceInfo
+from napari_mosaic.image.registry import load_opener
 from napari_mosaic.progress import Progress, Steps
 
 _ZARR_FILE = re.compile(r"/(\.zattrs|\.zgroup|\.zarray|zarr\.json)$")
+_IIIF, _DEEP_ZOOM, _ZARR = "iiif:open_iiif", "deepzoom:open_deepzoom", "ome_zarr:open_zarr"
 
 
 def open_url(url: str, context: Context) -> Steps[Raster]:
     """Open whatever lies at an http address."""
-    from napari_mosaic.image.deepzoom import open_deepzoom
-    from napari_mosaic.image.iiif import open_iiif
-    from napari_mosaic.image.ome_zarr import open_zarr
-
     try:
         url, login = split_login(url)
         context = replace(context, login=login or context.login)
@@ -41,53 +39,45 @@ def open_url(url: str, context: Context) -> Steps[Raster]:
     except ValueError as error:
         raise ReadError(f"{url} is no valid address ({error}); check how it is written.") from error
     if path.endswith(".dzi"):
-        return (yield from open_deepzoom(plain, context))
-    if ".zarr" in path or _ZARR_FILE.search(path):
-        return (yield from open_zarr(_ZARR_FILE.sub("", plain), context))
-    if path.endswith("info.json"):
-        return (yield from open_iiif(url, context))
-    with ExitStack() as own:
-        fetcher = context.fetcher()
-        own.callback(fetcher.close)
-        kind = _sniff(fetcher, plain)
-        if kind == "TIFF" and (remote := fetcher.look(plain)) is not None:
-            raster = yield from _open_tiff(fetcher, plain, remote, context)
-            own.pop_all()
-            return replace(raster, close=close_all([fetcher.close, raster.close]))
-        if kind in ("TIFF", "picture"):
-            return (yield from _open_picture(fetcher, plain, context))
-    openers = {"json": (open_iiif, url), "dzi": (open_deepzoom, plain), "zarr": (open_zarr, plain)}
-    openers["service"] = (open_iiif, plain.rstrip("/") + "/info.json")
-    opener, address = openers[kind]
-    return (yield from opener(address, context))
+        opener, address = _DEEP_ZOOM, plain
+    elif ".zarr" in path or _ZARR_FILE.search(path):
+        opener, address = _ZARR, _ZARR_FILE.sub("", plain)
+    elif path.endswith("info.json"):
+        opener, address = _IIIF, url
+    else:
+        opener, address = _look(context.fetcher, url, plain)
+    if opener in (_IIIF, _DEEP_ZOOM, _ZARR):
+        return (yield from load_opener(opener)(address, context))
+    if opener == TIFF.opener and (remote := context.fetcher.look(plain)) is not None:
+        return (yield from _open_tiff(context.fetcher, plain, remote, context))
+    return (yield from _open_picture(context.fetcher, plain, context))
 
 
-def _sniff(fetcher: Fetcher, url: str) -> str:
-    """What lies at an address: "json", "dzi", "TIFF", "picture", "service" (a IIIF base) or "zarr"."""
+def _look(fetcher: Fetcher, url: str, plain: str) -> tuple[str, str]:
+    """Who opens what lies at an address, and which address it is given; `plain` is without the part after "#"."""
     missing: MissingError | None = None
     head = b""
     try:
-        head = fetcher.get(url, byte_range="0-1023", fresh=True)
+        head = fetcher.get(plain, byte_range="0-1023", fresh=True)
     except MissingError as error:
         missing = error
     found = file_type(head)
     if found is not None and found.driver != "VRT":
-        return {"IIIF": "json", "Deep Zoom": "dzi", "TIFF": "TIFF"}.get(found.name, "picture")
-    for name, kind in (
-        ("info.json", "service"),
-        ("zarr.json", "zarr"),
-        (".zattrs", "zarr"),
-        (".zarray", "zarr"),
+        return found.opener, url if found.opener == _IIIF else plain
+    below = plain.rstrip("/")
+    for name, found_there in (
+        ("info.json", (_IIIF, f"{below}/info.json")),
+        ("zarr.json", (_ZARR, plain)),
+        (".zattrs", (_ZARR, plain)),
+        (".zarray", (_ZARR, plain)),
     ):
-        try:
-            if fetcher.get(f"{url.rstrip('/')}/{name}", fresh=True).lstrip().startswith(b"{"):
-                return kind
-        except (MissingError, ReadError):
-            continue
+        with suppress(MissingError, ReadError):
+            if fetcher.get(f"{below}/{name}", fresh=True).lstrip().startswith(b"{"):
+                return found_there
     if missing is not None:
         raise missing
     raise ReadError(
-        f"{url} answers with something that is no image (it begins with {head[:12]!r}); give the address "
+        f"{plain} answers with something that is no image (it begins with {head[:12]!r}); give the address "
         "of a picture, a .dzi, a IIIF info.json or manifest, or an OME-Zarr."
     )
 
