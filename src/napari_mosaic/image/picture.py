@@ -29,7 +29,7 @@ from napari_mosaic.file_types import FileType, file_type
 from napari_mosaic.fingerprints import fingerprint_file, read_head
 from napari_mosaic.image.arrays import measure_colour, plain_colour
 from napari_mosaic.image.colour import Colour, usable_profile
-from napari_mosaic.image.dataset import DatasetPool, Opened, open_pool, text_beside
+from napari_mosaic.image.dataset import LOSSY_ALPHA, DatasetPool, Opened, open_pool, text_beside
 from napari_mosaic.image.pixel_size import dpi_size
 from napari_mosaic.image.raster import (
     Context,
@@ -56,6 +56,9 @@ _ORIENTATION = 0x0112
 _WHOLE = ("WebP", "GIF")
 """What GDAL decodes as a whole, as Pillow does."""
 
+_LOSSY_ALPHA = ("AVIF", "HEIF")
+"""Whose alpha channel is a picture that lost something, as its colours did."""
+
 
 def open_picture(path: Path, context: Context) -> Steps[Raster]:
     """Open a picture of a kind that Pillow knows."""
@@ -72,6 +75,7 @@ def open_picture(path: Path, context: Context) -> Steps[Raster]:
             data = decode_picture(picture, path)
             yield Progress(phase="decode", done=data[..., 0].size / 1e6, total=data[..., 0].size / 1e6)
             meaning = Colour(model="cmyk") if picture.mode == "CMYK" else plain_colour(data.shape[2])
+            meaning = replace(meaning, threshold=LOSSY_ALPHA if kind.name in _LOSSY_ALPHA else 0)
             if opened is not None and opened.bands.masked and meaning.alpha is None:
                 mask = opened.level.read(Box(0, 0, *data.shape[:2]))[..., -1:]
                 meaning = replace(meaning, alpha=data.shape[2])
@@ -168,7 +172,7 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def open_jpegxl(path: Path, context: Context) -> Steps[Raster]:
-    """Open a JPEG XL, upright already and in the depth that it has."""
+    """Open a JPEG XL, upright already and in the depth that it has, as sRGB: its decoder tells of no other colours."""
     import imagecodecs
 
     try:

@@ -72,8 +72,10 @@ DAMAGE = (
 )
 """What tifffile and the codecs raise on damaged or unsupported files (codec errors are RuntimeErrors)."""
 
-_COLOUR_SPACES = (0, 1, 2, 3, 5, 6)
-"""Grey, inverted grey, RGB, palette, CMYK and YCbCr, as the tag PhotometricInterpretation counts them."""
+_COLOUR_SPACES = (0, 1, 2, 3, 5, 6, 8, 9)
+"""Grey, inverted grey, RGB, palette, CMYK, YCbCr and two ways of Lab, as PhotometricInterpretation counts them."""
+
+_ICCLAB = 9
 
 _RAW_KINDS = (32803, 34892)
 """What it says of colour filter arrays and of linear raw pictures."""
@@ -294,8 +296,8 @@ class _GdalPages:
         """What a page means and where it lies; ReadError where GDAL cannot tell."""
         opened = open_pool(self.pool(page), name, beside)
         bands = _by_tags(opened.bands, page.keyframe)
-        if int(page.keyframe.photometric) == 5 and bands.colour.model != "cmyk":
-            raise unreadable(name, "GDAL makes RGB of its inks")
+        if int(page.keyframe.photometric) in (5, 8, 9) and bands.colour.model != "cmyk":
+            raise unreadable(name, "GDAL makes RGB of it")
         return bands, opened.place
 
     def masked_overviews(self, page: Any) -> list[DatasetPool]:
@@ -328,6 +330,8 @@ def _open(
     if len(pages) > 1:
         bands = replace(bands, numbers=list(range(1, len(pages) + 1)), colour=plain_colour(len(pages)))
     found = [_side_by_side(level, bands.numbers) for level in readers]
+    if bands.colour.model == "lab" and int(key.photometric) == _ICCLAB:
+        found = [_signed(level) for level in found]
     if bands.masked:
         colours = {level.shape: level.read for level in found}
         pools = [gdal.pool(pages[0]), *gdal.masked_overviews(pages[0])]
@@ -346,6 +350,17 @@ def _side_by_side(readers: Sequence[PageReader], numbers: Sequence[int]) -> Leve
     return Level(readers[0].shape, read)
 
 
+def _signed(level: Level) -> Level:
+    """A level of ICCLab, whose a and b are counted from the middle, as one of CIELab, where they are signed."""
+
+    def read(box: Box) -> NDArray[Any]:
+        raw = level.read(box).copy()
+        raw[..., 1:3] ^= raw.dtype.type(np.iinfo(raw.dtype).max // 2 + 1)
+        return raw
+
+    return Level(level.shape, read)
+
+
 def _is_huge(key: Any) -> bool:
     """Whether a window would have to decode a strip that is too large."""
     rows = int(key.tilelength if key.is_tiled else min(key.rowsperstrip or key.imagelength, key.imagelength))
@@ -357,8 +372,9 @@ def _is_huge(key: Any) -> bool:
 def _by_tags(bands: Bands, key: Any) -> Bands:
     """Bands with what GDAL does not tell: that white is 0, and that alpha has multiplied the colours."""
     colour = bands.colour
-    if int(key.photometric) == 0:
-        colour = replace(colour, model="grey", palette=None, inverted=True)
+    if int(key.photometric) == 0 or key.colormap is None:  # GDAL makes a palette of black and white
+        grey = "grey" if colour.model == "palette" or int(key.photometric) == 0 else colour.model
+        colour = replace(colour, model=grey, palette=None, inverted=int(key.photometric) == 0)
     if colour.palette is not None:
         table = np.asarray(key.colormap).T  # of 16 bits by the standard, and of 8 by some programs
         colour.palette[: len(table), :3] = table >> 8 if table.max() > 255 else table
@@ -375,10 +391,11 @@ def _bands_of(pages: Sequence[Any], name: str) -> Bands:
     count = int(key.samplesperpixel) * len(pages)
     extra = [int(kind) for kind in key.extrasamples]
     cmyk = int(key.photometric) == 5
+    lab = int(key.photometric) in (8, 9) and count > 2
     if count > 4 + cmyk or (extra and (extra[0] == 0 or count - len(extra) == 2)):
         refuse_channels(count, name)
     colour = Colour(model="cmyk", alpha=4 if count == 5 else None) if cmyk else plain_colour(count)
-    colour = replace(colour, inverted=int(key.photometric) == 0)
+    colour = replace(colour, model="lab" if lab else colour.model, inverted=int(key.photometric) == 0)
     numbers = list(range(1, count + 1))
     return Bands(numbers=numbers, masked=False, colour=colour, dtype=np.dtype(key.dtype), bits=int(key.bitspersample))
 
@@ -388,12 +405,10 @@ def _size_alone(tif: tifffile.TiffFile, key: Any) -> Georeference:
     ome = _ome_size(tif.ome_metadata) if tif.is_ome else None
     if ome is not None:
         return Georeference(pixel_size=ome)
-    unit = {2: 1.0, 3: 2.54}.get(int(key.tags.valueof(296, 2)))
-    across = key.tags.valueof(282)
+    unit = {2: 1.0, 3: 2.54}.get(int(key.tags.valueof(296, 2)), 0.0)
+    across = key.tags.valueof(282) or (0, 1)
     down = key.tags.valueof(283) or across
-    if unit is None or not across or not across[-1] or not down[-1]:
-        return Georeference()
-    return Georeference(pixel_size=dpi_size(tuple(pair[0] / pair[1] * unit for pair in (across, down))))
+    return Georeference(pixel_size=dpi_size(tuple(pair[0] / (pair[1] or np.inf) * unit for pair in (across, down))))
 
 
 def _ome_size(text: str | None) -> PixelSize | None:

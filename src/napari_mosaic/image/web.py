@@ -7,14 +7,14 @@ describes, or of a plain picture; TIFF is read by range, other pictures are down
 from __future__ import annotations
 
 import io
-import os
 import re
 import string
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Any
 from urllib.parse import quote, unquote, urldefrag, urlsplit
+
+from fsspec.spec import AbstractBufferedFile
 
 from napari_mosaic.errors import MissingError, ReadError
 from napari_mosaic.file_types import TIFF, file_type
@@ -24,6 +24,9 @@ from napari_mosaic.image.georeference import world_names
 from napari_mosaic.image.raster import Context, Raster, SourceInfo
 from napari_mosaic.image.registry import load_opener
 from napari_mosaic.progress import Progress, Steps
+
+BLOCK = 1 << 18
+"""Bytes of a file at an address that are fetched at a time. *Not varied.*"""
 
 _ZARR_FILE = re.compile(r"/(\.zattrs|\.zgroup|\.zarray|zarr\.json)$")
 _IIIF, _DEEP_ZOOM, _ZARR = "iiif:open_iiif", "deepzoom:open_deepzoom", "ome_zarr:open_zarr"
@@ -82,50 +85,18 @@ def _look(fetcher: Fetcher, url: str, plain: str) -> tuple[str, str]:
     )
 
 
-class RangeFile(io.RawIOBase):
+class RangeFile(AbstractBufferedFile):  # type: ignore[misc]
     """A seekable file at an address, fetched in blocks as they are read."""
 
-    def __init__(self, fetcher: Fetcher, url: str, remote: Remote, block: int = 1 << 18) -> None:
-        super().__init__()
-        self.url = url
-        self.size = remote.size
-        self._fetcher = fetcher
-        self._remote = remote
-        self._block = block
-        self._place = 0
+    def __init__(self, fetcher: Fetcher, url: str, remote: Remote) -> None:
+        super().__init__(None, url, size=remote.size, cache_type="none")
+        self._load = lambda k: _part(fetcher, url, k * BLOCK, (k + 1) * BLOCK, remote)
+        self._pool = fetcher.pool
 
-    def readable(self) -> bool:
-        """Whether it can be read: yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Whether it can be sought: yes."""
-        return True
-
-    def tell(self) -> int:
-        """Where the next read begins."""
-        return self._place
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a place counted from the start, the present place or the end."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self.size}[whence]
-        self._place = max(0, base + offset)
-        return self._place
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer from the present place; return the number of bytes."""
-        view = memoryview(buffer).cast("B")
-        start, end = self._place, min(self.size, self._place + len(view))
-        blocks = range(start // self._block, -(-end // self._block)) if end > start else range(0)
-        for content, index in zip(self._fetcher.pool.map(self._load, blocks), blocks, strict=True):
-            first = max(start, index * self._block)
-            part = content[first - index * self._block : end - index * self._block]
-            view[first - start : first - start + len(part)] = part
-        self._place = max(start, end)
-        return self._place - start
-
-    def _load(self, index: int) -> bytes:
-        return _part(self._fetcher, self.url, index * self._block, (index + 1) * self._block, self._remote)
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        first = start // BLOCK
+        content = b"".join(self._pool.map(self._load, range(first, -(-min(end, self.size) // BLOCK))))
+        return content[start - first * BLOCK : end - first * BLOCK]
 
 
 def _part(fetcher: Fetcher, url: str, start: int, end: int, remote: Remote, *, fresh: bool = False) -> bytes:
@@ -159,7 +130,7 @@ def _open_tiff(fetcher: Fetcher, url: str, remote: Remote, context: Context) -> 
     def open_one(path: str, mode: str = "rb") -> io.BufferedIOBase:
         """What GDAL asks for: the picture, or one of the few files that are looked for beside it."""
         if path == url:
-            return io.BufferedReader(RangeFile(fetcher, url, remote), 1 << 18)
+            return io.BufferedReader(RangeFile(fetcher, url, remote), BLOCK)
         if path not in missing and path.endswith(_BESIDE):
             text = _fetch_beside(fetcher, url, path.rsplit("/", 1)[-1])
             if text is not None:
