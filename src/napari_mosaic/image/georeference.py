@@ -51,7 +51,14 @@ def world_names(name: str) -> list[str]:
     """Names that the world file of a picture may have."""
     path = PurePath(name)
     short = next((kind.world for kind in FILE_TYPES if path.suffix.lower() in kind.suffixes), ".wld")
-    endings = (short, f"{path.suffix}w", ".wld", short.upper(), ".WLD", f"{short}x")  # the last is ArcGIS's of turned ones
+    endings = (
+        short,
+        f"{path.suffix}w",
+        ".wld",
+        short.upper(),
+        ".WLD",
+        f"{short}x",
+    )  # the last is ArcGIS's of turned ones
     return [*(str(path.with_suffix(end)) for end in endings if len(end) > 2), f"{name}w"]
 
 
