@@ -28,7 +28,9 @@ from napari_mosaic.errors import InputError, LockedError, RecordError
 from napari_mosaic.image import open_image
 from napari_mosaic.record import Record, create_record, open_record, tables
 from napari_mosaic.record.journal import Journal
+from napari_mosaic.record.label_layer import LabelLayer
 from napari_mosaic.record.ledger import Ledger
+from napari_mosaic.record.tables import Columns
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment
 from napari_mosaic.tiling import Box
@@ -168,16 +170,16 @@ def test_a_part_that_is_finished_while_an_edit_reads_it_is_refused_to_that_edit(
             next(run)
         done = record.ledger.done("tesserae")
         id_ = _one_that_reaches_into(record, done)
-        read_labels = Record.read_labels
+        read_rows = LabelLayer.read_rows
 
-        def read_then_run_on(self: Record, box: Box, level: int = 0) -> NDArray[Any]:
-            labels = read_labels(self, box, level)
+        def read_then_run_on(self: LabelLayer, index: tuple[int, int]) -> Columns:
+            rows = read_rows(self, index)
             for _ in run:
                 pass
-            return labels
+            return rows
 
         with monkeypatch.context() as patched:
-            patched.setattr(Record, "read_labels", read_then_run_on)
+            patched.setattr(LabelLayer, "read_rows", read_then_run_on)
             with pytest.raises(RecordError, match="not segmented yet"):
                 editing.grow(record, [id_])
         assert record.ledger.done("tesserae") > done

@@ -57,5 +57,12 @@ class UnfitError(ModelError):
     """A model that this processor cannot compute as it was asked for: its trial failed here."""
 
 
+class ClusterError(MosaicError, ConnectionError):
+    """A cluster that is not reached, or was lost while it worked."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
 class DependencyError(MosaicError, ImportError):
     """An optional package that is not installed."""

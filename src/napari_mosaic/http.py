@@ -15,16 +15,17 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 
 from napari_mosaic.errors import MissingError, ReadError
 from napari_mosaic.files import write_whole
 from napari_mosaic.folders import cache_folder
+from napari_mosaic.logins import Login
 
 Check = Callable[[bytes], Any]
 
@@ -48,15 +49,6 @@ class Remote:
     version: str
 
 
-@dataclass(frozen=True)
-class Login:
-    """A name and a password for one server; never written or shown."""
-
-    host: str
-    name: str
-    password: str = field(repr=False)
-
-
 PATIENCE = Patience()
 _VALIDATORS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
 """What names a version in an answer, and how it is asked whether that is still the present one."""
@@ -74,16 +66,6 @@ def is_url(location: str) -> bool:
 
 class DeclinedError(ReadError):
     """The server understood an address and has nothing of that kind; another form of it may do."""
-
-
-def split_login(url: str) -> tuple[str, Login | None]:
-    """An address without the name and password that it may hold, and those."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    if host == parts.netloc:
-        return url, None
-    login = Login(host, unquote(parts.username or ""), unquote(parts.password or ""))
-    return parts._replace(netloc=host).geturl(), login
 
 
 class Fetcher:

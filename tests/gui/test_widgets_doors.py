@@ -122,8 +122,9 @@ class Desk:
     def delete_a_stone(self, dock: Any) -> None:
         """Choose the first stone in the dock *Edit tesserae*, which may be a tab behind, and press the key."""
         bring_to_front(dock)
-        self._qtbot.waitUntil(lambda: not dock.out_of_sight, timeout=WAIT_MS)
         self._qtbot.waitUntil(lambda: dock.state.ready, timeout=WAIT_MS)
+        self._qtbot.waitUntil(lambda: not (dock.out_of_sight or dock._gone.isActive()), timeout=WAIT_MS)
+        self._qtbot.waitUntil(lambda: not dock.gestures.asleep, timeout=WAIT_MS)
         with open_record(self.panel.state.place) as record:
             labels = record.read_labels(Box(0, 0, *record.shape))
         id_ = int(labels[labels > 0][0])

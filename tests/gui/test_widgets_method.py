@@ -223,3 +223,36 @@ def test_a_function_of_ones_own_is_a_method(panel: MosaicPanel, monkeypatch: pyt
     assert panel.params.method == "mine:bright"
     assert form.method.currentText() == "Other: mine:bright"
     assert form.model.isHidden()
+
+
+def test_the_best_quality_is_chosen_kept_beside_and_told_of_a_record(
+    panel: MosaicPanel, settled: Callable[[Any], None], tmp_path: Path
+) -> None:
+    path = tmp_path / "floor.tif"
+    tifffile.imwrite(path, draw_mosaic(192, 3, "grid", tessera_px=24.0).image)
+    form = panel.view.method_form
+
+    def choose(quality: str) -> None:
+        form.quality.setCurrentIndex(form.quality.findData(quality))
+        form.quality.activated.emit(form.quality.currentIndex())
+
+    panel.open_photograph(path)
+    settled(panel)
+    panel.view.find_all.click()
+    settled(panel)
+    quick = panel.state.place
+    choose("best")
+    assert panel.state.place == tmp_path / "floor best.mosaic.zarr"
+    settled(panel)
+    panel.view.find_all.click()
+    settled(panel)
+    with open_record(tmp_path / "floor best.mosaic.zarr") as record:
+        assert len(record.plan.views) == 3
+    choose("quick")
+    settled(panel)
+    assert panel.state.place == quick
+    panel.open_record(tmp_path / "floor best.mosaic.zarr")
+    settled(panel)
+    assert (panel.params.quality, form.quality.currentData()) == ("best", "best")
+    panel.use_method("grout-augmented")
+    assert form.quality.isHidden()

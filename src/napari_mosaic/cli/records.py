@@ -16,9 +16,9 @@ from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_tab
 from napari_mosaic.export import FORMATS, export_record_steps, find_format
 from napari_mosaic.export import Format as FileFormat
 from napari_mosaic.export import options as options_of_format
-from napari_mosaic.http import split_login
 from napari_mosaic.image import MosaicImage, PixelSize, open_image_steps
 from napari_mosaic.image.pixel_size import confirmed_mm, describe_extent, describe_size
+from napari_mosaic.logins import split_login
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record import relink as relink_record
 from napari_mosaic.record.figure_words import areas_of, density_of

@@ -7,6 +7,7 @@ the rest go on.
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,9 +17,10 @@ from cyclopts import Parameter
 from napari_mosaic.cli.options import Flag, Json, choices_of, option_of, options_of, over_preset, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
 from napari_mosaic.data_sizes import data_size
+from napari_mosaic.engine.cluster import connect
 from napari_mosaic.errors import InputError, MissingError, MosaicError, WriteError
 from napari_mosaic.file_types import SOURCES
-from napari_mosaic.http import split_login
+from napari_mosaic.logins import split_login
 from napari_mosaic.measurement.table import typical_side
 from napari_mosaic.picture_marks import PREVIEW, check_place, is_ours, own_place
 from napari_mosaic.record import Record
@@ -31,6 +33,8 @@ from napari_mosaic.sam.params import SamParams
 from napari_mosaic.segmentation import segment_steps
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     SegmentOptions = SegmentParams
     SamOptions = SamParams
     Into = Literal["auto", "sam2", "tesserae"]
@@ -99,6 +103,7 @@ def segment(
     calibration: Path | None = None,
     into: Into = "auto",
     preset: Annotated[Literal["ours", "mosaic-sam2"], Parameter(name="--sam2-preset")] = "ours",
+    scheduler: str | None = None,
     as_json: Json = False,
     params: Annotated[SegmentOptions, Parameter(name="*")] = SegmentOptions(),  # noqa: B008 - frozen
     sam: Annotated[SamOptions, Parameter(name="--sam2", group="SAM 2")] = SamOptions(),  # noqa: B008 - frozen
@@ -135,6 +140,8 @@ def segment(
         Adjust confidence by this file, which calibrate wrote for the model.
     preset
         Settings of SAM 2 to begin with: ours, or those that Mosaic-SAM2 was published with.
+    scheduler
+        Compute on the workers of this dask scheduler: its address, such as tcp://host:8786, or its file.
     as_json
         Write the result as JSON.
     params
@@ -175,12 +182,13 @@ def segment(
     if settings.device == "auto" and settings.runtime == "auto":
         _offer_gpu()
     outcomes = []
-    for source, place, picture in zip(found, places, pictures, strict=True):
-        outcomes.append(work(source, place, settings, asked, picture))
-        if joints is not None and outcomes[-1].record is not None:
-            _draw_joints(outcomes[-1].record, source, joints, names[source])
-        if not as_json and outcomes[-1].error is None:
-            answer(outcomes[-1].line)
+    with nullcontext() if scheduler is None else connect(scheduler) as client:
+        for source, place, picture in zip(found, places, pictures, strict=True):
+            outcomes.append(work(source, place, settings, asked, picture, client))
+            if joints is not None and outcomes[-1].record is not None:
+                _draw_joints(outcomes[-1].record, source, joints, names[source])
+            if not as_json and outcomes[-1].error is None:
+                answer(outcomes[-1].line)
     return summarise(outcomes, as_json=as_json, several=several)
 
 
@@ -305,24 +313,34 @@ def preview_places(preview: Path | None, sources: list[str]) -> list[Path | None
 
 
 def attempt(
-    source: str, output: Path, params: SegmentParams, asked: RunOptions, preview: Path | None = None
+    source: str,
+    output: Path,
+    params: SegmentParams,
+    asked: RunOptions,
+    preview: Path | None = None,
+    client: Client | None = None,
 ) -> Outcome:
     """`perform`, with a failure of this photograph as an outcome."""
     shown = split_login(source)[0]
     try:
-        return perform(source, output, params, asked, preview)
+        return perform(source, output, params, asked, preview, client)
     except MosaicError as error:
         say(f"{shown}: {error}")
         return Outcome(source=shown, error=str(error))
 
 
 def perform(
-    source: str, output: Path, params: SegmentParams, asked: RunOptions, preview: Path | None = None
+    source: str,
+    output: Path,
+    params: SegmentParams,
+    asked: RunOptions,
+    preview: Path | None = None,
+    client: Client | None = None,
 ) -> Outcome:
-    """Segment one photograph under a bar."""
+    """Segment one photograph under a bar, on a cluster where there is a client of one."""
     start = time.monotonic()
     name = Path(split_login(source)[0]).name
-    with run(segment_steps(source, output, params=params, **asked), name) as record:
+    with run(segment_steps(source, output, params=params, client=client, **asked), name) as record:
         if preview is not None:
             preview = own_place(preview, record.source.fingerprint) if preview.name.endswith(PREVIEW) else preview
             draw(record, preview, source)

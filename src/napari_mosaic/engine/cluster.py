@@ -14,13 +14,17 @@ import uuid
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_mosaic.dependencies import needed_for
 from napari_mosaic.engine.schedule import Failures, Finished, Maker, Window, Work, predict_windows, run_work
 from napari_mosaic.engine.threads import Threads
-from napari_mosaic.errors import MosaicWarning, UnfitError
+from napari_mosaic.errors import ClusterError, MissingError, MosaicWarning, UnfitError
+from napari_mosaic.files import read_object
 from napari_mosaic.progress import Progress
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.tiling import Box, Tile
@@ -30,6 +34,41 @@ if TYPE_CHECKING:
 
 _RETRIES = 2
 """Not varied."""
+_REACH_S = 15
+"""How long a scheduler has to answer, seconds; not varied."""
+
+
+def connect(scheduler: str) -> Client:
+    """A client of a dask scheduler; close it, or use it as a context.
+
+    Parameters
+    ----------
+    scheduler
+        Its address, such as `tcp://host:8786`, or the file (`.json`) that `dask scheduler --scheduler-file` writes.
+
+    Raises
+    ------
+    ClusterError
+        Nobody answers there.
+    MissingError
+        There is no such file.
+    DependencyError
+        `distributed` is not installed.
+    """
+    with needed_for("Work on a cluster", instead="or leave --scheduler out and run here"):
+        from distributed import Client
+    address = scheduler
+    if scheduler.endswith(".json"):
+        address = read_object(Path(scheduler)).get("address", "")
+        if not address:
+            raise MissingError(f"{scheduler} names no scheduler; give what dask scheduler --scheduler-file writes.")
+    try:
+        return Client(address, timeout=_REACH_S)
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"No dask scheduler answers at {scheduler}; start one with dask scheduler, see whether this machine "
+            "reaches it, and give its address (tcp://HOST:8786) or its file."
+        ) from error
 
 
 def run_on(client: Client | None, work: Work[Any], workers: int) -> Iterator[Progress]:
@@ -67,6 +106,8 @@ class Cluster:
         self._completed = as_completed()
         self._pieces: dict[Hashable, list[Window] | Tile] = {}
         self._refusals: dict[str, str] = {}
+        if not client.ncores():
+            warnings.warn("The cluster has no worker yet; the run waits for one.", MosaicWarning, stacklevel=4)
 
     def group(self, work: Work[Any]) -> Iterable[list[Window]]:
         """The windows in groups that write to one shard."""
@@ -95,10 +136,17 @@ class Cluster:
         """What is finished next; windows that a worker gave back are handed on."""
         while True:
             future = next(self._completed)
-            piece, error = self._pieces.pop(future.key), future.exception()
+            piece = self._pieces.pop(future.key)
+            try:
+                error = future.exception()
+                answer: Any = future.result() if error is None else None
+            except CancelledError as lost:
+                raise ClusterError(
+                    "The dask scheduler was lost; what was noted as finished is kept: start it again and go on with "
+                    "--resume."
+                ) from lost
             if error is not None:
                 return _failed(piece, f"{type(error).__name__}: {error}")
-            answer = future.result()
             if isinstance(answer, Done):
                 self._maker.spent += answer.spent
                 if isinstance(piece, Tile):

@@ -24,7 +24,7 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Plan, Record
 from napari_mosaic.record.ledger import Index
-from napari_mosaic.record.pyramid import update_pyramid
+from napari_mosaic.record.pyramid import discard_damaged, update_pyramid
 from napari_mosaic.record.store import open_for_worker
 from napari_mosaic.record.tables import rows_in
 from napari_mosaic.tesserae import Tesserae, find_in_window
@@ -222,3 +222,4 @@ def _forget_damage(record: Record) -> None:
         shards |= set(plan.shards.overlapping(core.grow(plan.tesserae.halo)))
     record.forget_tesserae(shards)
     record.discard("tesserae", damaged)
+    record.tesserae.forget_levels(discard_damaged([record.map, record.tesserae], record.tesserae.in_levels))

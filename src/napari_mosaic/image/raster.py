@@ -27,7 +27,8 @@ from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.tiling import Box
 
 if TYPE_CHECKING:
-    from napari_mosaic.http import Fetcher, Login
+    from napari_mosaic.http import Fetcher
+    from napari_mosaic.logins import Login
 
 RawReader = Callable[[Box], NDArray[Any]]
 Affine = tuple[float, float, float, float, float, float]

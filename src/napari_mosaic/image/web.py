@@ -19,10 +19,11 @@ from fsspec.spec import AbstractBufferedFile
 from napari_mosaic.errors import MissingError, ReadError
 from napari_mosaic.file_types import TIFF, file_type
 from napari_mosaic.fingerprints import fingerprint_bytes
-from napari_mosaic.http import Fetcher, Remote, split_login
+from napari_mosaic.http import Fetcher, Remote
 from napari_mosaic.image.georeference import world_names
 from napari_mosaic.image.raster import Context, Raster, SourceInfo
 from napari_mosaic.image.registry import load_opener
+from napari_mosaic.logins import split_login
 from napari_mosaic.progress import Progress, Steps
 
 BLOCK = 1 << 18

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.measurement.andamento import Directions, Shapes, direction_field
@@ -23,6 +22,9 @@ from napari_mosaic.measurement.palette import Palette, find_palette
 from napari_mosaic.measurement.rows import Rows, row_turns, trace_rows
 from napari_mosaic.measurement.table import TesseraTable
 from napari_mosaic.measurement.view import View
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 Array = NDArray[Any]
 
@@ -94,6 +96,8 @@ class Floor:
 
     @cached_property
     def _tree(self) -> cKDTree:
+        from scipy.spatial import cKDTree  # late: it costs a start a tenth of a second
+
         return cKDTree(self.centres)
 
     @property

@@ -214,9 +214,14 @@ class LabelLayer:
         """The finished shards."""
         return self.ledger.done(self.name)
 
+    @property
+    def in_levels(self) -> frozenset[Index]:
+        """The finished shards that are in the smaller levels."""
+        return self.ledger.done(self._kind.pyramid)
+
     def pending(self) -> set[Index]:
         """Finished shards that are not yet in the smaller levels."""
-        return set(self.done - self.ledger.done(self._kind.pyramid))
+        return set(self.done - self.in_levels)
 
     def mark_pyramid(self, indices: Iterable[Index]) -> None:
         """Note that shards are in the smaller levels."""
@@ -228,13 +233,19 @@ class LabelLayer:
         for phase in (self.name, self._kind.pyramid):
             self.ledger.forget(phase, indices)
 
+    def forget_levels(self, indices: Iterable[Index]) -> None:
+        """Note that shards are not in the smaller levels any more."""
+        self.ledger.forget(self._kind.pyramid, list(indices))
+
     def files(self, index: Index) -> list[Path]:
         """The file of a shard of level 0."""
-        return [layout.shard_file(self.path, f"labels/{self.name}/0", index, channels=False)]
+        return self.level_files(index, 0)
+
+    def level_files(self, index: Index, level: int) -> list[Path]:
+        """The file of a shard of a level."""
+        return [layout.shard_file(self.path, f"labels/{self.name}/{level}", index, channels=False)]
 
     def check(self, index: Index) -> None:
-        """Read a shard and look for its rows; one of `DAMAGE` where they are not whole."""
+        """Read a shard and its rows; one of `DAMAGE` where they are not whole."""
         self.read(self.shards.tile(index).core)
-        part = self.tables / tables.part_name(index)
-        if part.stat().st_size == 0:
-            raise RecordError(f"{part} is empty.")
+        tables.read_table(self.tables / tables.part_name(index))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 
 from napari_mosaic.ids import id_dtype
 from napari_mosaic.record.plan import Plan
@@ -74,9 +74,10 @@ def _create(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any],
         dtype=dtype,
         chunks=(*(1 for _ in lead), shard // _CHUNKS, shard // _CHUNKS),
         shards=(*lead, shard, shard),
-        compressors=BloscCodec(
-            cname="zstd", clevel=_CLEVEL, shuffle="bitshuffle" if dtype.itemsize > 1 else "noshuffle"
-        ),
+        compressors=[
+            BloscCodec(cname="zstd", clevel=_CLEVEL, shuffle="bitshuffle" if dtype.itemsize > 1 else "noshuffle"),
+            Crc32cCodec(),  # a bit that a disk turned would otherwise be read as other stones
+        ],
         fill_value=0,
         dimension_names=("c", "y", "x")[-len(shape) :],
         config={"write_empty_chunks": True},
@@ -116,6 +117,6 @@ def placed(plan: Plan, steps: tuple[float, float], pixel_mm: float | None, *, le
 
 
 def shard_file(path: Path, array: str, index: tuple[int, int], *, channels: bool) -> Path:
-    """Where a shard of level 0 lies on disk."""
+    """Where a shard of an array lies on disk."""
     lead = ["0"] if channels else []
     return path.joinpath(*array.split("/"), "c", *lead, str(index[0]), str(index[1]))

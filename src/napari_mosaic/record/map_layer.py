@@ -44,6 +44,10 @@ class MapLayer:
         shards = self._plan.shards.overlapping(self._plan.lattice.tile(index).core)
         return [layout.shard_file(self._path, "0", shard, channels=True) for shard in shards]
 
+    def level_files(self, index: Index, level: int) -> list[Path]:
+        """The file of a shard of a smaller level."""
+        return [layout.shard_file(self._path, str(level), index, channels=True)]
+
     def check(self, index: Index) -> None:
         """Read a window of the plan's lattice."""
         self.read(self._plan.lattice.tile(index).core)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_mosaic.areas import AreaSet, read_areas
-from napari_mosaic.errors import MissingError, RecordError
+from napari_mosaic.errors import InputError, MissingError, ReadError, RecordError
 from napari_mosaic.files import write_json
 from napari_mosaic.image import MosaicImage, PixelSize
 from napari_mosaic.limits import check_kinds
@@ -159,6 +159,11 @@ def _parse(values: Any, path: Path) -> Metadata:
 
 
 def areas_of(path: Path) -> AreaSet:
-    """The areas of the record in the folder `path`."""
+    """The areas of the record in the folder `path`; `RecordError` where their file is damaged."""
     file = path / AREAS
-    return read_areas(file) if file.exists() else AreaSet()
+    try:
+        return read_areas(file) if file.exists() else AreaSet()
+    except (InputError, ReadError) as error:
+        raise RecordError(
+            f"{file} is damaged ({error}); restore it from a copy, or delete it and draw anew."
+        ) from error

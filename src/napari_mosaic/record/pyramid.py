@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Protocol
 
+from numpy.typing import NDArray
+
+from napari_mosaic.record.arrays import DAMAGE
 from napari_mosaic.record.label_layer import LabelLayer
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.tiling import Box, Lattice
@@ -28,6 +32,12 @@ class Layer(Protocol):
     def halve(self, level: int, box: Box) -> None:
         """Make `box` of a level from the level below it."""
 
+    def read(self, box: Box, level: int) -> NDArray[Any]:
+        """The pixels of a box of a level."""
+
+    def level_files(self, index: Index, level: int) -> list[Path]:
+        """The files of a shard of a level."""
+
 
 def update_pyramid(layers: Sequence[Layer], shards: Iterable[Index]) -> Iterator[int]:
     """Bring all levels of layers up to date after `shards` of level 0 were written; yields after each shard written."""
@@ -44,6 +54,33 @@ def update_pyramid(layers: Sequence[Layer], shards: Iterable[Index]) -> Iterator
             lattice = Lattice(shape=array.shape[-2:], core=array.shards[-1])
             for _ in pool.map(halve, [lattice.tile(index).core for index in sorted(dirty)]):
                 yield level
+
+
+def discard_damaged(layers: Sequence[Layer], shards: Iterable[Index]) -> set[Index]:
+    """Remove what is unreadable of the smaller levels over `shards` of level 0; those that must be brought up again."""
+    below: dict[Index, set[Index]] = {index: {index} for index in shards}
+    damaged: set[Index] = set()
+    for level in range(1, len(layers[0].levels)):
+        array, above = layers[0].levels[level], dict[Index, set[Index]]()
+        for (i, j), under in below.items():
+            above.setdefault((i // 2, j // 2), set()).update(under)
+        below, lattice = above, Lattice(shape=array.shape[-2:], core=array.shards[-1])
+        for index, under in below.items():
+            for layer in layers:
+                files = layer.level_files(index, level)
+                if not _is_readable(layer, lattice.tile(index).core, level, files):
+                    damaged |= under
+                    for file in files:
+                        file.unlink(missing_ok=True)
+    return damaged
+
+
+def _is_readable(layer: Layer, core: Box, level: int, files: Sequence[Path]) -> bool:
+    try:
+        layer.read(core, level)
+    except DAMAGE:
+        return False
+    return all(file.is_file() for file in files)
 
 
 def update_pending(layer: LabelLayer) -> None:

@@ -60,12 +60,12 @@ def _as_array(values: NDArray[Any], field: pa.Field) -> pa.Array:
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a Parquet file, whole or not at all; not synced, because labels and journal give every row again."""
     with whole_file(path, sync=False) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read one Parquet file; `read_table` of pyarrow would load its datasets and with them pandas."""
-    with pq.ParquetFile(path) as file:
+    """Read one Parquet file, its sums checked; `read_table` of pyarrow would load its datasets and with them pandas."""
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
         return file.read(columns=columns, use_threads=False)
 
 

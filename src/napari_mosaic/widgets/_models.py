@@ -13,6 +13,7 @@ from typing import Literal
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_mosaic.data_sizes import data_size
 from napari_mosaic.progress import Progress
 from napari_mosaic.sam.registry import present_models, sam_registry
 from napari_mosaic.weights import WeightsEntry, download_steps, registry
@@ -140,7 +141,7 @@ class ModelChoice(QWidget):
         self.bar.setRange(0, 1000 if progress.total else 0)
         self.bar.setValue(round(1000 * progress.done / progress.total) if progress.total else 0)
         if progress.total:
-            self.words.setText(f"{progress.done:,.0f} of {progress.total:,.0f} MB")
+            self.words.setText(f"{data_size(progress.done * 1e6)} of {data_size(progress.total * 1e6)}")
 
     def _ended(self) -> None:
         self._job = None

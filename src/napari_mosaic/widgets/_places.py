@@ -18,7 +18,7 @@ def place_beside(record: RecordFacts, method: str, word: str) -> Path:
     With the usual method again it is the first one; with other settings of the same, one with the next free number.
     """
     whole = record.path.name.removesuffix(ENDING)
-    stem = whole.removesuffix(f" {_file_word(record.method)}")
+    stem = whole.removesuffix(f" {_file_word(record.quality)}").removesuffix(f" {_file_word(record.method)}")
     back = word == method == type(record).method and stem != whole
     names = [stem if back else f"{stem} {_file_word(word)}", *(f"{whole} {number}" for number in range(2, 1000))]
     places = (record.path.with_name(f"{name}{ENDING}") for name in names)

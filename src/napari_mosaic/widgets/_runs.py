@@ -26,6 +26,7 @@ from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.finished import finished_boxes, mark_finished
 from napari_mosaic.record.label_layer import SAM2
+from napari_mosaic.record.plan import PLAIN
 from napari_mosaic.record.replacing import recover_replacement
 from napari_mosaic.record.sam2 import Sam2Files
 from napari_mosaic.record_names import check_owner, entry_of, free_place, is_record_of
@@ -264,6 +265,7 @@ def record_facts(record: Record) -> RecordFacts:
         count=figures.count,
         complete=record.complete and not (beside and record.metadata.phases.get(SAM2) != "done"),
         method=record.plan.method,
+        quality="quick" if record.plan.views == (PLAIN,) else "best",
         model=record.plan.model,
         sam=None if begun is None else begun.params,
         masks=masks.count if masks.exists else None,

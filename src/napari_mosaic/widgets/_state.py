@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from napari_mosaic.data_sizes import data_size
+from napari_mosaic.engine.planning import Quality
 from napari_mosaic.image import PixelSize
 from napari_mosaic.image.pixel_size import describe_extent, describe_size
 from napari_mosaic.progress import Progress
@@ -142,6 +143,7 @@ class RecordFacts:
     tuning: Tuning = field(default_factory=Tuning)
     figures: Figures | None = None
     method: str = SegmentParams.method
+    quality: Quality = SegmentParams.quality
     model: str = ""
     sam: SamParams | None = None
     masks: int | None = None

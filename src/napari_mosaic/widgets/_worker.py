@@ -14,6 +14,7 @@ closed in its own thread, so locks and files are freed when a job is cancelled.
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -26,6 +27,7 @@ from qtpy.QtCore import QCoreApplication, QObject, Qt, QTimer, Signal
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.memory import is_out_of_memory
 
+logger = logging.getLogger(__name__)
 LAST_WAIT_S = 30.0
 """How long the program waits for jobs when it ends; not varied."""
 
@@ -284,6 +286,7 @@ def failure_of(error: Exception) -> WorkFailure:
             "There is not enough memory for this step; close other programs, or choose a smaller analysis size."
         )
     else:
+        logger.error("Something unforeseen stopped a step.", exc_info=error)  # for whoever reports it
         failure = WorkFailure(
             f"Something unforeseen stopped this step ({type(error).__name__}: {error}); "
             "what is finished is kept. Please report it with the steps that led to it."

@@ -25,7 +25,7 @@ from napari_mosaic.progress import Progress
 from napari_mosaic.record import Plan, Record
 from napari_mosaic.record.arrays import damaged, discard
 from napari_mosaic.record.label_layer import SAM2
-from napari_mosaic.record.pyramid import update_pending
+from napari_mosaic.record.pyramid import discard_damaged, update_pending
 from napari_mosaic.record.sam2 import Sam2Files
 from napari_mosaic.record.store import open_for_worker
 from napari_mosaic.sam.prompts import MaskNetwork
@@ -120,6 +120,7 @@ def _plan_work(
         broken = damaged(layer, layer.done)
         layer.forget(broken)
         discard(layer, broken)
+        layer.forget_levels(discard_damaged([layer], layer.in_levels))
     left = tiles_left(record.plan, tile_size, record.ledger.done(context.phase), only)
     tiles = nearest_first(left, lambda tile: tile.core, focus)
     likely = {tile: _likely(context, maker, tile.core.grow(plan.margin)) for tile in tiles}

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from napari_mosaic.engine.planning import Quality
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.weights import registry
 from napari_mosaic.widgets import _dialogs
 from napari_mosaic.widgets._models import is_here
-from napari_mosaic.widgets._panel.method_form import MODES, NEEDS_MODEL, OWN
+from napari_mosaic.widgets._panel.method_form import HAS_QUALITY, MODES, NEEDS_MODEL, OWN
 from napari_mosaic.widgets._places import place_beside
 from napari_mosaic.widgets._state import RecordFacts
 
@@ -33,6 +34,7 @@ class PanelMethod:
         form.method.activated.connect(lambda index: self._chosen(form.method.itemData(index)))
         form.model.chosen.connect(self.use_model)
         form.sam_model.chosen.connect(self._use_sam_model)
+        form.quality.activated.connect(lambda index: self.use_quality(form.quality.itemData(index)))
         form.sam.changed.connect(self._settled)
         for choice in (form.model, form.sam_model):
             choice.failed.connect(panel.complain)
@@ -57,6 +59,14 @@ class PanelMethod:
         asked = replace(params, method=method, model=str(model), temperature="auto")
         self._take(asked, self._panel.sam, word=Path(model).stem)
 
+    def use_quality(self, quality: Quality) -> None:
+        """Look at each place once, or as well as can be, from now on."""
+        params = self._panel.params
+        if quality != params.quality:
+            usual = params.method == type(params).method
+            word = params.method if quality == "quick" else "best" if usual else f"{params.method} best"
+            self._take(replace(params, quality=quality), self._panel.sam, word=word)
+
     def use_sam(self, settings: SamParams) -> None:
         """Ask SAM 2 like this from now on; by itself where the method does not ask it."""
         params = self._panel.params
@@ -67,10 +77,10 @@ class PanelMethod:
     def adopt(self, facts: RecordFacts) -> None:
         """A record is shown: what it was made with counts now."""
         panel = self._panel
-        changes = {"method": facts.method}
+        changes: dict[str, Any] = {"method": facts.method, "quality": facts.quality}
         if facts.model in registry() and Path(panel.params.model).stem != facts.model:
             changes["model"] = facts.model
-        panel.params = replace(panel.params, **changes)  # type: ignore[arg-type]
+        panel.params = replace(panel.params, **changes)
         if facts.sam is not None:
             panel.sam = facts.sam
         self.show()
@@ -82,6 +92,7 @@ class PanelMethod:
         for choice, model in ((form.model, panel.params.model), (form.sam_model, panel.sam.model)):
             if choice.value() != model:
                 choice.set_value(model)
+        form.quality.setCurrentIndex(form.quality.findData(panel.params.quality))
         form.sam.set_value(panel.sam)
         panel.tell(method=panel.params.method, lacks=self._lacking())
 
@@ -132,7 +143,7 @@ class PanelMethod:
 
 def _is_made_so(record: RecordFacts, params: SegmentParams, sam: SamParams) -> bool:
     """Whether a record was made like this, as far as it says."""
-    if record.method != params.method:
+    if record.method != params.method or (params.method in HAS_QUALITY and record.quality != params.quality):
         return False
     if params.method in NEEDS_MODEL and Path(params.model).stem != Path(record.model).stem:
         return False

@@ -39,11 +39,17 @@ TIPS = {
     "gradient-watershed": "A watershed of the colour gradient, without a network.",
     "quadrangles": "The same, each tessera as the quadrangle that fits it best.",
 }
+QUALITIES = {"quick": "Quick", "best": "Best"}
+QUALITY_TIP = (
+    "Quick: each place is looked at once. Best: in three sizes, turned and mirrored, and all answers count together; "
+    "it finds more on worn floors and where small and large stones are together."
+)
 OWN = ""
 """What stands for a function of a person's own, whose name is asked for."""
 
 INTO = {"auto": "{usual} (usual)", "sam2": "beside the tesserae", "tesserae": "as the tesserae"}
 """Where the masks of SAM 2 go; the usual place is that of the method."""
+HAS_QUALITY = ("grout", "grout+sam2", "sam2", "unet-watershed")
 NEEDS_MODEL = ("grout", "grout+sam2", "sam2", "grout-augmented", "unet-watershed")
 _ONLY_GUIDED = ("box_prompt", "mask_prompt")
 
@@ -127,10 +133,15 @@ class MethodForm(QWidget):
         )
         rows = QWidget()
         form = form_layout(rows)
-        self._labels = _name("Model"), _name("SAM 2")
+        self.quality = narrow_combo()
+        for name, title in QUALITIES.items():
+            self.quality.addItem(title, name)
+        self.quality.setToolTip(QUALITY_TIP)
+        self._labels = _name("Model"), _name("SAM 2"), _name("Quality")
         form.addRow(_name("Method"), self.method)
         form.addRow(self._labels[0], self.model)
         form.addRow(self._labels[1], self.sam_model)
+        form.addRow(self._labels[2], self.quality)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(rows)
@@ -141,6 +152,8 @@ class MethodForm(QWidget):
         with QSignalBlocker(self.method):
             _fill(self.method, method)
         needs, mode = method in NEEDS_MODEL, MODES.get(method)
+        for widget in (self._labels[2], self.quality):
+            widget.setVisible(method in HAS_QUALITY)
         for widget in (self._labels[0], self.model):
             widget.setVisible(needs)
         for widget in (self._labels[1], self.sam_model, self.sam):
