@@ -67,6 +67,7 @@ DAMAGE = (
     IndexError,
     TypeError,
     KeyError,
+    ArithmeticError,
     struct.error,
     zlib.error,
 )
@@ -172,7 +173,7 @@ def open_tiff_files(name: str, files: TiffFiles, source: SourceInfo, context: Co
         return (yield from _opened(tif, name, files, source, context))
     except MosaicError:
         raise
-    except (AttributeError, ZeroDivisionError, *DAMAGE) as error:  # tags that say something else than they should
+    except (AttributeError, *DAMAGE) as error:  # tags that say something else than they should
         raise unreadable(files.location, error) from error
 
 
