@@ -30,7 +30,7 @@ def framed(seed: int, frame: int = 90) -> NDArray[np.uint8]:
     return picture
 
 
-@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("seed", [2, 4])
 def test_the_frame_of_a_panel_is_background_and_no_stone_of_it_is_lost(seed: int) -> None:
     picture = framed(seed)
     found = framed_panel(picture)
@@ -50,4 +50,29 @@ def test_what_is_framed_on_three_sides_or_by_stones_is_no_frame() -> None:
     assert framed_panel(draw_mosaic((500, 640), 2, geometry="bond", tessera_px=20).image) is None
     border = draw_mosaic((680, 820), 3, geometry="grid", tessera_px=30, damaged=False).image
     border[90:-90, 90:-90] = picture[90:-90, 90:-90]
+    assert framed_panel(border) is None
+
+
+def test_a_frame_of_wood_is_one_though_its_fibres_are_lively() -> None:
+    rng = np.random.default_rng(4)
+    panel = draw_mosaic((500, 640), 15, geometry="bond", tessera_px=20, damaged=False).image
+
+    def board(height: int, width: int) -> NDArray[np.float64]:
+        grains = (ndimage.gaussian_filter(rng.normal(0, 1, (height, width)), sigma) for sigma in ((1.2, 60), (4, 120)))
+        return np.sum([grain / grain.std() for grain in grains], axis=0)
+
+    y, x = np.mgrid[:680, :820]
+    lying = np.minimum(y, 679 - y) < np.minimum(x, 819 - x)
+    fibres = np.where(lying, board(680, 820), board(820, 680).T)
+    wood = np.array([120, 78, 45]) * (1 + 0.12 * fibres[..., None]) + rng.normal(0, 3, (680, 820, 1))
+    picture = np.clip(wood, 0, 255).astype(np.uint8)
+    picture[90:-90, 90:-90] = panel
+    found = framed_panel(picture)
+    assert found is not None
+    assert all(75 <= edge <= 90 for edge in (found.y0, found.x0, 680 - found.y1, 820 - found.x1))
+
+
+def test_a_border_of_larger_stones_is_no_frame() -> None:
+    border = draw_mosaic((680, 820), 21, geometry="grid", tessera_px=40, damaged=False).image.copy()
+    border[90:-90, 90:-90] = draw_mosaic((500, 640), 221, geometry="bond", tessera_px=12, damaged=False).image
     assert framed_panel(border) is None

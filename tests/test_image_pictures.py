@@ -383,3 +383,15 @@ def test_heic_of_a_phone_held_upright(tmp_path: Path) -> None:
     with open_image(Path(__file__).parent / "data" / "stones.heic") as image:
         assert image.source.kind == "HEIF"
         assert np.abs(whole(image).astype(int) - np.rot90(drawn, -1)).mean() < 2
+
+
+def test_what_a_lossy_alpha_leaves_of_nothing_is_outside(tmp_path: Path) -> None:
+    drawn = np.random.default_rng(0).integers(0, 255, (240, 320, 4), dtype=np.uint8)
+    inside = np.ones((240, 320), dtype=bool)
+    inside[48:120, 64:200] = False
+    drawn[..., 3] = inside * 255
+    Image.fromarray(drawn).save(tmp_path / "a.avif", quality=80)
+    with Image.open(tmp_path / "a.avif") as stored:
+        assert (np.asarray(stored)[..., 3][~inside] > 0).any()
+    with open_image(tmp_path / "a.avif") as image:
+        np.testing.assert_array_equal(image.read_valid(Box(0, 0, *image.shape)), inside)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 
 import napari_mosaic.image.tiff as tiff_module
 from napari_mosaic.errors import InputError, ReadError
@@ -493,3 +493,26 @@ def test_pixels_that_are_points_lie_half_a_pixel_off_their_tie(tmp_path: Path) -
         assert tif.pages.first.geotiff_tags["GTRasterTypeGeoKey"] == 2
     with open_image(tmp_path / "a.tif") as image:
         assert image.affine == pytest.approx(PLACE)
+
+
+def test_one_bit_is_black_and_white_and_no_palette(tmp_path: Path) -> None:
+    ones = np.random.default_rng(2).integers(0, 2, (40, 56), dtype=np.uint8).astype(bool)
+    Image.fromarray(ones).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(whole(tmp_path / "a.tif")[0], np.repeat(ones[..., None] * np.uint8(255), 3, axis=2))
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("kind", ["cielab", "icclab"])
+def test_lab_is_what_littlecms_makes_of_it(tmp_path: Path, kind: str, depth: int) -> None:
+    srgb, lab = (ImageCms.createProfile(name) for name in ("sRGB", "LAB"))
+    drawn = Image.fromarray(np.random.default_rng(3).integers(0, 255, (20, 30, 3), dtype=np.uint8))
+    stored = ImageCms.applyTransform(drawn, ImageCms.buildTransform(srgb, lab, "RGB", "LAB"))
+    expected = np.asarray(ImageCms.applyTransform(stored, ImageCms.buildTransform(lab, srgb, "LAB", "RGB"))).astype(int)
+    data = np.asarray(stored).copy()  # a and b are signed, as in CIELab
+    if depth == 16:
+        signed = data[..., 1:].view(np.int8).astype(np.int16) * 256
+        data = np.concatenate([data[..., :1].astype(np.uint16) * 257, signed.view(np.uint16)], axis=-1)
+    if kind == "icclab":
+        data[..., 1:] ^= data.dtype.type(1 << (depth - 1))
+    tifffile.imwrite(tmp_path / "a.tif", data, photometric=kind, compression="lzw")
+    assert np.abs(whole(tmp_path / "a.tif")[0] - expected).mean() < (0.01 if depth == 8 else 2)

@@ -31,14 +31,12 @@ def open_image_steps(
         Of phase "decode", in megapixels, where the source must be decoded first, or "download".
     """
     folder = None if cache_dir is None else Path(cache_dir)
-    with ExitStack() as opened:
+    with ExitStack() as own:
         scratch = Scratch(folder)
-        opened.callback(scratch.close)
-        raster = yield from open_raster_steps(source, Context(folder, scratch, open_raster_steps))
-        opened.callback(raster.close)
+        own.callback(scratch.close)
+        raster = yield from open_raster_steps(source, Context(folder, scratch, own, open_raster_steps))
         check_sides(raster.levels[0].shape, raster.name, smallest)
-        opened.pop_all()
-        return MosaicImage(raster, scratch, origin=_origin(source, raster.source.location))
+        return MosaicImage(raster, scratch, own.pop_all().close, origin=_origin(source, raster.source.location))
 
 
 def _origin(source: Any, location: str) -> Any:

@@ -127,7 +127,7 @@ def measure_colour(levels: Sequence[Level], dtype: np.dtype[Any], meaning: Colou
     if meaning.model == "palette":
         return meaning
     whole = levels[0].shape[0] * levels[0].shape[1] <= _WHOLE
-    if bits is not None and bits < 8:
+    if bits is not None and (bits < 8 or meaning.model == "lab"):
         ranged: dict[str, Any] = {"high": float(2**bits - 1)}
     else:
         ranged = fix_range(dtype, _inside(levels, meaning), bits, exact=whole)
@@ -177,12 +177,8 @@ def _channel_axis(shape: tuple[int, ...], channels_last: bool | None, name: str)
     if len(shape) == 2:
         return None
     if len(shape) == 3:
-        if shape[2] in (1, 3, 4) or channels_last:
-            axis = 2
-        elif shape[0] in (1, 3, 4):
-            axis = 0
-        else:
-            axis = 2 if shape[2] <= shape[0] else 0
+        first = shape[2] not in (1, 3, 4) and (shape[0] in (1, 3, 4) or shape[0] < shape[2])
+        axis = 0 if first and not channels_last else 2
         if shape[axis] in (1, 3, 4):
             return axis
         refuse_channels(shape[axis], name)

@@ -65,7 +65,8 @@ def open_blocks(folder: Path, context: Context) -> Steps[Raster]:
         )
     path = context.scratch.path() / "blocks.vrt"
     path.write_text(build_vrt(blocks), encoding="utf-8", newline="\n")
-    raster = dataset_raster(path, folder, "blocks", driver="VRT", threshold=max(block.threshold for block in blocks))
+    threshold = max(block.threshold for block in blocks)
+    raster = dataset_raster(path, folder, "blocks", context.own, driver="VRT", threshold=threshold)
     marks = fingerprint_files([block.path for block in blocks])
     named = list(zip((block.path.name for block in blocks), marks, strict=True))
     source = SourceInfo(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import io
 import logging
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from threading import get_ident
 from typing import Any, Literal
 
 import numpy as np
@@ -22,9 +22,9 @@ from napari_mosaic.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-Model = Literal["grey", "rgb", "cmyk", "palette"]
-BANDS: dict[str, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "palette": 1}
-_MODES = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK", "palette": "RGB"}
+Model = Literal["grey", "rgb", "cmyk", "lab", "palette"]
+BANDS: dict[str, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "lab": 3, "palette": 1}
+_MODES = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK", "lab": "LAB", "palette": "RGB"}
 _BITS = (8, 10, 12, 14, 16)
 
 UNDERSHOOT = 0.1
@@ -37,16 +37,6 @@ brightest: as values of 0..255 they would show nothing but black. *Not varied.*"
 SAME = 2
 """Levels of 255 by which a profile may move a colour and still be sRGB: littlecms rounds by as much. The profiles of
 sRGB that cameras and scanners write move none by more."""
-
-
-class _Transforms(threading.local):
-    """Transforms of one thread: littlecms objects are not shared."""
-
-    def __init__(self) -> None:
-        self.known: dict[tuple[bytes, str], ImageCms.ImageCmsTransform] = {}
-
-
-_transforms = _Transforms()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +78,8 @@ class Colour:
             data = 255 - data
         if self.model == "cmyk":
             return _cmyk_to_rgb(data, self.profile)
-        if self.model == "rgb":
-            return _apply_profile(data, "RGB", self.profile)
+        if self.model != "grey":
+            return _apply_profile(data, _MODES[self.model], self.profile)
         grey = _apply_profile(data[..., 0], "L", self.profile)
         return grey if grey.ndim == 3 else np.repeat(grey[..., None], 3, axis=2)
 
@@ -175,10 +165,8 @@ def fix_range(
     Integers beyond 8 bits keep their scale: white is the least of 8, 10, 12, 14 and 16 bits that holds the
     largest sample, because archives often store 12 bits in 16.
     """
-    if dtype == np.bool_:
-        return {"low": 0.0, "high": 1.0, "has_nan": False}
-    if dtype == np.uint8:
-        return {"low": 0.0, "high": 255.0, "has_nan": False}
+    if dtype in (np.bool_, np.uint8):
+        return {"low": 0.0, "high": 255.0 if dtype == np.uint8 else 1.0, "has_nan": False}
     if dtype.kind not in "uif":
         raise InputError(
             f"The image holds values of type {dtype}, which are no brightness; "
@@ -232,10 +220,12 @@ def usable_profile(profile: bytes | None, model: Model) -> bytes | None:
     What it does to colours tells whether it is sRGB, never its name. A damaged profile is left out with a warning: the
     picture is still worth having.
     """
+    if model == "lab":
+        return ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     if not profile:
         return None
     try:
-        transform = _build_transform(profile, _MODES[model])
+        transform = _transform(profile, _MODES[model], get_ident())
     except (OSError, ImageCms.PyCMSError) as error:
         logger.warning("The colour profile cannot be used and is left out: %s", error)
         return None
@@ -246,7 +236,9 @@ def usable_profile(profile: bytes | None, model: Model) -> bytes | None:
     return profile if np.abs(moved.astype(np.int16) - colours).max() > SAME else None
 
 
-def _build_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
+@lru_cache(maxsize=64)
+def _transform(profile: bytes, mode: str, thread: int) -> ImageCms.ImageCmsTransform:
+    """A transform of one thread: littlecms objects are not shared."""
     return ImageCms.buildTransform(
         ImageCms.ImageCmsProfile(io.BytesIO(profile)),
         ImageCms.createProfile("sRGB"),
@@ -256,18 +248,11 @@ def _build_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
     )
 
 
-def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
-    key = profile, mode
-    if key not in _transforms.known:
-        _transforms.known[key] = _build_transform(profile, mode)
-    return _transforms.known[key]
-
-
 def _apply_profile(data: NDArray[np.uint8], mode: str, profile: bytes | None) -> NDArray[np.uint8]:
     if profile is None or data.size == 0:
         return data
-    image = ImageCms.applyTransform(Image.fromarray(np.ascontiguousarray(data), mode), _transform(profile, mode))
-    return np.asarray(image)
+    image = Image.fromarray(np.ascontiguousarray(data), mode)
+    return np.asarray(ImageCms.applyTransform(image, _transform(profile, mode, get_ident())))
 
 
 def _cmyk_to_rgb(data: NDArray[np.uint8], profile: bytes | None) -> NDArray[np.uint8]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import queue
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,6 @@ from napari_mosaic.image.raster import (
     Raster,
     RawReader,
     SourceInfo,
-    close_all,
     unreadable,
 )
 from napari_mosaic.progress import Steps
@@ -61,10 +60,11 @@ _COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 
 
 class DatasetPool:
-    """Open handles on one dataset: GDAL's are not to be shared between threads at a time."""
+    """Open handles on one dataset, closed with `own`: GDAL's are not to be shared between threads at a time."""
 
-    def __init__(self, name: str, environment: Mapping[str, str] = NOTHING, **options: Any) -> None:
+    def __init__(self, name: str, own: ExitStack, environment: Mapping[str, str] = NOTHING, **options: Any) -> None:
         self.name = name
+        own.callback(self._close)
         self._environment = {**OPTIONS, **environment}
         self._options = options
         self._free: queue.LifoQueue[DatasetReader] = queue.LifoQueue()  # the last one used knows the blocks around
@@ -92,8 +92,7 @@ class DatasetPool:
             except RasterioError as error:
                 raise unreadable(self.name, error) from error
 
-    def close(self) -> None:
-        """Close all handles that are not lent."""
+    def _close(self) -> None:
         while not self._free.empty():
             self._free.get_nowait().close()
 
@@ -101,7 +100,7 @@ class DatasetPool:
 @contextmanager
 def borrowed(path: Path, **options: Any) -> Iterator[DatasetReader]:
     """A dataset that is opened for the time of a `with` statement."""
-    with closing(DatasetPool(str(path), **options)) as pool, pool.lend() as dataset:
+    with ExitStack() as own, DatasetPool(str(path), own, **options).lend() as dataset:
         yield dataset
 
 
@@ -191,12 +190,11 @@ def dataset_level(pool: DatasetPool, bands: Bands, others: Mapping[tuple[int, in
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """What GDAL says of a file: its levels, the largest first, their meaning and place."""
+    """What GDAL says of a file: its largest level, its meaning and place."""
 
-    levels: tuple[Level, ...]
+    level: Level
     bands: Bands
     place: Georeference
-    close: Callable[[], None]
 
 
 def open_pool(pool: DatasetPool, title: str, beside: ReadText) -> Opened:
@@ -204,7 +202,7 @@ def open_pool(pool: DatasetPool, title: str, beside: ReadText) -> Opened:
     with pool.lend() as dataset:
         bands = describe_bands(dataset, title)
         place = read_place(dataset, title, beside)
-    return Opened(levels=(dataset_level(pool, bands),), bands=bands, place=place, close=pool.close)
+    return Opened(level=dataset_level(pool, bands), bands=bands, place=place)
 
 
 def open_dataset(path: Path, context: Context) -> Steps[Raster]:
@@ -212,18 +210,18 @@ def open_dataset(path: Path, context: Context) -> Steps[Raster]:
     yield from ()
     kind = file_type(read_head(path))
     assert kind is not None
-    raster = dataset_raster(path, path, path.suffix.lstrip(".").upper() or "VRT", driver=kind.driver)
+    raster = dataset_raster(path, path, path.suffix.lstrip(".").upper() or "VRT", context.own, driver=kind.driver)
     return replace(raster, source=_of_parts(path, raster.source)) if kind.driver == "VRT" else raster
 
 
-def dataset_raster(path: Path, origin: Path, kind: str, *, driver: str, threshold: float = 0) -> Raster:
+def dataset_raster(path: Path, origin: Path, kind: str, own: ExitStack, *, driver: str, threshold: float = 0) -> Raster:
     """A raster over a file that GDAL reads; `origin` is what the user named."""
-    pool = DatasetPool(str(path), driver=driver)
+    pool = DatasetPool(str(path), own, driver=driver)
     opened = open_pool(pool, origin.name, text_beside(path))
     with pool.lend() as dataset:
         count = len(dataset.overviews(1))
-    pools = [DatasetPool(str(path), driver=driver, overview_level=k) for k in range(count)]
-    levels = (*opened.levels, *(dataset_level(coarse, opened.bands) for coarse in pools))
+    pools = [DatasetPool(str(path), own, driver=driver, overview_level=k) for k in range(count)]
+    levels = (opened.level, *(dataset_level(coarse, opened.bands) for coarse in pools))
     colour = measure_colour(levels, opened.bands.dtype, opened.bands.colour, opened.bands.bits)
     return Raster(
         name=origin.stem,
@@ -231,7 +229,6 @@ def dataset_raster(path: Path, origin: Path, kind: str, *, driver: str, threshol
         colour=replace(colour, threshold=max(colour.threshold, threshold)),
         source=SourceInfo(kind=kind, location=str(origin), **fingerprint_file(path).as_source()),
         georeference=opened.place,
-        close=close_all([opened.close, *(coarse.close for coarse in pools)]),
     )
 
 

@@ -45,13 +45,9 @@ def open_deepzoom(source: str | Path, context: Context) -> Steps[Raster]:
     """Open a .dzi file or address."""
     yield from ()
     location = str(source)
-    fetcher = context.fetcher()
-    try:
-        text = fetcher.get(location, fresh=True, check=lambda data: parse_description(data, location))
-        description = parse_description(text, location)
-    except OSError:
-        fetcher.close()
-        raise
+    fetcher = context.fetcher
+    text = fetcher.get(location, fresh=True, check=lambda data: parse_description(data, location))
+    description = parse_description(text, location)
     plain = location.split("?")[0]
     stem = plain.rsplit(".", 1)[0]
     tag = fingerprint_bytes(text)
@@ -64,7 +60,6 @@ def open_deepzoom(source: str | Path, context: Context) -> Steps[Raster]:
         levels=levels,
         colour=Colour(alpha=3 if description.clear else None),
         source=info,
-        close=fetcher.close,
     )
 
 

@@ -51,7 +51,14 @@ def world_names(name: str) -> list[str]:
     """Names that the world file of a picture may have."""
     path = PurePath(name)
     short = next((kind.world for kind in FILE_TYPES if path.suffix.lower() in kind.suffixes), ".wld")
-    endings = (short, f"{path.suffix}w", ".wld", short.upper(), ".WLD")
+    endings = (
+        short,
+        f"{path.suffix}w",
+        ".wld",
+        short.upper(),
+        ".WLD",
+        f"{short}x",
+    )  # the last is ArcGIS's of turned ones
     return [*(str(path.with_suffix(end)) for end in endings if len(end) > 2), f"{name}w"]
 
 
@@ -85,22 +92,13 @@ def crs_text(crs: Any) -> str | None:
 
 def crs_name(text: str | None) -> str:
     """A name for people of a CRS as `crs_text` writes it: "EPSG:32633, WGS 84 / UTM zone 33N"; empty for none."""
-    import pyproj
-
-    if not text:
-        return ""
-    try:
-        name = str(pyproj.CRS.from_user_input(text).name)
-    except pyproj.exceptions.CRSError:
-        return text if len(text) < 40 else "a coordinate system that is not known"
-    return f"{text}, {name}" if text.startswith("EPSG:") else name
+    crs = _known_crs(text)
+    if not text or crs is None:
+        return (text or "") if len(text or "") < 40 else "a coordinate system that is not known"
+    return f"{text}, {crs.name}" if text.startswith("EPSG:") else str(crs.name)
 
 
 def in_degrees(text: str | None) -> bool:
     """Whether a CRS as `crs_text` writes it counts degrees."""
-    import pyproj
-
-    try:
-        return bool(text) and bool(pyproj.CRS.from_user_input(text).is_geographic)
-    except pyproj.exceptions.CRSError:
-        return False
+    crs = _known_crs(text)
+    return crs is not None and bool(crs.is_geographic)

@@ -54,25 +54,20 @@ def open_iiif(source: str | Path, context: Context) -> Steps[Raster]:
     """Open an info.json or a manifest, local or at an address; `#canvas=2` picks the second canvas."""
     yield from ()
     location, fragment = urldefrag(str(source))
-    fetcher = context.fetcher()
-    try:
+    fetcher = context.fetcher
+    document = fetch_json(fetcher, location)
+    name, manifest = "", {}
+    if is_manifest(document):
+        canvas = int(parse_qs(fragment).get("canvas", ["1"])[0])
+        name, manifest = _text(document.get("label")), document
+        address, is_service = canvas_picture(document, canvas, location)
+        if not is_service:
+            raster = yield from context.open_source(address, context)
+            known = replace(raster.source, location=str(source), rights=rights_statement(manifest))
+            return replace(raster, name=name or raster.name, source=known)
+        location = f"{address}/info.json"
         document = fetch_json(fetcher, location)
-        name, manifest = "", {}
-        if is_manifest(document):
-            canvas = int(parse_qs(fragment).get("canvas", ["1"])[0])
-            name, manifest = _text(document.get("label")), document
-            address, is_service = canvas_picture(document, canvas, location)
-            if not is_service:
-                fetcher.close()
-                raster = yield from context.open_source(address, context)
-                known = replace(raster.source, location=str(source), rights=rights_statement(manifest))
-                return replace(raster, name=name or raster.name, source=known)
-            location = f"{address}/info.json"
-            document = fetch_json(fetcher, location)
-        service = parse_service(document, location)
-    except (OSError, ValueError):
-        fetcher.close()
-        raise
+    service = parse_service(document, location)
     text = json.dumps(document, sort_keys=True)
     named = "id" in document or "@id" in document
     tag = fingerprint_bytes(text) if named else fingerprint_bytes(text, service.base)
@@ -88,7 +83,6 @@ def open_iiif(source: str | Path, context: Context) -> Steps[Raster]:
             earlier="" if named else fingerprint_bytes(text),
             rights=rights_statement(manifest, document),
         ),
-        close=fetcher.close,
     )
 
 

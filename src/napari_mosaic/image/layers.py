@@ -8,6 +8,7 @@ the floor; it is nobody's confirmation where a reader wrote it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,16 +56,11 @@ def open_layer(layer: Any, context: Context) -> Steps[Raster]:
 
 def _open_file(path: Any, data: Any, rgb: bool, context: Context) -> Steps[Raster | None]:
     """The file behind a layer, unless it cannot be opened or the layer shows something else by now."""
-    try:
-        raster = yield from context.open_source(path, context)
-    except MosaicError:
-        return None
-    try:
+    with ExitStack() as own, suppress(MosaicError):  # what cannot be read to the end is not shown either
+        raster = yield from context.open_source(path, replace(context, own=own))
         if shows_file(data, raster, rgb=rgb):
+            context.own.push(own.pop_all())
             return raster
-    except MosaicError:  # what cannot be read to the end is not shown either
-        pass
-    raster.close()
     return None
 
 

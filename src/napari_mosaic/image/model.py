@@ -21,7 +21,6 @@ from napari_mosaic.image.raster import (
     Raster,
     Scratch,
     SourceInfo,
-    close_all,
 )
 from napari_mosaic.tiling import Box
 
@@ -52,10 +51,10 @@ class MosaicImage:
         Of a rectified picture, what it was made from; else None.
     """
 
-    def __init__(self, raster: Raster, scratch: Scratch, origin: Any = None) -> None:
+    def __init__(self, raster: Raster, scratch: Scratch, close: Callable[[], None], origin: Any = None) -> None:
         levels = [orient_level(level, raster.orientation) for level in plausible_levels(raster.levels)]
         self._pyramid = Pyramid(levels, raster.colour, scratch)
-        self._close: Callable[[], None] = close_all([scratch.close, raster.close])
+        self._close = close
         self._closed = False
         self._has_mask = raster.colour.has_mask
         self._origin = origin
@@ -184,15 +183,12 @@ def orient_affine(affine: Affine | None, stored: tuple[int, int], orientation: i
     """Affine of the upright picture, from that of the stored one of height and width `stored`."""
     if affine is None or orientation not in range(2, 9):
         return affine
-    a, b, c, d, e, f = affine
+    from rasterio.transform import Affine as Matrix
+
     height, width = orient_shape(stored, orientation)
+    turned = Matrix(*affine) @ (Matrix(0, 1, 0, 1, 0, 0) if orientation >= 5 else Matrix.identity())
     if orientation in (2, 3, 6, 7):  # x runs backwards
-        x_step, x_start = -1, width
-    else:
-        x_step, x_start = 1, 0
-    y_step, y_start = (-1, height) if orientation in (3, 4, 7, 8) else (1, 0)
-    if orientation >= 5:
-        return (b * x_step, a * y_step, a * y_start + b * x_start + c,
-                e * x_step, d * y_step, d * y_start + e * x_start + f)  # fmt: skip
-    return (a * x_step, b * y_step, a * x_start + b * y_start + c,
-            d * x_step, e * y_step, d * x_start + e * y_start + f)  # fmt: skip
+        turned @= Matrix(-1, 0, width, 0, 1, 0)
+    if orientation in (3, 4, 7, 8):
+        turned @= Matrix(1, 0, 0, 0, -1, height)
+    return turned.a, turned.b, turned.c, turned.d, turned.e, turned.f

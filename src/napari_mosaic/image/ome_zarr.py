@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,10 @@ from zarr.storage import MemoryStore
 
 from napari_mosaic.errors import InputError, MissingError, MosaicError, ReadError
 from napari_mosaic.http import Fetcher, is_url
-from napari_mosaic.image.arrays import array_raster, measure_colour, plain_colour, refuse_channels, to_mm
+from napari_mosaic.image.arrays import array_raster, to_mm
 from napari_mosaic.image.pixel_size import size_of_sides
-from napari_mosaic.image.raster import (
-    Context,
-    Georeference,
-    Level,
-    PixelSize,
-    Raster,
-    SourceInfo,
-    fingerprint_level,
-)
+from napari_mosaic.image.raster import Context, Georeference, PixelSize, Raster
 from napari_mosaic.progress import Steps
-from napari_mosaic.tiling import Box
 
 DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, ArithmeticError)
 """What zarr and its codecs raise on damaged stores."""
@@ -83,56 +74,56 @@ def _range(request: ByteRequest | None) -> str:
 
 @dataclass(frozen=True)
 class _Plane:
-    """Which of an array's axes are channels, rows and columns, and the units of rows and columns."""
+    """The one picture in an array of any axes, as an array `(Y, X)` or `(Y, X, channels)`."""
 
+    array: Any
     axes: tuple[str, ...]
-    units: tuple[str | None, str | None]
+    location: str
 
     @property
-    def channels(self) -> int | None:
-        return self.axes.index("c") if "c" in self.axes else None
+    def dtype(self) -> Any:
+        return self.array.dtype
 
-    def shape(self, array: Any) -> tuple[int, int]:
-        return int(array.shape[self.axes.index("y")]), int(array.shape[self.axes.index("x")])
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(int(self.array.shape[self.axes.index(axis)]) for axis in "yxc" if axis in self.axes)
 
-    def read(self, array: Any, box: Box, location: str) -> NDArray[Any]:
-        """Samples `(h, w, channels)`."""
-        rows, columns = box.slices
+    def __getitem__(self, box: tuple[slice, slice]) -> NDArray[Any]:
+        """Samples `(h, w)` or `(h, w, channels)` of rows and columns."""
+        rows, columns = box
         index = {"y": rows, "x": columns, "c": slice(None)}
         try:
-            part = np.asarray(array[tuple(index.get(axis, 0) for axis in self.axes)])
+            part = np.asarray(self.array[tuple(index.get(axis, 0) for axis in self.axes)])
         except (ReadError, MissingError):
             raise
         except DAMAGE as error:
             raise ReadError(
-                f"{location} cannot be decoded around row {box.y0} and column {box.x0} ({error}); "
+                f"{self.location} cannot be decoded around row {rows.start} and column {columns.start} ({error}); "
                 "it is damaged or incomplete: copy it again."
             ) from error
-        kept = [axis for axis in self.axes if axis in index]
-        if "c" not in kept:
-            kept, part = [*kept, "c"], part[..., None]
-        return part.transpose([kept.index(axis) for axis in "yxc"])
+        stored = [axis for axis in self.axes if axis in index]
+        return part.transpose([stored.index(axis) for axis in "yxc" if axis in stored])
 
 
 def open_zarr(source: str | Path, context: Context) -> Steps[Raster]:
     """Open an OME-Zarr or a zarr array, local or at an address."""
     yield from ()
     location = str(source).rstrip("/")
-    fetcher = context.fetcher() if is_url(location) else None
-    try:
-        node = _open_node(location, fetcher)
-        raster = _bare(node, location) if isinstance(node, zarr.Array) else _multiscale(node, location)
-    except (OSError, ValueError):
-        if fetcher is not None:
-            fetcher.close()
-        raise
-    from dataclasses import replace
+    node = _open_node(location, context)
+    if isinstance(node, zarr.Array):
+        kind, raster = "zarr", array_raster([node], _name(location))
+    else:
+        planes, size = _multiscale(node, location)
+        place = Georeference(pixel_size=size)
+        kind, raster = "OME-Zarr", array_raster(planes, _name(location), channels_last=True, georeference=place)
+    height, width = raster.levels[0].shape
+    bytes_each = np.dtype((node if kind == "zarr" else planes[0]).dtype).itemsize
+    known = replace(raster.source, kind=kind, location=location, size_bytes=height * width * bytes_each)
+    return replace(raster, source=known)
 
-    return raster if fetcher is None else replace(raster, close=fetcher.close)
 
-
-def _open_node(location: str, fetcher: Fetcher | None) -> Any:
-    store: Any = location if fetcher is None else HttpStore(location, fetcher)
+def _open_node(location: str, context: Context) -> Any:
+    store: Any = HttpStore(location, context.fetcher) if is_url(location) else location
     try:
         return zarr.open(store, mode="r")
     except (ReadError, MissingError):
@@ -146,25 +137,6 @@ def _open_node(location: str, fetcher: Fetcher | None) -> Any:
         raise ReadError(f"{location} is no zarr that can be read ({error}); export it again.") from error
 
 
-def _bare(array: Any, location: str) -> Raster:
-    name = _name(location)
-    raster = array_raster([array], name)
-    return _with_source(raster, location, "zarr", np.dtype(array.dtype))
-
-
-def _with_source(raster: Raster, location: str, kind: str, dtype: np.dtype[Any]) -> Raster:
-    from dataclasses import replace
-
-    shape = raster.levels[0].shape
-    source = SourceInfo(
-        kind=kind,
-        location=location,
-        size_bytes=shape[0] * shape[1] * dtype.itemsize,
-        fingerprint=fingerprint_level(raster.levels[0], dtype),
-    )
-    return replace(raster, source=source)
-
-
 def _name(location: str) -> str:
     name = location.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
     for ending in (".zarr", ".ome"):
@@ -172,7 +144,8 @@ def _name(location: str) -> str:
     return name
 
 
-def _multiscale(group: Any, location: str) -> Raster:
+def _multiscale(group: Any, location: str) -> tuple[list[_Plane], PixelSize | None]:
+    """The levels of a multiscale image, the largest first, and the size of its pixels."""
     attributes = dict(group.attrs)
     ome = attributes.get("ome", attributes)
     try:
@@ -181,9 +154,8 @@ def _multiscale(group: Any, location: str) -> Raster:
         multiscale = ome["multiscales"][0]
         found = [(group[str(dataset["path"])], dataset) for dataset in multiscale["datasets"]]
         found.sort(key=lambda pair: -pair[0].size)  # the largest first, as programs do not always write them
-        arrays, largest = [array for array, _ in found], found[0][1]
-        plane = _plane(multiscale, arrays[0], location)
-        size = _pixel_size((largest, multiscale), plane)
+        axes = _axes(multiscale, found[0][0], location)
+        size = _pixel_size((found[0][1], multiscale), axes)
     except MosaicError:
         raise
     except (IndexError, AttributeError, *DAMAGE) as error:
@@ -191,30 +163,15 @@ def _multiscale(group: Any, location: str) -> Raster:
             f"{location} is a zarr group without a multiscale image ({type(error).__name__}: {_one_line(error)}); "
             "give the path of an OME-Zarr image or of a single array in it."
         ) from error
-    levels = tuple(_level(plane, array, location) for array in arrays)
-    count = 1 if plane.channels is None else int(arrays[0].shape[plane.channels])
-    if count not in (1, 3, 4):
-        refuse_channels(count, location)
-    dtype = np.dtype(arrays[0].dtype)
-    raster = Raster(
-        name=_name(location),
-        levels=levels,
-        colour=measure_colour(levels, dtype, plain_colour(count)),
-        source=SourceInfo(kind="", location="", size_bytes=0, fingerprint=""),
-        georeference=Georeference(pixel_size=size),
-    )
-    return _with_source(raster, location, "OME-Zarr", dtype)
+    return [_Plane(array, tuple(axes), location) for array, _ in found], size
 
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def _level(plane: _Plane, array: Any, location: str) -> Level:
-    return Level(plane.shape(array), lambda box: plane.read(array, box, location))
-
-
-def _plane(multiscale: dict[str, Any], array: Any, location: str) -> _Plane:
+def _axes(multiscale: dict[str, Any], array: Any, location: str) -> dict[str, Any]:
+    """The unit of each axis, by its name and in order; InputError where they are not those of a picture."""
     declared = multiscale.get("axes") or [{"name": name} for name in "tczyx"[-array.ndim :]]
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in declared]
     names = tuple(str(axis.get("name")).lower() for axis in axes)
@@ -231,17 +188,18 @@ def _plane(multiscale: dict[str, Any], array: Any, location: str) -> _Plane:
             f"{location} is a stack ({', '.join(f'{n} {name}' for name, n in deep.items())}), "
             "but a mosaic is one picture; export the plane that shows it."
         )
-    return _Plane(names, (axes[names.index("y")].get("unit"), axes[names.index("x")].get("unit")))
+    return {name: axis.get("unit") for name, axis in zip(names, axes, strict=True)}
 
 
-def _pixel_size(owners: Sequence[dict[str, Any]], plane: _Plane) -> PixelSize | None:
+def _pixel_size(owners: Sequence[dict[str, Any]], axes: dict[str, Any]) -> PixelSize | None:
     sides, found = {"y": 1.0, "x": 1.0}, False
     for owner in owners:
         for step in owner.get("coordinateTransformations") or []:
-            if step.get("type") == "scale" and len(step.get("scale", ())) == len(plane.axes):
-                sides = {axis: side * float(step["scale"][plane.axes.index(axis)]) for axis, side in sides.items()}
+            if step.get("type") == "scale" and len(step.get("scale", ())) == len(axes):
+                scale = dict(zip(axes, step["scale"], strict=True))
+                sides = {axis: side * float(scale[axis]) for axis, side in sides.items()}
                 found = True
-    units = [to_mm(unit) for unit in plane.units]
-    if not found or units[0] is None or units[1] is None:
+    units = {axis: to_mm(axes[axis]) for axis in sides}
+    if not found or units["y"] is None or units["x"] is None:
         return None
-    return size_of_sides(sides["y"] * units[0], sides["x"] * units[1], confirmed=False, origin="OME")
+    return size_of_sides(sides["y"] * units["y"], sides["x"] * units["x"], confirmed=False, origin="OME")

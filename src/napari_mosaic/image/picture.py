@@ -13,7 +13,7 @@ import io
 import mmap
 import struct
 import zlib
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -29,7 +29,7 @@ from napari_mosaic.file_types import FileType, file_type
 from napari_mosaic.fingerprints import fingerprint_file, read_head
 from napari_mosaic.image.arrays import measure_colour, plain_colour
 from napari_mosaic.image.colour import Colour, usable_profile
-from napari_mosaic.image.dataset import DatasetPool, Opened, open_pool, text_beside
+from napari_mosaic.image.dataset import LOSSY_ALPHA, DatasetPool, Opened, open_pool, text_beside
 from napari_mosaic.image.pixel_size import dpi_size
 from napari_mosaic.image.raster import (
     Context,
@@ -56,6 +56,9 @@ _ORIENTATION = 0x0112
 _WHOLE = ("WebP", "GIF")
 """What GDAL decodes as a whole, as Pillow does."""
 
+_LOSSY_ALPHA = ("AVIF", "HEIF")
+"""Whose alpha channel is a picture that lost something, as its colours did."""
+
 
 def open_picture(path: Path, context: Context) -> Steps[Raster]:
     """Open a picture of a kind that Pillow knows."""
@@ -63,19 +66,18 @@ def open_picture(path: Path, context: Context) -> Steps[Raster]:
     assert kind is not None
     with ExitStack() as own:
         picture = _header(kind, own.enter_context(path.open("rb")), path)
-        opened = _by_gdal(kind, path)
-        if opened is not None:
-            own.callback(opened.close)
+        opened = _by_gdal(kind, path, own)
         large = picture.width * picture.height > HELD and kind.name not in _WHOLE
         if opened is not None and picture.mode != "CMYK" and (large or _deeper(opened, picture)):
-            level = (yield from _lines(opened, kind, path, context)) if large else decode_whole(opened.levels[0])
+            level = (yield from _lines(opened, kind, path, context)) if large else decode_whole(opened.level)
             colour = measure_colour([level], opened.bands.dtype, opened.bands.colour, opened.bands.bits)
         else:
             data = decode_picture(picture, path)
             yield Progress(phase="decode", done=data[..., 0].size / 1e6, total=data[..., 0].size / 1e6)
             meaning = Colour(model="cmyk") if picture.mode == "CMYK" else plain_colour(data.shape[2])
+            meaning = replace(meaning, threshold=LOSSY_ALPHA if kind.name in _LOSSY_ALPHA else 0)
             if opened is not None and opened.bands.masked and meaning.alpha is None:
-                mask = decode_whole(opened.levels[0]).read(Box(0, 0, *data.shape[:2]))[..., -1:]
+                mask = opened.level.read(Box(0, 0, *data.shape[:2]))[..., -1:]
                 meaning = replace(meaning, alpha=data.shape[2])
                 data = np.concatenate([data, mask.astype(data.dtype)], axis=-1)
             level = whole_level(data)
@@ -103,15 +105,13 @@ def _header(kind: FileType, file: BinaryIO, path: Path) -> Image.Image:
     return picture
 
 
-def _by_gdal(kind: FileType, path: Path, **environment: str) -> Opened | None:
+def _by_gdal(kind: FileType, path: Path, own: ExitStack, **environment: str) -> Opened | None:
     """The same picture by GDAL, which knows what lies beside it; None where it cannot open it."""
     if not kind.driver:
         return None
-    pool = DatasetPool(str(path), environment, driver=kind.driver)
-    try:
-        return open_pool(pool, path.name, text_beside(path))
-    except MosaicError:
-        return None
+    with suppress(MosaicError):
+        return open_pool(DatasetPool(str(path), own, environment, driver=kind.driver), path.name, text_beside(path))
+    return None
 
 
 def _deeper(opened: Opened, picture: Image.Image) -> bool:
@@ -122,15 +122,15 @@ def _deeper(opened: Opened, picture: Image.Image) -> bool:
 def _lines(opened: Opened, kind: FileType, path: Path, context: Context) -> Steps[Level]:
     """All of a large picture; bytes too many between the parts of a JPEG, which cameras write, lose nothing of it."""
     try:
-        return (yield from decode_once(opened.levels[0], context))
+        return (yield from decode_once(opened.level, context))
     except ReadError:
         if kind.name != "JPEG":
             raise
     _check_end(path)
-    again = _by_gdal(kind, path, GDAL_ERROR_ON_LIBJPEG_WARNING="NO")
-    assert again is not None
-    with closing(again):
-        return (yield from decode_once(again.levels[0], context))
+    with ExitStack() as own:
+        again = _by_gdal(kind, path, own, GDAL_ERROR_ON_LIBJPEG_WARNING="NO")
+        assert again is not None
+        return (yield from decode_once(again.level, context))
 
 
 def _check_end(path: Path) -> None:
@@ -172,7 +172,7 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def open_jpegxl(path: Path, context: Context) -> Steps[Raster]:
-    """Open a JPEG XL, upright already and in the depth that it has."""
+    """Open a JPEG XL, upright already and in the depth that it has, as sRGB: its decoder tells of no other colours."""
     import imagecodecs
 
     try:

@@ -6,13 +6,14 @@ functions from a box to raw samples `(h, w, channels)`, and everything else is d
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,6 @@ class Raster:
     georeference: Georeference = field(default_factory=Georeference)
     rectification: Rectification | None = None
     orientation: int = 1
-    close: Callable[[], None] = lambda: None
 
 
 class Scratch:
@@ -135,18 +135,25 @@ class Scratch:
 
 @dataclass(frozen=True)
 class Context:
-    """What an opener may use: the persistent cache, a scratch folder, the opener of any other source, and a login."""
+    """What an opener may use: the persistent cache, a scratch folder, the opener of any other source, and a login.
+
+    What must be closed when nothing of the image is read any more goes to `own`, which whoever asked for it closes.
+    """
 
     cache_dir: Path | None
     scratch: Scratch
+    own: ExitStack
     open_source: Opener
     login: Login | None = None
 
+    @cached_property
     def fetcher(self) -> Fetcher:
-        """Who fetches what lies at addresses; to be closed."""
+        """Who fetches what lies at addresses."""
         from napari_mosaic.http import Fetcher
 
-        return Fetcher(self.cache_dir, login=self.login)
+        fetcher = Fetcher(self.cache_dir, login=self.login)
+        self.own.callback(fetcher.close)
+        return fetcher
 
 
 Opener = Callable[[Any, Context], Steps[Raster]]
@@ -176,12 +183,6 @@ class BlockCache:
             while self._size > self._limit and len(self._blocks) > 1:
                 self._size -= self._blocks.pop(next(iter(self._blocks))).nbytes
         return block
-
-    def clear(self) -> None:
-        """Forget all blocks."""
-        with self._lock:
-            self._blocks.clear()
-            self._size = 0
 
 
 def read_blocks(
@@ -244,11 +245,7 @@ def decode_whole(level: Level) -> Level:
 def whole_level(data: NDArray[Any]) -> Level:
     """A level over an array `(h, w)` or `(h, w, channels)` in memory."""
     pixels = data[..., None] if data.ndim == 2 else data
-
-    def read(box: Box) -> NDArray[Any]:
-        return pixels[box.slices]
-
-    return Level((pixels.shape[0], pixels.shape[1]), read)
+    return Level(pixels.shape[:2], lambda box: pixels[box.slices])
 
 
 def unreadable(path: Path | str, error: BaseException | str) -> ReadError:
@@ -291,11 +288,3 @@ def sample_boxes(shape: tuple[int, int], window: int, count: int) -> list[Box]:
         return sorted({round(room * i / max(1, count - 1)) for i in range(count)})
 
     return [Box(y, x, y + window, x + window).clip(shape) for y in starts(shape[0]) for x in starts(shape[1])]
-
-
-def close_all(closers: Sequence[Callable[[], None]]) -> Callable[[], None]:
-    """One function that calls all of `closers`, the last first, even where one fails."""
-    stack = contextlib.ExitStack()
-    for closer in closers:
-        stack.callback(closer)
-    return stack.close

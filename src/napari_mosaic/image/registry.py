@@ -6,8 +6,6 @@ One decision: content decides wherever there is content to look at; a suffix onl
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,28 +21,11 @@ from napari_mosaic.progress import Steps
 _ZARR = (".zattrs", ".zgroup", ".zarray", "zarr.json")
 
 
-@dataclass(frozen=True)
-class Family:
-    """A kind of source that is no file: how to know it, and `module:function` that opens it."""
-
-    name: str
-    recognises: Callable[[Any], bool]
-    opener: str
-
-
-def _load(opener: str) -> Opener:
-    """Import the module of an opener and return it."""
+def load_opener(opener: str) -> Opener:
+    """Import the module of an opener, named as in the table of file types, and return it."""
     module, function = opener.split(":")
     found: Opener = getattr(import_module(f"napari_mosaic.image.{module}"), function)
     return found
-
-
-def _is_sample(source: Any) -> bool:
-    return isinstance(source, str) and source.startswith("sample:")
-
-
-def _is_url(source: Any) -> bool:
-    return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
 
 
 def _is_zarr(source: Path) -> bool:
@@ -52,25 +33,25 @@ def _is_zarr(source: Path) -> bool:
 
 
 OBJECTS = (
-    Family("napari layer", is_layer, "layers:open_layer"),
-    Family("array", lambda source: is_array(source) or is_levels(source), "arrays:open_array"),
-    Family("sample", _is_sample, "samples:open_sample"),
-    Family("URL", _is_url, "web:open_url"),
+    (is_layer, "layers:open_layer"),
+    (lambda source: is_array(source) or is_levels(source), "arrays:open_array"),
+    (lambda source: isinstance(source, str) and source.startswith("sample:"), "samples:open_sample"),
+    (lambda source: isinstance(source, str) and source.lower().startswith(("http://", "https://")), "web:open_url"),
 )
-"""Sources that are no local path."""
+"""Sources that are no local path: how to know each, and `module:function` that opens it."""
 
 FOLDERS = (
-    Family("OME-Zarr", _is_zarr, "ome_zarr:open_zarr"),
-    Family("blocks", Path.is_dir, "blocks:open_blocks"),
+    (_is_zarr, "ome_zarr:open_zarr"),
+    (Path.is_dir, "blocks:open_blocks"),
 )
-"""Local folders; files are told by `FILE_TYPES`."""
+"""Local folders alike; files are told by `FILE_TYPES`."""
 
 
 def find_opener(path: Path) -> Opener:
     """The opener of a local file or folder; `ReadError` or `InputError` where there is none."""
-    for family in FOLDERS:
-        if family.recognises(path):
-            return _load(family.opener)
+    for recognises, opener in FOLDERS:
+        if recognises(path):
+            return load_opener(opener)
     head = read_head(path)
     kind = file_type(head)
     if kind is None:
@@ -80,14 +61,14 @@ def find_opener(path: Path) -> Opener:
         )
     if not kind.opener:
         raise InputError(f"{path.name} is a {kind.name} file: {kind.advice}.")
-    return _load(kind.opener)
+    return load_opener(kind.opener)
 
 
 def open_raster_steps(source: Any, context: Context) -> Steps[Raster]:
     """Find who opens a source, and open it."""
-    for family in OBJECTS:
-        if family.recognises(source):
-            return (yield from _load(family.opener)(source, context))
+    for recognises, opener in OBJECTS:
+        if recognises(source):
+            return (yield from load_opener(opener)(source, context))
     path = _local_path(source)
     try:
         return (yield from find_opener(path)(path, context))

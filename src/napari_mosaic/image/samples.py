@@ -29,16 +29,12 @@ class Sample:
     load: Callable[[], NDArray[np.uint8]]
 
 
-def _shipped(name: str) -> Callable[[], NDArray[np.uint8]]:
+def _brick() -> NDArray[np.uint8]:
     """A picture in scikit-image's wheel, read as a file: its own loader may want to download."""
+    from PIL import Image
 
-    def load() -> NDArray[np.uint8]:
-        from PIL import Image
-
-        with as_file(files("skimage") / "data" / name) as path, Image.open(path) as picture:
-            return np.asarray(picture)
-
-    return load
+    with as_file(files("skimage") / "data" / "brick.png") as path, Image.open(path) as picture:
+        return np.asarray(picture)
 
 
 def _drawn() -> NDArray[np.uint8]:
@@ -48,7 +44,7 @@ def _drawn() -> NDArray[np.uint8]:
 
 
 SAMPLES: dict[str, Sample] = {
-    "brick": Sample("Brick pavement, grey photograph", "CC0 1.0, CC0Textures; in scikit-image", _shipped("brick.png")),
+    "brick": Sample("Brick pavement, grey photograph", "CC0 1.0, CC0Textures; in scikit-image", _brick),
     "drawn": Sample("Drawn mosaic", "", _drawn),
 }
 """What "sample:NAME" can name."""

@@ -68,13 +68,16 @@ DAMAGE = (
     IndexError,
     TypeError,
     KeyError,
+    ArithmeticError,
     struct.error,
     zlib.error,
 )
 """What tifffile and the codecs raise on damaged or unsupported files (codec errors are RuntimeErrors)."""
 
-_COLOUR_SPACES = (0, 1, 2, 3, 5, 6)
-"""Grey, inverted grey, RGB, palette, CMYK and YCbCr, as the tag PhotometricInterpretation counts them."""
+_COLOUR_SPACES = (0, 1, 2, 3, 5, 6, 8, 9)
+"""Grey, inverted grey, RGB, palette, CMYK, YCbCr and two ways of Lab, as PhotometricInterpretation counts them."""
+
+_ICCLAB = 9
 
 _RAW_KINDS = (32803, 34892)
 """What it says of colour filter arrays and of linear raw pictures."""
@@ -118,7 +121,7 @@ class PageReader:
         return planes[0] if len(planes) == 1 else np.concatenate(planes, axis=-1)
 
     def _decode(self, index: int) -> NDArray[Any]:
-        if index >= len(self._page.dataoffsets):
+        if index >= min(len(self._page.dataoffsets), len(self._page.databytecounts)):
             raise unreadable(self._file.path, f"it has no block {index}")
         offset, count = self._page.dataoffsets[index], self._page.databytecounts[index]
         data = None
@@ -159,30 +162,26 @@ def open_tiff(path: Path, context: Context) -> Steps[Raster]:
 
 
 def open_tiff_files(name: str, files: TiffFiles, source: SourceInfo, context: Context) -> Steps[Raster]:
-    """Open a TIFF wherever it lies; the raster closes what was opened here."""
+    """Open a TIFF wherever it lies."""
     try:
         tif = tifffile.TiffFile(files.file, name=None if isinstance(files.file, Path) else name)
     except (ReadError, MissingError):
         raise
     except DAMAGE as error:
         raise unreadable(files.location, error) from error
-    with ExitStack() as own:
-        own.callback(tif.close)
-        try:
-            raster = yield from _opened(tif, name, files, source, context, own)
-        except MosaicError:
-            raise
-        except (AttributeError, ZeroDivisionError, *DAMAGE) as error:  # tags that say something else than they should
-            raise unreadable(files.location, error) from error
-        return replace(raster, close=own.pop_all().close)
+    context.own.callback(tif.close)
+    try:
+        return (yield from _opened(tif, name, files, source, context))
+    except MosaicError:
+        raise
+    except (AttributeError, *DAMAGE) as error:  # tags that say something else than they should
+        raise unreadable(files.location, error) from error
 
 
-def _opened(
-    tif: tifffile.TiffFile, name: str, files: TiffFiles, source: SourceInfo, context: Context, own: ExitStack
-) -> Steps[Raster]:
+def _opened(tif: tifffile.TiffFile, name: str, files: TiffFiles, source: SourceInfo, context: Context) -> Steps[Raster]:
     levels = _checked_levels(tif, name, files)
     key = levels[0][0].keyframe
-    found, bands, place = _open(tif, levels, name, files, own)
+    found, bands, place = _open(tif, levels, name, files, context.own)
     if _is_huge(key):
         found = ((yield from decode_once(found[0], context)),)
     colour = measure_colour(found, bands.dtype, bands.colour, bands.bits)
@@ -291,8 +290,7 @@ class _GdalPages:
         self._name = files.location
         self._environment = {} if files.opener is None else {"GTIFF_DIRECT_IO": "NO"}  # Python's files know no parts
         if files.opener is not None:
-            door = DatasetPool(files.location, self._environment, driver="GTiff", opener=files.opener)
-            own.callback(door.close)
+            door = DatasetPool(files.location, own, self._environment, driver="GTiff", opener=files.opener)
             with door.lend() as dataset:  # its name holds for others as long as it is open
                 self._name = dataset.name
 
@@ -300,16 +298,14 @@ class _GdalPages:
         """Handles on a page; its inks are left as they are."""
         inks = "GTIFF_RAW:" if int(page.keyframe.photometric) == 5 else ""
         prefix = inks if page.offset == self._first else f"GTIFF_DIR:off:{page.offset}:"
-        pool = DatasetPool(prefix + self._name, self._environment, driver="GTiff", **options)
-        self._own.callback(pool.close)
-        return pool
+        return DatasetPool(prefix + self._name, self._own, self._environment, driver="GTiff", **options)
 
     def describe(self, page: Any, name: str, beside: ReadText) -> tuple[Bands, Georeference]:
         """What a page means and where it lies; ReadError where GDAL cannot tell."""
         opened = open_pool(self.pool(page), name, beside)
         bands = _by_tags(opened.bands, page.keyframe)
-        if int(page.keyframe.photometric) == 5 and bands.colour.model != "cmyk":
-            raise unreadable(name, "GDAL makes RGB of its inks")
+        if int(page.keyframe.photometric) in (5, 8, 9) and bands.colour.model != "cmyk":
+            raise unreadable(name, "GDAL makes RGB of it")
         return bands, opened.place
 
     def masked_overviews(self, page: Any) -> list[DatasetPool]:
@@ -342,6 +338,8 @@ def _open(
     if len(pages) > 1:
         bands = replace(bands, numbers=list(range(1, len(pages) + 1)), colour=plain_colour(len(pages)))
     found = [_side_by_side(level, bands.numbers) for level in readers]
+    if bands.colour.model == "lab" and int(key.photometric) == _ICCLAB:
+        found = [_signed(level) for level in found]
     if bands.masked:
         colours = {level.shape: level.read for level in found}
         pools = [gdal.pool(pages[0]), *gdal.masked_overviews(pages[0])]
@@ -360,6 +358,17 @@ def _side_by_side(readers: Sequence[PageReader], numbers: Sequence[int]) -> Leve
     return Level(readers[0].shape, read)
 
 
+def _signed(level: Level) -> Level:
+    """A level of ICCLab, whose a and b are counted from the middle, as one of CIELab, where they are signed."""
+
+    def read(box: Box) -> NDArray[Any]:
+        raw = level.read(box).copy()
+        raw[..., 1:3] ^= raw.dtype.type(np.iinfo(raw.dtype).max // 2 + 1)
+        return raw
+
+    return Level(level.shape, read)
+
+
 def _is_huge(key: Any) -> bool:
     """Whether a window would have to decode a strip that is too large."""
     rows = int(key.tilelength if key.is_tiled else min(key.rowsperstrip or key.imagelength, key.imagelength))
@@ -371,8 +380,9 @@ def _is_huge(key: Any) -> bool:
 def _by_tags(bands: Bands, key: Any) -> Bands:
     """Bands with what GDAL does not tell: that white is 0, and that alpha has multiplied the colours."""
     colour = bands.colour
-    if int(key.photometric) == 0:
-        colour = replace(colour, model="grey", palette=None, inverted=True)
+    if int(key.photometric) == 0 or key.colormap is None:  # GDAL makes a palette of black and white
+        grey = "grey" if colour.model == "palette" or int(key.photometric) == 0 else colour.model
+        colour = replace(colour, model=grey, palette=None, inverted=int(key.photometric) == 0)
     if colour.palette is not None:
         table = np.asarray(key.colormap).T  # of 16 bits by the standard, and of 8 by some programs
         colour.palette[: len(table), :3] = table >> 8 if table.max() > 255 else table
@@ -389,10 +399,11 @@ def _bands_of(pages: Sequence[Any], name: str) -> Bands:
     count = int(key.samplesperpixel) * len(pages)
     extra = [int(kind) for kind in key.extrasamples]
     cmyk = int(key.photometric) == 5
+    lab = int(key.photometric) in (8, 9) and count > 2
     if count > 4 + cmyk or (extra and (extra[0] == 0 or count - len(extra) == 2)):
         refuse_channels(count, name)
     colour = Colour(model="cmyk", alpha=4 if count == 5 else None) if cmyk else plain_colour(count)
-    colour = replace(colour, inverted=int(key.photometric) == 0)
+    colour = replace(colour, model="lab" if lab else colour.model, inverted=int(key.photometric) == 0)
     numbers = list(range(1, count + 1))
     return Bands(numbers=numbers, masked=False, colour=colour, dtype=np.dtype(key.dtype), bits=int(key.bitspersample))
 
@@ -404,12 +415,10 @@ def _size_alone(tif: tifffile.TiffFile, key: Any, rectified: Rectification | Non
     ome = _ome_size(tif.ome_metadata) if tif.is_ome else None
     if ome is not None:
         return Georeference(pixel_size=ome)
-    unit = {2: 1.0, 3: 2.54}.get(int(key.tags.valueof(296, 2)))
-    across = key.tags.valueof(282)
+    unit = {2: 1.0, 3: 2.54}.get(int(key.tags.valueof(296, 2)), 0.0)
+    across = key.tags.valueof(282) or (0, 1)
     down = key.tags.valueof(283) or across
-    if unit is None or not across or not across[-1] or not down[-1]:
-        return Georeference()
-    return Georeference(pixel_size=dpi_size(tuple(pair[0] / pair[1] * unit for pair in (across, down))))
+    return Georeference(pixel_size=dpi_size(tuple(pair[0] / (pair[1] or np.inf) * unit for pair in (across, down))))
 
 
 def _ome_size(text: str | None) -> PixelSize | None:

@@ -7,33 +7,34 @@ describes, or of a plain picture; TIFF is read by range, other pictures are down
 from __future__ import annotations
 
 import io
-import os
 import re
 import string
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Any
 from urllib.parse import quote, unquote, urldefrag, urlsplit
 
+from fsspec.spec import AbstractBufferedFile
+
 from napari_mosaic.errors import MissingError, ReadError
-from napari_mosaic.file_types import file_type
+from napari_mosaic.file_types import TIFF, file_type
 from napari_mosaic.fingerprints import fingerprint_bytes
 from napari_mosaic.http import Fetcher, Remote
 from napari_mosaic.image.georeference import world_names
-from napari_mosaic.image.raster import Context, Raster, SourceInfo, close_all
+from napari_mosaic.image.raster import Context, Raster, SourceInfo
+from napari_mosaic.image.registry import load_opener
 from napari_mosaic.logins import split_login
 from napari_mosaic.progress import Progress, Steps
 
+BLOCK = 1 << 18
+"""Bytes of a file at an address that are fetched at a time. *Not varied.*"""
+
 _ZARR_FILE = re.compile(r"/(\.zattrs|\.zgroup|\.zarray|zarr\.json)$")
+_IIIF, _DEEP_ZOOM, _ZARR = "iiif:open_iiif", "deepzoom:open_deepzoom", "ome_zarr:open_zarr"
 
 
 def open_url(url: str, context: Context) -> Steps[Raster]:
     """Open whatever lies at an http address."""
-    from napari_mosaic.image.deepzoom import open_deepzoom
-    from napari_mosaic.image.iiif import open_iiif
-    from napari_mosaic.image.ome_zarr import open_zarr
-
     try:
         url, login = split_login(url)
         context = replace(context, login=login or context.login)
@@ -42,101 +43,61 @@ def open_url(url: str, context: Context) -> Steps[Raster]:
     except ValueError as error:
         raise ReadError(f"{url} is no valid address ({error}); check how it is written.") from error
     if path.endswith(".dzi"):
-        return (yield from open_deepzoom(plain, context))
-    if ".zarr" in path or _ZARR_FILE.search(path):
-        return (yield from open_zarr(_ZARR_FILE.sub("", plain), context))
-    if path.endswith("info.json"):
-        return (yield from open_iiif(url, context))
-    with ExitStack() as own:
-        fetcher = context.fetcher()
-        own.callback(fetcher.close)
-        kind = _sniff(fetcher, plain)
-        if kind == "TIFF" and (remote := fetcher.look(plain)) is not None:
-            raster = yield from _open_tiff(fetcher, plain, remote, context)
-            own.pop_all()
-            return replace(raster, close=close_all([fetcher.close, raster.close]))
-        if kind in ("TIFF", "picture"):
-            return (yield from _open_picture(fetcher, plain, context))
-    openers = {"json": (open_iiif, url), "dzi": (open_deepzoom, plain), "zarr": (open_zarr, plain)}
-    openers["service"] = (open_iiif, plain.rstrip("/") + "/info.json")
-    opener, address = openers[kind]
-    return (yield from opener(address, context))
+        opener, address = _DEEP_ZOOM, plain
+    elif ".zarr" in path or _ZARR_FILE.search(path):
+        opener, address = _ZARR, _ZARR_FILE.sub("", plain)
+    elif path.endswith("info.json"):
+        opener, address = _IIIF, url
+    else:
+        opener, address = _look(context.fetcher, url, plain)
+    if opener in (_IIIF, _DEEP_ZOOM, _ZARR):
+        return (yield from load_opener(opener)(address, context))
+    if opener == TIFF.opener and (remote := context.fetcher.look(plain)) is not None:
+        return (yield from _open_tiff(context.fetcher, plain, remote, context))
+    return (yield from _open_picture(context.fetcher, plain, context))
 
 
-def _sniff(fetcher: Fetcher, url: str) -> str:
-    """What lies at an address: "json", "dzi", "TIFF", "picture", "service" (a IIIF base) or "zarr"."""
+def _look(fetcher: Fetcher, url: str, plain: str) -> tuple[str, str]:
+    """Who opens what lies at an address, and which address it is given; `plain` is without the part after "#"."""
     missing: MissingError | None = None
     head = b""
     try:
-        head = fetcher.get(url, byte_range="0-1023", fresh=True)
+        head = fetcher.get(plain, byte_range="0-1023", fresh=True)
     except MissingError as error:
         missing = error
     found = file_type(head)
     if found is not None and found.driver != "VRT":
-        return {"IIIF": "json", "Deep Zoom": "dzi", "TIFF": "TIFF"}.get(found.name, "picture")
-    for name, kind in (
-        ("info.json", "service"),
-        ("zarr.json", "zarr"),
-        (".zattrs", "zarr"),
-        (".zarray", "zarr"),
+        return found.opener, url if found.opener == _IIIF else plain
+    below = plain.rstrip("/")
+    for name, found_there in (
+        ("info.json", (_IIIF, f"{below}/info.json")),
+        ("zarr.json", (_ZARR, plain)),
+        (".zattrs", (_ZARR, plain)),
+        (".zarray", (_ZARR, plain)),
     ):
-        try:
-            if fetcher.get(f"{url.rstrip('/')}/{name}", fresh=True).lstrip().startswith(b"{"):
-                return kind
-        except (MissingError, ReadError):
-            continue
+        with suppress(MissingError, ReadError):
+            if fetcher.get(f"{below}/{name}", fresh=True).lstrip().startswith(b"{"):
+                return found_there
     if missing is not None:
         raise missing
     raise ReadError(
-        f"{url} answers with something that is no image (it begins with {head[:12]!r}); give the address "
+        f"{plain} answers with something that is no image (it begins with {head[:12]!r}); give the address "
         "of a picture, a .dzi, a IIIF info.json or manifest, or an OME-Zarr."
     )
 
 
-class RangeFile(io.RawIOBase):
+class RangeFile(AbstractBufferedFile):  # type: ignore[misc]
     """A seekable file at an address, fetched in blocks as they are read."""
 
-    def __init__(self, fetcher: Fetcher, url: str, remote: Remote, block: int = 1 << 18) -> None:
-        super().__init__()
-        self.url = url
-        self.size = remote.size
-        self._fetcher = fetcher
-        self._remote = remote
-        self._block = block
-        self._place = 0
+    def __init__(self, fetcher: Fetcher, url: str, remote: Remote) -> None:
+        super().__init__(None, url, size=remote.size, cache_type="none")
+        self._load = lambda k: _part(fetcher, url, k * BLOCK, (k + 1) * BLOCK, remote)
+        self._pool = fetcher.pool
 
-    def readable(self) -> bool:
-        """Whether it can be read: yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Whether it can be sought: yes."""
-        return True
-
-    def tell(self) -> int:
-        """Where the next read begins."""
-        return self._place
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a place counted from the start, the present place or the end."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self.size}[whence]
-        self._place = max(0, base + offset)
-        return self._place
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer from the present place; return the number of bytes."""
-        view = memoryview(buffer).cast("B")
-        start, end = self._place, min(self.size, self._place + len(view))
-        blocks = range(start // self._block, -(-end // self._block)) if end > start else range(0)
-        for content, index in zip(self._fetcher.pool.map(self._load, blocks), blocks, strict=True):
-            first = max(start, index * self._block)
-            part = content[first - index * self._block : end - index * self._block]
-            view[first - start : first - start + len(part)] = part
-        self._place = max(start, end)
-        return self._place - start
-
-    def _load(self, index: int) -> bytes:
-        return _part(self._fetcher, self.url, index * self._block, (index + 1) * self._block, self._remote)
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        first = start // BLOCK
+        content = b"".join(self._pool.map(self._load, range(first, -(-min(end, self.size) // BLOCK))))
+        return content[start - first * BLOCK : end - first * BLOCK]
 
 
 def _part(fetcher: Fetcher, url: str, start: int, end: int, remote: Remote, *, fresh: bool = False) -> bytes:
@@ -170,7 +131,7 @@ def _open_tiff(fetcher: Fetcher, url: str, remote: Remote, context: Context) -> 
     def open_one(path: str, mode: str = "rb") -> io.BufferedIOBase:
         """What GDAL asks for: the picture, or one of the few files that are looked for beside it."""
         if path == url:
-            return io.BufferedReader(RangeFile(fetcher, url, remote), 1 << 18)
+            return io.BufferedReader(RangeFile(fetcher, url, remote), BLOCK)
         if path not in missing and path.endswith(_BESIDE):
             text = _fetch_beside(fetcher, url, path.rsplit("/", 1)[-1])
             if text is not None:
