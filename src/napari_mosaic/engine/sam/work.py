@@ -56,8 +56,8 @@ def choose_plan(record: Record, request: MaskRequest, *, begin: bool) -> MaskPla
         stored = MaskPlan.from_json(values)
         if not wanted.same_masks(stored):
             raise RecordError(
-                f"SAM 2 was begun in {record.path} with {stored.model} and other settings; go on with those, or begin "
-                "again with --overwrite."
+                f"SAM 2 was begun in {record.path} with {stored.model} and other settings"
+                f"{wanted.other_settings(stored)}; go on with those, or begin again with --overwrite."
             )
         return replace(wanted, batch=stored.batch)
     store.forget()
