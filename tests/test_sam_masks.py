@@ -319,6 +319,21 @@ def test_settings_that_nobody_asks_for_are_those_that_it_was_begun_with(tmp_path
         del _METHODS["brightness"]
 
 
+def test_a_record_is_complete_once_sam_2_has_been_everywhere(tmp_path: Path) -> None:
+    picture, path = np.tile(bordered(68), (1, 6, 1)), tmp_path / "a.mosaic.zarr"
+    params = SegmentParams(method="brightness", scale=1.0, tile_size=1024)
+    register_mask_method("brightness", AUTOMATIC, lambda _: BrightNetwork())
+    try:
+        with segment(picture, path, params=params, sam=PARAMS, only=(0, 0, 230, 900)) as part:
+            assert part.metadata.has_tesserae
+            assert part.metadata.phases["sam2"] == "partial"
+            assert not part.complete
+        with segment(picture, path, params=params, resume=True) as whole_one:
+            assert whole_one.complete
+    finally:
+        del _METHODS["brightness"]
+
+
 def test_an_image_without_a_stone_asks_nothing(tmp_path: Path, brightness: FunctionSegmenter) -> None:
     picture = np.full((100, 130, 3), 20, np.uint8)
     with start(tmp_path / "dark.mosaic.zarr", picture, brightness) as record:

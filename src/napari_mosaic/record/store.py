@@ -263,7 +263,7 @@ class Record:
 
     @property
     def complete(self) -> bool:
-        """Whether every phase is done for the whole area."""
+        """Whether every phase is done for the whole area, also SAM 2's where it was begun."""
         return self.metadata.complete
 
     @property

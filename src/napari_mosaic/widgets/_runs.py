@@ -257,12 +257,11 @@ def record_facts(record: Record) -> RecordFacts:
     size = record.pixel_size
     figures, begun = record.with_labels().figures(), mask_plan_of(record)
     masks = record.label_layer(SAM2)
-    beside = begun is not None and begun.into == SAM2
     return RecordFacts(
         path=record.path,
         figures=figures,
         count=figures.count,
-        complete=record.complete and not (beside and record.metadata.phases.get(SAM2) != "done"),
+        complete=record.complete,
         method=record.plan.method,
         model=record.plan.model,
         sam=None if begun is None else begun.params,

@@ -63,6 +63,8 @@ def choose_plan(record: Record, request: MaskRequest, *, begin: bool) -> MaskPla
     store.forget()
     if wanted.into == "tesserae":
         record.forget_tesserae()
+    others = {phase: word for phase, word in record.metadata.phases.items() if phase != SAM2}
+    record.update(phases=others | ({SAM2: "partial"} if wanted.into == SAM2 else {}))
     store.write_plan(wanted.to_json())
     return wanted
 
