@@ -14,6 +14,7 @@ pytest.importorskip("napari")
 from napari_mosaic.progress import Progress
 from napari_mosaic.record.looked_at import PARTS, Figures
 from napari_mosaic.tiling import Box
+from napari_mosaic.widgets._facts import EstimateFacts, RecordFacts, RunFacts, SizeFacts, SourceFacts, Tuning
 from napari_mosaic.widgets._levels import CachedLevel, LivePyramid
 from napari_mosaic.widgets._state import (
     CHECK,
@@ -22,13 +23,7 @@ from napari_mosaic.widgets._state import (
     MEASURE,
     OPEN,
     SIZE,
-    EstimateFacts,
     PanelState,
-    RecordFacts,
-    RunFacts,
-    SizeFacts,
-    SourceFacts,
-    Tuning,
     duration,
     next_step,
     resolve,

@@ -16,9 +16,9 @@ from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.progress import Progress
 from napari_mosaic.training import PRESETS, FinetuneParams, TrainParams
 from napari_mosaic.widgets import _runs
+from napari_mosaic.widgets._facts import EstimateFacts, RunFacts
 from napari_mosaic.widgets._forms import ValueForm
 from napari_mosaic.widgets._plot import Curve, CurvePlot, limits_of, smooth, thin
-from napari_mosaic.widgets._state import EstimateFacts, RunFacts
 from napari_mosaic.widgets._train import runs
 from napari_mosaic.widgets._train.dock import TrainDock
 from napari_mosaic.widgets._train.request import TrainRequest, keep_request, kept_request, read_rows

@@ -23,13 +23,13 @@ from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.registry import present_models
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets import _runs, _sources
+from napari_mosaic.widgets import _knowing, _runs, _sources
 from napari_mosaic.widgets._dialogs import is_record
+from napari_mosaic.widgets._facts import RecordFacts
 from napari_mosaic.widgets._guard import keep_out_triton
 from napari_mosaic.widgets._layers import RecordLayers
 from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._places import place_beside
-from napari_mosaic.widgets._state import RecordFacts
 from napari_mosaic.widgets._worker import Worker, WorkFailure
 
 
@@ -153,7 +153,7 @@ def _other_place(layer: Layer, method: str) -> Path | None:
     place = _sources.default_place(layer)
     if not is_record(place):
         return None
-    facts = _runs.read_facts(place)
+    facts = _knowing.read_facts(place)
     return None if facts.method == method else place_beside(facts, method, method)
 
 

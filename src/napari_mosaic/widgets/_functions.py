@@ -26,9 +26,9 @@ from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.widgets import _runs
 from napari_mosaic.widgets._commands import announce, found_words, segment_layer
 from napari_mosaic.widgets._edited import is_tesserae, record_of
+from napari_mosaic.widgets._facts import Tuning
 from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._sources import lying_like, view_box
-from napari_mosaic.widgets._state import Tuning
 from napari_mosaic.widgets._tuning import PREVIEW_PX, central, tessera_params
 from napari_mosaic.widgets._worker import Worker
 

@@ -8,8 +8,9 @@ from typing import Literal
 
 from napari_mosaic.evaluation.folders import ImageRow
 from napari_mosaic.widgets._evaluate.runs import Compared
+from napari_mosaic.widgets._facts import RunFacts
 from napari_mosaic.widgets._plot import Curve
-from napari_mosaic.widgets._state import ButtonViewModel, Mark, RunFacts, StepViewModel
+from napari_mosaic.widgets._state import ButtonViewModel, Mark, StepViewModel
 
 Of = Literal["record", "folder"]
 OF: dict[Of, str] = {"record": "The record in the panel", "folder": "A folder of results"}

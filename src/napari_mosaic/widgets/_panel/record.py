@@ -17,13 +17,14 @@ from napari.layers import Layer
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.tesserae import TesseraParams
-from napari_mosaic.widgets import _runs
+from napari_mosaic.widgets import _knowing, _runs
 from napari_mosaic.widgets._dock import RunningDock
+from napari_mosaic.widgets._facts import RecordFacts, Tuning
 from napari_mosaic.widgets._layers import LookValue, Opened, RecordLayers
 from napari_mosaic.widgets._panel.method import PanelMethod
 from napari_mosaic.widgets._panel.pixel_size import PanelSize
 from napari_mosaic.widgets._panel.view import PanelView
-from napari_mosaic.widgets._state import PanelState, RecordFacts, Tuning, resolve
+from napari_mosaic.widgets._state import PanelState, resolve
 from napari_mosaic.widgets._tuning import tuning_like
 
 
@@ -98,7 +99,7 @@ class RecordPanel(RunningDock):
         """Tesserae of a record were edited: show what it holds now, unless a run will say so anyway."""
         record = self.state.record
         if record is not None and record.path.absolute() == path and self.job is None:
-            self._counter.ask(_runs.read_facts, path)
+            self._counter.ask(_knowing.read_facts, path)
 
     # for subclasses -------------------------------------------------------------------------------
 
