@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+from napari_mosaic.engine.sam.costs import MaskAmount
 from napari_mosaic.progress import Progress
 from napari_mosaic.record.looked_at import Figures
 from napari_mosaic.request import SegmentParams
@@ -72,7 +73,8 @@ class SizeFacts:
 class EstimateFacts:
     """What a run over all that is left would cost; `tessera_px` is a tessera's side in the photograph.
 
-    `costs.of(box)` are the seconds and bytes of a part of it (`engine.costs.Costs`).
+    `costs.of(box)` are the seconds and bytes of a part of it (`engine.costs.Costs`), all without SAM 2. What that is
+    asked over all of it is in `masks`; `mask_seconds` is the time for that, None where nobody knows yet.
     """
 
     seconds: float
@@ -80,6 +82,8 @@ class EstimateFacts:
     tessera_px: float | None
     factor: float
     costs: Any = None
+    masks: MaskAmount | None = None
+    mask_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

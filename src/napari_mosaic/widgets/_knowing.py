@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from napari_mosaic.engine.sam.costs import MaskAmount, count_masks
+from napari_mosaic.engine.sam.methods import mask_mode
 from napari_mosaic.engine.sam.plan import MaskPlan
-from napari_mosaic.errors import MosaicError
+from napari_mosaic.errors import InputError, MosaicError
+from napari_mosaic.files import read_object
 from napari_mosaic.image.georeference import crs_name, in_degrees
 from napari_mosaic.image.layers import layer_size
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.finished import finished_boxes, mark_finished
 from napari_mosaic.record.label_layer import SAM2
-from napari_mosaic.record.sam2 import Sam2Files
+from napari_mosaic.record.sam2 import WORK, Sam2Files
 from napari_mosaic.request import SegmentParams
+from napari_mosaic.sam.params import SamParams
 from napari_mosaic.segmentation import estimate_run
 from napari_mosaic.tesserae import Flag
 from napari_mosaic.tiling import Box
@@ -43,14 +48,36 @@ def look_at(layer: Any) -> tuple[SourceFacts, SizeFacts]:
         return facts, SizeFacts(pixel_mm=size.mm, confirmed=size.confirmed, origin=size.origin)
 
 
-def estimate(layer: Any, params: SegmentParams, place: Path, region: Any = None, exclude: Any = None) -> EstimateFacts:
-    """What a run over all that is left of a layer would cost."""
+def estimate(
+    layer: Any,
+    params: SegmentParams,
+    place: Path,
+    sam: SamParams | None = None,
+    region: Any = None,
+    exclude: Any = None,
+) -> EstimateFacts:
+    """What a run over all that is left of a layer would cost; with `sam`, also how much SAM 2 would be asked."""
     with open_layer(layer) as image:
         found = estimate_run(image, params, output=place, resume=place.exists(), region=region, exclude=exclude)
     stone = None if found.tessera_px is None else found.tessera_px / found.factor
-    return EstimateFacts(
+    facts = EstimateFacts(
         seconds=found.seconds, disk=found.bytes_on_disk, tessera_px=stone, factor=found.factor, costs=found.costs
     )
+    return facts if sam is None or found.costs is None else _with_masks(facts, place, mask_mode(params.method), sam)
+
+
+def _with_masks(facts: EstimateFacts, place: Path, mode: str, sam: SamParams) -> EstimateFacts:
+    """The cost with SAM 2's part that is left; what took how long so far is in the record."""
+    try:
+        amount = count_masks(facts.costs.site, mode, sam)
+    except InputError:  # the run says what is wrong
+        return facts
+    work = read_object(place / WORK)
+    if not work or not work.get("windows"):
+        return replace(facts, masks=amount)
+    done = min(1.0, work["windows"] / max(1, amount.windows))
+    left = MaskAmount(max(0, amount.windows - work["windows"]), round(amount.prompts * (1 - done)))
+    return replace(facts, masks=left, mask_seconds=left.windows * work["seconds"] / work["windows"])
 
 
 def cost_of(facts: EstimateFacts, box: Box) -> tuple[float, int]:

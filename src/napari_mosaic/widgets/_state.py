@@ -329,11 +329,22 @@ def _cost(state: PanelState) -> str:
         return "Everything is found; nothing is left to compute."
     seconds, disk = state.view_cost or (whole.seconds * share, whole.disk * share)
     rest = "Rest" if state.record is not None and not state.record.complete else "Whole"
-    more = "\nThe joints alone; SAM 2 comes on top and takes longer." if "sam2" in state.method else ""
+    more = _mask_cost(whole) if "sam2" in state.method else ""
     return (
         f"View about {duration(seconds)} · {data_size(disk)}\n"
         f"{rest} about {duration(whole.seconds)} · {data_size(whole.disk)}{more}"
     )
+
+
+def _mask_cost(estimate: EstimateFacts) -> str:
+    """SAM 2's part of the cost."""
+    amount = estimate.masks
+    if amount is None:
+        return "\nThe joints alone; SAM 2 comes on top and takes longer."
+    asked = f"{amount.windows:,} windows with about {amount.prompts:,} prompts"
+    if estimate.mask_seconds is not None:
+        return f"\nSAM 2 on top: {asked}, about {duration(estimate.mask_seconds)}"
+    return f"\nSAM 2 on top: {asked}; how long they take is known once it runs."
 
 
 def _progress(run: RunFacts | None) -> tuple[int, str] | None:

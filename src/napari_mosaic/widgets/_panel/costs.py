@@ -37,7 +37,7 @@ class PanelCosts:
         panel, state = self._panel, self._panel.state
         ready = panel.job is None and not state.busy
         if ready and panel.layer is not None and state.place is not None:
-            job = (panel.layer, asked_params(panel.params, state), state.place)
+            job = (panel.layer, asked_params(panel.params, state), state.place, panel.methods.asked)
             self._whole.ask(partial(_knowing.estimate, *job, **panel.limits.drawn()))
 
     def forget(self) -> None:

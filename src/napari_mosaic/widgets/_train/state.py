@@ -187,7 +187,7 @@ def length_of(params: TaskParams, task: Task = "train") -> str:
     if isinstance(params, SamTuneParams):
         return f"{params.trials:,} trials"
     if isinstance(params, FinetuneParams):
-        return f"{params.steps:,} steps{' a stage' if params.stage == 'both' else ''}"
+        return _length_of_stages(params)
     runs = f"{GRID_RUNS} runs, each " if task == "sam2-grid" else ""
     if params.steps is not None:
         return f"{runs}{params.steps:,} steps"
@@ -196,6 +196,13 @@ def length_of(params: TaskParams, task: Task = "train") -> str:
     if params.epochs is not None:
         return f"{runs}{params.epochs:,} times through the data"
     return f"{runs}10 times through the data" if task.startswith("sam2") else "5,000 steps"
+
+
+def _length_of_stages(params: FinetuneParams) -> str:
+    stages = [number for number in (1, 2) if params.stage in ("both", str(number))]
+    if not params.epochs:
+        return f"{params.steps:,} steps{' a stage' if len(stages) > 1 else ''}"
+    return f"{' + '.join(f'{params.epochs_of(stage):,}' for stage in stages)} times through the data"
 
 
 def _source(state: TrainState) -> str:
