@@ -19,6 +19,7 @@ from qtpy.QtCore import QObject
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.image.layers import layer_size
 from napari_mosaic.progress import Progress
+from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.registry import present_models
@@ -165,7 +166,7 @@ def announce(job: Worker, words: Callable[[Any], str]) -> None:
 
 def found_words(facts: RecordFacts) -> str:
     """What a run has found, in a sentence."""
-    by = "" if facts.masks is None else " by SAM 2"
+    by = " by SAM 2" if facts.labels == SAM2 else ""
     return f"{facts.count:,} tesserae{by}, kept in {facts.path}."
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from napari_mosaic.engine.sam.costs import MaskAmount
 from napari_mosaic.progress import Progress
+from napari_mosaic.record.label_layer import TESSERAE
 from napari_mosaic.record.looked_at import Figures
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.params import SamParams
@@ -115,7 +116,8 @@ class RunFacts:
 class RecordFacts:
     """What is on disk; `covered_px` in pixels of the working grid, `figures` of all that was looked at.
 
-    `count` and `figures` are of what the method was asked for: of SAM 2's masks, where it keeps them beside.
+    `count` and `figures` are of the labels that count, `labels`: what the method was asked for (SAM 2's masks, where it
+    keeps them beside), or what a person looks at.
     """
 
     path: Path
@@ -132,6 +134,7 @@ class RecordFacts:
     method: str = SegmentParams.method
     model: str = ""
     sam: SamParams | None = None
+    labels: str = TESSERAE
     masks: int | None = None
     """How many masks of SAM 2 it keeps beside its tesserae; None where it keeps none."""
 

@@ -19,6 +19,7 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.export import FORMATS
 from napari_mosaic.limits import Limits
 from napari_mosaic.record import open_record
+from napari_mosaic.record.label_layer import TESSERAE
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.segmentation import preview_tesserae as cut_again
@@ -131,7 +132,7 @@ def export_tesserae(tesserae: Labels, file: Path, format: Formats = "csv") -> Wo
     record = _record(tesserae)
     if not file.name:
         raise InputError("No file is given, so there is nowhere to write to; choose one.")
-    job = Worker(lambda: _runs.export_steps(record, format, file))
+    job = Worker(lambda: _runs.export_steps(record, format, file, TESSERAE))
     _tell(job, lambda written: f"Saved as {written}.")
     return job.start()
 

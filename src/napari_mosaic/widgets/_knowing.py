@@ -86,22 +86,24 @@ def cost_of(facts: EstimateFacts, box: Box) -> tuple[float, int]:
     return float(seconds), int(size)
 
 
-def read_facts(path: Path) -> RecordFacts:
-    """What a record holds."""
+def read_facts(path: Path, labels: str | None = None) -> RecordFacts:
+    """What a record holds; of `labels`, by default of those that its method was asked for."""
     with open_record(path) as record:
-        return record_facts(record)
+        return record_facts(record, labels)
 
 
-def record_facts(record: Record) -> RecordFacts:
-    """What an open record holds."""
+def record_facts(record: Record, labels: str | None = None) -> RecordFacts:
+    """What an open record holds; of `labels`, by default of those that its method was asked for."""
     flags = record.table(["flags"])["flags"].to_numpy()
     done = record.ledger.done("tesserae")
     size = record.pixel_size
-    figures, begun = record.with_labels().figures(), mask_plan_of(record)
+    counted, begun = record.with_labels(labels), mask_plan_of(record)
+    figures = counted.figures()
     masks = record.label_layer(SAM2)
     return RecordFacts(
         path=record.path,
         figures=figures,
+        labels=counted.tesserae.name,
         count=figures.count,
         complete=record.complete,
         method=record.plan.method,

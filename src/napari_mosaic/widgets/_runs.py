@@ -181,10 +181,10 @@ def restore_steps(path: Path) -> Steps:
     return (yield from open_steps(path))
 
 
-def export_steps(path: Path, name: str | None, target: Path) -> Steps:
-    """Export a record; yields `Progress`, returns the file. The dialog has asked about replacing."""
+def export_steps(path: Path, name: str | None, target: Path, labels: str | None = None) -> Steps:
+    """Export a record, or its `labels`; yields `Progress`, returns the file. The dialog has asked about replacing."""
     with open_record(path) as record:
-        return (yield from export_record_steps(record, name, target, overwrite=True))
+        return (yield from export_record_steps(record, name, target, labels=labels, overwrite=True))
 
 
 def hand_in_steps(path: Path, folder: Path, **said: Any) -> Steps:

@@ -15,6 +15,7 @@ from napari_mosaic.data_sizes import data_size
 from napari_mosaic.image import PixelSize
 from napari_mosaic.image.pixel_size import describe_extent, describe_size
 from napari_mosaic.record.figure_words import areas_of, density_of
+from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.widgets._facts import EstimateFacts, RecordFacts, RunFacts, SizeFacts, SourceFacts, Tuning
 
@@ -281,7 +282,7 @@ def _find(state: PanelState) -> str:
     if state.record.complete and not state.record.count:
         return "no tessera found · another analysis size may help"
     done = "complete" if state.record.complete else "in part"
-    by = "" if state.record.masks is None else " by SAM 2"
+    by = " by SAM 2" if state.record.labels == SAM2 else ""
     return f"{state.record.count:,} tesserae{by} · {done}"
 
 
