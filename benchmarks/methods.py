@@ -1,9 +1,11 @@
 """The bundled model beside the methods of the literature, on drawn mosaics: one line of JSON a method, and a table.
 
-    python benchmarks/methods.py [--count 6] [--size 512] [--seed 900000] [--methods grout ...] [--table FILE.md]
+    python benchmarks/methods.py [--count 6] [--size 512] [--seed 900000] [--methods grout ...] [--dis FILE.onnx]
+        [--table FILE.md]
 
 Every method goes through the same lattice and tessera pass at the drawing's own scale. The drawings are of seeds that
-no training uses; a third of them is damaged. Stones that a drawing does not show are left out.
+no training uses; a third of them is damaged. Stones that a drawing does not show are left out. `dis` is among the
+methods where the network's file is given.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from napari_mosaic import SegmentParams, draw_mosaic, segment
 from napari_mosaic.evaluation.files import evaluate_files
 from napari_mosaic.evaluation.folders import figures
 
-METHODS = ("grout", "grout-augmented", "unet-watershed", "gradient-watershed", "quadrangles")
+METHODS = ("grout", "grout-augmented", "unet-watershed", "gradient-watershed", "quadrangles", "edges")
 GEOMETRIES = ("grid", "bond", "rows", "cells", "figure", "mixed")
 SHOWN = ("f1_50", "f1_75", "pq_50", "cnt", "prec", "rec", "fm", "pixel_iou")
 
@@ -40,13 +42,14 @@ def draw(count: int, size: int, seed: int, folder: Path) -> list[tuple[np.ndarra
     return drawn
 
 
-def report(method: str, drawn: list[tuple[np.ndarray, Path, Path | None]], folder: Path) -> dict[str, Any]:
+def report(params: SegmentParams, drawn: list[tuple[np.ndarray, Path, Path | None]], folder: Path) -> dict[str, Any]:
     """Mean figures of a method, and its seconds for a megapixel."""
+    method = params.method
     rows, seconds, pixels = [], 0.0, 0
     for k, (image, truth, unseen) in enumerate(drawn):
         record = folder / f"{method}-{k}.mosaic.zarr"
         started = time.perf_counter()
-        segment(image, record, params=SegmentParams(method=method, scale=1.0)).close()
+        segment(image, record, params=params).close()
         seconds += time.perf_counter() - started
         pixels += image.shape[0] * image.shape[1]
         rows.append(figures(str(k), evaluate_files(record, truth, ignore=unseen)))
@@ -60,14 +63,18 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--seed", type=int, default=900_000)
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
+    parser.add_argument("--dis", help="ONNX file of a network for dichotomous segmentation")
     parser.add_argument("--table", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         drawn = draw(arguments.count, arguments.size, arguments.seed, folder)
         found = []
-        for method in arguments.methods:
-            found.append(report(method, drawn, folder))
+        asked = [SegmentParams(method=method, scale=1.0) for method in arguments.methods]
+        if arguments.dis:
+            asked.append(SegmentParams(method="dis", scale=1.0, model=arguments.dis))
+        for params in asked:
+            found.append(report(params, drawn, folder))
             print(json.dumps(found[-1]), flush=True)
     if arguments.table is not None:
         columns = ["method", *SHOWN, "seconds_per_mp"]

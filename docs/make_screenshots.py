@@ -17,9 +17,9 @@ from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 from napari_mosaic.widgets import MosaicPanel
+from napari_mosaic.widgets._facts import Tuning
 from napari_mosaic.widgets._layers import LookValue
 from napari_mosaic.widgets._napari import camera_of
-from napari_mosaic.widgets._state import Tuning
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = (1360, 880)

@@ -51,6 +51,7 @@ OTHERS = {
     "reach": ("--reach", "20"),
     "min-area": ("--min-area", "90"),
     "temperature": ("--temperature", "2"),
+    "threshold 0.6, not 0.5": ("--threshold", "0.5"),
 }
 
 

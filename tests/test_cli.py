@@ -433,3 +433,19 @@ def test_amounts_tell_speed_when_there_is_one() -> None:
     assert describe_amount(Progress(phase="export", done=1000, total=2000, unit="tesserae"), 5, 1) == (
         "1,000/2,000 tesserae"
     )
+
+
+def test_who_reads_the_first_lines_alone_hears_no_complaint() -> None:
+    """As with `| head`: the pipe is closed before the first line is written."""
+    script = "import os, sys; os.read(0, 1); from napari_mosaic.cli import main; sys.exit(main(['models', 'list']))"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        process.stdin.write(b"x")
+        process.stdin.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0

@@ -90,6 +90,29 @@ def test_a_folder_gives_mask_overlay_and_panels_of_each_photograph(
     assert "no mosaic record" in capsys.readouterr().err
 
 
+def test_a_photograph_whose_pictures_fail_does_not_end_the_rest(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    Image.new("RGB", (20, 20)).save(results / "east_mask.png")  # somebody's own, which is not replaced
+    words = ["segment", str(folder), "--method", "brightness", "--scale", "1", "-o", str(tmp_path / "records")]
+    assert main([*words, "--joints", str(results), "--json"]) == 1
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert found["failed"] == 1
+    assert "east_mask.png" in found["results"][0]["error"]
+    assert Path(found["results"][0]["record"]).is_dir()
+    assert "error" not in found["results"][1]
+    assert "east_mask.png" in said.err
+    assert (results / "west_mask.png").is_file()
+    assert main(["segment", str(folder / "east.JPG"), *words[2:], "--resume", "--joints", str(results)]) == 1
+    assert main([*words, "--overwrite", "--joints", str(folder / "west.png")]) == 1
+    said = capsys.readouterr()
+    assert "cannot be made" in said.err
+    assert said.out == ""
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_bands_give_the_mask_of_the_whole(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(seed)

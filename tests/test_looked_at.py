@@ -113,8 +113,9 @@ def test_a_run_within_a_drawn_square_looks_at_the_square_alone(tmp_path: Path) -
 
 def test_the_panel_shows_areas_and_density(whole: Path) -> None:
     pytest.importorskip("napari")
-    from napari_mosaic.widgets._runs import read_facts
-    from napari_mosaic.widgets._state import PanelState, SizeFacts, resolve
+    from napari_mosaic.widgets._facts import SizeFacts
+    from napari_mosaic.widgets._knowing import read_facts
+    from napari_mosaic.widgets._state import PanelState, resolve
 
     size = SizeFacts(pixel_mm=MM, confirmed=True, origin="GeoTIFF")
     shown = dict(resolve(PanelState(record=read_facts(whole), size=size)).measures)
@@ -129,7 +130,7 @@ def test_the_panel_shows_areas_and_density(whole: Path) -> None:
 
 def test_every_face_tells_the_same_figures(whole: Path, tmp_path: Path, capsys: Any) -> None:
     pytest.importorskip("napari")
-    from napari_mosaic.widgets._runs import read_facts
+    from napari_mosaic.widgets._knowing import read_facts
 
     square = tmp_path / "square.geojson"
     square.write_text(json.dumps(mapping(box(SQUARE.x0, SQUARE.y0, SQUARE.x1, SQUARE.y1))))

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_mosaic.engine.cluster import run_on
+from napari_mosaic.engine.costs import Site
 from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.mapping import plan_work
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.sam import windows
+from napari_mosaic.engine.sam.costs import count_masks
 from napari_mosaic.engine.sam.methods import _METHODS, MaskRequest, register_mask_method
 from napari_mosaic.engine.sam.plan import AUTOMATIC, GUIDED, MaskPlan, make_mask_plan
 from napari_mosaic.engine.sam.windows import MaskContext
@@ -26,6 +28,7 @@ from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import InputError, ReadError, RecordError
 from napari_mosaic.image import open_image
 from napari_mosaic.record import Record, create_record, open_record
+from napari_mosaic.record.file_mask import FileMask
 from napari_mosaic.record.sam2 import Sam2Files
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.automatic import grid_points
@@ -36,9 +39,11 @@ from napari_mosaic.sam.overlaps import order_of, paint, suppressed
 from napari_mosaic.sam.params import PRESETS, SamParams
 from napari_mosaic.sam.prompts import Answers, Prompts
 from napari_mosaic.sam.proposals import Found, Proposals, pack
+from napari_mosaic.sam.registry import look_of
 from napari_mosaic.segmentation import segment
 from napari_mosaic.tesserae import Flag, TesseraParams, find_tesserae
 from napari_mosaic.tiling import Box, Lattice
+from napari_mosaic.weights import read_header
 
 Photograph = Callable[..., NDArray[np.uint8]]
 RULES = TesseraParams(reach=10, blob_limit=60, blob_cell=16, max_hole=8)
@@ -319,6 +324,21 @@ def test_settings_that_nobody_asks_for_are_those_that_it_was_begun_with(tmp_path
         del _METHODS["brightness"]
 
 
+def test_a_record_is_complete_once_sam_2_has_been_everywhere(tmp_path: Path) -> None:
+    picture, path = np.tile(bordered(68), (1, 6, 1)), tmp_path / "a.mosaic.zarr"
+    params = SegmentParams(method="brightness", scale=1.0, tile_size=1024)
+    register_mask_method("brightness", AUTOMATIC, lambda _: BrightNetwork())
+    try:
+        with segment(picture, path, params=params, sam=PARAMS, only=(0, 0, 230, 900)) as part:
+            assert part.metadata.has_tesserae
+            assert part.metadata.phases["sam2"] == "partial"
+            assert not part.complete
+        with segment(picture, path, params=params, resume=True) as whole_one:
+            assert whole_one.complete
+    finally:
+        del _METHODS["brightness"]
+
+
 def test_an_image_without_a_stone_asks_nothing(tmp_path: Path, brightness: FunctionSegmenter) -> None:
     picture = np.full((100, 130, 3), 20, np.uint8)
     with start(tmp_path / "dark.mosaic.zarr", picture, brightness) as record:
@@ -540,3 +560,24 @@ class HalfNetwork(BrightNetwork):
             for k, (y, _) in enumerate(points):
                 answers.logits[k, 0][rows // 16 != y // 16] = -9
             yield part, answers
+
+
+def test_what_sam_2_will_be_asked_is_counted_before_its_model_is_loaded(bright_record: Any, tmp_path: Path) -> None:
+    """The windows are those that the run encodes, the prompts of the automatic generator those that it asks."""
+    record, picture = bright_record
+    network = BrightNetwork()
+    plan = make_mask_plan(record.plan, network, PARAMS, AUTOMATIC)
+    file = tmp_path / "look.yaml"
+    file.write_text("model:\n  image_size: 512\n")
+    site = Site(record.plan, record.areas, FileMask(np.ones(picture.shape[:2], bool), picture.shape[:2]))
+    found = count_masks(site, AUTOMATIC, replace(PARAMS, config=str(file)))
+    masks_of(record, picture, network, AUTOMATIC)
+    assert found.windows == network.encoded == len(plan.lattice(0, record.shape))
+    assert found.prompts == pytest.approx(network.prompted, rel=0.1)
+    part = count_masks(site, AUTOMATIC, replace(PARAMS, config=str(file)), Box(0, 0, 60, 60))
+    assert 0 < part.windows < found.windows
+    guided = count_masks(site, GUIDED, replace(PARAMS, config=str(file)))
+    assert guided.windows == found.windows
+    small = Path(__file__).parent / "data" / "sam2-mosaic-small.safetensors"
+    assert look_of(str(small)) == (256, float(read_header(small)["tessera_px"]))
+    assert look_of("sam2.1-hiera-large")[0] == 1024

@@ -369,6 +369,12 @@ def test_the_command_finds_masks_with_the_bundled_network(
     assert main([*words, "--device", "cpu", "--resume"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["tesserae"] == told["tesserae"]
+    few = [*words[: words.index("--into")], "--scale", "1", "--device", "cpu", "--resume", "--json"]
+    assert main(few) == 0
+    assert json.loads(capsys.readouterr().out)["tesserae"] == told["tesserae"]
+    assert main([*few, "--sam2.points-per-side", "32"]) == 1
+    assert "points-per-side 6, not 32" in capsys.readouterr().err
+    assert main([*few, "--sam2-preset", "ours", "--sam2.model", str(weights)]) == 1
     assert main([*words[:-2], "--sam2.points-per-batch", "8", "--overwrite", "--resume"]) == 2
 
 

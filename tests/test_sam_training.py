@@ -185,6 +185,13 @@ def test_what_is_told_is_of_the_file_that_is_delivered(
         chosen = places[int(np.random.default_rng(params.seed).permutation(len(places))[0])]
         sample = take_place(material.pictures, chosen, 0, network.image_size)
         assert answer["delivered"][part] == judge(network, [sample], params, automatic=False)
+        for name, labels in (("found", guided_labels(network, sample, params)[0]), ("true", sample.labels)):
+            np.save(tmp_path / f"{name}.npy", labels)
+        assert main(["evaluate", str(tmp_path / "found.npy"), str(tmp_path / "true.npy"), "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)["metrics"]
+        for name in ("dice", "accuracy", "precision", "recall"):
+            assert answer["delivered"][part][name] == pytest.approx(told["pixels"][name], abs=1e-9)
+        assert answer["delivered"][part]["f1"] == pytest.approx(told["matching"][0]["f1"], abs=1e-9)
     assert answer["delivered"]["step"] == 1
     assert [row["step"] for row in answer["history"]] == [1, 2, 3]
     test = json.loads((tmp_path / "out" / "test.json").read_text())

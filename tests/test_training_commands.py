@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors import safe_open
 
 torch = pytest.importorskip("torch")
@@ -33,7 +34,7 @@ from napari_mosaic.tiling import Box  # noqa: E402
 from napari_mosaic.training import learner as learner_module  # noqa: E402
 from napari_mosaic.training import params as params_module  # noqa: E402
 from napari_mosaic.training.data import core_target, grout_target  # noqa: E402
-from napari_mosaic.training.network import Recipe  # noqa: E402
+from napari_mosaic.training.network import Recipe, normalise  # noqa: E402
 from napari_mosaic.training.sources import open_stored, split, store_folder, store_record  # noqa: E402
 from napari_mosaic.training.validation import middle_crops, validate  # noqa: E402
 from napari_mosaic.weights import find_weights, imported_entries  # noqa: E402
@@ -122,6 +123,27 @@ def judge_file(model: str | Path, folder: Path, indices: list[int]) -> dict[str,
     return validate(network, middle_crops(stored.take(indices)), recipe)
 
 
+def evaluated_dice(model: str | Path, folder: Path, index: int, capsys: pytest.CaptureFixture[str]) -> float:
+    """The Dice of the joints that the command `evaluate` tells of what a weights file finds on a stored picture."""
+    network, card = read_model(find_weights(model))
+    stored = open_stored(folder)
+    assert stored is not None
+    crop = middle_crops(stored.take([index]))[0]
+    with torch.inference_mode():
+        pixels = normalise(torch.from_numpy(np.ascontiguousarray(crop.image))[None], card.mean, card.std)
+        likely = network.eval()(pixels)[0, 0].float().sigmoid().numpy()
+    known = np.ones(crop.labels.shape, bool) if crop.known is None else crop.known
+    masks = {"found": likely > 0.5, "true": grout_target(crop.labels) > 0, "ignored": ~known}
+    for name, mask in masks.items():
+        Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(folder / f"{name}.png")
+    capsys.readouterr()
+    found, true, ignored = (str(folder / f"{name}.png") for name in masks)
+    words = ["evaluate", found, true, "--prediction-is", "grout", "--truth-is", "grout", "--json"]
+    words += [] if known.all() else ["--ignore", ignored]
+    assert main(words) == 0
+    return float(json.loads(capsys.readouterr().out)["metrics"]["joint_pixels"]["dice"])
+
+
 def script_scores(monkeypatch: pytest.MonkeyPatch, *scores: float) -> None:
     """Let the rounds of a run have these scores, whatever the network does; what is judged later is what it is."""
     left = list(scores)
@@ -153,6 +175,8 @@ def test_what_train_tells_is_of_the_file_that_it_delivers(
     delivered = answer["delivered"]
     assert (delivered["step"], delivered["of"]) == (1, 3)
     assert (delivered["validation"], delivered["test"]) == (judged, tested)
+    (only,) = numbers["test"]
+    assert tested["grout_dice"] == pytest.approx(evaluated_dice(answer["model"], out / "data", only, capsys), abs=1e-9)
     assert json.loads((out / "test.json").read_text()) == {"pictures": 1, "step": 1, **tested}
     ended = torch.load(out / "checkpoint.pt", weights_only=True)["average"]
     with safe_open(answer["model"], "pt") as file:
@@ -173,6 +197,8 @@ def test_what_finetune_tells_is_of_the_mean_of_old_and_new(drawn: Path, tmp_path
     told = answer["delivered"]["validation"]
     assert told == judge_file(answer["model"], out / "data", validation)
     assert told != {name: answer["history"][-1][name] for name in told}
+    (only,) = validation
+    assert told["grout_dice"] == pytest.approx(evaluated_dice(answer["model"], out / "data", only, capsys), abs=1e-9)
     assert main([*words, "--resume"]) == 0
     assert f"score {told['score']:.3f} on pictures" in capsys.readouterr().out
 

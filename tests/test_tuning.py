@@ -22,7 +22,7 @@ from napari_mosaic.progress import Progress
 from napari_mosaic.record import Plan, open_record
 from napari_mosaic.record.finished import mark_finished
 from napari_mosaic.request import SegmentParams
-from napari_mosaic.sam.params import PRESETS, SamParams
+from napari_mosaic.sam.params import PRESETS
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
 from napari_mosaic.tuning import TuneParams, read_best, read_handed, tune_steps
@@ -98,8 +98,8 @@ def test_the_result_is_what_segment_and_apply_make(case: tuple[Path, Path], caps
     with open_record(record) as one, open_record(again) as two:
         box = Box(0, 0, *one.shape)
         assert np.array_equal(one.read_labels(box), two.read_labels(box))
-    params, sam = with_tuned(SegmentParams(threshold=0.61), Path(best), PRESETS["ours"])
-    assert (params.threshold, params.method, params.scale, sam) == (0.61, "brightness", 1.0, PRESETS["ours"])
+    params, sam = with_tuned(SegmentParams(threshold=0.5), Path(best), None, frozenset({"threshold"}))
+    assert (params.threshold, params.method, params.scale, sam) == (0.5, "brightness", 1.0, None)
 
 
 def test_finished_windows_are_a_truth_and_a_stopped_search_can_be_used(
@@ -166,11 +166,11 @@ def test_rules_for_the_map_of_another_model_are_not_taken_in_silence(tmp_path: P
     values = {"segment": rules, "method": "grout-augmented", "model": "grout-lite", "scale": None}
     other = write_best(tmp_path / "other.json", KIND, values | {"model_sha256": "00" * 32})
     with pytest.raises(UsageError, match="tuned on the map of the model grout-lite"):
-        with_tuned(SegmentParams(), other, PRESETS["ours"])
+        with_tuned(SegmentParams(), other)
     mine = write_best(tmp_path / "mine.json", KIND, values | {"model_sha256": hash_of(find_weights())})
-    params, _ = with_tuned(SegmentParams(), mine, PRESETS["ours"])
+    params, _ = with_tuned(SegmentParams(), mine)
     assert (params.threshold, params.method, params.model) == (0.4, "grout-augmented", "grout-lite")
-    given, _ = with_tuned(SegmentParams(model="my.safetensors"), other, PRESETS["ours"])
+    given, _ = with_tuned(SegmentParams(model="my.safetensors"), other, None, frozenset({"model"}))
     assert given.model == "my.safetensors"
 
 
@@ -180,12 +180,14 @@ def test_all_settings_of_sam2_are_handed_over(tmp_path: Path) -> None:
     sam = replace(PRESETS["mosaic-sam2"], model=str(model), pred_iou_thresh=0.31, tessera_px=61.5, device="cpu")
     path = write_best(tmp_path / "best.json", SAM_KIND, {"sam": sam_values(sam)})
     assert read_handed(path).sam == replace(sam, device="auto")
-    params, used = with_tuned(SegmentParams(), path, PRESETS["ours"])
+    params, used = with_tuned(SegmentParams(), path)
     assert params == SegmentParams(method="sam2")
     assert used == replace(sam, device="auto")
-    assert with_tuned(SegmentParams(method="grout+sam2"), path, SamParams())[0].method == "grout+sam2"
-    with pytest.raises(UsageError, match="leave it out"):
-        with_tuned(SegmentParams(), path, PRESETS["mosaic-sam2"])
+    guided = with_tuned(SegmentParams(method="grout+sam2"), path, None, frozenset({"method"}))[0]
+    assert guided.method == "grout+sam2"
+    for preset in PRESETS.values():
+        with pytest.raises(UsageError, match="leave it out"):
+            with_tuned(SegmentParams(), path, preset)
     with pytest.raises(InputError, match=r"older version.*new folder \(-o\)"):
         read_handed(write_best(tmp_path / "old.json", SAM_KIND, {"best": {}}))
 

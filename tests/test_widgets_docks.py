@@ -23,7 +23,7 @@ from napari_mosaic.tiling import Box
 from napari_mosaic.tuning import TuneResult
 from napari_mosaic.widgets._check.state import CheckState, next_open, resolve_check, with_count, with_marks
 from napari_mosaic.widgets._docks import TITLES
-from napari_mosaic.widgets._state import RunFacts, Tuning
+from napari_mosaic.widgets._facts import RunFacts, Tuning
 from napari_mosaic.widgets._train import runs as train_runs
 from napari_mosaic.widgets._train.request import TrainRequest, keep_request, kept_request
 from napari_mosaic.widgets._tune.runs import fresh_folder, last_folder

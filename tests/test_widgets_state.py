@@ -11,9 +11,11 @@ import pytest
 
 pytest.importorskip("napari")
 
+from napari_mosaic.engine.sam.costs import MaskAmount
 from napari_mosaic.progress import Progress
 from napari_mosaic.record.looked_at import PARTS, Figures
 from napari_mosaic.tiling import Box
+from napari_mosaic.widgets._facts import EstimateFacts, RecordFacts, RunFacts, SizeFacts, SourceFacts, Tuning
 from napari_mosaic.widgets._levels import CachedLevel, LivePyramid
 from napari_mosaic.widgets._state import (
     CHECK,
@@ -22,13 +24,7 @@ from napari_mosaic.widgets._state import (
     MEASURE,
     OPEN,
     SIZE,
-    EstimateFacts,
     PanelState,
-    RecordFacts,
-    RunFacts,
-    SizeFacts,
-    SourceFacts,
-    Tuning,
     duration,
     next_step,
     resolve,
@@ -80,6 +76,15 @@ def test_of_a_record_what_is_left_is_promised() -> None:
     assert resolve(begun).cost == "View about 2 s · 3.0 MB\nRest about 5 min · 150 MB"
     whole = replace(OPENED, record=RECORD, estimate=replace(ESTIMATE, seconds=0.1, disk=0))
     assert "nothing is left" in resolve(whole).cost
+
+
+def test_what_sam_2_adds_is_told() -> None:
+    asked = replace(ESTIMATE, masks=MaskAmount(1_200, 90_000))
+    view = resolve(replace(OPENED, method="sam2", estimate=asked))
+    assert "SAM 2 on top: 1,200 windows with about 90,000 prompts; how long" in view.cost
+    known = resolve(replace(OPENED, method="sam2", estimate=replace(asked, mask_seconds=600.0)))
+    assert known.cost.endswith("90,000 prompts, about 10 min")
+    assert "SAM" not in resolve(replace(OPENED, estimate=asked)).cost
 
 
 def test_a_run_can_be_cancelled_once_and_nothing_else_started() -> None:

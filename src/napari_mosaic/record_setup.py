@@ -42,6 +42,8 @@ from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.weights import find_weights, hash_of
 
 _Kind = Literal["region", "exclude"]
+_OF_SAM = "sam."
+"""What names of SAM 2's settings begin with in `RunRequest.given`."""
 _SAME = 1e-3
 """Part of an area that rounding its corners in a file may move."""
 
@@ -139,18 +141,24 @@ def as_begun(path: Path, params: SegmentParams, request: RunRequest, *, check: b
 
 def begun_sam(path: Path, request: RunRequest) -> SamParams | None:
     """SAM 2's settings: as asked for, else those that the record of a run that goes on was begun with."""
-    if request.sam is not None or not (request.resume and path.exists()):
-        return request.sam
+    asked = request.sam
+    given = {name.removeprefix(_OF_SAM) for name in request.given if name.startswith(_OF_SAM)}
+    if not (request.resume and path.exists()) or (asked is not None and not given):
+        return asked
     with open_record(path) as record:
-        begun = Sam2Files(record).read_plan()
-    return None if begun is None else replace(MaskPlan.from_json(begun).params, device="auto")
+        values = Sam2Files(record).read_plan()
+    if values is None:
+        return asked
+    begun = replace(MaskPlan.from_json(values).params, device="auto")
+    return begun if asked is None else replace(begun, **{name: getattr(asked, name) for name in given})
 
 
 def check_asked(record: Record, params: SegmentParams, request: RunRequest) -> None:
     """Refuse to go on with a record that was begun with other settings than are asked for.
 
-    Method and model are always asked for; of all else, what differs from its default. What cannot reach a record that
-    is gone on with would be left aside otherwise, and its figures be those of other rules or another region.
+    Method and model are always asked for; of all else, what `given` names or differs from its default. What cannot
+    reach a record that is gone on with would be left aside otherwise, and its figures be those of other rules or
+    another region.
 
     Raises
     ------
@@ -158,12 +166,13 @@ def check_asked(record: Record, params: SegmentParams, request: RunRequest) -> N
         It was begun by another method or model, at another scale, in another precision, with other rules or in other
         areas.
     """
-    for name, (found, wanted) in record.plan.differences(_plan_asked(record.plan, params)).items():
+    for name, (found, wanted) in record.plan.differences(_plan_asked(record.plan, params, request.given)).items():
         word = "scale" if name == "factor" else name.replace("_", "-")
         if name == "min_area":
             found, wanted = asked_area(found, record.plan.tessera_px), params.min_area
         if name == "views":
-            word, found, wanted = "quality", "quick", params.quality
+            word, wanted = "quality", params.quality
+            found = "best" if wanted == "quick" else "quick"
         raise _begun_otherwise(record.path, f"{word} {_shown(found)}, not {_shown(wanted)}")
     areas: dict[_Kind, AreaSource | None] = {"region": request.region, "exclude": request.exclude}
     for kind, source in areas.items():
@@ -172,11 +181,12 @@ def check_asked(record: Record, params: SegmentParams, request: RunRequest) -> N
             raise _begun_otherwise(record.path, f"another {kind} than {given}")
 
 
-def _plan_asked(plan: Plan, params: SegmentParams) -> Plan:
-    """A record's plan with what is asked for in it."""
+def _plan_asked(plan: Plan, params: SegmentParams, given: frozenset[str]) -> Plan:
+    """A record's plan with what is asked for in it; `given` are names of what is although it is the default."""
     asked: dict[str, Any] = {"method": params.method}
-    if params.quality == "best" and plan.views == (PLAIN,):
-        asked["views"] = "best"
+    best, begun_best = params.quality == "best", plan.views != (PLAIN,)
+    if best != begun_best and (best or "quality" in given):
+        asked["views"] = params.quality
     if not isinstance(params.scale, str) and not np.isclose(params.scale, plan.factor):
         asked["factor"] = params.scale
     if plan.model_sha256:  # what has no model runs in one way only
@@ -185,7 +195,7 @@ def _plan_asked(plan: Plan, params: SegmentParams) -> Plan:
         exactly = {"runtime": params.runtime, "precision": params.precision}
         asked |= {name: value for name, value in exactly.items() if value != "auto"}
     wanted, usual = (asdict(sized(rules, plan.tessera_px)) for rules in (params.tesserae, TesseraParams()))
-    rules = {name: value for name, value in wanted.items() if value != usual[name]}
+    rules = {name: value for name, value in wanted.items() if name in given or value != usual[name]}
     if params.temperature != "auto":
         rules["temperature"] = params.temperature
     return replace(plan, **asked, tesserae=replace(plan.tesserae, **rules))

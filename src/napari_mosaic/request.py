@@ -129,11 +129,17 @@ class RunOptions(TypedDict, total=False):
     only: Box | tuple[int, int, int, int] | None
     focus: tuple[float, float] | None
     sam: SamParams | None
+    given: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """Where the result goes and what part of the source is wanted."""
+    """Where the result goes and what part of the source is wanted.
+
+    `given` are names of parameters that a record which is gone on with must have been begun with even where they are
+    the defaults, those of `sam` as `sam.NAME`. Where such names are in it, all else of `sam` is as it was begun with;
+    where none is, all of it is asked for.
+    """
 
     output: str | Path | None = None
     region: AreaSource | None = None
@@ -146,6 +152,7 @@ class RunRequest:
     only: Box | None = None
     focus: tuple[float, float] | None = None
     sam: SamParams | None = None
+    given: frozenset[str] = frozenset()
 
 
 def request_of(output: str | Path | None, options: RunOptions) -> RunRequest:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from napari_mosaic.widgets._facts import SizeFacts, Tuning
 from napari_mosaic.widgets._forms import AreaForm, AreaValue, LookForm, LookValue, SizeForm, TuningForm
-from napari_mosaic.widgets._state import SizeFacts, Tuning
 
 
 def test_a_size_that_a_person_types_is_that_persons_word(qtbot: Any) -> None:

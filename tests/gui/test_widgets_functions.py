@@ -18,7 +18,7 @@ from napari_mosaic.record import open_record
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import preview_tesserae as cut_again
 from napari_mosaic.segmentation import segment
-from napari_mosaic.widgets import _runs, export_tesserae, preview_tesserae, segment_this_layer
+from napari_mosaic.widgets import _knowing, _runs, export_tesserae, preview_tesserae, segment_this_layer
 from napari_mosaic.widgets._edited import tessera_layers
 from napari_mosaic.widgets._sources import view_box
 
@@ -83,7 +83,7 @@ def test_the_form_of_finding_starts_the_job_of_the_layer(shown: Any, monkeypatch
 
     def steps(request: Any) -> Any:
         asked.append(request)
-        return _runs.read_facts(request.place)
+        return _knowing.read_facts(request.place)
         yield
 
     monkeypatch.setattr(_runs, "find_steps", steps)

@@ -21,10 +21,11 @@ from napari_mosaic.tiling import Box
 from napari_mosaic.widgets import MosaicPanel, _dialogs, _models
 from napari_mosaic.widgets._edit.dock import EditDock
 from napari_mosaic.widgets._edited import tessera_layers
+from napari_mosaic.widgets._facts import RecordFacts, SourceFacts
 from napari_mosaic.widgets._forms import AreaValue
 from napari_mosaic.widgets._panel.method_form import OWN, SamForm, with_preset
 from napari_mosaic.widgets._places import place_beside
-from napari_mosaic.widgets._state import PanelState, RecordFacts, SourceFacts, resolve
+from napari_mosaic.widgets._state import PanelState, resolve
 
 SMALL = Path(__file__).parents[1] / "data" / "sam2-mosaic-small.safetensors"
 SHAPE = (6144, 8192)

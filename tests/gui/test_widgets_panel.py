@@ -16,11 +16,12 @@ from qtpy.QtWidgets import QApplication, QLineEdit
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import open_record
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets import _dialogs, _guard, _runs
+from napari_mosaic.widgets import _dialogs, _guard, _knowing, _runs
+from napari_mosaic.widgets._facts import SizeFacts, SourceFacts, Tuning
 from napari_mosaic.widgets._layers import LookValue
 from napari_mosaic.widgets._napari import camera_of, canvas_size
 from napari_mosaic.widgets._sources import middle, view_box
-from napari_mosaic.widgets._state import AREA, FIND, SizeFacts, SourceFacts, Tuning, resolve
+from napari_mosaic.widgets._state import AREA, FIND, resolve
 from napari_mosaic.widgets._view import WIDTH, FigureGrid, ShortLabel
 
 
@@ -384,7 +385,7 @@ def test_estimates_and_facts_are_values(floor: Path) -> None:
     from napari_mosaic.segmentation import segment
 
     with segment(floor, params=SegmentParams(method="brightness", scale=1.0)) as record:
-        facts = _runs.record_facts(record)
+        facts = _knowing.record_facts(record)
     assert facts.complete
     assert facts.covered_px == 700 * 1300
 

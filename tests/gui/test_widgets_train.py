@@ -15,10 +15,10 @@ import pytest
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.progress import Progress
 from napari_mosaic.training import PRESETS, FinetuneParams, TrainParams
-from napari_mosaic.widgets import _runs
+from napari_mosaic.widgets import _knowing
+from napari_mosaic.widgets._facts import EstimateFacts, RunFacts
 from napari_mosaic.widgets._forms import ValueForm
 from napari_mosaic.widgets._plot import Curve, CurvePlot, limits_of, smooth, thin
-from napari_mosaic.widgets._state import EstimateFacts, RunFacts
 from napari_mosaic.widgets._train import runs
 from napari_mosaic.widgets._train.dock import TrainDock
 from napari_mosaic.widgets._train.request import TrainRequest, keep_request, kept_request, read_rows
@@ -144,6 +144,8 @@ def test_what_the_buttons_say_follows_from_what_is_known() -> None:
     assert resolve_training(replace(corrected, finished=2)).start.enabled
     assert length_of(TrainParams(minutes=30)) == "about 30 min"
     assert length_of(FinetuneParams()).endswith("a stage")
+    assert length_of(FinetuneParams(epochs=20)) == "20 + 10 times through the data"
+    assert length_of(FinetuneParams(epochs=1, stage="2")) == "1 times through the data"
     held = resolve_training(replace(state, held=HeldFacts(250)))
     assert held.resume.enabled
     assert not held.start.enabled
@@ -174,7 +176,7 @@ def test_a_run_is_stopped_gone_on_with_and_its_model_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     estimate = EstimateFacts(seconds=1.0, disk=1, tessera_px=None, factor=1.0)
-    monkeypatch.setattr(_runs, "estimate", lambda *_: estimate)
+    monkeypatch.setattr(_knowing, "estimate", lambda *_: estimate)
     viewer.add_image(np.zeros((40, 50, 3), np.uint8), name="floor", scale=(0.5, 0.5))
     panel = open_panel()
     dock = make_dock(panel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
@@ -14,6 +15,7 @@ import pytest
 from napari.layers import Labels
 from PIL import Image
 
+from napari_mosaic import editing
 from napari_mosaic.evaluation import evaluate_files
 from napari_mosaic.record import open_record
 from napari_mosaic.request import SegmentParams
@@ -24,6 +26,7 @@ from napari_mosaic.training.sam.params import PRESETS, SamTrainParams, SamTunePa
 from napari_mosaic.widgets import EvaluateDock, MosaicPanel, TrainDock
 from napari_mosaic.widgets._evaluate.runs import results_of
 from napari_mosaic.widgets._forms import ValueForm
+from napari_mosaic.widgets._layers import LookValue
 from napari_mosaic.widgets._train.request import TrainRequest, read_rows
 from napari_mosaic.widgets._train.state import RECIPES, STARTS, TrainState, length_of, resolve_training
 
@@ -171,6 +174,42 @@ def test_a_record_is_compared_with_its_truth_in_figures_curves_and_colours(
     assert dock.view.table.value()[-1][0] == "mean"
     assert not dock.view.show.isEnabled()
     dock.close()
+
+
+def test_figures_and_files_are_of_what_is_shown(
+    panel: MosaicPanel, viewer: Any, qtbot: Any, settled: Callable[[Any], None], floor: Path, tmp_path: Path
+) -> None:
+    """SAM 2's masks while they are seen; the joints' tesserae once these alone are, or once one of them was edited."""
+    mine = Path(shutil.copytree(floor, tmp_path / "data")) / "floor.mosaic.zarr"
+    panel.open_record(mine)
+    settled(panel)
+    with open_record(mine) as record:
+        counts = {name: record.with_labels(name).figures().count for name in ("tesserae", "sam2")}
+        ident = int(record.table(["id"])["id"][0].as_py())
+    assert counts["tesserae"] != counts["sam2"]
+
+    def rows(name: str) -> int:
+        panel.save_as(tmp_path / name, "csv")
+        settled(panel)
+        return len((tmp_path / name).read_text(encoding="utf-8").splitlines()) - 1
+
+    assert (panel.labels, panel.state.record.count) == ("sam2", counts["sam2"])
+    assert rows("masks.csv") == counts["sam2"]
+    panel.look(LookValue(masks=False))
+    qtbot.waitUntil(lambda: panel.state.record.labels == "tesserae")
+    assert panel.state.record.count == counts["tesserae"]
+    assert "by SAM 2" not in panel.view.steps[3].word.text()
+    assert rows("tesserae.csv") == counts["tesserae"]
+    panel.look(LookValue())
+    qtbot.waitUntil(lambda: panel.state.record.labels == "sam2")
+    with open_record(mine, writable=True) as record:
+        editing.delete(record, [ident])
+    panel.recount(mine.absolute())
+    qtbot.waitUntil(lambda: panel.state.record.count == counts["tesserae"] - 1)
+    assert panel.labels == "tesserae"
+    assert "You edited" in panel.state.message
+    assert not panel.shown.masks.visible
+    assert rows("edited.csv") == counts["tesserae"] - 1
 
 
 @pytest.mark.parametrize("recipe", ["sam2", "sam2-small", "sam2-grid", "sam2-tune"])

@@ -27,9 +27,9 @@ from napari_mosaic.widgets import _dialogs, _reader, _sources
 from napari_mosaic.widgets._docks import EDIT, SAM2, TITLES, bring_to_front, find_dock, open_dock
 from napari_mosaic.widgets._edit.dock import EditDock
 from napari_mosaic.widgets._edited import tessera_layers
+from napari_mosaic.widgets._facts import Tuning
 from napari_mosaic.widgets._levels import CachedLevel
 from napari_mosaic.widgets._napari import camera_of
-from napari_mosaic.widgets._state import Tuning
 from napari_mosaic.widgets._tuning import plan_preview, tuning_of
 
 PARAMS = SegmentParams(method="brightness", scale=1.0)

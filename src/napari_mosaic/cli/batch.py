@@ -16,7 +16,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from napari_mosaic.cli.options import Flag, Json, plain
+from napari_mosaic.cli.options import Flag, Json, given_of, plain
 from napari_mosaic.cli.output import answer, answer_json, say
 from napari_mosaic.cli.segmenting import Outcome, SegmentOptions, attempt, describe
 from napari_mosaic.errors import InputError, MissingError, MosaicError, ReadError, WriteError
@@ -50,9 +50,9 @@ class Row:
     exclude: Path | None = None
     pixel_mm: float | None = None
 
-    def asked(self, *, overwrite: bool) -> RunOptions:
-        """What of the line is asked of `segment`."""
-        areas = RunOptions(region=self.region, exclude=self.exclude, pixel_mm=self.pixel_mm)
+    def asked(self, given: frozenset[str], *, overwrite: bool) -> RunOptions:
+        """What of the line is asked of `segment`, where the options `given` are asked of all lines."""
+        areas = RunOptions(region=self.region, exclude=self.exclude, pixel_mm=self.pixel_mm, given=given)
         return {**areas, "overwrite": overwrite, "resume": not overwrite}
 
 
@@ -83,11 +83,12 @@ def batch(
 
     """
     rows = read_jobs(jobs)
-    settings = plain(params, SegmentParams)
+    settings, given = plain(params, SegmentParams), given_of(params)
     outcomes = []
     for row in rows:
-        done = None if overwrite else finished(row, settings)
-        outcomes.append(done or attempt(row.source, row.output, settings, row.asked(overwrite=overwrite)))
+        done = None if overwrite else finished(row, settings, given)
+        asked = row.asked(given, overwrite=overwrite)
+        outcomes.append(done or attempt(row.source, row.output, settings, asked))
         if not as_json and outcomes[-1].error is None:
             answer(outcomes[-1].line + (" (was done)" if done else ""))
     path = summary or jobs.with_name(f"{jobs.stem}.summary.csv")
@@ -99,7 +100,7 @@ def batch(
     return 1 if failed else 0
 
 
-def finished(row: Row, params: SegmentParams) -> Outcome | None:
+def finished(row: Row, params: SegmentParams, given: frozenset[str] = frozenset()) -> Outcome | None:
     """The outcome of a row whose record is complete already; one of another photograph or other settings is none.
 
     A pixel size that the table gives reaches it.
@@ -110,7 +111,7 @@ def finished(row: Row, params: SegmentParams) -> Outcome | None:
         with open_record(row.output) as record:
             if not (record.complete and holds(record, row.source)):
                 return None
-            check_asked(record, params, RunRequest(region=row.region, exclude=row.exclude))
+            check_asked(record, params, RunRequest(region=row.region, exclude=row.exclude, given=given))
             if row.pixel_mm is not None and record.pixel_size != given_size(row.pixel_mm):
                 with open_record(row.output, writable=True) as mine:
                     mine.set_pixel_size(row.pixel_mm)

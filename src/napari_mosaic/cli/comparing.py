@@ -15,10 +15,9 @@ from napari_mosaic.cli.options import Json, options_of, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_table, run, say
 from napari_mosaic.evaluation.files import Evaluation, EvaluationParams, evaluate_files, is_label_layer
 from napari_mosaic.evaluation.folders import evaluate_folders_steps, pair_files, table_of, write_report
-from napari_mosaic.evaluation.models import compare_models_steps, name_models, plot_models
+from napari_mosaic.evaluation.models import compare_models_steps, name_models, write_comparison
 from napari_mosaic.evaluation.pictures import compare_predictions, draw_tesserae, write_picture
 from napari_mosaic.metrics import SLIVER
-from napari_mosaic.output_files import make_folder
 
 if TYPE_CHECKING:
     EvaluationOptions = EvaluationParams
@@ -114,10 +113,7 @@ def compare_models(
     settings = plain(params, EvaluationParams)
     joints = settings.truth_is == "grout"
     found = run(compare_models_steps(name_models(predictions), truths, params=settings), output.name)
-    make_folder(output)
-    write_report(output / "models.csv", {}, found.to_csv())
-    write_report(output / "models.json", found.to_dict(), "")
-    written = [plot_models(found, output / "bars.png", joints=joints)]
+    written = write_comparison(found, output, joints=joints)
     if runs:
         from napari_mosaic.training.curves import plot_runs
 
@@ -127,7 +123,7 @@ def compare_models(
         return 0
     answer(found.to_text(joints=joints))
     say(_rule(settings))
-    say("Written: " + ", ".join(str(path) for path in (output / "models.csv", output / "models.json", *written)))
+    say("Written: " + ", ".join(map(str, written)))
     return 0
 
 

@@ -7,6 +7,7 @@ that the API takes. Over presets an option has no default of its own, only the p
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -28,7 +29,8 @@ _ENDS = ("steps", "minutes", "epochs")
 def options_of(cls: type[Any]) -> type[Any]:
     """A dataclass with the parameters of another, their texts for the command line, and the checks of `cls`.
 
-    The text is a bare string, or the `help` of an object, among the annotations of the field.
+    The text is a bare string, or the `help` of an object, among the annotations of the field. Which of them were given
+    says `given_of`.
     """
 
     def check(options: Any) -> None:
@@ -38,7 +40,16 @@ def options_of(cls: type[Any]) -> type[Any]:
             raise UsageError(str(error)) from error
 
     made = [(name, _with_help(hint), default) for name, hint, default in parameters_of(cls)]
-    return _make(cls, "Options", made, {"__post_init__": check})
+    options = _make(cls, "Options", made, {"__post_init__": check})
+    make: Any = options.__init__
+
+    @functools.wraps(make)
+    def __init__(self: Any, **values: Any) -> None:
+        make(self, **values)
+        object.__setattr__(self, "_given", frozenset(values))
+
+    options.__init__ = __init__  # type: ignore[misc]
+    return options
 
 
 def choices_of(cls: type[Any], presets: Mapping[str, Any], leave_out: tuple[str, ...] = ()) -> type[Any]:
@@ -79,6 +90,16 @@ def parameters_of(cls: type[Any]) -> Iterator[tuple[str, Any, Any]]:
 def plain(options: Any, cls: type[T]) -> T:
     """The options as the plain dataclass that the API takes."""
     return cls(**_values(options))
+
+
+def given_of(options: Any) -> frozenset[str]:
+    """The names of options of `options_of` that stood on the command line, whether or not they are the defaults.
+
+    Of those of `choices_of`, all that are not None.
+    """
+    if hasattr(options, "_given"):
+        return frozenset(options._given)
+    return frozenset(name for name, value in _values(options).items() if value is not None)
 
 
 def over_preset(choices: Any, preset: T) -> T:

@@ -7,6 +7,7 @@ standard error, so that a result can be piped while the bar is seen.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from typing import Any, TypeVar
@@ -30,9 +31,12 @@ def say(text: str, *, prefix: str = "") -> None:
 
 
 def answer(text: str) -> None:
-    """Write a line of the result to the standard output."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    """Write a line of the result to the standard output; once nobody reads it any more (`| head`), to nowhere."""
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def answer_json(values: Any) -> None:

@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from napari_mosaic.cli.options import Flag, Json, choices_of, option_of, options_of, over_preset, plain
+from napari_mosaic.cli.options import Flag, Json, choices_of, given_of, option_of, options_of, over_preset, plain
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
+from napari_mosaic.cli.photographs import find_sources, preview_places
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.engine.cluster import connect
-from napari_mosaic.errors import InputError, MissingError, MosaicError, WriteError
-from napari_mosaic.file_types import SOURCES
+from napari_mosaic.errors import MosaicError
 from napari_mosaic.logins import split_login
 from napari_mosaic.measurement.table import typical_side
-from napari_mosaic.picture_marks import PREVIEW, check_place, is_ours, own_place
+from napari_mosaic.output_files import make_folder
+from napari_mosaic.picture_marks import PREVIEW, own_place
 from napari_mosaic.record import Record
 from napari_mosaic.record.label_layer import SAM2, TESSERAE
 from napari_mosaic.record.sam2 import Sam2Files
-from napari_mosaic.record_names import Wanted, record_places, source_parts, unique_names
+from napari_mosaic.record_names import Wanted, record_places, unique_names
 from napari_mosaic.request import RunOptions, SegmentParams
 from napari_mosaic.sam.params import PRESETS as SAM_PRESETS
 from napari_mosaic.sam.params import SamParams
@@ -42,8 +43,6 @@ else:
     SegmentOptions = options_of(SegmentParams)
     SamOptions = choices_of(SamParams, SAM_PRESETS, leave_out=("into",))
     Into = option_of(SamParams, "into")
-
-_ZARR = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +100,8 @@ def segment(
     blocks: Flag = False,
     tuned: Annotated[Path | None, Parameter(name="--params")] = None,
     calibration: Path | None = None,
-    into: Into = "auto",
-    preset: Annotated[Literal["ours", "mosaic-sam2"], Parameter(name="--sam2-preset")] = "ours",
+    into: Into | None = None,
+    preset: Annotated[Literal["ours", "mosaic-sam2"] | None, Parameter(name="--sam2-preset")] = None,
     scheduler: str | None = None,
     as_json: Json = False,
     params: Annotated[SegmentOptions, Parameter(name="*")] = SegmentOptions(),  # noqa: B008 - frozen
@@ -139,7 +138,7 @@ def segment(
     calibration
         Adjust confidence by this file, which calibrate wrote for the model.
     preset
-        Settings of SAM 2 to begin with: ours, or those that Mosaic-SAM2 was published with.
+        Settings of SAM 2 to begin with: ours (the default), or those that Mosaic-SAM2 was published with.
     scheduler
         Compute on the workers of this dask scheduler: its address, such as tcp://host:8786, or its file.
     as_json
@@ -162,18 +161,19 @@ def segment(
     several = len(found) > 1
     if several and output is not None and output.name.endswith(".zarr"):
         raise UsageError(f"{output} can hold one record and there are {len(found)} sources; give a folder with -o.")
-    settings, base = plain(params, SegmentParams), SAM_PRESETS[preset]
+    settings, base = plain(params, SegmentParams), None if preset is None else SAM_PRESETS[preset]
     if tuned is not None:
-        settings, base = with_tuned(settings, tuned, base)
+        settings, base = with_tuned(settings, tuned, base, given_of(params))
     asked = RunOptions(
         region=region,
         exclude=exclude,
         pixel_mm=pixel_mm,
         overwrite=overwrite,
         resume=resume,
-        sam=replace(over_preset(sam, base), into=into),
         discard_edits=discard_edits,
+        **masks_asked(sam, base, into),
     )
+    asked["given"] |= given_of(params)
     if calibration is not None:
         settings = with_calibration(settings, calibration)
     places = record_places([Wanted(source, output) for source in found])
@@ -181,27 +181,37 @@ def segment(
     work = attempt if several else perform
     if settings.device == "auto" and settings.runtime == "auto":
         _offer_gpu()
+    if joints is not None:
+        make_folder(joints)
     outcomes = []
     with nullcontext() if scheduler is None else connect(scheduler) as client:
         for source, place, picture in zip(found, places, pictures, strict=True):
             outcomes.append(work(source, place, settings, asked, picture, client))
             if joints is not None and outcomes[-1].record is not None:
-                _draw_joints(outcomes[-1].record, source, joints, names[source])
+                outcomes[-1] = _with_joints(outcomes[-1], joints, names[source], source, several=several)
             if not as_json and outcomes[-1].error is None:
                 answer(outcomes[-1].line)
     return summarise(outcomes, as_json=as_json, several=several)
 
 
-def _draw_joints(record: str, source: str, folder: Path, name: str) -> None:
-    """Write the pictures of the joints of a record that was just made, in the place of older ones of ours."""
+def _with_joints(outcome: Outcome, folder: Path, name: str, source: str, *, several: bool) -> Outcome:
+    """Write the pictures of the joints of a record that was just made, in the place of older ones of ours.
+
+    Where one of `several` photographs fails here, its outcome says so, beside the record that it has.
+    """
     from napari_mosaic.cli.probability import write_joints
     from napari_mosaic.export.joint_pictures import JointParams
-    from napari_mosaic.output_files import make_folder
     from napari_mosaic.record import open_record
 
-    make_folder(folder)
-    with open_record(record) as opened:
-        write_joints(opened, folder, name, JointParams(), probability=True, overwrite=True, source=source)
+    try:
+        with open_record(str(outcome.record)) as opened:
+            write_joints(opened, folder, name, JointParams(), probability=True, overwrite=True, source=source)
+    except MosaicError as error:
+        if not several:
+            raise
+        say(f"{outcome.source}: {error}")
+        return replace(outcome, error=str(error))
+    return outcome
 
 
 def _offer_gpu() -> None:
@@ -213,20 +223,33 @@ def _offer_gpu() -> None:
         say(offer)
 
 
-def with_tuned(params: SegmentParams, path: Path, sam: SamParams) -> tuple[SegmentParams, SamParams]:
-    """The parameters with those of a file that `tune` or `sam2-tune` wrote, wherever they are not set otherwise."""
+def masks_asked(choices: Any, base: SamParams | None, into: Into | None) -> RunOptions:
+    """What is asked of SAM 2: nothing, single settings, or with a preset as `base` all of them."""
+    chosen = given_of(choices) | ({"into"} if into is not None else frozenset())
+    if base is None and not chosen:
+        return RunOptions(sam=None, given=frozenset())
+    asked = over_preset(choices, base or SAM_PRESETS["ours"])
+    if into is not None:
+        asked = replace(asked, into=into)
+    return RunOptions(sam=asked, given=frozenset(f"sam.{name}" for name in chosen if base is None))
+
+
+def with_tuned(
+    params: SegmentParams, path: Path, sam: SamParams | None = None, given: frozenset[str] = frozenset()
+) -> tuple[SegmentParams, SamParams | None]:
+    """The parameters with those of a file that `tune` or `sam2-tune` wrote, wherever they are not `given`."""
     from napari_mosaic.tuning import read_handed
     from napari_mosaic.weights import find_weights, hash_of, registry
 
-    usual, handed = SegmentParams(), read_handed(path)
-    values = {k: v for k, v in handed.segment.items() if getattr(params, k) == getattr(usual, k)}
+    handed = read_handed(path)
+    values = {name: value for name, value in handed.segment.items() if name not in given}
     if handed.model_sha256 and "model" in values:
         model = values["model"]
         if model not in registry() or hash_of(find_weights(model)) != handed.model_sha256:
             raise UsageError(
                 f"{path} was tuned on the map of the model {model}, which is not known here; give its file by --model."
             )
-    if handed.sam is not None and sam != SAM_PRESETS["ours"]:
+    if handed.sam is not None and sam is not None:
         raise UsageError(f"{path} holds the preset that was tuned, so --sam2-preset cannot be another; leave it out.")
     return replace(params, **values), handed.sam or sam
 
@@ -241,75 +264,6 @@ def with_calibration(params: SegmentParams, path: Path) -> SegmentParams:
     found = read_calibration(path)
     found.check_model(hash_of(find_weights(params.model)), params.model)
     return replace(params, temperature=found.temperature)
-
-
-def find_sources(sources: tuple[str, ...], *, blocks: bool) -> list[str]:
-    """All photographs that words on the command line name, folders opened, in order."""
-    if not sources:
-        raise UsageError("There is no photograph to segment; name at least one, or a folder of them.")
-    options = [source for source in sources if source.startswith("-") and not Path(source).exists()]
-    if options:
-        raise UsageError(f"{options[0]} stands behind --, where every word is a photograph; put options before the --.")
-    found: list[str] = []
-    for source in sources:
-        path = Path(source)
-        is_one = not path.is_dir() or any((path / name).exists() for name in _ZARR)
-        if is_one or blocks:
-            found.append(source)
-            continue
-        found.extend(str(child) for child in find_pictures(path))
-    return without_own(found)
-
-
-def find_pictures(folder: Path) -> list[Path]:
-    """The photographs of a folder, in order: not what is hidden (`._*` of a Mac among it), nor what we drew."""
-    pictures = [child for child in sorted(folder.iterdir()) if child.suffix.lower() in SOURCES and child.is_file()]
-    inside = [child for child in pictures if not child.name.startswith(".")]
-    found = [child for child in inside if not child.name.endswith(PREVIEW) and not is_ours(child)]
-    if len(found) < len(inside):
-        say(f"{len(inside) - len(found)} pictures in {folder} were drawn by napari-mosaic and are left out.")
-    if not found:
-        raise MissingError(f"There is no photograph in the folder {folder}; give one with PNG, JPEG or TIFF files.")
-    return found
-
-
-def without_own(sources: list[str]) -> list[str]:
-    """The sources, each once, without records, previews and exports: a shell's `*` names those too."""
-    found: dict[str, str] = {}
-    own: list[str] = []
-    for source in sources:
-        path = Path(source)
-        result = (path / "mosaic.json").is_file() or (path.is_file() and is_ours(path))
-        if result or (len(sources) > 1 and source.endswith(PREVIEW)):
-            own.append(source)
-        else:
-            found.setdefault(source_parts(source).location, source)
-    if not found:
-        raise InputError(
-            f"{own[0]} is no photograph: napari-mosaic made it; give the photograph that it was made from."
-        )
-    if own:
-        say(f"Left out, because napari-mosaic made them: {', '.join(Path(name).name for name in own)}.")
-    return list(found.values())
-
-
-def preview_places(preview: Path | None, sources: list[str]) -> list[Path | None]:
-    """Where the previews of sources go, no two to one place; their folder is made before the work begins."""
-    if preview is None:
-        return [None] * len(sources)
-    inside = len(sources) > 1 or preview.is_dir()
-    folder = preview if inside else preview.parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(
-            f"The folder {folder} for previews cannot be made ({error.strerror}); give another --preview."
-        ) from error
-    if not inside:
-        check_place(preview)
-        return [preview]
-    names = unique_names(sources)
-    return [folder / f"{names[source]}{PREVIEW}" for source in sources]
 
 
 def attempt(

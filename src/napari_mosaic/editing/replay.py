@@ -111,7 +111,7 @@ def replay_kept_steps(record: Record) -> Steps[Replayed | None]:
     Begun again after a crash it goes on where it was.
     """
     kept = record.edits.kept
-    if kept is None or not record.complete:
+    if kept is None or not record.metadata.has_tesserae:
         return None
     if not len(record.journal):
         record.journal.append({"kind": "reserve", "made": sorted(kept.used | _found_ids(kept))})

@@ -1,8 +1,9 @@
 """Dichotomous image segmentation (DIS) as a method to compare with: the tesserae as what such a network calls object.
 
 One decision: the network is the user's own file. IS-Net's weights belong to others and are not shipped; whatever ONNX
-goes from a picture to one map of objects is run as IS-Net is: each window brought to the network's own size, values
-from -0.5 to 0.5, its first output brought back. It sees its window as a whole, so windows may differ where they meet.
+goes from a picture to one map of objects is run as its authors run IS-Net: each window brought to the network's own
+size, values from -0.5 to 0.5, its first output stretched from its least to its greatest value and brought back. It sees
+its window as a whole, so windows may differ where they meet.
 
 References
 ----------
@@ -53,12 +54,18 @@ def make_dichotomous(model: str, *_: Any) -> FunctionSegmenter:
         """The map `(1, H, W)` of a window: what is no object is a joint."""
         small = cv2.resize(window, (run.width, run.height), interpolation=cv2.INTER_AREA)
         found = run(small.astype(np.float32).transpose(2, 0, 1)[None] / np.float32(255) - np.float32(0.5))
-        large = cv2.resize(found, window.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        large = cv2.resize(_stretch(found), window.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         return np.asarray(np.round(255 * (1 - np.clip(large, 0, 1)))[None], np.uint8)
 
     made = FunctionSegmenter(joints, name=f"dis ({path.stem})", tessera_px=24.0, channels=1, halo=_HALO, stride=8)
     made.sha256 = hash_file(path)
     return made
+
+
+def _stretch(found: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A map from 0 to 1; a constant one stays as it is."""
+    least, most = found.min(), found.max()
+    return found if most == least else np.asarray((found - least) / (most - least), np.float32)
 
 
 class _Network:

@@ -16,7 +16,8 @@ from typing import Any
 
 from napari_mosaic.errors import InputError
 from napari_mosaic.evaluation.files import EvaluationParams
-from napari_mosaic.evaluation.folders import FolderEvaluation, ImageRow, evaluate_folders_steps
+from napari_mosaic.evaluation.folders import FolderEvaluation, ImageRow, evaluate_folders_steps, mean_row, write_report
+from napari_mosaic.output_files import make_folder
 from napari_mosaic.plots import new_figure, save_figure
 from napari_mosaic.progress import Progress, Steps, drain
 
@@ -30,6 +31,11 @@ class ModelComparison:
     """What each model has on each picture, by name of the model in the order in which they were given."""
 
     models: dict[str, FolderEvaluation]
+
+    def table(self) -> FolderEvaluation:
+        """The means as a table: a row a model, the last one the means of all of these."""
+        rows = [{**table.mean, "image": name} for name, table in self.models.items()]
+        return FolderEvaluation(rows=tuple(rows), mean=mean_row(rows))
 
     def means(self) -> list[ImageRow]:
         """One row a model: its name, and the means of its figures over the pictures."""
@@ -51,8 +57,7 @@ class ModelComparison:
 
     def to_text(self, *, joints: bool = False) -> str:
         """The means to be read, a line a model."""
-        rows = [{**table.mean, "image": name} for name, table in self.models.items()]
-        text = FolderEvaluation(rows=tuple(rows), mean=rows[0]).to_text(mean=False, joints=joints)
+        text = self.table().to_text(mean=False, joints=joints)
         return text.replace("image", "model", 1)
 
 
@@ -111,9 +116,24 @@ def name_models(folders: Sequence[str | Path]) -> dict[str, Path]:
     return found
 
 
+def bar_names(*, joints: bool = False) -> tuple[str, ...]:
+    """The figures that are drawn as bars: of the tesserae, or of the joints."""
+    return JOINT_BARS if joints else TESSERAE_BARS
+
+
+def write_comparison(comparison: ModelComparison, folder: Path, *, joints: bool = False) -> list[Path]:
+    """Write `models.csv`, `models.json` and `bars.png` into a folder, which is made; what is there is replaced."""
+    make_folder(folder)
+    written = [
+        write_report(folder / name, comparison.to_dict(), comparison.to_csv(), overwrite=True)
+        for name in ("models.csv", "models.json")
+    ]
+    return [*written, plot_models(comparison, folder / "bars.png", joints=joints)]
+
+
 def plot_models(comparison: ModelComparison, path: str | Path, *, joints: bool = False) -> Path:
     """Draw the means as bars, one group a figure and one colour a model, as PNG."""
-    names = JOINT_BARS if joints else TESSERAE_BARS
+    names = bar_names(joints=joints)
     rows = comparison.means()
     figure = new_figure(max(7.0, 1.2 * len(names) + 0.3 * len(names) * len(rows)), 4.5)
     axes = figure.subplots()

@@ -38,7 +38,7 @@ class SourceEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """All of `mosaic.json`; `phases` holds one word a phase: "running", "partial" or "done"."""
+    """All of `mosaic.json`; `phases` holds one word a phase that was begun: "running", "partial" or "done"."""
 
     source: SourceEntry
     plan: Plan
@@ -50,7 +50,12 @@ class Metadata:
 
     @property
     def complete(self) -> bool:
-        """Whether every phase is done for the whole area."""
+        """Whether every phase is done for the whole area, also SAM 2's where it was begun."""
+        return self.has_tesserae and all(word == "done" for word in self.phases.values())
+
+    @property
+    def has_tesserae(self) -> bool:
+        """Whether the joints are found and their tesserae are cut for the whole area."""
         return all(self.phases.get(phase) == "done" for phase in ("map", "tesserae"))
 
 

@@ -29,7 +29,7 @@ from napari_mosaic.record.arrays import DAMAGE, writing
 from napari_mosaic.record.backups import put_back
 from napari_mosaic.record.journal import FOLDER, LOG, Journal
 from napari_mosaic.record.journaled import JournaledEdits
-from napari_mosaic.record.label_layer import TESSERAE, LabelLayer, layer_names
+from napari_mosaic.record.label_layer import SAM2, TESSERAE, LabelLayer, layer_names
 from napari_mosaic.record.ledger import Index, Ledger
 from napari_mosaic.record.map_layer import MapLayer
 from napari_mosaic.record.metadata import AREAS, Metadata, SourceEntry, areas_of, write_metadata
@@ -285,7 +285,7 @@ class Record:
 
     @property
     def complete(self) -> bool:
-        """Whether every phase is done for the whole area."""
+        """Whether every phase is done for the whole area, also SAM 2's where it was begun."""
         return self.metadata.complete
 
     @property
@@ -313,9 +313,11 @@ class Record:
         return self._opened.running()
 
     def state(self) -> dict[str, tuple[int, int]]:
-        """Finished and planned pieces of each phase."""
+        """Finished and planned pieces of each phase; of SAM 2's where it was begun."""
         self.ledger.reload()
         totals = {"map": len(self.plan.lattice), TESSERAE: len(self.plan.shards)}
+        if SAM2 in self.metadata.phases:
+            totals[SAM2] = len(self.plan.shards)
         return {phase: (len(self.ledger.done(phase)), total) for phase, total in totals.items()}
 
     def update(self, **changes: Any) -> None:

@@ -6,15 +6,18 @@ configuration and its file; nothing here needs torch or sam2.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from napari_mosaic.folders import cache_folder
-from napari_mosaic.weights import WeightsEntry, imported_entries, models_folder
+from napari_mosaic.weights import WeightsEntry, imported_entries, is_safetensors, models_folder, read_header
 
 CONFIGS = Path(__file__).parent / "configs"
 SMALLEST = "sam2.1-hiera-mosaic"
 """Our own configuration, small enough to be trained from scratch."""
 DEFAULT = "sam2.1-hiera-tiny"
+_SIDE = 1024
+"""Side of the windows of all published models."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _ADDRESS = "https://dl.fbaipublicfiles.com/segment_anything_2"
 _FOLDERS = {"sam2": "072824", "sam2.1": "092824"}
@@ -92,6 +95,21 @@ def present_models() -> dict[str, Path]:
         if path.is_file():
             found[name] = path
     return found
+
+
+def look_of(model: str, config: str | None = None) -> tuple[int, float]:
+    """Side of a model's windows, and the size of tessera that it knows (0: nobody says), without loading it.
+
+    Of a file that says nothing, 1024 and 0, as of all published models.
+    """
+    entry = sam_registry().get(model)
+    path = entry.path if entry is not None else Path(model)
+    header = read_header(path) if path is not None and path.is_file() and is_safetensors(path) else {}
+    name = config or header.get("config", model)
+    described = Path(config_names().get(name, name))
+    text = described.read_text(encoding="utf-8") if described.suffix == ".yaml" and described.is_file() else ""
+    found = re.search(r"^ *image_size: *(\d+)", text, re.MULTILINE)
+    return (int(found[1]) if found else _SIDE), float(header.get("tessera_px", 0.0))
 
 
 def config_names() -> dict[str, str]:

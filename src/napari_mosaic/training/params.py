@@ -231,6 +231,10 @@ class FinetuneParams:
         if self.side % 32:
             raise InputError(f"Crops of {self.side} px do not fit the network; choose a multiple of 32.")
 
+    def epochs_of(self, stage: int) -> int:
+        """Times through the pictures in a stage, 1 or 2; 0 where steps are counted."""
+        return max(1, self.epochs // stage) if self.epochs else 0
+
 
 FINETUNE_PRESETS: dict[str, FinetuneParams] = {
     "mosaic": FinetuneParams(),

@@ -282,7 +282,7 @@ def _recipe(params: FinetuneParams, stage: Literal["1", "2"], model: str) -> Tra
         )
     how = _GROUT_STAGE if params.recipe == "grout" else TrainParams(ema=0.97, freeze="encoder" if first else "norms")
     freeze = ("encoder-weights" if first else "nothing") if params.recipe == "grout" else how.freeze
-    epochs = max(1, params.epochs // (1 if first else 2)) if params.epochs else None
+    epochs = params.epochs_of(int(stage)) or None
     return replace(
         how, start=model, steps=None if epochs else params.steps, epochs=epochs, batch=params.batch, side=params.side,
         rate=params.rate if first else params.later_rate or params.rate / _SLOWER, encoder_rate=0.0 if first else 1.0,

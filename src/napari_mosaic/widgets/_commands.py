@@ -19,17 +19,18 @@ from qtpy.QtCore import QObject
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.image.layers import layer_size
 from napari_mosaic.progress import Progress
+from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.sam.registry import present_models
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets import _runs, _sources
+from napari_mosaic.widgets import _knowing, _runs, _sources
 from napari_mosaic.widgets._dialogs import is_record
+from napari_mosaic.widgets._facts import RecordFacts
 from napari_mosaic.widgets._guard import keep_out_triton
 from napari_mosaic.widgets._layers import RecordLayers
 from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._places import place_beside
-from napari_mosaic.widgets._state import RecordFacts
 from napari_mosaic.widgets._worker import Worker, WorkFailure
 
 
@@ -153,7 +154,7 @@ def _other_place(layer: Layer, method: str) -> Path | None:
     place = _sources.default_place(layer)
     if not is_record(place):
         return None
-    facts = _runs.read_facts(place)
+    facts = _knowing.read_facts(place)
     return None if facts.method == method else place_beside(facts, method, method)
 
 
@@ -165,7 +166,7 @@ def announce(job: Worker, words: Callable[[Any], str]) -> None:
 
 def found_words(facts: RecordFacts) -> str:
     """What a run has found, in a sentence."""
-    by = "" if facts.masks is None else " by SAM 2"
+    by = " by SAM 2" if facts.labels == SAM2 else ""
     return f"{facts.count:,} tesserae{by}, kept in {facts.path}."
 
 

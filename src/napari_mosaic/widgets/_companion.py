@@ -38,6 +38,10 @@ class Panel(Protocol):
     def photograph(self) -> Layer | None:
         """The layer that is worked on, while it is in the viewer."""
 
+    @property
+    def labels(self) -> str | None:
+        """Which labels of the record count; None where it has tesserae alone."""
+
     def seen(self) -> tuple[Path, Box] | None:
         """The record that is shown and what the canvas shows of it, in pixels of the photograph."""
 

@@ -137,6 +137,11 @@ def ask_truth_folder(parent: QWidget) -> str:
     return str(QFileDialog.getExistingDirectory(parent, "Choose a folder of truths, or a record (NAME.mosaic.zarr)"))
 
 
+def ask_run(parent: QWidget) -> str:
+    """A folder of a training run; empty if none was chosen."""
+    return str(QFileDialog.getExistingDirectory(parent, "Choose the folder of a training run (with history.csv)"))
+
+
 def ask_table(parent: QWidget) -> str:
     """A file for a table; empty if none was chosen."""
     return str(QFileDialog.getSaveFileName(parent, "Save the table as", "figures.csv", "CSV (*.csv);;JSON (*.json)")[0])

@@ -19,8 +19,8 @@ from qtpy.QtWidgets import QAbstractButton, QVBoxLayout, QWidget
 from napari_mosaic.dependencies import missing_of
 from napari_mosaic.progress import Progress
 from napari_mosaic.widgets._docks import StandIn, come_as_tab, frame_of, standing_dock
+from napari_mosaic.widgets._facts import RunFacts
 from napari_mosaic.widgets._napari import main_window, real
-from napari_mosaic.widgets._state import RunFacts
 from napari_mosaic.widgets._style import style_sheet
 from napari_mosaic.widgets._view import MissingNote, fill_dock
 from napari_mosaic.widgets._worker import CLOSE_S, Requests, Worker, WorkFailure, when_idle

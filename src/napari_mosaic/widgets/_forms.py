@@ -29,8 +29,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mosaic.limits import Limits
+from napari_mosaic.widgets._facts import SizeFacts, Tuning
 from napari_mosaic.widgets._layers import LookValue
-from napari_mosaic.widgets._state import SizeFacts, Tuning
 from napari_mosaic.widgets._view import button_row, form_layout, push_button, side_by_side
 from napari_mosaic.widgets._worker import when_idle
 

@@ -19,6 +19,7 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.export import FORMATS
 from napari_mosaic.limits import Limits
 from napari_mosaic.record import open_record
+from napari_mosaic.record.label_layer import TESSERAE
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.segmentation import preview_tesserae as cut_again
@@ -26,9 +27,9 @@ from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.widgets import _runs
 from napari_mosaic.widgets._commands import announce, found_words, segment_layer
 from napari_mosaic.widgets._edited import is_tesserae, record_of
+from napari_mosaic.widgets._facts import Tuning
 from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._sources import lying_like, view_box
-from napari_mosaic.widgets._state import Tuning
 from napari_mosaic.widgets._tuning import PREVIEW_PX, central, tessera_params
 from napari_mosaic.widgets._worker import Worker
 
@@ -131,7 +132,7 @@ def export_tesserae(tesserae: Labels, file: Path, format: Formats = "csv") -> Wo
     record = _record(tesserae)
     if not file.name:
         raise InputError("No file is given, so there is nowhere to write to; choose one.")
-    job = Worker(lambda: _runs.export_steps(record, format, file))
+    job = Worker(lambda: _runs.export_steps(record, format, file, TESSERAE))
     _tell(job, lambda written: f"Saved as {written}.")
     return job.start()
 

@@ -21,10 +21,10 @@ from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._areas import area_data, standing_areas
 from napari_mosaic.widgets._edited import is_tesserae
+from napari_mosaic.widgets._facts import RecordFacts, Tuning
 from napari_mosaic.widgets._features import follow_features
 from napari_mosaic.widgets._levels import LivePyramid
 from napari_mosaic.widgets._sources import LABELS, RECORD, LayerData, lying_like, placement, view_box
-from napari_mosaic.widgets._state import RecordFacts, Tuning
 from napari_mosaic.widgets._tuning import PreviewPlan, plan_preview, preview
 from napari_mosaic.widgets._worker import Line, Requests, WorkFailure, when_idle
 

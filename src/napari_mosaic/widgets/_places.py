@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_mosaic.widgets._state import RecordFacts
+from napari_mosaic.widgets._facts import RecordFacts
 
 ENDING = ".mosaic.zarr"
 

@@ -15,26 +15,21 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels
 
-from napari_mosaic.engine.sam.plan import MaskPlan
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.export import export_record_steps
 from napari_mosaic.export.delivery import deliver_steps
 from napari_mosaic.image import MosaicImage, open_image, open_image_steps
-from napari_mosaic.image.georeference import crs_name, in_degrees
-from napari_mosaic.image.layers import layer_size
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record, open_record
-from napari_mosaic.record.finished import finished_boxes, mark_finished
-from napari_mosaic.record.label_layer import SAM2
-from napari_mosaic.record.plan import PLAIN
 from napari_mosaic.record.replacing import recover_replacement
-from napari_mosaic.record.sam2 import Sam2Files
 from napari_mosaic.record_names import check_owner, entry_of, free_place, is_record_of
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.params import SamParams
-from napari_mosaic.segmentation import apply_steps, estimate_run, load_method, segment_steps
-from napari_mosaic.tesserae import Flag, TesseraParams
+from napari_mosaic.segmentation import apply_steps, load_method, segment_steps
+from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
+from napari_mosaic.widgets._facts import Tuning
+from napari_mosaic.widgets._knowing import read_facts, record_facts
 from napari_mosaic.widgets._layers import MASKS, Joined, Opened, make_layers, mask_layer
 from napari_mosaic.widgets._sources import (
     PLACE,
@@ -44,8 +39,7 @@ from napari_mosaic.widgets._sources import (
     open_layer,
     photograph_data,
 )
-from napari_mosaic.widgets._state import EstimateFacts, RecordFacts, SizeFacts, SourceFacts, Tuning
-from napari_mosaic.widgets._tuning import tessera_params, tuning_of
+from napari_mosaic.widgets._tuning import tessera_params
 
 MASK_PHASES = ("sam2", "masks")
 """Phases of a run in which SAM 2 works: its windows, and the tiles that are made of them."""
@@ -105,41 +99,6 @@ class Saved:
 
 
 Steps = Generator[Any, None, Any]
-
-
-def look_at(layer: Any) -> tuple[SourceFacts, SizeFacts]:
-    """What is known of a layer's photograph."""
-    with open_layer(layer) as image:
-        size = image.pixel_size
-        note = "" if size is not None else layer_size(layer)[1]
-        facts = SourceFacts(
-            name=layer.name,
-            shape=image.shape,
-            location=image.source.location,
-            note=note,
-            crs=crs_name(image.crs),
-            degrees=in_degrees(image.crs),
-            affine=image.affine if image.crs else None,
-        )
-        if size is None:
-            return facts, SizeFacts()
-        return facts, SizeFacts(pixel_mm=size.mm, confirmed=size.confirmed, origin=size.origin)
-
-
-def estimate(layer: Any, params: SegmentParams, place: Path, region: Any = None, exclude: Any = None) -> EstimateFacts:
-    """What a run over all that is left of a layer would cost."""
-    with open_layer(layer) as image:
-        found = estimate_run(image, params, output=place, resume=place.exists(), region=region, exclude=exclude)
-    stone = None if found.tessera_px is None else found.tessera_px / found.factor
-    return EstimateFacts(
-        seconds=found.seconds, disk=found.bytes_on_disk, tessera_px=stone, factor=found.factor, costs=found.costs
-    )
-
-
-def cost_of(facts: EstimateFacts, box: Box) -> tuple[float, int]:
-    """Seconds and bytes of a run kept to a box in pixels of the photograph."""
-    seconds, size = facts.costs.of(box.scale(facts.factor))
-    return float(seconds), int(size)
 
 
 def find_steps(request: FindRequest) -> Steps:
@@ -222,10 +181,10 @@ def restore_steps(path: Path) -> Steps:
     return (yield from open_steps(path))
 
 
-def export_steps(path: Path, name: str | None, target: Path) -> Steps:
-    """Export a record; yields `Progress`, returns the file. The dialog has asked about replacing."""
+def export_steps(path: Path, name: str | None, target: Path, labels: str | None = None) -> Steps:
+    """Export a record, or its `labels`; yields `Progress`, returns the file. The dialog has asked about replacing."""
     with open_record(path) as record:
-        return (yield from export_record_steps(record, name, target, overwrite=True))
+        return (yield from export_record_steps(record, name, target, labels=labels, overwrite=True))
 
 
 def hand_in_steps(path: Path, folder: Path, **said: Any) -> Steps:
@@ -243,61 +202,6 @@ def restore(path: Path) -> Restored:
             return Restored(None, path, str(error))
     meta["metadata"][PLACE] = str(path)
     return Restored((data, meta, kind), path)
-
-
-def read_facts(path: Path) -> RecordFacts:
-    """What a record holds."""
-    with open_record(path) as record:
-        return record_facts(record)
-
-
-def record_facts(record: Record) -> RecordFacts:
-    """What an open record holds."""
-    flags = record.table(["flags"])["flags"].to_numpy()
-    done = record.ledger.done("tesserae")
-    size = record.pixel_size
-    figures, begun = record.with_labels().figures(), mask_plan_of(record)
-    masks = record.label_layer(SAM2)
-    beside = begun is not None and begun.into == SAM2
-    return RecordFacts(
-        path=record.path,
-        figures=figures,
-        count=figures.count,
-        complete=record.complete and not (beside and record.metadata.phases.get(SAM2) != "done"),
-        method=record.plan.method,
-        quality="quick" if record.plan.views == (PLAIN,) else "best",
-        model=record.plan.model,
-        sam=None if begun is None else begun.params,
-        masks=masks.count if masks.exists else None,
-        factor=record.plan.factor,
-        covered_px=float(sum(record.plan.shards.tile(index).core.area for index in done)),
-        flagged=int(np.count_nonzero(flags & int(Flag.OVERSIZED))),
-        pixel_mm=None if size is None else size.mm,
-        pixel_confirmed=size is not None and size.confirmed,
-        pixel_origin="" if size is None else size.origin,
-        tuning=tuning_of(record),
-    )
-
-
-def mask_plan_of(record: Record) -> MaskPlan | None:
-    """What SAM 2 was begun with in a record; None where it was not asked, or nobody can say."""
-    try:
-        begun = Sam2Files(record).read_plan()
-        return None if begun is None else MaskPlan.from_json(begun)
-    except MosaicError:  # whoever goes on with it says what is wrong
-        return None
-
-
-def finished_windows(path: Path) -> int:
-    """How many windows of a record are marked as finished."""
-    with open_record(path) as record:
-        return len(finished_boxes(record))
-
-
-def mark_window(path: Path, box: Box) -> int:
-    """Mark a box of source pixels as finished; returns how many windows are."""
-    with open_record(path, writable=True) as record:
-        return len(mark_finished(record, box))
 
 
 def warm_up(params: SegmentParams) -> Labels:

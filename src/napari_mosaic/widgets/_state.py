@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from napari_mosaic.data_sizes import data_size
-from napari_mosaic.engine.planning import Quality
 from napari_mosaic.image import PixelSize
 from napari_mosaic.image.pixel_size import describe_extent, describe_size, is_oblique, oblique_words
-from napari_mosaic.progress import Progress
 from napari_mosaic.record.figure_words import areas_of, density_of
-from napari_mosaic.record.looked_at import Figures
+from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.request import SegmentParams
-from napari_mosaic.sam.params import SamParams
+from napari_mosaic.widgets._facts import EstimateFacts, RecordFacts, RunFacts, SizeFacts, SourceFacts, Tuning
 
 Mark = Literal["done", "next", "later"]
 STEPS = ("Open", "Size", "Area", "Find", "Check", "Measure", "Deliver")
@@ -27,127 +25,6 @@ OPEN, SIZE, AREA, FIND, CHECK, MEASURE, DELIVER = range(7)
 
 CUT_PX_PER_S = 12e6
 """Pixels of the working grid that are cut into tesserae in a second, for the word *about*; not varied."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tuning:
-    """What the two sliders say; `core_threshold` is that of a search, None where it follows the sensitivity."""
-
-    threshold: float = SegmentParams.threshold
-    min_area: int = SegmentParams.min_area
-    core_threshold: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceFacts:
-    """The photograph that is worked on; `shape` in pixels, `location` empty for a layer without a file.
-
-    `crs` is the name of its coordinate system, `affine` leads from its pixels into that; None where there is none.
-    `note` is what a person should know of it.
-    """
-
-    name: str
-    shape: tuple[int, int]
-    location: str = ""
-    note: str = ""
-    crs: str = ""
-    degrees: bool = False
-    affine: tuple[float, ...] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class SizeFacts:
-    """Size of a source pixel in mm, whether somebody vouches for it, and whose word it is; analysis size in px/tessera.
-
-    What nobody vouches for is shown and is used for no figure: `mm` is None then.
-    """
-
-    pixel_mm: Annotated[
-        float | None,
-        {
-            "label": "Pixel size (mm)", "decimals": 4, "max": 1000.0,
-            "tooltip": "Edge of one pixel of the photograph on the floor.",
-        },
-    ] = None  # fmt: skip
-    confirmed: bool = False
-    origin: str = ""
-    analysis_px: Annotated[
-        float | None,
-        {
-            "label": "Analysis size", "none": "measured", "suffix": " px per tessera", "decimals": 0, "max": 64.0,
-            "tooltip": "Side of a tessera when it is analysed; larger sees finer joints and takes longer.",
-        },
-    ] = None  # fmt: skip
-
-    @property
-    def mm(self) -> float | None:
-        """The pixel size as a figure to scale and measure with."""
-        return self.pixel_mm if self.confirmed else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class EstimateFacts:
-    """What a run over all that is left would cost; `tessera_px` is a tessera's side in the photograph.
-
-    `costs.of(box)` are the seconds and bytes of a part of it (`engine.costs.Costs`).
-    """
-
-    seconds: float
-    disk: int
-    tessera_px: float | None
-    factor: float
-    costs: Any = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunFacts:
-    """A run that is going on."""
-
-    title: str
-    phase: str = ""
-    done: float = 0.0
-    total: float = 0.0
-    unit: str = "MP"
-    elapsed: float = 0.0
-    stopping: bool = False
-
-    def after(self, progress: Progress, elapsed: float) -> RunFacts:
-        """The run after a step."""
-        counted = bool(progress.unit)
-        return replace(
-            self,
-            phase=_sentence(progress.message or progress.phase),
-            done=progress.done if counted else 0.0,
-            total=progress.total if counted else 0.0,
-            unit=progress.unit,
-            elapsed=elapsed,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecordFacts:
-    """What is on disk; `covered_px` in pixels of the working grid, `figures` of all that was looked at.
-
-    `count` and `figures` are of what the method was asked for: of SAM 2's masks, where it keeps them beside.
-    """
-
-    path: Path
-    count: int
-    complete: bool
-    factor: float
-    covered_px: float = 0.0
-    flagged: int = 0
-    pixel_mm: float | None = None
-    pixel_confirmed: bool = False
-    pixel_origin: str = ""
-    tuning: Tuning = field(default_factory=Tuning)
-    figures: Figures | None = None
-    method: str = SegmentParams.method
-    quality: Quality = SegmentParams.quality
-    model: str = ""
-    sam: SamParams | None = None
-    masks: int | None = None
-    """How many masks of SAM 2 it keeps beside its tesserae; None where it keeps none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -418,7 +295,7 @@ def _find(state: PanelState) -> str:
     if state.record.complete and not state.record.count:
         return "no tessera found · another analysis size may help"
     done = "complete" if state.record.complete else "in part"
-    by = "" if state.record.masks is None else " by SAM 2"
+    by = " by SAM 2" if state.record.labels == SAM2 else ""
     return f"{state.record.count:,} tesserae{by} · {done}"
 
 
@@ -466,11 +343,22 @@ def _cost(state: PanelState) -> str:
         return "Everything is found; nothing is left to compute."
     seconds, disk = state.view_cost or (whole.seconds * share, whole.disk * share)
     rest = "Rest" if state.record is not None and not state.record.complete else "Whole"
-    more = "\nThe joints alone; SAM 2 comes on top and takes longer." if "sam2" in state.method else ""
+    more = _mask_cost(whole) if "sam2" in state.method else ""
     return (
         f"View about {duration(seconds)} · {data_size(disk)}\n"
         f"{rest} about {duration(whole.seconds)} · {data_size(whole.disk)}{more}"
     )
+
+
+def _mask_cost(estimate: EstimateFacts) -> str:
+    """SAM 2's part of the cost."""
+    amount = estimate.masks
+    if amount is None:
+        return "\nThe joints alone; SAM 2 comes on top and takes longer."
+    asked = f"{amount.windows:,} windows with about {amount.prompts:,} prompts"
+    if estimate.mask_seconds is not None:
+        return f"\nSAM 2 on top: {asked}, about {duration(estimate.mask_seconds)}"
+    return f"\nSAM 2 on top: {asked}; how long they take is known once it runs."
 
 
 def _progress(run: RunFacts | None) -> tuple[int, str] | None:
@@ -483,10 +371,6 @@ def _progress(run: RunFacts | None) -> tuple[int, str] | None:
     if share > 0.02 and run.elapsed > 2:
         text += f" · {duration(run.elapsed * (1 - share) / share)} left"
     return (round(share * 1000), text)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def duration(seconds: float) -> str:

@@ -17,7 +17,7 @@ from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import preview_tesserae
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets._state import Tuning
+from napari_mosaic.widgets._facts import Tuning
 
 PREVIEW_PX = 3_000_000
 """Most pixels of the working grid that are cut at a time, and most of a preview that are kept; not varied."""

@@ -17,9 +17,10 @@ from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export import FORMATS, export_record, find_format
 from napari_mosaic.files import whole_named
 from napari_mosaic.record import open_record
+from napari_mosaic.record.label_layer import TESSERAE
 from napari_mosaic.widgets import _dialogs, _runs
 from napari_mosaic.widgets._commands import announce
-from napari_mosaic.widgets._sources import RECORD
+from napari_mosaic.widgets._sources import LABELS, RECORD
 from napari_mosaic.widgets._worker import Worker
 
 if TYPE_CHECKING:
@@ -107,13 +108,14 @@ def _write(path: str, data: Any, attributes: dict[str, Any], suffix: str) -> lis
     target = Path(path)
     if not target.name.lower().endswith((COPY, *(one for format_ in FORMATS.values() for one in format_.suffixes))):
         target = target.with_name(target.name + suffix)
-    shown = (attributes.get("metadata") or {}).get(RECORD)
+    known = attributes.get("metadata") or {}
+    shown, labels = known.get(RECORD), known.get(LABELS, TESSERAE)
     if shown is None:
         return [str(_write_plain(target, data[0] if attributes.get("multiscale") else data))]
     if target.name.endswith(COPY):
         return [str(copy_record(Path(shown), target))]
     with open_record(shown) as record:
-        return [str(export_record(record, None, target, overwrite=True))]
+        return [str(export_record(record, None, target, labels=labels, overwrite=True))]
 
 
 def copy_record(record: Path, target: Path) -> Path:
@@ -148,6 +150,7 @@ def _write_plain(target: Path, data: Any) -> Path:
 
 def export_selected_layer(viewer: Viewer) -> None:
     """The command *Export tesserae of the selected layer*: asks for a file, writes it in the background."""
+    from napari.layers import Labels
     from napari.utils.notifications import show_error
 
     layers = [layer for layer in viewer.layers.selection if RECORD in getattr(layer, "metadata", {})]
@@ -157,7 +160,8 @@ def export_selected_layer(viewer: Viewer) -> None:
     record = Path(layers[0].metadata[RECORD])
     name = _dialogs.ask_any_export(QApplication.activeWindow(), record)
     if name:
-        job = Worker(lambda: _runs.export_steps(record, None, Path(name)))
+        labels = layers[0].metadata.get(LABELS, TESSERAE) if isinstance(layers[0], Labels) else None
+        job = Worker(lambda: _runs.export_steps(record, None, Path(name), labels))
         announce(job, lambda file: f"Saved as {file}.")
         job.start()
 

@@ -41,6 +41,11 @@ def register_mask_method(name: str, mode: str, loader: Loader) -> None:
     _METHODS[name] = (mode, loader)
 
 
+def mask_mode(method: str) -> str:
+    """How a method with masks finds its prompts; empty for methods without."""
+    return _METHODS[method][0] if method in _METHODS else ""
+
+
 def request_masks(method: str, params: SamParams | None = None) -> MaskRequest | None:
     """The masks that a method asks for, their network loaded; None for methods without masks.
 

@@ -107,17 +107,21 @@ class MaskPlan:
 
     def same_masks(self, other: MaskPlan) -> bool:
         """Whether both plans give the same masks: all fields but batch, and where and how exactly SAM 2 runs."""
-        plain: dict[str, Any] = {
-            "device": "auto",
-            "precision": "auto",
-            "points_per_batch": 0,
-            "model": "",
-            "config": None,
-        }
-        mine, theirs = (
-            replace(plan, batch=1, model="", params=replace(plan.params, **plain)) for plan in (self, other)
-        )
+        mine, theirs = (replace(plan, batch=1, model="", params=_deciding(plan.params)) for plan in (self, other))
         return mine == theirs
+
+    def other_settings(self, begun: MaskPlan) -> str:
+        """The parameters in which a plan that was begun differs from this one, in brackets; empty where none does."""
+        mine, theirs = (dataclasses.asdict(_deciding(plan.params)) for plan in (self, begun))
+        told = [
+            f"{name.replace('_', '-')} {theirs[name]}, not {mine[name]}" for name in mine if mine[name] != theirs[name]
+        ]
+        return f" ({'; '.join(told)})" if told else ""
+
+
+def _deciding(params: SamParams) -> SamParams:
+    """Parameters without what the plan has in fields of its own or what changes no mask."""
+    return replace(params, device="auto", precision="auto", points_per_batch=0, model="", config=None)
 
 
 def usual_size(plan: Plan) -> float:

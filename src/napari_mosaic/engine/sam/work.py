@@ -56,13 +56,15 @@ def choose_plan(record: Record, request: MaskRequest, *, begin: bool) -> MaskPla
         stored = MaskPlan.from_json(values)
         if not wanted.same_masks(stored):
             raise RecordError(
-                f"SAM 2 was begun in {record.path} with {stored.model} and other settings; go on with those, or begin "
-                "again with --overwrite."
+                f"SAM 2 was begun in {record.path} with {stored.model} and other settings"
+                f"{wanted.other_settings(stored)}; go on with those, or begin again with --overwrite."
             )
         return replace(wanted, batch=stored.batch)
     store.forget()
     if wanted.into == "tesserae":
         record.forget_tesserae()
+    others = {phase: word for phase, word in record.metadata.phases.items() if phase != SAM2}
+    record.update(phases=others | ({SAM2: "partial"} if wanted.into == SAM2 else {}))
     store.write_plan(wanted.to_json())
     return wanted
 

@@ -16,6 +16,7 @@ from qtpy.QtGui import QGuiApplication
 
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.evaluation.floor_files import check_folder
+from napari_mosaic.record.label_layer import SAM2, TESSERAE
 from napari_mosaic.widgets._check.layers import MISSED, WRONG, CheckLayers
 from napari_mosaic.widgets._check.runs import Proposal, held_check, keep_counts, propose
 from napari_mosaic.widgets._check.state import CheckState, next_open, resolve_check, with_count, with_marks
@@ -75,7 +76,7 @@ class CheckDock(PanelDock):
         if self.state.squares:
             params = replace(params, seed=max(square.seed for square in self.state.squares) + 1)
         self.tell(busy=True, message="")
-        self._proposer.ask(propose, Path(self.state.record), params)
+        self._proposer.ask(propose, Path(self.state.record), params, self._labels())
 
     def turn_to(self, at: int) -> None:
         """Show another square."""
@@ -103,7 +104,7 @@ class CheckDock(PanelDock):
             self._replace(with_marks(square, state.missed[state.at], state.wrong[state.at]))
         self.turn_to(next_open(self.state.squares, state.at))
         self.tell(busy=True)
-        self._keeper.ask(keep_counts, Path(state.record), self.state.squares)
+        self._keeper.ask(keep_counts, Path(state.record), self.state.squares, self._labels())
 
     def copy(self) -> None:
         """Put the sentence into the clipboard."""
@@ -123,10 +124,16 @@ class CheckDock(PanelDock):
         if not squares or panel is None or panel.photograph is None:
             return
         self.layers = CheckLayers(self.viewer, panel.photograph, squares, self._count_marks)
-        panel.look(LookValue(outlines=True))
+        labels = self._labels()
+        panel.look(LookValue(outlines=True, tesserae=labels != SAM2, masks=labels != TESSERAE))
         self.turn_to(next_open(squares, -1))
         if all(square.counted is not None for square in squares):
-            self._keeper.ask(keep_counts, Path(self.state.record), squares)
+            self._keeper.ask(keep_counts, Path(self.state.record), squares, self._labels())
+
+    def _labels(self) -> str | None:
+        """Which labels are counted: those that count in the panel."""
+        panel = self._find_panel()
+        return None if panel is None else panel.labels
 
     def _count_marks(self) -> None:
         """Marks have changed: what they say counts once its square is done."""

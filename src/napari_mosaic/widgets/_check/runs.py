@@ -40,19 +40,21 @@ def held_check(record: Path) -> Proposal:
         return Proposal(squares, describe_size(opened, squares))
 
 
-def propose(record: Path, params: SquareParams) -> Proposal:
-    """Random squares, kept for counting here or on paper."""
+def propose(record: Path, params: SquareParams, labels: str | None = None) -> Proposal:
+    """Random squares, kept for counting here or on paper; with outlines of `labels`, see `Record.with_labels`."""
     with open_record(record) as opened, opened.open_source() as image:
-        squares = tuple(propose_squares(opened, image, params))
-        write_squares(opened, image, squares, check_folder(record))
+        counted = opened.with_labels(labels)
+        squares = tuple(propose_squares(counted, image, params))
+        write_squares(counted, image, squares, check_folder(record))
         return Proposal(squares, describe_size(opened, squares))
 
 
-def keep_counts(record: Path, squares: tuple[Square, ...]) -> str:
+def keep_counts(record: Path, squares: tuple[Square, ...], labels: str | None = None) -> str:
     """Keep what is counted; the sentence once all squares are, else nothing."""
     write_counts(squares, check_folder(record))
     if any(square.counted is None for square in squares):
         return ""
     with open_record(record) as opened:
-        now = count_found(opened, squares)
-        return describe_error(estimate_error(now, total=opened.figures().count), describe_size(opened, now))
+        counted = opened.with_labels(labels)
+        now = count_found(counted, squares)
+        return describe_error(estimate_error(now, total=counted.figures().count), describe_size(opened, now))

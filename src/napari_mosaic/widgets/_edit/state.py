@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from napari_mosaic.editing.tools import EditTool
 from napari_mosaic.widgets._edit.tools import CHOOSE
 from napari_mosaic.widgets._edit.walk import Walk
+from napari_mosaic.widgets._facts import RunFacts
 from napari_mosaic.widgets._session import JournalFacts
-from napari_mosaic.widgets._state import ButtonViewModel, RunFacts
+from napari_mosaic.widgets._state import ButtonViewModel
 
 NO_RECORD = "Show a record first: find tesserae in the panel “Mosaic”, or drop a record into the viewer."
 

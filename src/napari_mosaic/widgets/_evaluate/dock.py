@@ -14,12 +14,13 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QEvent
 
 from napari_mosaic.errors import MosaicError
+from napari_mosaic.evaluation.models import name_models
 from napari_mosaic.widgets import _dialogs
 from napari_mosaic.widgets._companion import Panel, PanelDock
 from napari_mosaic.widgets._dock import RunningDock, press
 from napari_mosaic.widgets._docks import EVALUATE
 from napari_mosaic.widgets._evaluate import runs
-from napari_mosaic.widgets._evaluate.runs import Compared, CompareRequest, Painted
+from napari_mosaic.widgets._evaluate.runs import Compared, CompareRequest, Painted, TrainingRuns
 from napari_mosaic.widgets._evaluate.state import EvaluateState, Of, resolve_evaluation
 from napari_mosaic.widgets._evaluate.view import EvaluateView
 from napari_mosaic.widgets._sources import lying_like, placement_in
@@ -51,6 +52,7 @@ class EvaluateDock(PanelDock, RunningDock):
         self.state = EvaluateState()
         self.view = EvaluateView(self)
         self._painter = self._requests(self._painted)
+        self._historian = self._requests(lambda found: self.tell(training=found, message=""))
         self._saver = self._requests(lambda path: self.tell(message=f"Saved {path.name}."))
         self._fill()
         self._connect()
@@ -70,9 +72,34 @@ class EvaluateDock(PanelDock, RunningDock):
         self.tell(record=str(record.path), layers=layers, **({"compared": None, "words": ""} if changed else {}))
 
     def compare(self, of: Of, folder: str | Path = "") -> None:
-        """Choose what is compared: the `record` of the panel, or a `folder` of results."""
+        """Choose what is compared: the `record` of the panel, a `folder` of results, or one more folder of `models`."""
         self.view.choose(of)
-        self.tell(of=of, folder=str(folder) or self.state.folder, compared=None, words="", message="")
+        chosen: dict[str, Any] = {"of": of, "compared": None, "words": "", "message": ""}
+        if folder and of == "models":
+            try:
+                name_models([*self.state.models, folder])
+                chosen["models"] = (*self.state.models, str(folder))
+            except MosaicError as error:
+                chosen["message"] = str(error)
+        elif folder:
+            chosen["folder"] = str(folder)
+        self.tell(**chosen)
+
+    def start_over(self) -> None:
+        """Take all models out again."""
+        self.tell(models=(), compared=None, message="")
+
+    def add_run(self, folder: str | Path) -> None:
+        """Show the curves of one more training run."""
+        self._historian.ask(runs.read_training, (*self.state.training.folders, str(folder)))
+
+    def forget_runs(self) -> None:
+        """Show no training run."""
+        self.tell(training=TrainingRuns(), message="")
+
+    def show_figure(self, name: str) -> None:
+        """Choose which figure of the training runs is shown."""
+        self.tell(figure=name)
 
     def compare_with(self, truth: str | Path) -> None:
         """Choose the truth: a file, a record, or a folder of them for a folder of results."""
@@ -88,6 +115,7 @@ class EvaluateDock(PanelDock, RunningDock):
                 truth=state.truth,
                 results=runs.results_of(Path(state.record)) if state.of == "record" else (),
                 folder=state.folder if state.of == "folder" else "",
+                models=state.models if state.of == "models" else (),
                 params=self.view.form.value(),
             )
         except MosaicError as error:
@@ -102,9 +130,12 @@ class EvaluateDock(PanelDock, RunningDock):
             self._painter.ask(runs.paint, self.state.compared.request)
 
     def save_table(self, path: str | Path) -> None:
-        """Write the whole table as CSV or JSON."""
-        if self.state.compared is not None:
-            self._saver.ask(runs.save_table, self.state.compared, str(path))
+        """Write the whole table as CSV or JSON; of models tables and pictures into a folder."""
+        compared = self.state.compared
+        if compared is not None and compared.models is not None:
+            self._saver.ask(runs.save_comparison, compared, self.state.training.folders, str(path))
+        elif compared is not None:
+            self._saver.ask(runs.save_table, compared, str(path))
 
     # answers --------------------------------------------------------------------------------------
 
@@ -137,16 +168,25 @@ class EvaluateDock(PanelDock, RunningDock):
 
     def _connect(self) -> None:
         view = self.view
+        view.figure.textActivated.connect(self.show_figure)
         view.of.activated.connect(lambda index: self.compare(view.of.itemData(index)))
         press(
-            (view.choose_folder, lambda: self._use(_dialogs.ask_results(view), partial(self.compare, "folder"))),
+            (view.choose_folder, lambda: self._use(_dialogs.ask_results(view), partial(self.compare, self.state.of))),
+            (view.start_over, self.start_over),
+            (view.add_run, lambda: self._use(_dialogs.ask_run(view), self.add_run)),
+            (view.forget_runs, self.forget_runs),
             (view.choose_truth, lambda: self._use(_dialogs.ask_truth(view), self.compare_with)),
             (view.choose_truths, lambda: self._use(_dialogs.ask_truth_folder(view), self.compare_with)),
             (view.start, self.start),
             (view.stop, self.stop),
-            (view.save, lambda: self._use(_dialogs.ask_table(view), self.save_table)),
+            (view.save, self._ask_save),
             (view.show, self.show_picture),
         )
+
+    def _ask_save(self) -> None:
+        found = self.state.compared
+        of_models = found is not None and found.models is not None
+        self._use(_dialogs.ask_folder(self.view, "") if of_models else _dialogs.ask_table(self.view), self.save_table)
 
     @staticmethod
     def _use(path: str, verb: Any) -> None:

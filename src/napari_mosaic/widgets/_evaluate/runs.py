@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from napari_mosaic.evaluation import Evaluation, EvaluationParams, compare_predictions, draw_tesserae, evaluate_files
 from napari_mosaic.evaluation.files import TruthPlace, read_crop
 from napari_mosaic.evaluation.folders import FolderEvaluation, pair_files, table_of, write_report
+from napari_mosaic.evaluation.models import ModelComparison, compare_models_steps, name_models, write_comparison
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record.label_layer import SAM2, layer_names
+from napari_mosaic.training.curves import Histories, plot_runs, read_runs
 from napari_mosaic.widgets._plot import Curve
 
 Points = tuple[tuple[float, float], ...]
@@ -25,11 +27,15 @@ Points = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class CompareRequest:
-    """One comparison: `results` by name, each with `truth`; or a `folder` of results with a folder of truths."""
+    """One comparison: `results` by name, each with `truth`; or a `folder` of results with a folder of truths.
+
+    Or `models`, each a folder of results for the same folder of truths.
+    """
 
     truth: str
     results: tuple[tuple[str, str], ...] = ()
     folder: str = ""
+    models: tuple[str, ...] = ()
     params: EvaluationParams = field(default_factory=EvaluationParams)
 
 
@@ -40,6 +46,15 @@ class Compared:
     request: CompareRequest
     table: FolderEvaluation
     curves: tuple[Curve, ...]
+    models: ModelComparison | None = None
+
+
+@dataclass(frozen=True)
+class TrainingRuns:
+    """Folders of training runs, and the rows of their histories by name."""
+
+    folders: tuple[str, ...] = ()
+    histories: Histories = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,9 @@ def results_of(record: Path) -> tuple[tuple[str, str], ...]:
 
 def comparing_steps(request: CompareRequest) -> Steps[Compared]:
     """Compare; yields `Progress`, one step a pair of files."""
+    if request.models:
+        compared = yield from compare_models_steps(name_models(request.models), request.truth, params=request.params)
+        return Compared(request=request, table=compared.table(), curves=(), models=compared)
     if request.folder:
         pairs = pair_files(request.folder, request.truth)
     else:
@@ -81,6 +99,21 @@ def paint(request: CompareRequest) -> Painted:
         picture = draw_tesserae(path, request.truth, params=request.params)
         words = "White: found; blue: missed; orange: what is no tessera; grey: left out."
     return Painted(picture, place, words)
+
+
+def read_training(folders: tuple[str, ...]) -> TrainingRuns:
+    """The histories of runs, each once."""
+    once = tuple(dict.fromkeys(folders))
+    return TrainingRuns(once, read_runs(once))
+
+
+def save_comparison(compared: Compared, runs: tuple[str, ...], folder: str) -> Path:
+    """Write what `compare-models` writes: tables, bars, and the curves of the runs; the folder is made."""
+    assert compared.models is not None
+    write_comparison(compared.models, Path(folder), joints=compared.request.params.truth_is == "grout")
+    if runs:
+        plot_runs(runs, Path(folder) / "curves.png")
+    return Path(folder)
 
 
 def save_table(compared: Compared, path: str) -> Path:

@@ -6,6 +6,7 @@ from qtpy.QtCore import QRectF, QSignalBlocker, QSize, Qt
 from qtpy.QtWidgets import QAbstractItemView, QSizePolicy, QTableWidget, QTableWidgetItem, QWidget
 
 from napari_mosaic.evaluation import EvaluationParams
+from napari_mosaic.widgets._evaluate.bars import ModelBars
 from napari_mosaic.widgets._evaluate.state import EVALUATE_STEPS, OF, EvaluateViewModel, Table
 from napari_mosaic.widgets._forms import ValueForm
 from napari_mosaic.widgets._plot import CurvePlot
@@ -32,11 +33,20 @@ class EvaluateView(StepsView):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(EVALUATE_STEPS, parent)
-        for build in (self._results, self._truth, self._figures, self._picture):
+        for build in (self._results, self._truth, self._figures, self._picture, self._runs):
             build()
 
     def _show(self, model: EvaluateViewModel, old: EvaluateViewModel | None) -> None:
         self.choose_folder.setVisible(model.folder_shown)
+        self.start_over.setVisible(model.models_shown)
+        self.curves.setVisible(not model.models_shown)
+        if old is None or old.figures != model.figures:
+            with QSignalBlocker(self.figure):
+                self.figure.clear()
+                self.figure.addItems(list(model.figures))
+        self.figure.setCurrentText(model.figure)
+        for widget in (self.figure, self.run_curves):
+            widget.setVisible(bool(model.figures))
         for widget in (self.of, self.choose_folder, self.choose_truth, self.choose_truths, self.form):
             widget.setEnabled(model.editable)
         self.stop.setVisible(model.progress is not None)
@@ -51,8 +61,10 @@ class EvaluateView(StepsView):
         self.of, self.source = narrow_combo(), PathLabel()
         for name, title in OF.items():
             self.of.addItem(title, name)
-        self.choose_folder = dots("Choose the folder of results: label images, masks or records.")
-        add_rows(self.steps[0].rows, self.of, side_by_side(self.source, self.choose_folder, wide=0))
+        self.choose_folder = dots("Choose a folder of results: label images, masks or records; of models one by one.")
+        self.start_over = push_button()
+        source = side_by_side(self.source, self.choose_folder, self.start_over, wide=0)
+        add_rows(self.steps[0].rows, self.of, source)
 
     def _truth(self) -> None:
         self.truth, self.form = PathLabel(), ValueForm(EvaluationParams, ("truth_is",))
@@ -63,6 +75,7 @@ class EvaluateView(StepsView):
     def _figures(self) -> None:
         self.start, self.stop, self.save = push_button(primary=True), push_button(), push_button()
         self.bar, self.bar_text, self.table = progress_bar(), note(), TextTable()
+        self.bars = ModelBars()
         self.curves = CurvePlot("Found (F1), by overlap in %", bounds=QRectF(50, 0, 40, 1))
         self.curves.setToolTip("F1 of tesserae that overlap with a true one by more than so much (IoU).")
         add_rows(
@@ -71,6 +84,7 @@ class EvaluateView(StepsView):
             self.bar,
             self.bar_text,
             self.table,
+            self.bars,
             self.curves,
             self.save,
         )
@@ -78,6 +92,12 @@ class EvaluateView(StepsView):
     def _picture(self) -> None:
         self.show, self.words = push_button(), note()
         add_rows(self.steps[3].rows, self.show, self.words)
+
+    def _runs(self) -> None:
+        self.add_run = push_button("Add a run …", "A folder of a training run, with its history.")
+        self.forget_runs, self.figure = push_button(), narrow_combo()
+        self.run_curves = CurvePlot("")
+        add_rows(self.steps[4].rows, button_row(self.add_run, self.forget_runs), self.figure, self.run_curves)
 
 
 class TextTable(QTableWidget):

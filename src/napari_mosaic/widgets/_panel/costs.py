@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.tesserae import TesseraParams
-from napari_mosaic.widgets import _runs, _sources
-from napari_mosaic.widgets._state import EstimateFacts, PanelState
+from napari_mosaic.widgets import _knowing, _sources
+from napari_mosaic.widgets._facts import EstimateFacts
+from napari_mosaic.widgets._state import PanelState
 from napari_mosaic.widgets._tuning import thresholds
 from napari_mosaic.widgets._worker import Requests
 
@@ -36,8 +37,8 @@ class PanelCosts:
         panel, state = self._panel, self._panel.state
         ready = panel.job is None and not state.busy
         if ready and panel.layer is not None and state.place is not None:
-            job = (panel.layer, asked_params(panel.params, state), state.place)
-            self._whole.ask(partial(_runs.estimate, *job, **panel.limits.drawn()))
+            job = (panel.layer, asked_params(panel.params, state), state.place, panel.methods.asked)
+            self._whole.ask(partial(_knowing.estimate, *job, **panel.limits.drawn()))
 
     def forget(self) -> None:
         """What is asked does not count any more."""
@@ -63,7 +64,7 @@ class PanelCosts:
     def _price(self) -> None:
         layer, facts = self._panel.photograph, self._panel.state.estimate
         if layer is not None and facts is not None and facts.costs is not None:
-            self._view.ask(_runs.cost_of, facts, _sources.view_box(self._panel.viewer, layer))
+            self._view.ask(_knowing.cost_of, facts, _sources.view_box(self._panel.viewer, layer))
 
 
 def asked_params(params: SegmentParams, state: PanelState) -> SegmentParams:

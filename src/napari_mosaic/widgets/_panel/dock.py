@@ -20,9 +20,10 @@ from napari_mosaic.progress import Progress
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.tiling import Box
-from napari_mosaic.widgets import _dialogs, _runs, _sources
+from napari_mosaic.widgets import _dialogs, _knowing, _runs, _sources
 from napari_mosaic.widgets._area_files import area_layer
 from napari_mosaic.widgets._docks import PANEL
+from napari_mosaic.widgets._facts import RecordFacts, SizeFacts, SourceFacts
 from napari_mosaic.widgets._guard import keep_out_triton, read_units, warm_canvas
 from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._panel.connections import connect_view
@@ -32,11 +33,6 @@ from napari_mosaic.widgets._panel.limits import PanelLimits
 from napari_mosaic.widgets._panel.method import PanelMethod
 from napari_mosaic.widgets._panel.pixel_size import PanelSize
 from napari_mosaic.widgets._panel.record import RecordPanel
-from napari_mosaic.widgets._state import (
-    RecordFacts,
-    SizeFacts,
-    SourceFacts,
-)
 from napari_mosaic.widgets._viewer import ViewerLink
 
 
@@ -248,7 +244,7 @@ class MosaicPanel(RecordPanel):
 
     def _stopped(self, message: str) -> None:
         if self.state.record is not None:
-            self._reader.ask(_runs.read_facts, self.state.record.path)
+            self._reader.ask(_knowing.read_facts, self.state.record.path)
         super()._stopped(message)
 
     def _ended(self) -> None:
@@ -305,7 +301,7 @@ class MosaicPanel(RecordPanel):
         self.costs.forget()
         self.tell(source=facts, size=SizeFacts(), place=place, estimate=None, message="")
         self.tell(view_share=1.0, view_cost=None)
-        self._looker.ask(_runs.look_at, layer)
+        self._looker.ask(_knowing.look_at, layer)
 
     def _resume(self) -> None:
         """Show the record that is already at the place."""

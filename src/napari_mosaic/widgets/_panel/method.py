@@ -15,10 +15,10 @@ from napari_mosaic.errors import MosaicError
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.weights import registry
 from napari_mosaic.widgets import _dialogs
+from napari_mosaic.widgets._facts import RecordFacts
 from napari_mosaic.widgets._models import is_here
 from napari_mosaic.widgets._panel.method_form import HAS_QUALITY, MODES, NEEDS_MODEL, OWN
 from napari_mosaic.widgets._places import place_beside
-from napari_mosaic.widgets._state import RecordFacts
 
 if TYPE_CHECKING:
     from napari_mosaic.request import SegmentParams

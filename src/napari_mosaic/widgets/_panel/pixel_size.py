@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from napari_mosaic.image import PixelSize
 from napari_mosaic.image.pixel_size import LAYER
 from napari_mosaic.record import open_record
-from napari_mosaic.widgets import _dialogs, _runs, _sources
+from napari_mosaic.widgets import _dialogs, _knowing, _sources
 from napari_mosaic.widgets._east_north import EastNorth
-from napari_mosaic.widgets._state import RecordFacts, SizeFacts, SourceFacts
+from napari_mosaic.widgets._facts import RecordFacts, SizeFacts, SourceFacts
 from napari_mosaic.widgets._worker import Requests, WorkFailure
 from napari_mosaic.widgets._world import layer_mm, rescale_world
 
@@ -144,7 +144,7 @@ def write_size(place: Path, size: SizeFacts) -> RecordFacts:
     """Write what a person said into a record; what it holds then. For a worker's thread."""
     with open_record(place, writable=True) as record:
         record.set_pixel_size(size.pixel_mm, confirmed=size.confirmed, origin=size.origin)
-        return _runs.record_facts(record)
+        return _knowing.record_facts(record)
 
 
 def _same(one: SizeFacts, other: SizeFacts) -> bool:

@@ -14,16 +14,18 @@ from typing import Any
 from napari import Viewer
 from napari.layers import Layer
 
+from napari_mosaic.record.label_layer import SAM2, TESSERAE
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.tesserae import TesseraParams
-from napari_mosaic.widgets import _runs
+from napari_mosaic.widgets import _knowing, _runs
 from napari_mosaic.widgets._dock import RunningDock
+from napari_mosaic.widgets._facts import RecordFacts, Tuning
 from napari_mosaic.widgets._layers import LookValue, Opened, RecordLayers
 from napari_mosaic.widgets._panel.method import PanelMethod
 from napari_mosaic.widgets._panel.pixel_size import PanelSize
 from napari_mosaic.widgets._panel.view import PanelView
-from napari_mosaic.widgets._state import PanelState, RecordFacts, Tuning, resolve
+from napari_mosaic.widgets._state import PanelState, resolve
 from napari_mosaic.widgets._tuning import tuning_like
 
 
@@ -53,6 +55,18 @@ class RecordPanel(RunningDock):
         """The layer that is worked on, while it is in the viewer."""
         return self.layer if self.layer in self.viewer.layers else None
 
+    @property
+    def labels(self) -> str | None:
+        """Whose figures are told and whose files are written: SAM 2's masks while they are seen, else the tesserae.
+
+        None for a record that has tesserae alone.
+        """
+        record = self.state.record
+        if record is None or record.masks is None:
+            return None
+        look = self.view.look_form.value()
+        return SAM2 if look.masks or not look.tesserae else TESSERAE
+
     def tune(self, tuning: Tuning) -> None:
         """Move the sliders and preview the view."""
         self.view.tuning_form.set_value(tuning)
@@ -72,20 +86,24 @@ class RecordPanel(RunningDock):
         """Export the record to a file."""
         record = self.state.record
         if record is not None and not self._occupied():
-            self._start(lambda: _runs.export_steps(record.path, name, Path(path)), "Saving a copy")
+            labels = self.labels
+            self._start(lambda: _runs.export_steps(record.path, name, Path(path), labels), "Saving a copy")
 
     def hand_in(self, folder: str | Path, **said: Any) -> None:
         """Write a folder to hand in: vectors, table, drawing at scale and what they are; `said` is as for `deliver`."""
         record = self.state.record
         if record is not None and not self._occupied():
-            steps = partial(_runs.hand_in_steps, record.path, Path(folder), **said)
+            steps = partial(_runs.hand_in_steps, record.path, Path(folder), **{"labels": self.labels, **said})
             self._start(steps, "Writing the folder to hand in")
 
     def look(self, look: LookValue) -> None:
-        """Choose what of the record is seen."""
+        """Choose what of the record is seen; figures and files are of that."""
         self.view.look_form.set_value(look)
         if self.shown is not None:
             self.shown.look(look)
+        record = self.state.record
+        if record is not None and self.labels is not None and self.labels != record.labels and self.job is None:
+            self._counter.ask(_knowing.read_facts, record.path, self.labels)
 
     def use_rules(self, rules: TesseraParams, **later: Any) -> None:
         """Redo the record that is shown by rules of a search; `later` are the fields of `params` for the next ones."""
@@ -95,10 +113,18 @@ class RecordPanel(RunningDock):
             self._start(lambda: _runs.apply_rules_steps(record.path, rules), "Applying to all", writes=True)
 
     def recount(self, path: Path) -> None:
-        """Tesserae of a record were edited: show what it holds now, unless a run will say so anyway."""
+        """Tesserae of a record were edited: show what it holds now, unless a run will say so anyway.
+
+        Where SAM 2's masks lie over them, these go out of sight: what was edited is what counts.
+        """
         record = self.state.record
-        if record is not None and record.path.absolute() == path and self.job is None:
-            self._counter.ask(_runs.read_facts, path)
+        if record is None or record.path.absolute() != path or self.job is not None:
+            return
+        if self.labels == SAM2:
+            self.look(replace(self.view.look_form.value(), tesserae=True, masks=False))
+            words = "You edited the joints' tesserae: figures and files are of these now."
+            self.tell(message=f"{words} Tick “SAM 2” for its masks.")
+        self._counter.ask(_knowing.read_facts, path, self.labels)
 
     # for subclasses -------------------------------------------------------------------------------
 
@@ -124,6 +150,8 @@ class RecordPanel(RunningDock):
             self.shown.end_preview()
         self.view.tuning_form.set_value(applied)
         self.tell(record=facts, tuning=applied, applied=applied)
+        if self.labels not in (None, facts.labels):
+            self._counter.ask(_knowing.read_facts, facts.path, self.labels)
         self.sizes.adopt(facts)
         self.methods.adopt(facts)
 

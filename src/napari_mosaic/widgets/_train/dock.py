@@ -17,7 +17,7 @@ from napari_mosaic.progress import Progress
 from napari_mosaic.sam.params import PRESETS as SAM_PRESETS
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.tuning.handed import read_handed
-from napari_mosaic.widgets import _dialogs, _runs
+from napari_mosaic.widgets import _dialogs, _knowing, _runs
 from napari_mosaic.widgets._companion import Panel, ProcessDock
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import TRAIN
@@ -84,7 +84,7 @@ class TrainDock(ProcessDock):
         self.set_recipe(recipe)
         self.set_out(_dialogs.default_run(str(source)))
         if data == "record" and source:
-            self._marker.ask(_runs.ask(_runs.finished_windows, Path(source)))
+            self._marker.ask(_runs.ask(_knowing.finished_windows, Path(source)))
 
     def set_recipe(self, recipe: str) -> None:
         """Choose a recipe; its parameters replace those in the form."""
@@ -109,7 +109,7 @@ class TrainDock(ProcessDock):
         if seen is None:
             self._learns = False
             return
-        self._marker.ask(_runs.ask(_runs.mark_window, *seen))
+        self._marker.ask(_runs.ask(_knowing.mark_window, *seen))
 
     def learn_from_view(self) -> None:
         """Say that the corrected tesserae in view are right, and learn from all that is finished at once."""

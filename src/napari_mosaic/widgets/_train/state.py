@@ -9,8 +9,9 @@ from typing import Literal
 from napari_mosaic.training import PRESETS, FinetuneParams
 from napari_mosaic.training.sam.params import PRESETS as SAM_PRESETS
 from napari_mosaic.training.sam.params import SamTuneParams
+from napari_mosaic.widgets._facts import RunFacts
 from napari_mosaic.widgets._plot import Curve, best_so_far, smooth
-from napari_mosaic.widgets._state import ButtonViewModel, Mark, RunFacts, StepViewModel, duration
+from napari_mosaic.widgets._state import ButtonViewModel, Mark, StepViewModel, duration
 from napari_mosaic.widgets._train.request import GRID_RUNS, Task, TaskParams
 
 Data = Literal["drawn", "folder", "record"]
@@ -186,7 +187,7 @@ def length_of(params: TaskParams, task: Task = "train") -> str:
     if isinstance(params, SamTuneParams):
         return f"{params.trials:,} trials"
     if isinstance(params, FinetuneParams):
-        return f"{params.steps:,} steps{' a stage' if params.stage == 'both' else ''}"
+        return _length_of_stages(params)
     runs = f"{GRID_RUNS} runs, each " if task == "sam2-grid" else ""
     if params.steps is not None:
         return f"{runs}{params.steps:,} steps"
@@ -195,6 +196,13 @@ def length_of(params: TaskParams, task: Task = "train") -> str:
     if params.epochs is not None:
         return f"{runs}{params.epochs:,} times through the data"
     return f"{runs}10 times through the data" if task.startswith("sam2") else "5,000 steps"
+
+
+def _length_of_stages(params: FinetuneParams) -> str:
+    stages = [number for number in (1, 2) if params.stage in ("both", str(number))]
+    if not params.epochs:
+        return f"{params.steps:,} steps{' a stage' if len(stages) > 1 else ''}"
+    return f"{' + '.join(f'{params.epochs_of(stage):,}' for stage in stages)} times through the data"
 
 
 def _source(state: TrainState) -> str:

@@ -19,7 +19,7 @@ from napari_mosaic.probability import Calibration
 from napari_mosaic.progress import Progress
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tuning import TuneResult
-from napari_mosaic.widgets import _dialogs, _runs
+from napari_mosaic.widgets import _dialogs, _knowing, _runs
 from napari_mosaic.widgets._companion import Panel, ProcessDock
 from napari_mosaic.widgets._dock import press
 from napari_mosaic.widgets._docks import TUNE
@@ -87,7 +87,7 @@ class TuneDock(ProcessDock):
         """Say that the tesserae in view are right: settings may be judged by them."""
         seen = self._seen(self.state.record)
         if seen is not None:
-            self._marker.ask(_runs.ask(_runs.mark_window, *seen))
+            self._marker.ask(_runs.ask(_knowing.mark_window, *seen))
 
     def start(self) -> None:
         """Begin a new search."""
