@@ -6,10 +6,12 @@ One decision: words come from the measurement itself; here they only get heading
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from html import escape
+from functools import partial
+from html import escape as escaped
 from typing import Any
 
 Figures = Mapping[str, Any]
+escape = partial(escaped, quote=False)
 
 
 def whole_words(whole: Figures, changed: str = "") -> str:

@@ -36,7 +36,7 @@ class MeasuredFloor:
     """The measurement that a record keeps: its figures, and its table, of which columns are read when asked for.
 
     `whole` are the figures as JSON, {} where nobody has measured it; `changed` says what has changed since, "" for
-    nothing; `preserved` is what is preserved, in px of the photograph.
+    nothing; `preserved` is what is preserved and `lacunae` what is lost, in px of the photograph.
     """
 
     record: Path
@@ -45,6 +45,7 @@ class MeasuredFloor:
     whole: dict[str, Any] = field(default_factory=dict)
     changed: str = ""
     preserved: BaseGeometry = field(default_factory=shapely.Polygon)
+    lacunae: BaseGeometry = field(default_factory=shapely.Polygon)
     file: Path | None = None
 
     def __len__(self) -> int:
@@ -70,10 +71,9 @@ class MeasuredFloor:
     def numbers(self) -> tuple[str, ...]:
         """Columns of figures that may be plotted, each in one unit."""
         names = [one.name for one in self.schema if not pa.types.is_string(one.type) and one.name not in _PLAIN]
-        other = {"mm": ("_px", "_mm"), "px": ("_mm", "_px")}[self.unit]
-        twins = {name for name in names if name.replace(*other) in names and name.replace(*other) != name}
-        if self.unit == "mm":
-            twins |= {name for name in names if "_per_mpx" in name}
+        other = {"mm": ("_px", "_per_mpx"), "px": ("_mm", "_mm2", "_per_dm2")}[self.unit]
+        bases = {_without_unit(name) for name in names if not name.endswith(other)}
+        twins = {name for name in names if name.endswith(other) and _without_unit(name) in bases}
         return tuple(name for name in names if name not in twins and name not in ("palette_class", "row"))
 
     @cached_property
@@ -116,6 +116,12 @@ class MeasuredFloor:
         return np.asarray(tables.read_table(self.file, [name])[name].to_numpy())
 
 
+def _without_unit(name: str) -> str:
+    for ending in ("_px", "_mm", "_mm2", "_per_mpx", "_per_dm2"):
+        name = name.removesuffix(ending)
+    return name
+
+
 def open_measured(path: Path, labels: str | None = None) -> MeasuredFloor:
     """The measurement that a record keeps of some labels, by default of what its method was asked for."""
     with open_record(path) as opened:
@@ -130,6 +136,7 @@ def open_measured(path: Path, labels: str | None = None) -> MeasuredFloor:
             whole=whole,
             changed=changed_since_measured(record),
             preserved=preserved_part(record),
+            lacunae=record.areas.of("lacuna"),
             file=file,
         )
 

@@ -159,8 +159,9 @@ def patch_shown(layer: Labels, part: Box) -> bool:
 class IdColormap(DirectLabelColormap):
     """Colours of sparse ids, of which there may be millions: made by `of`.
 
-    napari's own keeps a dictionary of labels, which it makes and checks label by label on the main thread: 4 s for
-    100,000 labels, and again at each change. This one looks ids up in a sorted array and hands napari the few colours.
+    napari's own keeps a dictionary of labels, made and checked label by label on the main thread: 3.0 s for 100,000
+    until the first picture, and again at each change. This one looks ids up in a sorted array and hands napari the few
+    colours: 0.3 s for a million and a picture of 1200 x 1800 px (the same machine of 2 cores).
     """
 
     _ids: NDArray[Any] = PrivateAttr(default_factory=lambda: np.zeros(0, np.uint64))
@@ -169,7 +170,7 @@ class IdColormap(DirectLabelColormap):
 
     @classmethod
     def of(cls, ids: NDArray[Any], codes: NDArray[Any], colours: NDArray[Any]) -> IdColormap:
-        """Colours `(k, 4)`, 0 to 1, of ids `(n,)`, by the place of each among them, `codes` `(n,)`; no others are drawn."""
+        """Colours `(k, 4)`, 0 to 1, of ids `(n,)`, by the place of each among them, `codes` `(n,)`."""
         shown: dict[int | None, Any] = dict(enumerate(colours, start=1))
         made = cls(color_dict={**shown, None: np.zeros(4), 0: np.zeros(4)})
         order = np.argsort(ids, kind="stable")

@@ -85,6 +85,8 @@ def _of_classes(floor: MeasuredFloor, name: str) -> Scale:
 
 def title_of(name: str) -> str:
     """A column as people read it, with its unit."""
+    if name == "area_px":
+        return "Area (px²)"
     for ending, unit in _UNITS.items():
         if name.endswith(ending):
             return f"{name.removesuffix(ending).replace('_', ' ').capitalize()} ({unit})"
@@ -92,7 +94,7 @@ def title_of(name: str) -> str:
 
 
 _UNITS = {
-    "_per_dm2": "per dm²", "_per_mpx": "per megapixel", "_px2": "px²", "_mm2": "mm²", "_px": "px", "_mm": "mm",
+    "_per_dm2": "per dm²", "_per_mpx": "per megapixel", "_mm2": "mm²", "_px": "px", "_mm": "mm",
     "_deg": "°",
 }  # fmt: skip
 

@@ -6,7 +6,8 @@ is the dock's, and colours and plots are told of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from napari_mosaic.widgets._features import follow_features
 from napari_mosaic.widgets._gestures import CLICK_PX
 from napari_mosaic.widgets._measure import runs
 from napari_mosaic.widgets._measure.colouring import Colouring, Scale, scale_of, title_of
-from napari_mosaic.widgets._measure.drawn import Kind, joint_layer, line_layer, lines_of
+from napari_mosaic.widgets._measure.drawn import NAMES, Kind, joint_layer, line_layer, lines_of, lost_layer
 from napari_mosaic.widgets._measure.local import LocalFigures
 from napari_mosaic.widgets._measure.region import DrawnPart
 from napari_mosaic.widgets._measure.runs import Loaded
@@ -57,7 +58,6 @@ class MeasureDock(RecordDock, RunningDock):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self.state = MeasureState()
-        self.view = MeasureView(self)
         self.floor: MeasuredFloor | None = None
         self.chosen: Chosen = np.zeros(0, bool)
         self.part: DrawnPart | None = None
@@ -66,6 +66,7 @@ class MeasureDock(RecordDock, RunningDock):
         self._colouring: Colouring | None = None
         self._scale: Scale | None = None
         self._heard_on: Layer | None = None
+        self.view = MeasureView(self)
         self._loader, self._asker = self._requests(self._loaded), self._requests(self._told_changed)
         self._saver = self._requests(lambda path: self.tell(saving=False, message=f"Saved {path.name}."))
         self._rest = when_idle(self, CAMERA_MS, self._follow_view)
@@ -101,17 +102,20 @@ class MeasureDock(RecordDock, RunningDock):
             self.plot(self.view.plot_form.value())
 
     def plot(self, value: PlotValue) -> None:
-        """Show a plot."""
-        self.view.plot_form.set_value(value)
+        """Show a plot; a column that this floor has not is replaced by the first that it has."""
         canvas, floor = self.view.plot, self.floor
-        for name, shown in (("y", "scatter"), ("turn", "rose")):
+        if floor is not None and len(floor):
+            first = floor.numbers[0]
+            value = replace(value, **{name: first for name in "xy" if getattr(value, name) not in floor.numbers})
+            self.view.plot_form.set_value(value)
+        for name, shown in (("y", "scatter"), ("squares", "rose")):
             self.view.plot_form.show_field(name, value.kind == shown)
         if canvas is None or floor is None or not len(floor):
             return
         self.view.how.setText(_HOW[value.kind])
         if value.kind == "rose":
             name = value.x if value.x.endswith("_deg") else "row_direction_deg"
-            canvas.rose(name, floor.column(name), value.turn)
+            canvas.rose(name, floor.column(name), 90 if value.squares else 180)
         elif value.kind == "scatter":
             canvas.scatter((value.x, value.y), floor.column(value.x), floor.column(value.y), self._scale)
         else:
@@ -145,8 +149,8 @@ class MeasureDock(RecordDock, RunningDock):
     def show_lines(self, value: LinesValue) -> None:
         """Show layers of directions, rows and joints, and take away those that are not asked for."""
         self.view.lines_form.set_value(value)
-        asked: dict[Kind, bool] = {"directions": value.directions, "rows": value.rows, "joints": value.joints}
-        for kind, wanted in asked.items():
+        for kind in NAMES:
+            wanted = getattr(value, kind)
             standing = self.drawn.get(kind)
             if not wanted and standing is not None:
                 self._take_away(kind)
@@ -302,7 +306,7 @@ class MeasureDock(RecordDock, RunningDock):
         """Draw lines of what is in view now."""
         layer = self.shown_layer
         for kind, lines in self.drawn.items():
-            if kind != "joints" and lines in self.viewer.layers and layer is not None and self.floor is not None:
+            if kind not in _WHOLE and lines in self.viewer.layers and layer is not None and self.floor is not None:
                 data, colours = lines_of(self.floor, kind, view_box(self.viewer, layer))
                 lines.data = data
                 if len(data):
@@ -312,12 +316,13 @@ class MeasureDock(RecordDock, RunningDock):
         layer, floor = self.shown_layer, self.floor
         if layer is None or floor is None:
             return
-        if kind == "joints":
-            made: Layer | None = joint_layer(floor, layer)
+        if kind in _WHOLE:
+            make, missing = _WHOLE[kind]
+            made = make(floor, layer)
+            self.tell(message="" if made is not None else missing)
         else:
             made = line_layer(floor, layer, kind, view_box(self.viewer, layer))
         if made is None:
-            self.tell(message="No joint of this floor was measured, so there is no map of their width.")
             return
         active = self.viewer.layers.selection.active
         self.drawn[kind] = self.viewer.add_layer(made)
@@ -385,6 +390,15 @@ class MeasureDock(RecordDock, RunningDock):
             self.view.legend.show_scale(self._scale)
             self.plot(self.view.plot_form.value())
 
+
+_WHOLE: dict[Kind, tuple[Callable[[MeasuredFloor, Labels], Layer | None], str]] = {
+    "joints": (joint_layer, "No joint of this floor was measured, so there is no map of their width."),
+    "lost": (
+        lost_layer,
+        "No lacuna is drawn in this floor, so nothing is estimated; draw one in the dock Edit tesserae.",
+    ),
+}
+"""Layers of the whole floor, and why there is none."""
 
 _HOW = {
     "histogram": "Drag over a span to choose the stones in it.",

@@ -9,15 +9,21 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from napari.layers import Image, Labels, Layer, Vectors
+import shapely
+from napari.layers import Image, Labels, Layer, Points, Vectors
 from numpy.typing import NDArray
 
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._measured import MeasuredFloor
 from napari_mosaic.widgets._sources import RECORD, lying_like
 
-Kind = Literal["directions", "rows", "joints"]
-NAMES: dict[Kind, str] = {"directions": "directions", "rows": "rows", "joints": "joint width"}
+Kind = Literal["directions", "rows", "joints", "lost"]
+NAMES: dict[Kind, str] = {
+    "directions": "directions",
+    "rows": "rows",
+    "joints": "joint width",
+    "lost": "lost stones, estimated",
+}
 MARK = "measured"
 """What the metadata of these layers hold in place of a record: they lie on the photograph, and are no tesserae."""
 MOST = 8_000
@@ -87,11 +93,34 @@ def joint_layer(floor: MeasuredFloor, layer: Labels) -> Layer | None:
     told = widths[np.isfinite(widths)]
     return Image(
         widths,
-        name=f"{layer.name} {NAMES['joints']} ({floor.unit})",
+        name=f"{layer.name} {NAMES['joints']}, {told.min():.3g} to {told.max():.3g} {floor.unit}",
         colormap="magma",
         opacity=0.6,
         contrast_limits=(float(told.min()), float(max(told.max(), told.min() + 1e-6))),
         interpolation2d="nearest",
         metadata={RECORD: MARK},
         **{**place, "scale": np.asarray(layer.scale)[-2:] * grid, "translate": shift},
+    )
+
+
+def lost_layer(floor: MeasuredFloor, layer: Labels) -> Layer | None:
+    """How many stones each lacuna would have held, over a tesserae layer; None where nothing is lost.
+
+    The density is that of the whole, so the figures of all lacunae add up to the estimate of the floor.
+    """
+    lost = floor.whole.get("lost")
+    parts = [part for part in shapely.get_parts(floor.lacunae) if part.area > 0]
+    if not lost or not parts:
+        return None
+    total = sum(part.area for part in parts)
+    words = [f"about {round(lost['tesserae'] * part.area / total):,} lost" for part in parts]
+    places = shapely.get_coordinates([part.representative_point() for part in parts])[:, ::-1] * floor.factor - 0.5
+    return Points(
+        places,
+        name=f"{layer.name} {NAMES['lost']}",
+        features={"words": words},
+        text={"string": "{words}", "color": "#ffd54f", "size": 12},
+        size=1.0,
+        metadata={RECORD: MARK},
+        **lying_like(layer),
     )

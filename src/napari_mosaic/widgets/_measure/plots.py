@@ -33,6 +33,9 @@ SECTOR = 10.0
 _ENDS = (0.5, 99.5)
 """Percentiles at which the axes of plots end; what lies beyond is counted in the last bar. Not varied."""
 _BAR = "#7f9fc4"
+_LONG = 11
+"""Letters of a class that has no room beside another one in a legend; not varied."""
+_BAND = {"alpha": 0.3, "facecolor": CHOSEN}
 
 
 class FloorPlot(FigureCanvasQTAgg):
@@ -229,7 +232,8 @@ class Legend(FigureCanvasQTAgg):
             return
         self.figure.clear()
         self.figure.set_facecolor(self._ground)
-        self._height = 56 if scale.limits is not None else 12 + 17 * -(-max(len(scale.names), 1) // 2)
+        beside = 1 if any(len(name) > _LONG for name in scale.names) else 2
+        self._height = 56 if scale.limits is not None else 12 + 17 * -(-max(len(scale.names), 1) // beside)
         self.setFixedHeight(self._height)
         axes = self.figure.add_subplot()
         axes.set_facecolor(self._ground)
@@ -246,7 +250,13 @@ class Legend(FigureCanvasQTAgg):
                 for colour, name, count in zip(scale.colours, scale.names, scale.counts, strict=False)
             ]
             axes.legend(
-                handles=patches, loc="center", ncols=2, frameon=False, fontsize=8, labelcolor=self._ink, mode="expand"
+                handles=patches,
+                loc="center",
+                ncols=beside,
+                frameon=False,
+                fontsize=8,
+                labelcolor=self._ink,
+                mode="expand",
             )
         self.updateGeometry()
         self.draw_idle()  # type: ignore[no-untyped-call]

@@ -52,23 +52,24 @@ class PlotValue:
     ] = "histogram"
     x: Annotated[str, {"label": "Of", "choices": [("–", "")]}] = ""
     y: Annotated[str, {"label": "Against", "choices": [("–", "")]}] = ""
-    turn: Annotated[
-        int,
+    squares: Annotated[
+        bool,
         {
-            "label": "Modulo",
-            "choices": [("180° (directions)", 180), ("90° (squares)", 90)],
-            "tooltip": "A square that is turned by 90° lies as before; a direction by 180°.",
+            "label": "Modulo 90°",
+            "text": "as squares lie",
+            "tooltip": "A square that is turned by 90° lies as before; a row only when it is turned by 180°.",
         },
-    ] = 180
+    ] = False
 
 
 @dataclass(frozen=True)
 class LinesValue:
     """Which layers of what was measured are shown."""
 
-    directions: Annotated[bool, {"label": "Directions"}] = False
-    rows: Annotated[bool, {"label": "Rows"}] = False
-    joints: Annotated[bool, {"label": "Width of the joints"}] = False
+    directions: Annotated[bool, {"label": "Directions", "text": "of the rows, in view"}] = False
+    rows: Annotated[bool, {"label": "Rows", "text": "in view"}] = False
+    joints: Annotated[bool, {"label": "Width of the joints", "text": "as a map"}] = False
+    lost: Annotated[bool, {"label": "Lost stones, estimated", "text": "in each lacuna"}] = False
 
 
 @dataclass(frozen=True)
