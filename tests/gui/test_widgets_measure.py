@@ -180,11 +180,12 @@ def test_colours_by_class_and_by_figure_and_back(viewer: Any, dock: Any) -> None
     assert not dock.view.legend.isVisible()
 
 
-def test_a_stone_without_a_value_is_grey(dock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = dock.floor.column("joint_width_px")
+def test_a_stone_without_a_value_is_grey(floor: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = _measured.open_measured(floor)
+    values = measured.column("joint_width_px")
     values[3] = np.nan
-    monkeypatch.setattr(type(dock.floor), "column", lambda self, name: values)
-    scale = scale_of(dock.floor, "joint_width_px")
+    monkeypatch.setattr(type(measured), "column", lambda self, name: values)
+    scale = scale_of(measured, "joint_width_px")
     assert scale.codes[3] == len(scale.colours) - 1
     assert (scale.codes != scale.codes[3]).sum() == len(values) - 1
 
@@ -192,37 +193,28 @@ def test_a_stone_without_a_value_is_grey(dock: Any, monkeypatch: pytest.MonkeyPa
 # plot and viewer ----------------------------------------------------------------------------------
 
 
-def test_a_span_of_the_histogram_stands_out_in_the_viewer(dock: Any) -> None:
+def test_what_is_chosen_in_a_plot_stands_out_in_the_viewer(dock: Any) -> None:
+    """A span of the histogram; a rectangle and a free line in the scatter; a sector of the rose."""
+    area, angle = dock.floor.column("area_px"), dock.floor.column("rectangle_angle_deg")
     dock.plot(PlotValue("histogram", "area_px"))
-    area = dock.floor.column("area_px")
     middle, end = np.median(area), plots.limits_of(area)[1]
     drag(dock.view.plot, (middle, 1), (end, 1), between=[((middle + end) / 2, 1)])
     np.testing.assert_array_equal(dock.chosen, area >= middle)
     assert 0 < dock.state.chosen < len(area)
     for at in (int(area.argmax()), int(area.argmin())):
         assert np.allclose(colour_of(dock, at), MAGENTA) == dock.chosen[at]
-    marked = sum(bar.get_height() for bar in dock.view.plot._marks[0])
-    assert marked == dock.state.chosen
-
-
-@pytest.mark.parametrize("button", [1, 3])
-def test_a_rectangle_and_a_free_line_in_the_scatter(dock: Any, button: int) -> None:
-    dock.plot(PlotValue("scatter", "centre_x_px", "centre_y_px"))
+    assert sum(bar.get_height() for bar in dock.view.plot._marks[0]) == dock.state.chosen
     x, y = dock.floor.centres.T
-    corners = [(100.2, 60.2), (250.2, 60.2), (250.2, 200.2), (100.2, 200.2)]
-    if button == 1:
-        drag(dock.view.plot, corners[0], corners[2], between=[corners[1]])
-    else:
-        drag(dock.view.plot, corners[0], corners[3], button, between=corners[1:3])
     wanted = (x > 100.2) & (x < 250.2) & (y > 60.2) & (y < 200.2)
-    assert wanted.any()
-    np.testing.assert_array_equal(dock.chosen, wanted)
-
-
-def test_a_sector_of_the_rose(dock: Any) -> None:
+    corners = [(100.2, 60.2), (250.2, 60.2), (250.2, 200.2), (100.2, 200.2)]
+    for button, (start, *between, stop) in ((1, corners[:3]), (3, corners)):
+        dock.choose_none()
+        dock.plot(PlotValue("scatter", "centre_x_px", "centre_y_px"))
+        drag(dock.view.plot, start, stop, button, between)
+        assert wanted.any()
+        np.testing.assert_array_equal(dock.chosen, wanted)
     dock.plot(PlotValue("rose", "rectangle_angle_deg"))
     drag(dock.view.plot, (np.radians(170), 1), (np.radians(200), 1))
-    angle = dock.floor.column("rectangle_angle_deg")
     np.testing.assert_array_equal(dock.chosen, (angle >= 170) | (angle <= 20))
 
 

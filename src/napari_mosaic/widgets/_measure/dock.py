@@ -106,7 +106,8 @@ class MeasureDock(RecordDock, RunningDock):
         canvas, floor = self.view.plot, self.floor
         if floor is not None and len(floor):
             first = floor.numbers[0]
-            value = replace(value, **{name: first for name in "xy" if getattr(value, name) not in floor.numbers})
+            x, y = (name if name in floor.numbers else first for name in (value.x, value.y))
+            value = replace(value, x=x, y=y)
             self.view.plot_form.set_value(value)
         for name, shown in (("y", "scatter"), ("squares", "rose")):
             self.view.plot_form.show_field(name, value.kind == shown)
@@ -139,7 +140,7 @@ class MeasureDock(RecordDock, RunningDock):
     def draw(self, kind: Literal["rectangle", "polygon"]) -> None:
         """Let a person draw a part, of which the figures are told at once."""
         layer = self.shown_layer
-        if layer is None or self.floor is None:
+        if layer is None or self.floor is None or not self.view_model.rectangle.enabled:
             return
         if self.part is None or not self.part.present:
             self._leave_part()
