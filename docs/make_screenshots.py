@@ -87,12 +87,14 @@ def show_panel(source: str) -> None:
 def main(source: str = "sample:brick") -> None:
     """All pictures; those of the docks that learn, and of SAM 2, by scripts of their own."""
     from make_learning_screenshots import main as learning
+    from make_measure_screenshots import show_measuring
     from make_method_screenshots import main as method
 
     IMAGES.mkdir(exist_ok=True)
     show_panel(source)
     learning()
     method()
+    show_measuring()
 
 
 if __name__ == "__main__":

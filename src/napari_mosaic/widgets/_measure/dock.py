@@ -146,6 +146,7 @@ class MeasureDock(RecordDock, RunningDock):
             self._leave_part()
             self.part = DrawnPart(self.viewer, layer, self.floor.factor, self._part_moved, self._part_rests, self)
         self.part.draw(kind)
+        self.view.show_part()
 
     def show_lines(self, value: LinesValue) -> None:
         """Show layers of directions, rows and joints, and take away those that are not asked for."""
@@ -252,6 +253,7 @@ class MeasureDock(RecordDock, RunningDock):
 
     def _part_moved(self, region: BaseGeometry) -> None:
         if self._local is not None:
+            self.view.show_part()
             self.tell(part="" if region.is_empty else self._local.of(region)[0].words)
 
     def _part_rests(self, region: BaseGeometry) -> None:

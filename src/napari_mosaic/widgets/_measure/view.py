@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
-from qtpy.QtWidgets import QWidget
+from magicgui.widgets import CheckBox
+from qtpy.QtWidgets import QScrollArea, QWidget
 
 from napari_mosaic.dependencies import missing_of
 from napari_mosaic.record.tables import MATERIALS, STATES
@@ -55,8 +56,7 @@ class PlotValue:
     squares: Annotated[
         bool,
         {
-            "label": "Modulo 90°",
-            "text": "as squares lie",
+            "label": "Modulo 90°, as squares lie",
             "tooltip": "A square that is turned by 90° lies as before; a row only when it is turned by 180°.",
         },
     ] = False
@@ -66,10 +66,10 @@ class PlotValue:
 class LinesValue:
     """Which layers of what was measured are shown."""
 
-    directions: Annotated[bool, {"label": "Directions", "text": "of the rows, in view"}] = False
-    rows: Annotated[bool, {"label": "Rows", "text": "in view"}] = False
-    joints: Annotated[bool, {"label": "Width of the joints", "text": "as a map"}] = False
-    lost: Annotated[bool, {"label": "Lost stones, estimated", "text": "in each lacuna"}] = False
+    directions: Annotated[bool, {"label": "Directions"}] = False
+    rows: Annotated[bool, {"label": "Rows"}] = False
+    joints: Annotated[bool, {"label": "Width of the joints"}] = False
+    lost: Annotated[bool, {"label": "Lost stones, estimated"}] = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,13 @@ class SaidValue:
 
 
 class ChoiceForm(ValueForm):
-    """A form whose fields are chosen from lists that a record gives."""
+    """A form whose fields are chosen from lists that a record gives; a box to tick says once what it is."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        super().__init__(kind)
+        for name, field_ in self.fields.items():
+            if isinstance(field_, CheckBox):
+                self._labels[name].setText("")
 
     def offer(self, value: Any, **choices: Choices) -> None:
         """Offer these in some fields, and show a value without a signal."""
@@ -110,12 +116,18 @@ class MeasureView(RecordView):
     """Everything that is seen of the dock; `plot` and `legend` are None without matplotlib."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(("Record", "Colours", "Plot", "Chosen", "A part", "Layers and columns", "The whole"), parent)
+        super().__init__(("Record", "Colours", "Plot", "A part", "Chosen", "Layers and columns", "The whole"), parent)
         self.plot: FloorPlot | None = None
         self.legend: Legend | None = None
         for build in (self._record, self._plots, self._chosen, self._part, self._layers, self._whole):
             build()
         self._leave_keys()
+
+    def show_part(self) -> None:
+        """Bring the figures of the part that is drawn into sight."""
+        scroll = self.findChild(QScrollArea)
+        assert isinstance(scroll, QScrollArea)
+        scroll.ensureWidgetVisible(self.sections["A part"])
 
     def _show(self, model: MeasureViewModel, old: MeasureViewModel | None) -> None:
         super()._show(model, old)
@@ -167,7 +179,7 @@ class MeasureView(RecordView):
         add_rows(self.sections["A part"].rows, button_row(self.rectangle, self.polygon), self.part)
 
     def _layers(self) -> None:
-        self.lines_form, self.table_form = ValueForm(LinesValue), ChoiceForm(TableValue)
+        self.lines_form, self.table_form = ChoiceForm(LinesValue), ChoiceForm(TableValue)
         self.table_form.fields["columns"].native.setMaximumHeight(_LIST_PX)
         add_rows(self.sections["Layers and columns"].rows, self.lines_form, self.table_form)
 
