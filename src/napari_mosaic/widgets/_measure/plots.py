@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 Chosen = NDArray[np.bool_]
 
 MOST_POINTS = 20_000
-"""Most points of a scatter, evenly through the table: more hide each other and take over half a second to draw."""
+"""Most points of a scatter, evenly through the table: more hide each other. Not varied."""
 BARS = 40
 """Bars of a histogram; not varied."""
 SECTOR = 10.0
