@@ -87,6 +87,7 @@ def show_panel(source: str) -> None:
 def main(source: str = "sample:brick") -> None:
     """All pictures; those of the docks that learn, and of SAM 2, by scripts of their own."""
     from make_learning_screenshots import main as learning
+    from make_measure_screenshots import show_measuring
     from make_method_screenshots import main as method
     from make_size_screenshot import main as size
 
@@ -95,6 +96,7 @@ def main(source: str = "sample:brick") -> None:
     learning()
     method()
     size()
+    show_measuring()
 
 
 if __name__ == "__main__":

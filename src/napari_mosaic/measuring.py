@@ -6,8 +6,10 @@ contradict each other; it is kept in the record beside the table of the labels t
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from napari_mosaic.measurement.features import (
     rows_of,
 )
 from napari_mosaic.measurement.floor import COLOUR, SHAPE, Floor
-from napari_mosaic.measurement.opus import opus_regions
+from napari_mosaic.measurement.opus import OPERA, opus_regions
 from napari_mosaic.measurement.registry import COLUMNS, Field
 from napari_mosaic.measurement.table import TesseraTable, read_tesserae
 from napari_mosaic.measurement.whole import Setting, Whole, summarise
@@ -268,14 +270,51 @@ def _keep(found: Measurement) -> None:
 
     table, figures = measured_files(found.record)
     table.parent.mkdir(exist_ok=True)
+    rows = pa.concat_tables(list(table_of(found.fields, found.blocks())))
+    rows = rows.append_column("opus", pa.array([OPERA[k] for k in found.opus], pa.string()))
+    said = {"entries": found.whole.entries(), "without": found.without, "measured_when": _state_of(found.record)}
     with writing(found.record.path):
-        write_table(table, pa.concat_tables(list(table_of(found.fields, found.blocks()))))
-        write_json(figures, found.whole.to_json(), sync=False)
+        write_table(table, rows, rows=_BLOCK)
+        write_json(figures, found.whole.to_json() | said, sync=False)
+
+
+def _state_of(record: Record) -> dict[str, Any]:
+    """What a measurement depends on and what may change after it."""
+    areas = record.path / "areas.geojson"
+    return {
+        "journal": len(record.journal) if record.tesserae.name == TESSERAE else 0,
+        "tesserae": record.tesserae.count,
+        "areas": zlib.crc32(areas.read_bytes()) if areas.exists() else 0,
+        "pixel_mm": record.pixel_mm,
+        "rules": json.loads(json.dumps(asdict(record.plan.tesserae))),
+    }
+
+
+def changed_since_measured(record: Record, labels: str | None = None) -> str:
+    """What has changed in a record since it was measured, in a few words; "" for nothing, or where nobody measured it.
+
+    Undone edits and redone ones count as edits: each is one entry of the journal.
+    """
+    then = read_measured(record, labels).get("measured_when")
+    if then is None:
+        return ""
+    now = _state_of(record.with_labels(labels))
+    if now == then:
+        return ""
+    edits = now["journal"] - then["journal"]
+    if edits > 0:
+        return f"before {edits:,} edit{'s' if edits > 1 else ''}"
+    if now["pixel_mm"] != then["pixel_mm"]:
+        return "before the pixel size was changed"
+    if now["areas"] != then["areas"]:
+        return "before the areas were changed"
+    return "before the tesserae were made anew"
 
 
 __all__ = [
     "MEASURED",
     "Measurement",
+    "changed_since_measured",
     "count_of",
     "measure",
     "measure_steps",

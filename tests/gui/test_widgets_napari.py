@@ -234,3 +234,29 @@ def _send(viewer: Any, kind: Any, x: float, y: float, held: Any = Qt.MouseButton
     event = QMouseEvent(kind, point, QPointF(native.mapToGlobal(point.toPoint())), button, held, none)
     QApplication.sendEvent(native, event)
     QApplication.processEvents()
+
+
+def test_colours_of_sparse_ids(viewer: Any) -> None:
+    """They are on the screen and in `get_color`, what has none is not drawn, and one alone can be shown."""
+    from napari_mosaic.widgets._napari import IdColormap
+
+    ids = np.array([4_000_000_001, 70_000, 12], np.uint32)
+    labels = np.repeat(np.array([[0, 12, 70_000, 4_000_000_001, 5]], np.uint32), 5, 0)
+    colours = np.array([(1.0, 0, 0, 1), (0, 1, 0, 1)])
+    layer = viewer.add_labels(labels, opacity=1.0)
+    layer.colormap = IdColormap.of(ids, np.array([1, 0, 0]), colours)
+    for label, colour in ((12, colours[0]), (70_000, colours[0]), (4_000_000_001, colours[1]), (5, np.zeros(4))):
+        np.testing.assert_allclose(layer.get_color(label), colour)
+    viewer.show()
+    viewer.reset_view()
+
+    def seen() -> Any:
+        pixels = viewer.screenshot(canvas_only=True, flash=False)[..., :3].reshape(-1, 3)
+        return {(255, 0, 0), (0, 255, 0)} & {tuple(pixel) for pixel in np.unique(pixels, axis=0).tolist()}
+
+    assert seen() == {(255, 0, 0), (0, 255, 0)}
+    layer.selected_label = 70_000
+    layer.show_selected_label = True
+    assert seen() == {(255, 0, 0)}
+    layer.selected_label = 4_000_000_001
+    assert seen() == {(0, 255, 0)}

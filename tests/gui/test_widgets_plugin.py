@@ -29,7 +29,7 @@ def test_every_command_of_the_manifest_exists(viewer: Any) -> None:
             f"napari-mosaic.{name}" for name in ("panel", "sam2", "segment_layer", "segment_guided", "segment_sam2")
         },
         "napari/layers/annotate": {"napari-mosaic.edit"},
-        "napari/layers/measure": {"napari-mosaic.check", "napari-mosaic.evaluate"},
+        "napari/layers/measure": {"napari-mosaic.check", "napari-mosaic.evaluate", "napari-mosaic.measure"},
         "napari/file/io_utilities": {"napari-mosaic.export_layer"},
     }
 

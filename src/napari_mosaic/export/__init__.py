@@ -26,6 +26,8 @@ from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Record
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from napari_mosaic.export.region import RegionSource
 
 Writer = Callable[[Record, Path], Iterator[Progress]]
@@ -208,13 +210,22 @@ def export_record(
     columns: Sequence[str] | None = None,
     labels: str | None = None,
     region: RegionSource | None = None,
+    ids: NDArray[Any] | None = None,
     options: Any = None,
     overwrite: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Path:
     """Write the tesserae of a record in a format of `FORMATS`; see `export_record_steps`."""
     steps = export_record_steps(
-        record, format, path, columns=columns, labels=labels, region=region, options=options, overwrite=overwrite
+        record,
+        format,
+        path,
+        columns=columns,
+        labels=labels,
+        region=region,
+        ids=ids,
+        options=options,
+        overwrite=overwrite,
     )
     return drain(steps, on_progress)
 
@@ -227,6 +238,7 @@ def export_record_steps(
     columns: Sequence[str] | None = None,
     labels: str | None = None,
     region: RegionSource | None = None,
+    ids: NDArray[Any] | None = None,
     options: Any = None,
     overwrite: bool = False,
 ) -> Steps[Path]:
@@ -249,6 +261,8 @@ def export_record_steps(
     region
         Only the tesserae whose centres of gravity lie here, whole: a file of areas or a mask, polygons, or a box
         `y0, x0, y1, x1`, in pixels of the photograph. They are numbered from 1; their ids are those of the record.
+    ids
+        Only these tesserae, `(n,)`.
     options
         What else can be chosen of the format: one of `export.options`.
     overwrite
@@ -277,6 +291,10 @@ def export_record_steps(
     chosen = find_format(format, path)
     _check_suffix(chosen, path)
     writer = chosen.load(columns, options)
+    if ids is not None:
+        from napari_mosaic.export.region import ChosenRecord
+
+        record = ChosenRecord(record, ids)
     if region is not None:
         from napari_mosaic.export.region import RegionRecord, grid_of, read_region
 

@@ -63,8 +63,8 @@ def grid_of(record: Record) -> Grid:
     return Grid(shape=record.plan.source_shape, crs=record.crs, affine=record.affine)
 
 
-class RegionRecord(Record):
-    """The part of a record that lies in a region: the same record, with fewer rows in its table.
+class ChosenRecord(Record):
+    """Some tesserae of a record: the same record, with fewer rows in its table.
 
     It shares all that `record` has open and is closed with it.
 
@@ -72,25 +72,32 @@ class RegionRecord(Record):
     ----------
     record
         Open for reading.
-    region
-        Polygons in source pixels.
+    ids
+        `(n,)` of the tesserae.
     """
 
-    def __init__(self, record: Record, region: BaseGeometry) -> None:
+    def __init__(self, record: Record, ids: NDArray[Any]) -> None:
         self.__dict__.update(record.__dict__)
-        self.region = region
-        self._ids = _ids_inside(record, region)
+        self._ids = ids
 
     def table(self, columns: list[str] | None = None) -> pa.Table:
-        """The rows of the tesserae in the region."""
+        """The rows of these tesserae."""
         table = super().table(columns if columns is None or "id" in columns else ["id", *columns])
         rows = table.filter(pa.array(np.isin(table["id"].to_numpy(), self._ids)))
         return rows if columns is None else rows.select(columns)
 
     @property
     def count(self) -> int:
-        """Number of tesserae in the region."""
+        """Number of these tesserae."""
         return len(self._ids)
+
+
+class RegionRecord(ChosenRecord):
+    """The part of a record that lies in a region, polygons in source pixels; its areas are cut at the region."""
+
+    def __init__(self, record: Record, region: BaseGeometry) -> None:
+        super().__init__(record, _ids_inside(record, region))
+        self.region = region
 
     @property
     def areas(self) -> AreaSet:

@@ -57,10 +57,13 @@ def _as_array(values: NDArray[Any], field: pa.Field) -> pa.Array:
     return pa.Array.from_buffers(field.type, len(values), [None, pa.py_buffer(values)])
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file, whole or not at all; not synced, because labels and journal give every row again."""
+def write_table(path: Path, table: pa.Table, *, rows: int | None = None) -> None:
+    """Write a Parquet file, whole or not at all; not synced, because labels and journal give every row again.
+
+    Its groups have at most `rows` rows, so that a reader may take a part of them.
+    """
     with whole_file(path, sync=False) as temporary:
-        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+        pq.write_table(table, temporary, compression="zstd", row_group_size=rows, write_page_checksum=True)
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:

@@ -11,6 +11,7 @@ from napari_mosaic._lazy import lazy_names
 _PUBLIC = {
     "CheckDock": "_check.dock",
     "EvaluateDock": "_evaluate.dock",
+    "MeasureDock": "_measure.dock",
     "MosaicPanel": "_panel.dock",
     "TrainDock": "_train.dock",
     "TuneDock": "_tune.dock",

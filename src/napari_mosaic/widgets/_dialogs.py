@@ -147,6 +147,12 @@ def ask_table(parent: QWidget) -> str:
     return str(QFileDialog.getSaveFileName(parent, "Save the table as", "figures.csv", "CSV (*.csv);;JSON (*.json)")[0])
 
 
+def ask_chosen(parent: QWidget) -> str:
+    """A file for stones that were chosen; empty if none was chosen."""
+    kinds = "CSV (*.csv);;GeoPackage (*.gpkg)"
+    return str(QFileDialog.getSaveFileName(parent, "Save these stones as", "chosen.csv", kinds)[0])
+
+
 def ask_folder(parent: QWidget, start: str) -> str:
     """A folder, new or not; empty if none was chosen."""
     return str(QFileDialog.getSaveFileName(parent, "Keep the run and its model in", start, "Folder (*)")[0])

@@ -29,6 +29,7 @@ SAM2 = f"{PLUGIN}.sam2"
 TRAIN = f"{PLUGIN}.train"
 TUNE = f"{PLUGIN}.tune"
 EVALUATE = f"{PLUGIN}.evaluate"
+MEASURE = f"{PLUGIN}.measure"
 
 TITLES = {
     PANEL: "Mosaic",
@@ -38,6 +39,7 @@ TITLES = {
     TUNE: "Advanced: Tune",
     EVALUATE: "Advanced: Evaluate",
     CHECK: "How good is it?",
+    MEASURE: "Measure",
 }
 """Names that the menus show, by manifest id: napari opens a dock by its name alone."""
 

@@ -1,12 +1,14 @@
 """The features of the tesserae in their layer, so that napari's status bar, its table and colours by value work.
 
 One decision: a layer's features follow what the layer shows, a moment after it changed, and are read on a thread; of a
-large record they are those of the view, so they never grow with the record.
+large record they are those of the view, so they never grow with the record. Measured columns that a person chose stand
+beside them, read of the same tesserae.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +22,11 @@ from qtpy.QtCore import QObject
 
 from napari_mosaic.errors import InputError
 from napari_mosaic.record import layer_features, open_record
+from napari_mosaic.record.arrays import stamp_of
 from napari_mosaic.record.layer_features import Features
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._edited import is_tesserae, record_of, tessera_layers
+from napari_mosaic.widgets._measured import COLUMNS, columns_for, measured_table
 from napari_mosaic.widgets._napari import camera_of, canvas_widget
 from napari_mosaic.widgets._sources import view_box
 from napari_mosaic.widgets._worker import Requests, when_idle
@@ -37,6 +41,20 @@ SHADES = 64
 """Colours of a scale. napari draws at most as many colours of single labels as fit into a texture of the canvas; more
 shades than these nobody tells apart."""
 
+
+@dataclass(frozen=True)
+class _Shown:
+    """The features of a layer: those of the record, and measured columns of the same tesserae.
+
+    `asked` are names of columns; `stamp` tells one measurement from another.
+    """
+
+    features: Features = field(default_factory=Features)
+    measured: dict[str, Any] = field(default_factory=dict)
+    asked: tuple[str, ...] = ()
+    stamp: Any = None
+
+
 _following: WeakKeyDictionary[Labels, LayerFeatures] = WeakKeyDictionary()
 
 
@@ -46,7 +64,7 @@ class LayerFeatures(QObject):
     def __init__(self, viewer: Viewer, layer: Labels) -> None:
         super().__init__(canvas_widget(viewer))
         self._layer, self._viewer = ref(layer), ref(viewer)
-        self._known = Features()
+        self._known = _Shown()
         self._told = False
         self._worker = Requests(self)
         self._worker.answered.connect(self._take)
@@ -87,21 +105,22 @@ class LayerFeatures(QObject):
 
     def _moved(self, _: Any = None) -> None:
         """The canvas shows something else: that matters where the features are those in view."""
-        if self._known.of != "all":
+        if self._known.features.of != "all":
             self.renew()
 
     def _ask(self) -> None:
         layer = self._layer()
         if layer is not None and layer.visible:
-            self._worker.ask(_look, record_of(layer), view_box(self._viewer(), layer), self._known)
+            asked = tuple(layer.metadata.get(COLUMNS, ()))
+            self._worker.ask(_look, record_of(layer), view_box(self._viewer(), layer), self._known, asked)
 
-    def _take(self, found: Features) -> None:
+    def _take(self, found: _Shown) -> None:
         layer = self._layer()
         if layer is None or found is self._known:
             return
         self._known = found
-        layer.features = found.columns
-        if found.of == "none" and not self._told:
+        layer.features = found.features.columns | found.measured
+        if found.features.of == "none" and not self._told:
             self._told = True
             show_info(
                 f"This mosaic has more stones than napari's table of features takes; it will hold those in view once "
@@ -173,12 +192,18 @@ def colour_by_feature(layer: Labels, column: str, colormap: str = "viridis") -> 
     layer.colormap = DirectLabelColormap(color_dict={**colours, None: "transparent", 0: "transparent"})
 
 
-def _look(path: Path, box: Box, known: Features) -> Features:
+def _look(path: Path, box: Box, known: _Shown, asked: tuple[str, ...]) -> _Shown:
     """What is to be shown now; `known` itself where that is nothing else."""
     with open_record(path) as record:
-        if layer_features.state_of(record) == known.state and (known.of == "all" or known.box == box):
+        features, file = known.features, measured_table(record)
+        stamp = stamp_of(file) if asked and file.exists() else None
+        if layer_features.state_of(record) != features.state or (features.of != "all" and features.box != box):
+            features = layer_features.read_features(record, box)
+        if features is known.features and (asked, stamp) == (known.asked, known.stamp):
             return known
-        return layer_features.read_features(record, box)
+        ids = features.columns.get("index", np.zeros(0, np.int64))
+        names = tuple(name for name in asked if name not in features.columns)
+        return _Shown(features, columns_for(record, ids, names), asked, stamp)
 
 
 def _forget(layer: Any, *_: Any) -> None:

@@ -18,6 +18,7 @@ from napari_mosaic.record.figure_words import areas_of, density_of
 from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.widgets._facts import EstimateFacts, RecordFacts, RunFacts, SizeFacts, SourceFacts, Tuning
+from napari_mosaic.widgets._floor_words import whole_words
 
 Mark = Literal["done", "next", "later"]
 STEPS = ("Open", "Size", "Area", "Find", "Check", "Measure", "Deliver")
@@ -50,6 +51,10 @@ class PanelState:
     model: str = ""
     lacks: str = ""
     """The model that the method needs and that is not here."""
+    whole: dict[str, Any] = field(default_factory=dict)
+    """The figures of the floor as they were measured last; {} where nobody has measured it."""
+    whole_changed: str = ""
+    """What has changed since."""
     message: str = ""
 
 
@@ -94,6 +99,9 @@ class PanelViewModel:
     size_note: str
     floor_note: str
     measures: tuple[tuple[str, str], ...]
+    measure: ButtonViewModel
+    plots: ButtonViewModel
+    whole: str
     progress: tuple[int, str] | None
     message: str
 
@@ -123,7 +131,8 @@ def resolve(state: PanelState) -> PanelViewModel:
         smallest_note=_smallest_note(state.record),
         floor_note=_floor_note(state),
         measures=_measures(state),
-        progress=_progress(state.run),
+        whole=whole_words(state.whole, state.whole_changed) if state.record is not None else "",
+        progress=progress_of(state.run),
         message=state.message,
         **_buttons(state),
     )
@@ -188,7 +197,17 @@ def _buttons(state: PanelState) -> dict[str, Any]:
         "rectify": _use_corners(state.corners, "Rectify …", running=state.run is not None),
         "save": ButtonViewModel(not _reason(state, DELIVER), "Save …", _reason(state, DELIVER)),
         "hand_in": _hand_in(state),
+        **_measuring(state),
     }
+
+
+def _measuring(state: PanelState) -> dict[str, ButtonViewModel]:
+    why = _reason(state, MEASURE) or ("A run is going on." if state.run is not None else "")
+    if not why and state.record is not None and state.record.count == 0:
+        why = "There is no tessera to measure."
+    again = "Measure again" if state.whole else "Measure the floor"
+    none = why or ("" if state.whole else "Measure first.")
+    return {"measure": ButtonViewModel(not why, again, why), "plots": ButtonViewModel(not none, "Plots …", none)}
 
 
 def _confirm(size: SizeFacts) -> ButtonViewModel:
@@ -361,7 +380,8 @@ def _mask_cost(estimate: EstimateFacts) -> str:
     return f"\nSAM 2 on top: {asked}; how long they take is known once it runs."
 
 
-def _progress(run: RunFacts | None) -> tuple[int, str] | None:
+def progress_of(run: RunFacts | None) -> tuple[int, str] | None:
+    """How far a run is, in thousandths (-1: nobody knows), and in words; None where none goes on."""
     if run is None:
         return None
     if run.total <= 0:

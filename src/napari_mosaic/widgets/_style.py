@@ -64,6 +64,14 @@ def ink_of(theme_name: str) -> tuple[str, str]:
     return _hex(theme.text), _faint(_is_dark(theme.background))
 
 
+def plot_colours(theme_name: str) -> tuple[str, str]:
+    """The colours of a plot in a theme: of its text and lines, and of its ground."""
+    from napari.utils.theme import get_theme
+
+    theme = get_theme(theme_name)
+    return _hex(theme.text), _hex(theme.background)
+
+
 def _faint(dark: bool) -> str:
     return "#7d828a" if dark else "#8a8e94"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_mosaic.widgets import _dialogs, _sources
 from napari_mosaic.widgets._dock import press
-from napari_mosaic.widgets._docks import CHECK, EDIT, open_dock
+from napari_mosaic.widgets._docks import CHECK, EDIT, MEASURE, open_dock
 from napari_mosaic.widgets._panel.view import PanelView
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def connect_view(view: PanelView, panel: MosaicPanel) -> None:
         (view.hand_in, lambda: _hand_in(view, panel)),
         (view.area_form.file, lambda: _use(_dialogs.ask_area(view), panel.open_area)),
         (view.correct, lambda: open_dock(panel.viewer, EDIT)),
+        (view.measure, panel.measure),
+        (view.plots, lambda: open_dock(panel.viewer, MEASURE)),
         (view.how_good, lambda: open_dock(panel.viewer, CHECK)),
     )
     for action, ask in (

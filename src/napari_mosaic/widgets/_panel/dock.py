@@ -25,6 +25,7 @@ from napari_mosaic.widgets._area_files import area_layer
 from napari_mosaic.widgets._docks import PANEL
 from napari_mosaic.widgets._facts import RecordFacts, SizeFacts, SourceFacts
 from napari_mosaic.widgets._guard import keep_out_triton, read_units, warm_canvas
+from napari_mosaic.widgets._measured import MeasuredFloor
 from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._panel.connections import connect_view
 from napari_mosaic.widgets._panel.costs import PanelCosts, asked_params
@@ -234,6 +235,8 @@ class MosaicPanel(RecordPanel):
         elif isinstance(value, _runs.Elsewhere):
             self._go_elsewhere(value)
             self._resumes = True
+        elif isinstance(value, MeasuredFloor):
+            self._measured(value)
         elif isinstance(value, Path):
             self.tell(message=f"Saved {value.name}.")
 

@@ -20,8 +20,10 @@ from napari_mosaic.sam.params import SamParams
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.widgets import _knowing, _runs
 from napari_mosaic.widgets._dock import RunningDock
+from napari_mosaic.widgets._docks import MEASURE, open_dock
 from napari_mosaic.widgets._facts import RecordFacts, Tuning
 from napari_mosaic.widgets._layers import LookValue, Opened, RecordLayers
+from napari_mosaic.widgets._measured import MeasuredFloor, measure_record_steps, open_measured
 from napari_mosaic.widgets._panel.method import PanelMethod
 from napari_mosaic.widgets._panel.pixel_size import PanelSize
 from napari_mosaic.widgets._panel.view import PanelView
@@ -49,6 +51,7 @@ class RecordPanel(RunningDock):
         self.state = PanelState(busy="Loading the network …", tuning=usual, applied=usual)
         self.view = PanelView(self)
         self._reader, self._counter = self._requests(self._take), self._requests(self._recounted)
+        self._surveyor = self._requests(self._surveyed)
 
     @property
     def photograph(self) -> Layer | None:
@@ -95,6 +98,12 @@ class RecordPanel(RunningDock):
         if record is not None and not self._occupied():
             steps = partial(_runs.hand_in_steps, record.path, Path(folder), **{"labels": self.labels, **said})
             self._start(steps, "Writing the folder to hand in")
+
+    def measure(self) -> None:
+        """Measure every stone and the whole floor, keep it in the record, and open the dock *Measure*."""
+        record = self.state.record
+        if record is not None and not self._occupied():
+            self._start(partial(measure_record_steps, record.path, self.labels), "Measuring")
 
     def look(self, look: LookValue) -> None:
         """Choose what of the record is seen; figures and files are of that."""
@@ -152,6 +161,7 @@ class RecordPanel(RunningDock):
         self.tell(record=facts, tuning=applied, applied=applied)
         if self.labels not in (None, facts.labels):
             self._counter.ask(_knowing.read_facts, facts.path, self.labels)
+        self._surveyor.ask(open_measured, facts.path, self.labels)
         self.sizes.adopt(facts)
         self.methods.adopt(facts)
 
@@ -160,7 +170,19 @@ class RecordPanel(RunningDock):
         record = self.state.record
         if record is not None and record.path.absolute() == facts.path.absolute() and self.job is None:
             self.tell(record=replace(facts, path=record.path))
+            self._surveyor.ask(open_measured, record.path, self.labels)
             self.sizes.adopt(facts)
+
+    def _surveyed(self, floor: MeasuredFloor) -> None:
+        """What the record keeps of its measurement, and what has changed since."""
+        record = self.state.record
+        if record is not None and record.path == floor.record:
+            self.tell(whole=floor.whole, whole_changed=floor.changed)
+
+    def _measured(self, floor: MeasuredFloor) -> None:
+        """It was measured just now: show the figures, and the plots beside them."""
+        self._surveyed(floor)
+        open_dock(self.viewer, MEASURE).renew()
 
     def _show(self, event: Opened) -> None:
         """Add the layers of a record."""
@@ -184,4 +206,4 @@ class RecordPanel(RunningDock):
             self.shown = None
         usual = tuning_like(self.params)
         self.view.tuning_form.set_value(usual)
-        self.tell(record=None, tuning=usual, applied=usual)
+        self.tell(record=None, tuning=usual, applied=usual, whole={}, whole_changed="")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from napari.layers import Layer
-from qtpy.QtCore import QSignalBlocker
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QLabel, QMenu, QToolButton, QWidget
 
 from napari_mosaic.widgets._forms import AreaForm, LookForm, SizeForm, TuningForm
@@ -115,10 +115,16 @@ class PanelView(StepsView):
         add_rows(self.steps[4].rows, *rows)
 
     def _measure(self) -> None:
-        self.measures = FigureGrid("No tesserae yet.")
+        self.measures, self.whole = FigureGrid("No tesserae yet."), note()
+        self.whole.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.measure = push_button(
+            "Measure the floor", "Every stone and the whole: sizes, joints, rows, colours, opus."
+        )
+        self.plots = push_button("Plots …", "Colours by what was measured, plots, and figures of a part.")
         tip = "Count a few random squares, and get the error with its interval in one sentence."
         self.how_good = push_button("How good is it? …", tip)
-        add_rows(self.steps[5].rows, self.measures, self.how_good)
+        buttons = button_row(self.measure, self.plots)
+        add_rows(self.steps[5].rows, self.measures, buttons, self.whole, self.how_good)
 
     def _deliver(self) -> None:
         self.format, self.save = narrow_combo(), push_button("Save …")
