@@ -48,7 +48,7 @@ def count_corners(rings: NDArray[np.object_]) -> NDArray[np.int64]:
 
 @compiled
 def _count_corners(points: Floats, ends: NDArray[np.int64], slack: Floats) -> NDArray[np.int64]:
-    """Corners `(n,)` of rings that lie in `points` one after another, each with its first point once more at its end."""
+    """Corners `(n,)` of rings that lie in `points` one after another, each closed by its first point."""
     counts = np.zeros(len(slack), np.int64)
     for k in range(len(slack)):
         counts[k] = _corners(points[ends[k] : ends[k + 1] - 1], slack[k])
