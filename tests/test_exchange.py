@@ -21,6 +21,7 @@ from napari_mosaic.cli import main
 from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export import export_record, shapefile
 from napari_mosaic.export.coco import keyhole
+from napari_mosaic.export.delivery import deliver
 from napari_mosaic.export.grouped import groups_of
 from napari_mosaic.export.options import AnnotationOptions, DxfOptions, GeopackageOptions, ZarrOptions
 from napari_mosaic.export.region import RegionRecord, grid_of, read_region
@@ -79,6 +80,31 @@ def test_a_part_has_the_tesserae_whose_centres_lie_in_it_whole(record: Record, t
     part = RegionRecord(record, read_region(box, grid_of(record)))
     assert part.count == len(ids) == part.figures().count
     assert json.loads(export_record(part, None, tmp_path / "a.geojson").read_text())["napari_mosaic"]["region"]
+
+
+def test_a_part_of_another_label_layer_has_that_layers_tesserae(record: Record, tmp_path: Path) -> None:
+    """Every second tessera of the record, as a layer of its own, and of it the upper half of the floor."""
+    layer = record.add_label_layer("half")
+    for index in record.tesserae.done:
+        rows, labels = record.tesserae.read_rows(index), record.read_labels(record.plan.shards.tile(index).core)
+        kept = {k: v[rows["id"] % 2 == 0] for k, v in rows.items() if k not in ("material", "state")}
+        layer.write_shard(index, np.where(labels % 2 == 0, labels, 0), kept)
+        record.ledger.add(layer.name, [index])
+    table = feature_table(record.with_labels("half"), ["centre_y_px", "area_px"])
+    inside = table["centre_y_px"] < 110
+    region = ["--labels", "half", "--region", "0", "0", "110", str(SIZE[1])]
+    for name in ("a.csv", "a.gpkg", "a.geojson", "a.tif"):
+        assert main(["export", str(record.path), "-o", str(tmp_path / name), *region]) == 0
+    with (tmp_path / "a.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [int(row["id"]) for row in found] == table["id"][inside].tolist()
+    assert [float(row["area_px"]) for row in found] == table["area_px"][inside].tolist()
+    numbers = np.asarray(Image.open(tmp_path / "a.tif"))
+    assert len(np.unique(numbers)) == inside.sum() + 1
+    assert len(json.loads((tmp_path / "a.geojson").read_text())["features"]) == inside.sum()
+    deliver(record, tmp_path / "folder", labels="half")
+    with (tmp_path / "folder" / "tesserae.csv").open(newline="") as file:
+        assert sum(1 for _ in csv.DictReader(file)) == len(table["id"]) < record.count
 
 
 def test_a_shapefile_is_read_by_gdal_with_its_names_told_beside(record: Record, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ Whoever runs it may stop between two yields; what is finished stays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TypeVar
 
 from napari_mosaic.tiling import Box
@@ -57,3 +58,17 @@ def drain(steps: Steps[T], on_progress: Callable[[Progress], None] | None = None
                 on_progress(progress)
     finally:
         steps.close()
+
+
+def side_by_side(*steps: Steps[None]) -> Iterator[Progress]:
+    """Run generators of steps by turns, over the same pieces together; tells the progress of the first.
+
+    Whatever ends them, all are closed.
+    """
+    try:
+        for told in zip_longest(*steps):
+            if told[0] is not None:
+                yield told[0]
+    finally:
+        for each in steps:
+            each.close()

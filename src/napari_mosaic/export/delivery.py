@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import datetime
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from napari_mosaic.editing import describe_report, report
@@ -21,11 +21,12 @@ from napari_mosaic.export import csv as csv_export
 from napari_mosaic.export import dxf, geopackage
 from napari_mosaic.export.notes import notes_of
 from napari_mosaic.export.options import GeopackageOptions
+from napari_mosaic.export.shaping import TracedOnce
 from napari_mosaic.export.sheet import choose_layout, write_sheet_steps
 from napari_mosaic.measurement.registry import Field
 from napari_mosaic.measuring import Measurement, measure_steps
 from napari_mosaic.output_files import replacing
-from napari_mosaic.progress import Progress, Steps, drain
+from napari_mosaic.progress import Progress, Steps, drain, side_by_side
 from napari_mosaic.record import Record
 from napari_mosaic.record.figure_words import areas_of, density_of
 from napari_mosaic.record.finished import finished_boxes
@@ -110,11 +111,16 @@ def deliver_steps(
         whole.mkdir()
         measured = yield from measure_steps(record, COLUMNS, keep=False)
         options = GeopackageOptions(crs=crs)
-        yield from geopackage.write_steps(record, whole / "tesserae.gpkg", COLUMNS, options, pixels=measured.pixels)
-        yield from _drawing_steps(record, whole)
+        traced = TracedOnce()
+        yield from side_by_side(
+            geopackage.write_steps(
+                record, whole / "tesserae.gpkg", COLUMNS, options, pixels=measured.pixels, shaping=traced
+            ),
+            _drawing_steps(record, whole, traced),
+            write_sheet_steps(record, whole / "drawing.pdf", author=author, largest=sheet, shaping=traced),
+        )
         csv_export.write_blocks(record, whole / "tesserae.csv", measured.fields, measured.blocks())
         _write_dictionary(measured.fields, whole / "columns.csv")
-        yield from write_sheet_steps(record, whole / "drawing.pdf", author=author, largest=sheet)
         text = _readme(record, measured, crs, author, sheet)
         (whole / "README.txt").write_text(text, encoding="utf-8", newline="\n")
     return place
@@ -124,9 +130,9 @@ def _is_delivery(folder: Path) -> bool:
     return all((folder / name).exists() for name in ("tesserae.gpkg", "tesserae.dxf", "drawing.pdf", "README.txt"))
 
 
-def _drawing_steps(record: Record, whole: Path) -> Iterator[Progress]:
+def _drawing_steps(record: Record, whole: Path, traced: TracedOnce) -> Steps[None]:
     """The DXF, in millimetres of the photograph where the map is in degrees, which CAD has no unit for."""
-    yield from dxf.write_steps(record, whole / "tesserae.dxf", dxf.frame_of(record, degrees_as_mm=True))
+    yield from dxf.write_steps(record, whole / "tesserae.dxf", dxf.frame_of(record, degrees_as_mm=True), shaping=traced)
 
 
 def _write_dictionary(fields: Sequence[Field], path: Path) -> None:

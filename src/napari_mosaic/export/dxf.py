@@ -32,7 +32,7 @@ from napari_mosaic.export.shaping import Shaping
 from napari_mosaic.measurement.features import feature_table
 from napari_mosaic.measurement.outlines import to_map
 from napari_mosaic.measurement.registry import find_fields
-from napari_mosaic.progress import Progress
+from napari_mosaic.progress import Steps
 from napari_mosaic.record import Record
 
 APPLICATION = "NAPARI_MOSAIC"
@@ -111,13 +111,16 @@ def write_steps(
     path: Path,
     frame: DrawingFrame | None = None,
     options: DxfOptions = DxfOptions(),  # noqa: B008 - frozen
-) -> Iterator[Progress]:
+    *,
+    shaping: Shaping | None = None,
+) -> Steps[None]:
     """Write each ring as a closed polyline on the layer TESSERAE, and the areas on layers of their classes.
 
-    With layers by a column, what has a value of it lies on `TESSERAE_VALUE`.
+    With layers by a column, what has a value of it lies on `TESSERAE_VALUE`. `shaping` traces the outlines in place of
+    that of the options, which must be the same.
     """
     frame = _shifted(record, frame or frame_of(record), options)
-    shaping, column = shaping_of(record, options), options.layers
+    shaping, column = shaping or shaping_of(record, options), options.layers
     chosen = [] if column is None else [find_fields(record, [column])[0].name]
     head, tail, first, owner = _drawing(record, frame, options, _layers(record, chosen))
     handle = first
@@ -252,7 +255,8 @@ def _with_handles(head: str, free: int) -> str:
 
 def _polyline(frame: DrawingFrame, ring: Floats, layer: str, handles: tuple[int, str], xdata: str) -> str:
     points = frame.place(ring).round(frame.digits)
-    body = "".join(f" 10\n{x:.{frame.digits}f}\n 20\n{y:.{frame.digits}f}\n" for x, y in points)
+    one = f" 10\n%.{frame.digits}f\n 20\n%.{frame.digits}f\n"
+    body = one * len(points) % tuple(points.ravel().tolist())
     return (
         f"  0\nLWPOLYLINE\n  5\n{handles[0]:X}\n330\n{handles[1]}\n100\nAcDbEntity\n  8\n{layer}\n"
         f"100\nAcDbPolyline\n 90\n{len(points)}\n 70\n1\n{body}{xdata}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,14 @@ from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export.notes import notes_of
 from napari_mosaic.export.options import GeopackageOptions
+from napari_mosaic.export.shaping import PLAIN, Shaping
 from napari_mosaic.export.styles import add_styles, area_style, outline_style
 from napari_mosaic.measurement.features import Features, choose_fields, measure_fields, rows_of, views
-from napari_mosaic.measurement.outlines import place_outlines, trace_outlines
+from napari_mosaic.measurement.outlines import place_outlines
 from napari_mosaic.measurement.table import read_tesserae
 from napari_mosaic.measurement.view import View
 from napari_mosaic.measurement.windows import no_window
-from napari_mosaic.progress import Progress
+from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Record
 
 _LAYER, _AREAS = "tesserae", "areas"
@@ -41,17 +42,18 @@ def write_steps(
     options: GeopackageOptions = GeopackageOptions(),  # noqa: B008 - frozen
     *,
     pixels: Features | None = None,
-) -> Iterator[Progress]:
+    shaping: Shaping = PLAIN,
+) -> Steps[None]:
     """Write one polygon a tessera with its columns, and the areas as a second layer, to `path`; styled for QGIS.
 
-    `pixels` is what `measure_pixels_steps` has measured for the columns already.
+    `pixels` is what `measure_pixels_steps` has measured for the columns already; `shaping` traces the outlines.
     """
     target = Target(record, options.crs)
     fields, tesserae = choose_fields(record, columns), read_tesserae(record)
     done = 0
     for view in views(record, tesserae, fields if pixels is None else []):
         window = view.pixels_of
-        outlines = target.place(trace_outlines(window, record.plan.factor))
+        outlines = target.place(shaping.trace(record, window))
         measured = (
             measure_fields(view, fields) if pixels is None else rows_of(record, tesserae, view.rows, fields, pixels)
         )

@@ -10,7 +10,7 @@ Chaikin, An algorithm for high-speed curve generation, Computer Graphics and Ima
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -50,6 +50,20 @@ class Shaping:
 
 
 PLAIN = Shaping()
+
+
+@dataclass(frozen=True)
+class TracedOnce(Shaping):
+    """Plain outlines that are traced once for exports that go over the same windows side by side."""
+
+    last: list[tuple[NDArray[np.int64], list[BaseGeometry]]] = field(default_factory=list, compare=False)
+    """Rows and outlines of the window that was traced last."""
+
+    def trace(self, record: Record, window: TesseraWindow) -> list[BaseGeometry]:
+        """One outline for each row of a window, `(x, y)` in source pixels."""
+        if not self.last or not np.array_equal(self.last[0][0], window.rows):
+            self.last[:] = [(window.rows, super().trace(record, window))]
+        return self.last[0][1]
 
 
 def smoothed(outline: BaseGeometry) -> BaseGeometry:

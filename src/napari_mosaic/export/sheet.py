@@ -11,7 +11,6 @@ ISO 216 (sheets), ISO 5455 (scales).
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,9 @@ from napari_mosaic.areas import AREA_CLASSES
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.editing import describe_report, report
 from napari_mosaic.export.outlined import outlined_tiles, rings_of
+from napari_mosaic.export.shaping import PLAIN, Shaping
 from napari_mosaic.export.styles import AREA_FILLS
-from napari_mosaic.progress import Progress
+from napari_mosaic.progress import Steps
 from napari_mosaic.record import Record
 from napari_mosaic.record.figure_words import areas_of, density_of
 from napari_mosaic.record.shown import describe_method
@@ -75,7 +75,9 @@ def _room(size: tuple[float, float]) -> tuple[float, float]:
     return size[1] - 2 * _MARGIN - _BLOCK, size[0] - 2 * _MARGIN
 
 
-def write_sheet_steps(record: Record, path: Path, *, author: str = "", largest: str = "A3") -> Iterator[Progress]:
+def write_sheet_steps(
+    record: Record, path: Path, *, author: str = "", largest: str = "A3", shaping: Shaping = PLAIN
+) -> Steps[None]:
     """Write the page to `path`.
 
     Parameters
@@ -88,6 +90,8 @@ def write_sheet_steps(record: Record, path: Path, *, author: str = "", largest: 
         Who hands it in; stands in the title block.
     largest
         Largest sheet: A4, A3, A2, A1 or A0.
+    shaping
+        What traces the outlines.
 
     Raises
     ------
@@ -106,7 +110,7 @@ def write_sheet_steps(record: Record, path: Path, *, author: str = "", largest: 
     drawn = height * layout.mm_a_pixel, width * layout.mm_a_pixel
     corner = (layout.size[0] - drawn[1]) / 2, _MARGIN + _BLOCK + (_room(layout.size)[0] - drawn[0]) / 2
     _draw_areas(sheet, record, layout, corner)
-    yield from _draw_tesserae(sheet, record, layout, corner)
+    yield from _draw_tesserae(sheet, record, layout, corner, shaping)
     _draw_block(sheet, record, layout, author)
     figure.savefig(path, format="pdf", dpi=300, metadata={"Title": record.source.name, "Author": author or None})
 
@@ -148,10 +152,12 @@ def _colour(kind: str) -> tuple[float, ...]:
     return tuple(int(part) / 255 for part in AREA_FILLS[kind].split(","))
 
 
-def _draw_tesserae(sheet: Any, record: Record, layout: SheetLayout, corner: tuple[float, float]) -> Iterator[Progress]:
+def _draw_tesserae(
+    sheet: Any, record: Record, layout: SheetLayout, corner: tuple[float, float], shaping: Shaping
+) -> Steps[None]:
     from matplotlib.collections import PolyCollection
 
-    for tile in outlined_tiles(record, ["number"]):
+    for tile in outlined_tiles(record, ["number"], shaping):
         rings = [_to_sheet(ring, record, layout, corner) for outline in tile.outlines for ring in rings_of(outline)]
         lines = PolyCollection(rings, facecolor="none", edgecolor="black", linewidth=0.2)
         lines.set_rasterized(record.count > _VECTORS)

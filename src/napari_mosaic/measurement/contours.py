@@ -16,6 +16,10 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from napari_mosaic.compiled import compiled
+
+Floats = NDArray[np.float64]
+
 POINTS = 64
 """Points along an outline: eight to each turn of the highest harmonic. Not varied."""
 HARMONICS = (2, 3, 4, 5, 6)
@@ -36,48 +40,82 @@ def longest_rings(outlines: list[BaseGeometry]) -> NDArray[np.object_]:
 def count_corners(rings: NDArray[np.object_]) -> NDArray[np.int64]:
     """Corners `(n,)` of closed outlines: those left when what is small against their size is straightened."""
     slack = _CORNER * np.sqrt(shapely.area(shapely.polygons(rings)))
-    return np.array([_corners(ring, float(limit)) for ring, limit in zip(rings, slack, strict=True)], np.int64)
+    points, owner = shapely.get_coordinates(rings, return_index=True)
+    ends = np.searchsorted(owner, np.arange(len(rings) + 1))
+    counted: NDArray[np.int64] = _count_corners(points, ends, slack)
+    return counted
 
 
-def _corners(ring: BaseGeometry, slack: float) -> int:
+@compiled
+def _count_corners(points: Floats, ends: NDArray[np.int64], slack: Floats) -> NDArray[np.int64]:
+    """Corners `(n,)` of rings that lie in `points` one after another, each closed by its first point."""
+    counts = np.zeros(len(slack), np.int64)
+    for k in range(len(slack)):
+        counts[k] = _corners(points[ends[k] : ends[k + 1] - 1], slack[k])
+    return counts
+
+
+@compiled
+def _corners(ring: Floats, slack: float) -> int:
     """Corners of one ring: straightened (Douglas and Peucker, 1973), then without those that lie between others.
 
     It begins at the point farthest from the middle, a corner. Where a side is parallel to the line that it is looked at
     from, straightening may stop at a point within the side; that goes.
     """
-    points = shapely.get_coordinates(ring)[:-1]
-    far = int(np.argmax(((points - points.mean(0)) ** 2).sum(1)))
-    points = np.roll(points, -far, 0)
-    other = int(np.argmax(((points - points[0]) ** 2).sum(1)))
-    first, second = points[: other + 1], np.vstack([points[other:], points[:1]])
-    kept = [points[0], *_between(first, slack), points[other], *_between(second, slack)]
+    count = len(ring)
+    begin = _farthest(ring, ring[:, 0].mean(), ring[:, 1].mean())
+    points = np.empty((count + 1, 2))
+    for k in range(count + 1):
+        points[k] = ring[(begin + k) % count]
+    kept = _straightened(points, _farthest(points[:count], points[0, 0], points[0, 1]), slack)
     while len(kept) > 3:
-        off = [
-            float(_distances(np.array([kept[k - 1], kept[k], kept[(k + 1) % len(kept)]]))[0]) for k in range(len(kept))
-        ]
-        if min(off) > slack:
+        least, flattest = np.inf, 0
+        for k in range(len(kept)):
+            off = _distance(points[kept[k]], points[kept[k - 1]], points[kept[(k + 1) % len(kept)]])
+            if off < least:
+                least, flattest = off, k
+        if least > slack:
             break
-        kept.pop(int(np.argmin(off)))
+        kept = np.concatenate((kept[:flattest], kept[flattest + 1 :]))
     return len(kept)
 
 
-def _distances(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far the inner points of a line are from that through its ends."""
-    along, away = points[-1] - points[0], points[1:-1] - points[0]
-    length = float(np.hypot(*along))
-    across = along[0] * away[:, 1] - along[1] * away[:, 0]
-    return np.hypot(*away.T) if length == 0 else np.asarray(abs(across) / length)
+@compiled
+def _farthest(points: Floats, x: float, y: float) -> int:
+    """Position of the point farthest from a place, the first of several."""
+    return int(np.argmax((points[:, 0] - x) ** 2 + (points[:, 1] - y) ** 2))
 
 
-def _between(points: NDArray[np.float64], slack: float) -> list[NDArray[np.float64]]:
-    """Points of a line, without its ends, that it needs to stay within `slack`."""
-    if len(points) < 3:
-        return []
-    distances = _distances(points)
-    worst = int(np.argmax(distances)) + 1
-    if distances[worst - 1] <= slack:
-        return []
-    return [*_between(points[: worst + 1], slack), points[worst], *_between(points[worst:], slack)]
+@compiled
+def _straightened(points: Floats, other: int, slack: float) -> NDArray[np.int64]:
+    """Positions of the points that a closed line needs to stay within `slack`: its first, `other`, and between them."""
+    last = len(points) - 1
+    kept = np.zeros(len(points), np.bool_)
+    kept[0] = kept[other] = True
+    waiting = [(0, other), (other, last)]
+    while len(waiting) > 0:
+        start, end = waiting.pop()
+        most, worst = slack, -1
+        for k in range(start + 1, end):
+            off = _distance(points[k], points[start], points[end])
+            if off > most:
+                most, worst = off, k
+        if worst >= 0:
+            kept[worst] = True
+            waiting.append((start, worst))
+            waiting.append((worst, end))
+    return np.flatnonzero(kept[:last])
+
+
+@compiled
+def _distance(point: Floats, start: Floats, end: Floats) -> float:
+    """How far a point is from the line through two others; from the first where they are one."""
+    along_x, along_y = end[0] - start[0], end[1] - start[1]
+    away_x, away_y = point[0] - start[0], point[1] - start[1]
+    length = np.hypot(along_x, along_y)
+    if length == 0:
+        return float(np.hypot(away_x, away_y))
+    return float(abs(along_x * away_y - along_y * away_x) / length)
 
 
 def fourier_descriptors(rings: NDArray[np.object_]) -> NDArray[np.float64]:

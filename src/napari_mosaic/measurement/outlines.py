@@ -24,14 +24,26 @@ def trace_outlines(window: TesseraWindow, factor: float) -> list[BaseGeometry]:
 
     if window.local.size == 0:
         return []
-    pieces: list[list[BaseGeometry]] = [[] for _ in window.rows]
-    for geometry, value in shapes(window.local, mask=window.local > 0, connectivity=4):
-        pieces[int(value) - 1].append(shapely.geometry.shape(geometry))
-    joined = [shapely.MultiPolygon(p) if len(p) != 1 else p[0] for p in pieces]
+    found = list(shapes(window.local, mask=window.local > 0, connectivity=4))
+    joined = _joined([geometry["coordinates"] for geometry, _ in found], np.array([v for _, v in found], np.int64) - 1)
     smooth = shapely.simplify(np.array(joined, object), _SLACK, preserve_topology=True)
     smooth = np.where(shapely.is_valid(smooth) & ~shapely.is_empty(smooth), smooth, joined)
     shift = np.array([window.box.x0, window.box.y0])
     return list(shapely.transform(smooth, lambda points: (points + shift) / factor))
+
+
+def _joined(polygons: list[list[list[tuple[float, float]]]], rows: NDArray[np.int64]) -> NDArray[np.object_]:
+    """One geometry a row, `(n,)`, of polygons given by their rings and the row of each; made at once, which is fast."""
+    rings = [ring for polygon in polygons for ring in polygon]
+    points = np.array([point for ring in rings for point in ring], float)
+    ends = [np.concatenate([[0], np.cumsum([len(part) for part in parts])]) for parts in (rings, polygons)]
+    made = shapely.from_ragged_array(shapely.GeometryType.POLYGON, points, ends)
+    order = np.argsort(rows, kind="stable")
+    first, count = np.unique(rows[order], return_index=True, return_counts=True)[1:]
+    joined: NDArray[np.object_] = made[order][first]
+    for k in np.flatnonzero(count > 1):
+        joined[k] = shapely.multipolygons(made[order[first[k] : first[k] + count[k]]])
+    return joined
 
 
 def to_map(record: Record, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
