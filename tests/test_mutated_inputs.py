@@ -15,7 +15,7 @@ FOUND = {
     "TIFF tags": (9, 29, 52, 61, 2026, 4002),
     "PNG chunks": (18, 81),
     "GeoJSON": (1, 11, 55, 83, 121, 142, 191),
-    "mosaic.json": (0, 1, 31),
+    "mosaic.json": (0, 1, 31, 4043),
     "OME-Zarr": (4, 17, 23, 34, 52),
     "Zarr array": (21, 22, 37, 165),
     "Zarr of a record": (1, 21, 41),

@@ -18,6 +18,9 @@ from napari_mosaic.tiling import Lattice
 SHARD = 1024
 """Side of a shard in pixels of the working grid; it belongs to the format."""
 
+_LARGEST_TESSERA = 1e6
+"""Px; what says more was damaged. Not varied."""
+
 
 class View(NamedTuple):
     """One way in which a window is shown to the network.
@@ -113,7 +116,7 @@ class Plan:
     def _check_sizes(self) -> None:
         """Raise `ValueError` where sizes are none, or do not go together."""
         sizes = (*self.source_shape, *self.shape, self.channels, self.window, self.shard, self.factor)
-        if min(sizes) <= 0 or self.halo < 0:
+        if min(sizes) <= 0 or self.halo < 0 or not 0 < (self.tessera_px or 1) < _LARGEST_TESSERA:
             raise ValueError("a size is no size")
         if any(abs(own - side * self.factor) > 1 for own, side in zip(self.shape, self.source_shape, strict=True)):
             raise ValueError(f"{self.shape} px are not {self.factor:g} times {self.source_shape} px")
