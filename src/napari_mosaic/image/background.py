@@ -42,8 +42,8 @@ GAP = 3
 
 ALONG = 15
 """Pixels of a side whose deviation is looked at: along a frame wood has its fibres and a moulding its lines, and across
-every one of its members a mosaic has joints. Of the 24 drawn frames of marble and wood that it was chosen on 20 are found
-so, by windows of 7 x 7 px 8; of 18 others of wood 6. Of 41 drawings without a frame, half of them with a border of other
+every one of its members a mosaic has joints. Of the 24 drawn frames of marble and wood it was chosen on it finds 20,
+and windows of 7 x 7 px 8; of 18 others of wood 6. Of 41 drawings without a frame, half of them with a border of other
 stones, 1 is taken for one, and was 6 times."""
 
 QUIET, LIVELY = 0.35, 0.6
