@@ -6,6 +6,7 @@ NEEDS_TORCH = (
     "test_folder_lock.py",
     "test_grout.py",
     "test_onnx_models.py",
+    "test_sam_generator.py",
     "test_sam_models.py",
     "test_sam_small.py",
     "test_sam_training.py",
