@@ -363,7 +363,9 @@ def test_what_phones_write_is_read_or_says_what_is_missing(
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_jpeg_xl(tmp_path: Path, picture: np.ndarray, channels: int, dtype: type) -> None:
+def test_jpeg_xl(
+    tmp_path: Path, picture: np.ndarray, channels: int, dtype: type, caplog: pytest.LogCaptureFixture
+) -> None:
     import imagecodecs
 
     top = np.iinfo(dtype).max
@@ -374,6 +376,7 @@ def test_jpeg_xl(tmp_path: Path, picture: np.ndarray, channels: int, dtype: type
     with open_image(tmp_path / "a.jxl") as image:
         np.testing.assert_array_equal(whole(image)[..., 0], picture[..., 0])
         assert not image.has_mask
+    assert "a.jxl: colours of JPEG XL are taken for sRGB" in caplog.text
 
 
 def test_heic_of_a_phone_held_upright(tmp_path: Path) -> None:

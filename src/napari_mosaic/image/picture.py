@@ -28,7 +28,7 @@ from napari_mosaic.errors import MosaicError, ReadError
 from napari_mosaic.file_types import FileType, file_type
 from napari_mosaic.fingerprints import fingerprint_file, read_head
 from napari_mosaic.image.arrays import measure_colour, plain_colour
-from napari_mosaic.image.colour import Colour, usable_profile
+from napari_mosaic.image.colour import Colour, logger, usable_profile
 from napari_mosaic.image.dataset import LOSSY_ALPHA, DatasetPool, Opened, open_pool, text_beside
 from napari_mosaic.image.pixel_size import dpi_size
 from napari_mosaic.image.raster import (
@@ -174,6 +174,10 @@ def _orientation(picture: Image.Image) -> int:
 def open_jpegxl(path: Path, context: Context) -> Steps[Raster]:
     """Open a JPEG XL, upright already and in the depth that it has, as sRGB: its decoder tells of no other colours."""
     import imagecodecs
+
+    logger.warning(
+        "%s: colours of JPEG XL are taken for sRGB; if it has another profile, convert it to TIFF.", path.name
+    )
 
     try:
         data = np.asarray(imagecodecs.jpegxl_decode(path.read_bytes()))
