@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import InputError, ModelError
 from napari_mosaic.sam.registry import config_names
 
+_IMPORTING = threading.Lock()
 _TARGETS = "sam2.modeling."
 _DECODER_EXTRA = {
     "dynamic_multimask_via_stability": True,
@@ -30,18 +32,22 @@ _DECODER_EXTRA = {
 
 
 def import_sam2() -> Any:
-    """The sam2 package, imported without leaving hydra initialised; `DependencyError` where it is missing."""
-    if "sam2" in sys.modules:
-        return sys.modules["sam2"]
-    with needed_for("SAM 2"), warnings.catch_warnings():
-        from hydra.core.global_hydra import GlobalHydra
+    """The sam2 package, imported without leaving hydra initialised; `DependencyError` where it is missing.
 
-        initialised = GlobalHydra.instance().is_initialized()
-        warnings.simplefilter("ignore")
-        package = importlib.import_module("sam2")
-    if not initialised:
-        GlobalHydra.instance().clear()
-    return package
+    A run and the estimate of its cost ask for it at the same time: the second waits, it would get half a package.
+    """
+    with _IMPORTING:
+        if "sam2" in sys.modules:
+            return sys.modules["sam2"]
+        with needed_for("SAM 2"), warnings.catch_warnings():
+            from hydra.core.global_hydra import GlobalHydra
+
+            initialised = GlobalHydra.instance().is_initialized()
+            warnings.simplefilter("ignore")
+            package = importlib.import_module("sam2")
+        if not initialised:
+            GlobalHydra.instance().clear()
+        return package
 
 
 def config_path(config: str | Path) -> Path:
