@@ -25,11 +25,12 @@ from napari_mosaic.export.delivery import deliver
 from napari_mosaic.export.grouped import groups_of
 from napari_mosaic.export.options import AnnotationOptions, DxfOptions, GeopackageOptions, ZarrOptions
 from napari_mosaic.export.region import RegionRecord, grid_of, read_region
-from napari_mosaic.export.shaping import Shaping, smoothed
+from napari_mosaic.export.shaping import Shaping, TracedOnce, smoothed
 from napari_mosaic.measurement.features import feature_table
 from napari_mosaic.measurement.source_grid import read_source_labels
-from napari_mosaic.measurement.table import read_tesserae
+from napari_mosaic.measurement.table import TesseraTable, read_tesserae
 from napari_mosaic.measurement.windows import tessera_windows
+from napari_mosaic.progress import Progress, Steps, side_by_side
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import segment
@@ -80,6 +81,28 @@ def test_a_part_has_the_tesserae_whose_centres_lie_in_it_whole(record: Record, t
     part = RegionRecord(record, read_region(box, grid_of(record)))
     assert part.count == len(ids) == part.figures().count
     assert json.loads(export_record(part, None, tmp_path / "a.geojson").read_text())["napari_mosaic"]["region"]
+
+
+@pytest.mark.parametrize("chosen", ["region", "ids"])
+def test_a_part_has_the_rows_palette_and_densities_of_the_whole_floor(
+    record: Record, tmp_path: Path, chosen: str
+) -> None:
+    import pyogrio
+
+    names = ["row", "row_place", "row_direction", "row_coherence", "palette_class", "local_density"]
+    table = feature_table(record, ["centre_y_px", *names])
+    inside = table["centre_y_px"] < 110
+    part = {"region": (0, 0, 110, SIZE[1])} if chosen == "region" else {"ids": table["id"][inside]}
+    with export_record(record, None, tmp_path / "a.csv", columns=names, **part).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    meta, _, _, values = pyogrio.raw.read(export_record(record, None, tmp_path / "a.gpkg", columns=names, **part))
+    drawn = dict(zip(meta["fields"], values, strict=True))
+    order = np.argsort(drawn["number"])
+    assert len(rows) == len(order) == inside.sum() > 10
+    for name in [name for name in table if name not in ("number", "id", "centre_y_px")]:
+        expected = table[name][inside]
+        np.testing.assert_allclose([float(row[name]) for row in rows], expected, rtol=1e-9, err_msg=name)
+        np.testing.assert_allclose(drawn[name][order].astype(float), expected, rtol=1e-9, err_msg=name)
 
 
 def test_a_part_of_another_label_layer_has_that_layers_tesserae(record: Record, tmp_path: Path) -> None:
@@ -318,3 +341,41 @@ def test_a_drawn_floor_keeps_its_measures_all_the_way(tmp_path: Path) -> None:
     assert drawn.keys() == outlines.keys()
     for k in (1, count, number):
         assert drawn[k].centroid.distance(outlines[k].centroid) < 0.0005
+
+
+def test_steps_side_by_side_take_turns_and_all_are_closed_whatever_ends_them() -> None:
+    told: list[str] = []
+
+    def steps(name: str, count: int) -> Steps[None]:
+        try:
+            for k in range(count):
+                told.append(f"{name}{k}")
+                yield Progress(phase=name, done=k + 1, total=count)
+        finally:
+            told.append(f"{name} closed")
+
+    assert [each.phase for each in side_by_side(steps("a", 1), steps("b", 3))] == ["a"]
+    assert told == ["a0", "b0", "a closed", "b1", "b2", "b closed"]
+    told.clear()
+    stopped = side_by_side(steps("a", 3), steps("b", 3))
+    next(stopped)
+    stopped.close()  # type: ignore[attr-defined]
+    assert told == ["a0", "b0", "a closed", "b closed"]
+
+
+def test_outlines_that_are_traced_once_are_those_of_every_window(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = read_tesserae(record).columns
+    parts = [
+        TesseraTable({name: values[part] for name, values in columns.items()}) for part in (slice(9), slice(9, 29))
+    ]
+    windows = [window for part in parts for window in tessera_windows(record, part)]
+    plain = [Shaping().trace(record, window) for window in windows]
+    traced, once = [], TracedOnce()
+    trace = Shaping.trace
+    monkeypatch.setattr(Shaping, "trace", lambda *its: traced.append(1) or trace(*its))
+    for window, expected in zip(windows, plain, strict=True):
+        for _ in range(3):
+            assert once.trace(record, window) == expected
+    assert len(traced) == len(windows) > 1

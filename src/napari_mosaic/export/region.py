@@ -78,7 +78,12 @@ class ChosenRecord(Record):
 
     def __init__(self, record: Record, ids: NDArray[Any]) -> None:
         self.__dict__.update(record.__dict__)
-        self._ids = ids
+        self._ids, self._whole_floor = ids, record.whole_floor
+
+    @property
+    def whole_floor(self) -> Record:
+        """The record of the whole floor, which alone tells rows, palette and density."""
+        return self._whole_floor
 
     def table(self, columns: list[str] | None = None) -> pa.Table:
         """The rows of these tesserae."""

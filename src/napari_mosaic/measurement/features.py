@@ -84,7 +84,7 @@ def views(record: Record, tesserae: TesseraTable, fields: Sequence[Field]) -> It
         The photograph is needed and cannot be opened.
     """
     needed = needed_columns(fields)
-    floor = drain(measure_floor_steps(record, tesserae, needed)) if needed else None
+    floor = drain(_measure_whole_steps(record, tesserae, needed)) if needed else None
     yield from _views(record, tesserae, [field.column.name for field in fields], floor)
 
 
@@ -131,15 +131,33 @@ def measure_pixels_steps(
     """
     fields = [field for field in fields if field.column.source != "table"]
     columns = [field.column.name for field in fields if field.column.source != "floor"]
-    floor = yield from measure_floor_steps(
-        record, tesserae, list(dict.fromkeys([*columns, *needed_columns(fields)])), phase=phase
+    needed, whole = needed_columns(fields), None
+    if needed and record.whole_floor is not record:
+        whole = yield from _measure_whole_steps(record, tesserae, needed, phase=phase)
+    elif needed:
+        columns = list(dict.fromkeys([*columns, *needed]))
+    floor = yield from measure_floor_steps(record, tesserae, columns, phase=phase)
+    return fields_of_floor(record, floor, fields, whole=whole)
+
+
+def _measure_whole_steps(
+    record: Record, tesserae: TesseraTable, columns: Sequence[str], *, phase: str = "measure"
+) -> Steps[Floor]:
+    """As `measure_floor_steps`, of the whole floor where the record is a part of one; `tesserae` are the record's."""
+    whole = record.whole_floor
+    return (
+        yield from measure_floor_steps(
+            whole, tesserae if whole is record else read_tesserae(whole), columns, phase=phase
+        )
     )
-    return fields_of_floor(record, floor, fields)
 
 
-def fields_of_floor(record: Record, floor: Floor, fields: Sequence[Field]) -> Features:
-    """Values of some fields of all tesserae whose columns, or what they need, were measured."""
-    view = View(record, floor.tesserae, np.arange(len(floor.tesserae)), floor=floor)
+def fields_of_floor(record: Record, floor: Floor, fields: Sequence[Field], *, whole: Floor | None = None) -> Features:
+    """Values of some fields of all tesserae whose columns, or what they need, were measured.
+
+    `whole` is the whole floor, where `floor` is a part of it.
+    """
+    view = View(record, floor.tesserae, np.arange(len(floor.tesserae)), floor=whole or floor)
     rest = {field.column.name for field in fields} - floor.measured.keys()
     measured = {**floor.measured, **{name: measure_column(view, name) for name in rest}}
     return {field.name: field.values(measured[field.column.name]) for field in fields}

@@ -45,7 +45,7 @@ class View:
     image
         The photograph, where a column needs it.
     floor
-        What was measured of all tesserae, where a column needs it.
+        What was measured of all tesserae of the whole floor, where a column needs it.
     """
 
     record: Record
@@ -72,6 +72,13 @@ class View:
         if self.floor is None:
             raise InputError("A column that the whole floor must tell was asked of some tesserae alone.")
         return self.floor
+
+    @cached_property
+    def rows_of_whole(self) -> NDArray[np.int64]:
+        """`(n,)` rows of the tesserae in the table of the floor, which holds more where the record is a part of one."""
+        if self.whole.tesserae is self.tesserae:
+            return self.rows
+        return self.whole.tesserae.rows_of(self.table("id"))
 
     @property
     def labels(self) -> NDArray[np.int32]:

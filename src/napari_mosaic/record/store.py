@@ -222,6 +222,11 @@ class Record:
         write_areas(self.path / AREAS, areas)
 
     @property
+    def whole_floor(self) -> Record:
+        """The record of the whole floor: itself, unless it is a part of one."""
+        return self
+
+    @property
     def count(self) -> int:
         """Number of tesserae found so far."""
         return self.tesserae.count
