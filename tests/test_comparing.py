@@ -244,6 +244,9 @@ def test_the_rule_for_slivers_is_told_and_can_be_switched_off(
     assert "1 true and 0 predicted regions under 4%" in capsys.readouterr().out
     assert main([*words, "--slivers", "count"]) == 0
     assert "Every region counts" in capsys.readouterr().out
+    same = str(tmp_path / "found.npy")
+    assert main(["evaluate", same, same, "--slivers", "count"]) == 0
+    assert "Every region counts, 0 true and 0 predicted" in capsys.readouterr().out
 
 
 def test_many_models_are_compared_by_the_figures_of_evaluate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,13 @@ def test_a_photograph_whose_pictures_fail_does_not_end_the_rest(
     assert "error" not in found["results"][1]
     assert "east_mask.png" in said.err
     assert (results / "west_mask.png").is_file()
-    assert main(["segment", str(folder / "east.JPG"), *words[2:], "--resume", "--joints", str(results)]) == 1
+    (tmp_path / "records" / "east.mosaic.zarr" / "mosaic.json").write_text("{")
+    assert main(["joints", str(tmp_path / "records"), "-o", str(tmp_path / "again")]) == 1
+    said = capsys.readouterr()
+    assert "1 of 2 done, 1 failed" in said.err
+    assert (tmp_path / "again" / "west_mask.png").is_file()
+    shutil.rmtree(tmp_path / "records" / "east.mosaic.zarr")
+    assert main(["segment", str(folder / "east.JPG"), *words[2:], "--joints", str(results)]) == 1
     assert main([*words, "--overwrite", "--joints", str(folder / "west.png")]) == 1
     said = capsys.readouterr()
     assert "cannot be made" in said.err

@@ -36,7 +36,8 @@ class SegmentParams:
     model: Annotated[str, "name or file of the model"] = "grout-lite"
     method: Annotated[
         str,
-        "how: grout, grout-augmented, grout+sam2, sam2; for comparison unet-watershed, gradient-watershed, quadrangles",
+        "how: grout, grout-augmented, grout+sam2, sam2; to compare with unet-watershed, gradient-watershed, "
+        "quadrangles, edges, dis",
     ] = "grout"
     quality: Annotated[
         Literal["quick", "best"], "quick: each place is looked at once; best: in several sizes and turns, fused"

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from napari_mosaic.cli.options import Flag, Json, options_of, plain
-from napari_mosaic.cli.output import UsageError, answer, answer_json, run
+from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
 from napari_mosaic.cli.records import warn_incomplete
+from napari_mosaic.errors import MosaicError
 from napari_mosaic.evaluation.files import EvaluationParams, Meaning
 from napari_mosaic.evaluation.folders import pair_files
 from napari_mosaic.export.joint_pictures import JointParams, JointPictures, write_joint_pictures_steps
@@ -122,15 +123,25 @@ def joints(
     found = [path for given in records for path in _records_in(given)]
     names = unique_names([str(path) for path in found])
     make_folder(output)
+    failed = 0
     for path in found:
-        with open_record(path) as record:
-            warn_incomplete(record)
-            name = names[str(path)].removesuffix(".mosaic")
-            made = write_joints(
-                record, output, name, plain(params, JointParams), probability=probability, overwrite=overwrite
-            )
+        name = names[str(path)].removesuffix(".mosaic")
+        try:
+            with open_record(path) as record:
+                warn_incomplete(record)
+                made = write_joints(
+                    record, output, name, plain(params, JointParams), probability=probability, overwrite=overwrite
+                )
+        except MosaicError as error:
+            if len(found) == 1:
+                raise
+            say(f"{path}: {error}")
+            failed += 1
+            continue
         answer("\n".join(map(str, made.paths)))
-    return 0
+    if failed:
+        say(f"{len(found) - failed} of {len(found)} done, {failed} failed.")
+    return 1 if failed else 0
 
 
 def _records_in(path: Path) -> list[Path]:

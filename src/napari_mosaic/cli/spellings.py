@@ -14,7 +14,7 @@ HERE = ""
 OPTIONS: dict[str, dict[str, str]] = {
     "segment": {
         "--image": HERE, "--input_dir": HERE, "--input-dir": HERE, "--output_dir": "--joints",
-        "--output-dir": "--joints",
+        "--output-dir": "--joints", "--checkpoint": "--model",
     },
     "train": {
         "--batch_size": "--batch", "--batch-size": "--batch", "--lr": "--rate", "--img_size": "--side",

@@ -63,7 +63,7 @@ def connect(scheduler: str) -> Client:
         if not address:
             raise MissingError(f"{scheduler} names no scheduler; give what dask scheduler --scheduler-file writes.")
     try:
-        return Client(address, timeout=_REACH_S)
+        return Client(address, timeout=_REACH_S, set_as_default=False)  # others keep their own way of dask
     except (OSError, ValueError) as error:
         raise ClusterError(
             f"No dask scheduler answers at {scheduler}; start one with dask scheduler, see whether this machine "
@@ -103,7 +103,7 @@ class Cluster:
 
         self._client, self._maker = client, work.maker
         self._sent = uuid.uuid4().hex, work.send_maker()
-        self._completed = as_completed()
+        self._completed = as_completed(loop=client.loop)
         self._pieces: dict[Hashable, list[Window] | Tile] = {}
         self._refusals: dict[str, str] = {}
         if not client.ncores():

@@ -82,7 +82,7 @@ class Evaluation:
         without, plain = self.without_slivers, self.plain
         true, found = plain.truth - without.truth, plain.predicted - without.predicted
         which = f"{true:,} true and {found:,} predicted regions under {SLIVER:.0%} of the median true tessera"
-        if self.metrics == without:
+        if self.metrics is without:
             return (
                 f"Slivers are left out: {which} (true ones anywhere, predicted ones at the edge); "
                 "--slivers count takes all regions."

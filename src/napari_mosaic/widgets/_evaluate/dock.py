@@ -151,7 +151,7 @@ class EvaluateDock(PanelDock, RunningDock):
             place = lying_like(photograph) if crop is None else placement_in(photograph, crop.box, crop.zoom)
         if PICTURE in self.viewer.layers:
             self.viewer.layers.remove(PICTURE)
-        self.viewer.add_image(painted.picture, name=PICTURE, rgb=True, opacity=0.8, **place)
+        self.viewer.add_image(painted.picture, name=PICTURE, rgb=True, **place)
         self.tell(painting=False, words=painted.words)
 
     def complain(self, failure: WorkFailure) -> None:
