@@ -19,6 +19,7 @@ import zarr
 from PIL import Image
 
 from napari_mosaic.cli import main
+from napari_mosaic.drawn_sizes import size_of_line
 from napari_mosaic.errors import InputError, LockedError, RecordError
 from napari_mosaic.export import FORMATS, export_record
 from napari_mosaic.image import PixelSize, open_image
@@ -29,7 +30,6 @@ from napari_mosaic.image.pixel_size import (
     dpi_size,
     given_size,
     size_of_affine,
-    size_of_line,
 )
 from napari_mosaic.record import Record, layout, open_record, rescaling
 from napari_mosaic.request import SegmentParams

@@ -17,12 +17,13 @@ from skimage.transform import ProjectiveTransform, warp
 
 from napari_mosaic import feature_table, open_image, open_record, rectify, segment
 from napari_mosaic.cli import main
+from napari_mosaic.drawn_sizes import KnownLine, size_of_lines, size_of_rectangle
 from napari_mosaic.errors import InputError, WriteError
-from napari_mosaic.image.perspective import floor_of_rectangle, project, read_rectification
-from napari_mosaic.image.pixel_size import KnownLine, given_size, is_oblique, size_of_lines, size_of_rectangle
-from napari_mosaic.image.rectifying import RectifyParams, rectify_steps
-from napari_mosaic.image.scale_bars import find_bar_ends
+from napari_mosaic.image.pixel_size import given_size, is_oblique
+from napari_mosaic.perspective import floor_of_rectangle, project, read_rectification
+from napari_mosaic.rectifying import RectifyParams, rectify_steps
 from napari_mosaic.request import SegmentParams
+from napari_mosaic.scale_bars import find_bar_ends
 
 METHOD = SegmentParams(method="brightness", scale=1.0, tile_size=512)
 SIZE = 1200, 900
@@ -315,7 +316,7 @@ LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from napari_mosaic.image.rectifying import RectifyParams, rectify
+from napari_mosaic.rectifying import RectifyParams, rectify
 from napari_mosaic.errors import WriteError
 import numpy as np
 noise = np.random.default_rng(0).integers(0, 255, (700, 700, 3), dtype=np.uint8)

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     )
     from napari_mosaic.export import export_record
     from napari_mosaic.image import open_image
-    from napari_mosaic.image.rectifying import RectifyParams, rectify
     from napari_mosaic.measurement.features import feature_table
     from napari_mosaic.measuring import measure
     from napari_mosaic.metrics import evaluate_labels
     from napari_mosaic.probability import augment_record, calibrate, export_probabilities, fuse_maps
     from napari_mosaic.record import Record, open_record, relink
+    from napari_mosaic.rectifying import RectifyParams, rectify
     from napari_mosaic.request import SegmentParams
     from napari_mosaic.segmentation import estimate_run, lazy_tesserae, preview_tesserae, segment, segment_steps
     from napari_mosaic.synthetic import draw_mosaic
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "MosaicError": "errors",
     "Record": "record",
-    "RectifyParams": "image.rectifying",
+    "RectifyParams": "rectifying",
     "SegmentParams": "request",
     "TesseraParams": "tesserae",
     "augment_record": "probability",
@@ -60,7 +60,7 @@ _PUBLIC = {
     "open_record": "record",
     "preview_tesserae": "segmentation",
     "propose_squares": "evaluation",
-    "rectify": "image.rectifying",
+    "rectify": "rectifying",
     "register_method": "engine.own_methods",
     "relink": "record",
     "segment": "segmentation",

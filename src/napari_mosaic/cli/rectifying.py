@@ -17,7 +17,7 @@ from napari_mosaic.cli.output import UsageError, answer_json, answer_table, run
 from napari_mosaic.cli.records import size_rows
 from napari_mosaic.cli.sizing import read_numbers, read_pairs
 from napari_mosaic.image import MosaicImage, open_image, open_image_steps
-from napari_mosaic.image.rectifying import Extent, RectifyParams, rectify_steps
+from napari_mosaic.rectifying import Extent, RectifyParams, rectify_steps
 
 
 def rectify(

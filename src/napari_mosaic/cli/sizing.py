@@ -15,17 +15,11 @@ from cyclopts import Parameter
 from napari_mosaic.cli.options import Flag, Json
 from napari_mosaic.cli.output import UsageError, answer_json, answer_table, say
 from napari_mosaic.cli.records import size_rows
+from napari_mosaic.drawn_sizes import ASK_SECOND, KnownLine, size_of_line, size_of_lines, size_of_rectangle
 from napari_mosaic.image import PixelSize
-from napari_mosaic.image.pixel_size import (
-    ASK_SECOND,
-    KnownLine,
-    is_oblique,
-    size_of_line,
-    size_of_lines,
-    size_of_rectangle,
-)
-from napari_mosaic.image.scale_bars import find_bar_ends
+from napari_mosaic.image.pixel_size import is_oblique
 from napari_mosaic.record import Record, open_record
+from napari_mosaic.scale_bars import find_bar_ends
 
 
 def pixel_size(

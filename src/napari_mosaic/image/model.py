@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError
-from napari_mosaic.image.perspective import Rectification
 from napari_mosaic.image.pyramid import Pyramid, orient_level, orient_shape, plausible_levels
 from napari_mosaic.image.raster import (
     Affine,
@@ -22,6 +21,7 @@ from napari_mosaic.image.raster import (
     Scratch,
     SourceInfo,
 )
+from napari_mosaic.perspective import Rectification
 from napari_mosaic.tiling import Box
 
 if TYPE_CHECKING:

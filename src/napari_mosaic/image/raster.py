@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from napari_mosaic.errors import ReadError
 from napari_mosaic.fingerprints import fingerprint_bytes
 from napari_mosaic.image.colour import Colour
-from napari_mosaic.image.perspective import Rectification
+from napari_mosaic.perspective import Rectification
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.tiling import Box
 

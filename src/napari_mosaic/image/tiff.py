@@ -40,7 +40,6 @@ from napari_mosaic.image.dataset import (
     text_beside,
 )
 from napari_mosaic.image.georeference import ReadText
-from napari_mosaic.image.perspective import Rectification, read_rectification
 from napari_mosaic.image.pixel_size import RECTIFIED, dpi_size, given_size, size_of_sides
 from napari_mosaic.image.raster import (
     BlockCache,
@@ -54,6 +53,7 @@ from napari_mosaic.image.raster import (
     read_blocks,
     unreadable,
 )
+from napari_mosaic.perspective import Rectification, read_rectification
 from napari_mosaic.progress import Steps
 from napari_mosaic.tiling import Box
 

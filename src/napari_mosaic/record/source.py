@@ -6,7 +6,7 @@ from pathlib import Path
 
 from napari_mosaic.errors import MissingError, RecordError
 from napari_mosaic.image import MosaicImage, open_image
-from napari_mosaic.image.perspective import Rectification, read_rectification
+from napari_mosaic.perspective import Rectification, read_rectification
 from napari_mosaic.record.metadata import RECTIFIED, SourceEntry, is_source
 
 

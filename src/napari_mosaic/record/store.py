@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from napari_mosaic.areas import AreaSet, write_areas
 from napari_mosaic.errors import RecordError, WriteError
 from napari_mosaic.image import MosaicImage, PixelSize
-from napari_mosaic.image.perspective import Array, Points, Rectification
 from napari_mosaic.image.pixel_size import USER, confirmed_mm, given_size
+from napari_mosaic.perspective import Array, Points, Rectification
 from napari_mosaic.progress import drain
 from napari_mosaic.record import arrays, looked_at, source
 from napari_mosaic.record.arrays import DAMAGE, writing

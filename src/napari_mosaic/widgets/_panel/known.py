@@ -11,20 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Layer
 
+from napari_mosaic.drawn_sizes import ASK_SECOND, KnownLine, size_of_line, size_of_lines, size_of_rectangle
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.image import PixelSize
-from napari_mosaic.image.pixel_size import (
-    ASK_SECOND,
-    KnownLine,
-    is_oblique,
-    oblique_words,
-    size_of_line,
-    size_of_lines,
-    size_of_rectangle,
-)
-from napari_mosaic.image.rectifying import RectifyParams, rectify_steps
-from napari_mosaic.image.scale_bars import BarEnds, find_bar_ends
+from napari_mosaic.image.pixel_size import is_oblique, oblique_words
 from napari_mosaic.progress import Steps
+from napari_mosaic.rectifying import RectifyParams, rectify_steps
+from napari_mosaic.scale_bars import BarEnds, find_bar_ends
 from napari_mosaic.widgets import _runs, _sources
 from napari_mosaic.widgets._panel.line import LineLayer
 from napari_mosaic.widgets._panel.rectangle import CLICKS, CORNERS, Marks, Sides

@@ -20,10 +20,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosaic._warping import warp_block
 from napari_mosaic.errors import InputError, WriteError
-from napari_mosaic.image._warping import warp_block
 from napari_mosaic.image.model import MosaicImage
-from napari_mosaic.image.perspective import (
+from napari_mosaic.image.pixel_size import given_size
+from napari_mosaic.output_files import replacing
+from napari_mosaic.perspective import (
     Array,
     Points,
     Rectification,
@@ -34,8 +36,6 @@ from napari_mosaic.image.perspective import (
     project,
     read_rectification,
 )
-from napari_mosaic.image.pixel_size import given_size
-from napari_mosaic.output_files import replacing
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.tiling import Box, Lattice
 
@@ -54,6 +54,8 @@ MOST_SAMPLES = 8
 LONGEST = 400_000
 """Longest side of a rectified picture, px; far beyond any photograph: a mistyped size of a pixel. *Not varied.*"""
 
+_CACHE_MB = 64
+"""Of GDAL, which would take a twentieth of the memory otherwise; not varied."""
 _SOFTWARE = "napari-mosaic rectify"
 _DRAWN = 0.9
 """Share of the work that is done when the finest level is there; not varied."""
@@ -255,7 +257,7 @@ def _write_steps(image: MosaicImage, plan: Rectification, path: Path) -> Steps[N
         "SOURCE_ICC_PROFILE": base64.b64encode(_srgb()).decode(),
     }  # fmt: skip
     try:
-        with rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=str(BLOCK)):
+        with rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=str(BLOCK), GDAL_CACHEMAX=_CACHE_MB):
             with _opened_quietly(path, profile) as dataset:
                 dataset.update_tags(**_tags(plan))
                 done = 0
