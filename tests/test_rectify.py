@@ -258,7 +258,7 @@ def test_the_file_is_tiled_with_levels_a_profile_and_no_picture_of_ours(flat: Pa
 def test_made_in_blocks_it_is_as_made_at_once_and_a_smaller_one_is_its_mean(
     slant: tuple[Path, np.ndarray[Any, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_mosaic.image import rectifying
+    from napari_mosaic import rectifying
 
     with open_image(slant[0]) as image:
         params = RectifyParams(points=corners_of(slant[1]), sides_mm=SIDES, pixel_mm=4.0, extent="rectangle")
