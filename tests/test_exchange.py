@@ -95,7 +95,8 @@ def test_a_part_has_the_rows_palette_and_densities_of_the_whole_floor(
     part = {"region": (0, 0, 110, SIZE[1])} if chosen == "region" else {"ids": table["id"][inside]}
     with export_record(record, None, tmp_path / "a.csv", columns=names, **part).open(newline="") as file:
         rows = list(csv.DictReader(file))
-    meta, _, _, values = pyogrio.raw.read(export_record(record, None, tmp_path / "a.gpkg", columns=names, **part))
+    path = export_record(record, None, tmp_path / "a.gpkg", columns=names, **part)
+    meta, _, _, values = pyogrio.raw.read(path, layer="tesserae")
     drawn = dict(zip(meta["fields"], values, strict=True))
     order = np.argsort(drawn["number"])
     assert len(rows) == len(order) == inside.sum() > 10

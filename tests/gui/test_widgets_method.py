@@ -108,6 +108,7 @@ def test_masks_of_sam_2_from_the_panel_on_50_megapixels(
     masks = panel.shown.masks
     assert isinstance(masks, Labels)
     assert masks.multiscale
+    assert (panel.shown.tesserae.contour, masks.contour) == (2, 0)
     assert tessera_layers(viewer) == [panel.shown.tesserae]
     with open_record(facts.path) as record:
         stored = record.label_layer("sam2")

@@ -189,15 +189,16 @@ class RecordLayers(QObject):
         self._wake()
 
     def look(self, look: LookValue) -> None:
-        """Choose what is seen."""
+        """Choose what is seen; beneath the masks of SAM 2 the tesserae of the joints are outlines, to be told apart."""
         self._look = look
         seen = self._present(PREVIEW) or self.tesserae
         if self.joints is not None:
             self.joints.visible = look.joints
         for layer in (self.tesserae, self._present(PREVIEW), self.masks):
             if layer is not None:
-                layer.contour = 2 if look.outlines else 0
-                layer.opacity = 0.9 if look.outlines else 0.5
+                lined = look.outlines or (layer is self.tesserae and self.masks is not None and look.masks)
+                layer.contour = 2 if lined else 0
+                layer.opacity = 0.9 if lined else 0.5
                 layer.visible = look.masks if layer is self.masks else look.tesserae and layer is seen
 
     def lie_on(self, photograph: Layer) -> None:
