@@ -34,11 +34,11 @@ cat "$light_log"
 # times when it came to them, by a segmentation fault that was not found. All others run on all cores beside them, and are
 # told last; what fails there, or dies with its process, is run once more alone, and that counts. They are parted by
 # worksteal: of what a process that died had left, the others do all (by loadfile pytest-xdist waits for ever and leaves
-# the rest of the file undone). There is an end all the same, 17 minutes, half as long again as it takes. pytest ends with
+# the rest of the file undone). There is an end all the same, 20 minutes, half as long again as it takes. pytest ends with
 # 5 where it is asked for none of a kind.
 run() { $limit xvfb-run -a -n "$screen" -s "-screen 0 1600x1000x24" .venv/bin/python -m pytest --durations 20 "$@" || [ $? -eq 5 ]; }
 others=(--ignore tests/gui --ignore-glob "*/test_widgets_*.py" "$@")
-screen=150 limit="timeout --signal INT --kill-after 60 1020" run -n auto --dist worksteal "${others[@]}" >"$rest_log" 2>&1 &
+screen=150 limit="timeout --signal INT --kill-after 60 1200" run -n auto --dist worksteal "${others[@]}" >"$rest_log" 2>&1 &
 rest=$!
 failed=0
 screen=100 limit="" run tests/gui tests/test_widgets_*.py "$@" -o cache_dir=.pytest_cache/widgets || failed=1
