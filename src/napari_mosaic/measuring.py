@@ -24,12 +24,14 @@ from napari_mosaic.evaluation.floor_files import TABLE, check_folder, read_count
 from napari_mosaic.files import read_object, write_json
 from napari_mosaic.measurement.counting import LEVEL, Basis, Count, count_by_confidence
 from napari_mosaic.measurement.features import (
+    BLOCK,
     DEFAULT,
     Features,
     choose_fields,
     fields_of_floor,
     measure_floor_steps,
     needed_columns,
+    row_blocks,
     rows_of,
 )
 from napari_mosaic.measurement.floor import COLOUR, SHAPE, Floor
@@ -56,9 +58,6 @@ MEASURED = (
 )
 """Columns of the table where nobody chose."""
 
-_BLOCK = 50_000
-"""Rows that are handed on at once: bounds memory, changes nothing."""
-
 
 @dataclass(frozen=True)
 class Measurement:
@@ -78,10 +77,7 @@ class Measurement:
 
     def blocks(self) -> Iterator[Features]:
         """Values by name of the field, some rows at a time, in reading order."""
-        tesserae = self.floor.tesserae
-        for start in range(0, len(tesserae), _BLOCK):
-            rows = np.arange(start, min(start + _BLOCK, len(tesserae)))
-            yield rows_of(self.record, tesserae, rows, self.fields, self.pixels)
+        return row_blocks(self.record, self.floor.tesserae, self.fields, self.pixels)
 
     def table(self) -> Features:
         """All values by name of the field, `(n,)` each."""
@@ -274,7 +270,7 @@ def _keep(found: Measurement) -> None:
     rows = rows.append_column("opus", pa.array([OPERA[k] for k in found.opus], pa.string()))
     said = {"entries": found.whole.entries(), "without": found.without, "measured_when": _state_of(found.record)}
     with writing(found.record.path):
-        write_table(table, rows, rows=_BLOCK)
+        write_table(table, rows, rows=BLOCK)
         write_json(figures, found.whole.to_json() | said, sync=False)
 
 

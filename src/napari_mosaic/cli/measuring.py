@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from napari_mosaic.cli.options import Flag, Json
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
-from napari_mosaic.cli.records import Labels, warn_incomplete
+from napari_mosaic.cli.records import Labels, choose_labels, split_names
 from napari_mosaic.export import csv, parquet, xlsx
 from napari_mosaic.export.notes import write_beside
 from napari_mosaic.measuring import measure_steps, measured_files
@@ -56,9 +56,8 @@ def measure(
     if output is not None and output.suffix.lower() not in _TABLES:
         raise UsageError(f"A table cannot be written as {output.name}; give a name that ends in {', '.join(_TABLES)}.")
     with open_record(record, writable=not read_only) as opened:
-        warn_incomplete(opened)
-        chosen = None if columns is None else [name.strip() for name in columns.split(",")]
-        found = run(measure_steps(opened, chosen, labels=labels), record.name)
+        choose_labels(opened, labels)
+        found = run(measure_steps(opened, split_names(columns), labels=labels), record.name)
         if found.without:
             say(found.without)
         if output is not None:

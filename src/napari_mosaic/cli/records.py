@@ -219,7 +219,7 @@ def export(
             opened,
             format_,
             output,
-            columns=None if columns is None else [name.strip() for name in columns.split(",")],
+            columns=split_names(columns),
             region=None if region is None else " ".join(region),
             options=_chosen(chosen, given),
             overwrite=overwrite,
@@ -286,6 +286,11 @@ def relink(record: Path, source: str, /) -> int:
     relink_record(record, source)
     answer(f"{record.name} now finds its photograph at {split_login(source)[0]}")
     return 0
+
+
+def split_names(columns: str | None) -> list[str] | None:
+    """The names of columns that are parted by commas; None where none are given."""
+    return None if columns is None else [name.strip() for name in columns.split(",")]
 
 
 def choose_labels(record: Record, name: str | None) -> Record:

@@ -26,7 +26,7 @@ from napari_mosaic.record import Record
 Features = dict[str, NDArray[Any]]
 """Values by name of the field, `(n,)` each."""
 
-_BLOCK = 50_000
+BLOCK = 50_000
 """Rows that are handed on at once: bounds memory, changes nothing."""
 
 DEFAULT = "default"
@@ -172,6 +172,12 @@ def rows_of(
     return {field.name: pixels[field.name][rows] if field.name in pixels else found[field.name] for field in fields}
 
 
+def row_blocks(record: Record, tesserae: TesseraTable, fields: Sequence[Field], pixels: Features) -> Iterator[Features]:
+    """All fields of all rows, `BLOCK` rows at a time, in order; see `rows_of`."""
+    for start in range(0, len(tesserae), BLOCK):
+        yield rows_of(record, tesserae, np.arange(start, min(start + BLOCK, len(tesserae))), fields, pixels)
+
+
 def table_blocks_steps(
     record: Record, names: Sequence[str] | None = None, *, phase: str = "export"
 ) -> Steps[tuple[list[Field], Iterator[Features]]]:
@@ -182,12 +188,7 @@ def table_blocks_steps(
     fields, tesserae = choose_fields(record, names), read_tesserae(record)
     pixels = yield from measure_pixels_steps(record, tesserae, fields, phase=phase)
 
-    def blocks() -> Iterator[Features]:
-        for start in range(0, len(tesserae), _BLOCK):
-            rows = np.arange(start, min(start + _BLOCK, len(tesserae)))
-            yield rows_of(record, tesserae, rows, fields, pixels)
-
-    return fields, blocks()
+    return fields, row_blocks(record, tesserae, fields, pixels)
 
 
 def feature_table_steps(
@@ -239,6 +240,7 @@ def feature_table(record: Record, names: Sequence[str] | None = None, *, labels:
 
 
 __all__ = [
+    "BLOCK",
     "DEFAULT",
     "Features",
     "choose_fields",
@@ -250,6 +252,7 @@ __all__ = [
     "measure_floor_steps",
     "measure_pixels_steps",
     "needed_columns",
+    "row_blocks",
     "rows_of",
     "table_blocks_steps",
     "views",
