@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ from PIL import Image
 from edit_model import whole
 from napari_mosaic import SegmentParams, open_record, segment, segment_steps
 from napari_mosaic.cli import main
-from napari_mosaic.engine.cluster import connect
-from napari_mosaic.errors import ClusterError, MissingError
+from napari_mosaic.engine.cluster import Cluster, connect
+from napari_mosaic.errors import ClusterError, MissingError, MosaicWarning
 from napari_mosaic.progress import drain
 from napari_mosaic.synthetic import draw_mosaic
 
@@ -120,6 +121,18 @@ def connect_when_there(file: str) -> Any:
     while not Path(file).is_file() and time.monotonic() < end:
         time.sleep(0.1)
     return connect(file)
+
+
+def test_a_cluster_without_a_worker_is_waited_for_and_that_is_said() -> None:
+    import distributed
+
+    work: Any = SimpleNamespace(maker=None, send_maker=lambda: None)
+    with (
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as local,
+        connect(local.scheduler_address) as client,
+        pytest.warns(MosaicWarning, match="no worker yet; the run waits"),
+    ):
+        Cluster(client, work)
 
 
 def test_a_scheduler_that_is_not_there_is_named(

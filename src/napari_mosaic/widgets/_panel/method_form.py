@@ -42,7 +42,7 @@ TIPS = {
 QUALITIES = {"quick": "Quick", "best": "Best"}
 QUALITY_TIP = (
     "Quick: each place is looked at once. Best: in three sizes, turned and mirrored, and all answers count together; "
-    "it finds more on worn floors and where small and large stones are together."
+    "it is for worn floors, and where small and large stones are together."
 )
 OWN = ""
 """What stands for a function of a person's own, whose name is asked for."""
