@@ -28,44 +28,55 @@ def label_components(mask: Array, cell: int, y_origin: int, x_origin: int) -> tu
     """Number the 4-connected components of `mask` from 1, in reading order of their first pixels.
 
     Where `cell` is not 0, the lines of a fixed grid of `cell` pixels part them; `y_origin` and
-    `x_origin` are the place of `mask[0, 0]` on that grid.
+    `x_origin` are the place of `mask[0, 0]` on that grid. Runs of a row are linked, not pixels.
     """
     height, width = mask.shape
-    labels = np.zeros((height, width), np.int32)
-    parent = np.zeros((height * width) // 2 + 2, np.int32)
+    most = height * (width // 2 + 1) + (0 if cell == 0 else height * (width // cell + 1))
+    starts, stops, parent = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int32)
+    rows = np.zeros(height + 1, np.int64)
     count = 0
     for y in range(height):
-        open_above = y > 0 and (cell == 0 or (y + y_origin) % cell != 0)
-        for x in range(width):
+        x = 0
+        while x < width:
             if not mask[y, x]:
+                x += 1
                 continue
-            above = labels[y - 1, x] if open_above else 0
-            left = labels[y, x - 1] if x > 0 and (cell == 0 or (x + x_origin) % cell != 0) else 0
-            if above == 0 and left == 0:
-                count += 1
-                parent[count] = count
-                labels[y, x] = count
-            elif above == 0 or left == 0:
-                labels[y, x] = above + left
-            else:
-                a, b = _root(parent, above), _root(parent, left)
-                low = min(a, b)
-                parent[a] = low
-                parent[b] = low
-                labels[y, x] = low
-    number = np.zeros(count + 1, np.int32)
+            starts[count] = x
+            x += 1
+            while x < width and mask[y, x] and (cell == 0 or (x + x_origin) % cell != 0):
+                x += 1
+            stops[count], parent[count] = x, count
+            count += 1
+        rows[y + 1] = count
+        if y > 0 and (cell == 0 or (y + y_origin) % cell != 0):
+            _link_runs(parent, starts, stops, rows[y - 1], rows[y], count)
+    number = np.zeros(count, np.int32)
     found = 0
-    for i in range(1, count + 1):
+    for i in range(count):
         if parent[i] == i:
             found += 1
             number[i] = found
         else:
             number[i] = number[_root(parent, i)]
+    labels = np.zeros((height, width), np.int32)
     for y in range(height):
-        for x in range(width):
-            if labels[y, x]:
-                labels[y, x] = number[labels[y, x]]
+        for i in range(rows[y], rows[y + 1]):
+            labels[y, starts[i] : stops[i]] = number[i]
     return labels, found
+
+
+@compiled
+def _link_runs(parent: Array, starts: Array, stops: Array, above: int, first: int, end: int) -> None:
+    """Link the runs `first` to `end` of a row to those of the row above that they touch, the first one as root."""
+    i = above
+    for j in range(first, end):
+        while i < first and stops[i] <= starts[j]:
+            i += 1
+        k = i
+        while k < first and starts[k] < stops[j]:
+            a, b = _root(parent, k), _root(parent, j)
+            parent[max(a, b)] = min(a, b)
+            k += 1
 
 
 @compiled
@@ -179,7 +190,7 @@ def hole_owners(holes: Array, count: int, labels: Array, largest: int) -> Array:
     for y in range(height):
         for x in range(width):
             i = holes[y, x]
-            if i == 0:
+            if i == 0 or area[i] > largest:
                 continue
             area[i] += 1
             if y == 0 or x == 0 or y == height - 1 or x == width - 1:
@@ -197,6 +208,26 @@ def hole_owners(holes: Array, count: int, labels: Array, largest: int) -> Array:
         if broken[i] or area[i] > largest:
             owner[i] = 0
     return owner
+
+
+@compiled
+def fill(labels: Array, holes: Array, owner: Array) -> None:
+    """Give, in place, the pixels of holes to the labels that own them, where one does."""
+    height, width = labels.shape
+    for y in range(height):
+        for x in range(width):
+            if holes[y, x] and owner[holes[y, x]]:
+                labels[y, x] = owner[holes[y, x]]
+
+
+@compiled
+def clear(labels: Array, gone: Array) -> None:
+    """Clear, in place, the labels of which `gone[label]` is True."""
+    height, width = labels.shape
+    for y in range(height):
+        for x in range(width):
+            if gone[labels[y, x]]:
+                labels[y, x] = 0
 
 
 @compiled

@@ -160,25 +160,39 @@ def find_in_window(
             "give (channels, height, width) of that window."
         )
     limit = joint_limit(params.threshold)
-    seeds = _find_seeds(map_, window, shape, params)
     near = core.grow(params.flooded).intersect(window)
-    labels = np.ascontiguousarray(seeds.labels[near.within(window)])
+    numbers, seeds = _find_seeds(map_, window, near, shape, params)
     grout = np.ascontiguousarray(map_[GROUT][near.within(window)])
-    _flood.flood(labels, grout, limit, params.reach)
-    seeds = _only_inside(seeds, near)
-    _drop_small(labels, seeds, near, params.min_area)
-    _fill_holes(labels, params.max_hole)
+    _flood.flood(numbers, grout, limit, params.reach)
+    names = np.concatenate([[0], seeds.ids]).astype(id_dtype(shape))
+    seeds = seeds.inside(near)
+    _drop_small(numbers, len(names), seeds, near, params.min_area)
+    _fill_holes(numbers, params.max_hole)
     told = temperature_scale_bytes(grout, params.temperature)
-    columns = _columns(labels, told, seeds, near, core, shape)
-    return Tesserae(np.ascontiguousarray(labels[core.within(near)]), columns)
+    columns = _columns(numbers, told, seeds.inside(core), near, shape)
+    return Tesserae(names[numbers[core.within(near)]], columns)
 
 
 @dataclass(frozen=True)
 class _Seeds:
-    labels: NDArray[Any]
+    """Seeds by id: `numbers` count the ids of a window from 1, in order, and stand for them until the end.
+
+    The flood tells equal costs by the smaller id, which is the smaller number.
+    """
+
+    numbers: NDArray[np.int32]
     ids: NDArray[Any]
     yx: NDArray[np.int64]
     flags: NDArray[np.uint8]
+
+    def inside(self, box: Box) -> _Seeds:
+        """Those whose seeds lie in a box."""
+        y, x = self.yx[:, 0], self.yx[:, 1]
+        return self.chosen((y >= box.y0) & (y < box.y1) & (x >= box.x0) & (x < box.x1))
+
+    def chosen(self, kept: NDArray[np.bool_]) -> _Seeds:
+        """Some of them."""
+        return _Seeds(self.numbers[kept], self.ids[kept], self.yx[kept], self.flags[kept])
 
 
 def joint_limit(threshold: float) -> int:
@@ -200,8 +214,10 @@ def core_mask(map_: NDArray[np.uint8], params: TesseraParams) -> NDArray[np.bool
     return np.asarray(stone & (distance >= np.maximum(1.5, 0.6 * summit)))
 
 
-def _find_seeds(map_: NDArray[np.uint8], window: Box, shape: tuple[int, int], params: TesseraParams) -> _Seeds:
-    """Core blobs of the window, each under the id of its first pixel."""
+def _find_seeds(
+    map_: NDArray[np.uint8], window: Box, near: Box, shape: tuple[int, int], params: TesseraParams
+) -> tuple[NDArray[np.int32], _Seeds]:
+    """Core blobs of the window, each known by the id of its first pixel; the numbers of `near`, and all seeds."""
     blobs, count = _flood.label_components(core_mask(map_, params), 0, 0, 0)
     rows = _flood.component_boxes(blobs, count)
     oversized = np.maximum(rows[:, 3] - rows[:, 1], rows[:, 4] - rows[:, 2]) > params.blob_limit
@@ -214,84 +230,68 @@ def _find_seeds(map_: NDArray[np.uint8], window: Box, shape: tuple[int, int], pa
         rows[oversized] = 0
         rows = np.concatenate([rows, piece_rows[1:]])
         parted = np.concatenate([parted, np.ones(extra, bool)])
-    return _name_blobs(blobs, rows, parted, window, shape, params.min_seed)
+    kept, seeds = _name_blobs(rows, parted, window, shape, params.min_seed)
+    number_of = np.zeros(len(rows), np.int32)
+    number_of[kept] = seeds.numbers
+    return number_of[blobs[near.within(window)]], seeds
 
 
 def _name_blobs(
-    blobs: NDArray[np.int32],
-    rows: NDArray[np.int64],
-    parted: NDArray[np.bool_],
-    window: Box,
-    shape: tuple[int, int],
-    min_seed: int,
-) -> _Seeds:
-    """Give each blob the id of its first pixel's cell; of two in one cell the first stays."""
+    rows: NDArray[np.int64], parted: NDArray[np.bool_], window: Box, shape: tuple[int, int], min_seed: int
+) -> tuple[NDArray[np.int64], _Seeds]:
+    """Which blobs are seeds, and these, under the ids of their first pixels' cells; of two in one the first stays."""
     keep = np.flatnonzero(rows[:, 0] >= max(1, min_seed))
     y, x = rows[keep, 5] + window.y0, rows[keep, 6] + window.x0
     ids = id_at(y, x, shape[1])
     order = np.lexsort((x, y, ids))
-    keep, y, x, ids = keep[order], y[order], x[order], ids[order]
     first = np.ones(len(ids), bool)
-    first[1:] = ids[1:] != ids[:-1]
-    keep, y, x, ids = keep[first], y[first], x[first], ids[first]
-    names = np.zeros(len(rows), id_dtype(shape))
-    names[keep] = ids
+    first[1:] = ids[order][1:] != ids[order][:-1]
+    order = order[first]
+    keep = keep[order]
     flags = np.where(parted[keep], int(Flag.OVERSIZED), 0).astype(np.uint8)
-    return _Seeds(names[blobs], ids.astype(names.dtype), np.stack([y, x], 1).astype(np.int64), flags)
+    numbers = np.arange(1, len(keep) + 1, dtype=np.int32)
+    yx = np.stack([y[order], x[order]], 1).astype(np.int64)
+    return keep, _Seeds(numbers, ids[order].astype(id_dtype(shape)), yx, flags)
 
 
-def _only_inside(seeds: _Seeds, box: Box) -> _Seeds:
-    y, x = seeds.yx[:, 0], seeds.yx[:, 1]
-    inside = (y >= box.y0) & (y < box.y1) & (x >= box.x0) & (x < box.x1)
-    return _Seeds(seeds.labels, seeds.ids[inside], seeds.yx[inside], seeds.flags[inside])
-
-
-def _drop_small(labels: NDArray[Any], seeds: _Seeds, near: Box, min_area: int) -> None:
+def _drop_small(numbers: NDArray[np.int32], count: int, seeds: _Seeds, near: Box, min_area: int) -> None:
     """Clear, in place, the stones with fewer than `min_area` pixels around their seeds."""
-    local = seeds.yx - np.array([near.y0, near.x0])
-    counts = _flood.count_near(labels, local, _COUNT_RADIUS)
-    small = seeds.ids[counts < min_area]
-    if len(small):
-        labels[np.isin(labels, small)] = 0
+    counts = _flood.count_near(numbers, seeds.yx - np.array(near[:2]), _COUNT_RADIUS)
+    gone = np.zeros(count, bool)
+    gone[seeds.numbers[counts < min_area]] = True
+    if gone.any():
+        _flood.clear(numbers, gone)
 
 
-def _fill_holes(labels: NDArray[Any], largest: int) -> None:
+def _fill_holes(numbers: NDArray[np.int32], largest: int) -> None:
     """Give, in place, unlabelled pixels that one stone encloses to that stone."""
     if largest == 0:
         return
-    holes, count = _flood.label_components(labels == 0, 0, 0, 0)
-    owner = _flood.hole_owners(holes, count, labels, largest)
+    holes, count = _flood.label_components(numbers == 0, 0, 0, 0)
+    owner = _flood.hole_owners(holes, count, numbers, largest)
     if owner.any():
-        filled = owner[holes]
-        np.copyto(labels, filled, where=filled > 0)
+        _flood.fill(numbers, holes, owner)
 
 
 def _columns(
-    labels: NDArray[Any],
-    grout: NDArray[np.uint8],
-    seeds: _Seeds,
-    near: Box,
-    core: Box,
-    shape: tuple[int, int],
+    numbers: NDArray[np.int32], grout: NDArray[np.uint8], seeds: _Seeds, near: Box, shape: tuple[int, int]
 ) -> dict[str, NDArray[Any]]:
-    """Figures of the stones whose seeds lie in the core."""
-    own = _only_inside(seeds, core)
-    local = own.yx - np.array([near.y0, near.x0])
-    alive = labels[local[:, 0], local[:, 1]] == own.ids
-    ids, yx, flags = own.ids[alive], own.yx[alive], own.flags[alive]
-    rows = _flood.stone_figures(labels, ids, grout)
+    """Figures of the stones of `seeds` that are left."""
+    y, x = (seeds.yx - np.array(near[:2])).T
+    seeds = seeds.chosen(numbers[y, x] == seeds.numbers)
+    rows = _flood.stone_figures(numbers, seeds.numbers, grout)
     y0, x0, y1, x1 = (rows[:, 1:5] + np.array([near.y0, near.x0] * 2)).T
     edge = (y0 == 0) | (x0 == 0) | (y1 == shape[0]) | (x1 == shape[1])
     score = 1 - rows[:, 5] / np.maximum(rows[:, 0], 1) / 255
     return {
-        "id": ids,
-        "y": yx[:, 0].astype(np.int32),
-        "x": yx[:, 1].astype(np.int32),
+        "id": seeds.ids,
+        "y": seeds.yx[:, 0].astype(np.int32),
+        "x": seeds.yx[:, 1].astype(np.int32),
         "y0": y0.astype(np.int32),
         "x0": x0.astype(np.int32),
         "y1": y1.astype(np.int32),
         "x1": x1.astype(np.int32),
         "area": rows[:, 0].astype(np.int32),
         "score": score.astype(np.float32),
-        "flags": (flags | np.where(edge, int(Flag.EDGE), 0)).astype(np.uint8),
+        "flags": (seeds.flags | np.where(edge, int(Flag.EDGE), 0)).astype(np.uint8),
     }

@@ -9,7 +9,7 @@ import functools
 import os
 import pickle
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -17,10 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.engine.domain import Domain
+from napari_mosaic.engine.resample import level_for
 from napari_mosaic.engine.schedule import Work, nearest_first
 from napari_mosaic.engine.segmenters import Segmenter
 from napari_mosaic.engine.windows import MapContext, Seen, predict_maps, read_for_network
 from napari_mosaic.errors import InputError
+from napari_mosaic.image import MosaicImage
+from napari_mosaic.image.raster import CACHE
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Plan, Record
 from napari_mosaic.record.ledger import Index
@@ -29,6 +32,9 @@ from napari_mosaic.record.store import open_for_worker
 from napari_mosaic.record.tables import rows_in
 from napari_mosaic.tesserae import Tesserae, find_in_window
 from napari_mosaic.tiling import Box, Lattice, Tile
+
+_BAND_BYTES = CACHE * 2 // 3
+"""Of decoded pixels under two rows of the windows of a band: what an image keeps, less the blocks at its edges."""
 
 _PYRAMID_EVERY = 24
 """Finished shards that are waited for before the smaller levels follow. Not varied."""
@@ -105,6 +111,8 @@ def plan_work(
     have = ledger.done("map")
     windows, tiles = pieces_left(plan, tile_size, have, ledger.done("tesserae"), only)
 
+    image = None if context is None else context.image
+
     def place(window: Index) -> Box:
         return plan.lattice.tile(window).core
 
@@ -115,7 +123,7 @@ def plan_work(
 
     return Work(
         names=("joints", "tesserae"),
-        windows=nearest_first(_in_order(windows, plan, tile_size), place, focus),
+        windows=nearest_first(in_order(windows, plan, tile_size, image), place, focus),
         tiles=nearest_first(tiles, lambda tile: tile.core, focus),
         missing=lambda tile: set(windows_under(plan, tile)) - have,
         place=place,
@@ -158,19 +166,31 @@ def tiles_left(plan: Plan, tile_size: int, done: Collection[Index], only: Box | 
     return [tile for tile in tiles if not done.issuperset(plan.shards.overlapping(tile.core))]
 
 
-def _in_order(windows: set[Index], plan: Plan, tile_size: int) -> list[Index]:
-    """Windows row by row, but for the last row of tiles: there tile by tile.
+def in_order(windows: Iterable[Index], plan: Plan, tile_size: int, image: MosaicImage | None) -> list[Index]:
+    """Windows row by row within bands of columns of the image, but for the last row of tiles: there tile by tile.
 
-    Tiles of that row would otherwise all become ready with the last windows, and be cut when nothing else is left.
+    So the blocks of the photograph that the next row of windows needs too are still in memory. Tiles of the last row
+    would otherwise all become ready with the last windows, and be cut when nothing else is left.
     """
     tiles = tile_lattice(plan.shape, plan.shard, tile_size)
     last = (tiles.counts[0] - 1) * tiles.core
+    wide = plan.shape[1] if image is None or image.by_rows else _band(image, plan)
+    band = max(1, wide // tiles.core) * tiles.core
 
     def place(index: Index) -> tuple[int, ...]:
         core = plan.lattice.tile(index).core
-        return (core.y0, 0, 0, core.x0) if core.y0 < last else (last, core.x0 // tiles.core, core.y0, core.x0)
+        row = (core.y0, 0, 0, core.x0) if core.y0 < last else (last, core.x0 // tiles.core, core.y0, core.x0)
+        return core.x0 // band, *row
 
     return sorted(windows, key=place)
+
+
+def _band(image: MosaicImage, plan: Plan) -> int:
+    """Columns of the working grid that are done together: blocks under two rows of their windows are kept."""
+    level = level_for(image, plan.factor)
+    reduced = plan.factor * image.shape[1] / image.level_shapes[level][1]
+    rows = 3 * 2 * (plan.window + 2 * plan.halo) / reduced  # bytes of two rows of windows, a column wide
+    return int(_BAND_BYTES / rows * reduced)
 
 
 def tile_lattice(shape: tuple[int, int], shard: int, tile_size: int) -> Lattice:

@@ -17,13 +17,16 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.image.colour import BANDS, Colour, fix_range
 from napari_mosaic.image.raster import (
     STRIP,
+    BlockCache,
     Context,
     Georeference,
     Level,
     Raster,
+    RawReader,
     SourceInfo,
     fingerprint_level,
     fingerprint_memory,
+    read_blocks,
     sample_boxes,
 )
 from napari_mosaic.progress import Steps
@@ -91,7 +94,10 @@ def array_raster(
         What is known otherwise; by default the arrays are the source.
     """
     axis = _channel_axis(tuple(data[0].shape), channels_last, name)
-    levels = tuple(Level(_plane_shape(item.shape, axis), _reader(item, axis)) for item in data)
+    cache = BlockCache()
+    levels = tuple(
+        Level(_plane_shape(item.shape, axis), _cached(_reader(item, axis), item, axis, cache)) for item in data
+    )
     dtype = np.dtype(data[0].dtype)
     colour = measure_colour(levels, dtype, plain_colour(1 if axis is None else int(data[0].shape[axis])))
     if source is None:
@@ -198,7 +204,7 @@ def _plane_shape(shape: Sequence[int], axis: int | None) -> tuple[int, int]:
     return kept[0], kept[1]
 
 
-def _reader(data: Any, axis: int | None) -> Any:
+def _reader(data: Any, axis: int | None) -> RawReader:
     def read(box: Box) -> NDArray[Any]:
         key = box.slices if axis != 0 else (slice(None), *box.slices)
         part = np.asarray(data[key])
@@ -207,3 +213,28 @@ def _reader(data: Any, axis: int | None) -> Any:
         return np.moveaxis(part, 0, -1) if axis == 0 else part
 
     return read
+
+
+def _cached(read: RawReader, data: Any, axis: int | None, cache: BlockCache) -> RawReader:
+    """A reader that decodes, or computes, each chunk of a zarr or dask array once for the windows around it."""
+    core = _chunk(data, axis)
+    if core is None:
+        return read
+    shape, level = _plane_shape(data.shape, axis), object()
+
+    def load(row: int, column: int) -> NDArray[Any]:
+        place = Box(row * core[0], column * core[1], (row + 1) * core[0], (column + 1) * core[1]).clip(shape)
+        return cache.get((level, row, column), lambda: read(place))
+
+    return lambda box: read_blocks(box, core, shape, load)
+
+
+def _chunk(data: Any, axis: int | None) -> tuple[int, int] | None:
+    """Height and width of the chunks of an array; None where it has none, or of several sizes."""
+    chunks = getattr(data, "chunksize", None) or getattr(data, "chunks", None)
+    if chunks is None or not all(isinstance(length, int) for length in chunks):
+        return None
+    regular = getattr(data, "chunks", None) or ()
+    if any(isinstance(lengths, tuple) and len(set(lengths[:-1])) > 1 for lengths in regular):
+        return None
+    return _plane_shape(chunks, axis)

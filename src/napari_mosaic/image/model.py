@@ -49,6 +49,8 @@ class MosaicImage:
         Kind, location, size, fingerprint and rights statement.
     rectification
         Of a rectified picture, what it was made from; else None.
+    by_rows
+        Whether rows are decoded in their whole width, so that what lies beside each other is best read together.
     """
 
     def __init__(self, raster: Raster, scratch: Scratch, close: Callable[[], None], origin: Any = None) -> None:
@@ -67,6 +69,7 @@ class MosaicImage:
         self.affine: Affine | None = orient_affine(place.affine, raster.levels[0].shape, raster.orientation)
         self.source: SourceInfo = raster.source
         self.rectification: Rectification | None = raster.rectification
+        self.by_rows: bool = raster.by_rows and raster.orientation < 5
 
     @property
     def has_mask(self) -> bool:

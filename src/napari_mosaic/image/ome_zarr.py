@@ -88,6 +88,10 @@ class _Plane:
     def shape(self) -> tuple[int, ...]:
         return tuple(int(self.array.shape[self.axes.index(axis)]) for axis in "yxc" if axis in self.axes)
 
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        return tuple(int(self.array.chunks[self.axes.index(axis)]) for axis in "yxc" if axis in self.axes)
+
     def __getitem__(self, box: tuple[slice, slice]) -> NDArray[Any]:
         """Samples `(h, w)` or `(h, w, channels)` of rows and columns."""
         rows, columns = box

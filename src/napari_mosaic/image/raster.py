@@ -106,6 +106,8 @@ class Raster:
     georeference: Georeference = field(default_factory=Georeference)
     rectification: Rectification | None = None
     orientation: int = 1
+    by_rows: bool = False
+    """Whether rows are decoded in their whole width, as the strips of a TIFF are."""
 
 
 class Scratch:
@@ -159,30 +161,53 @@ class Context:
 Opener = Callable[[Any, Context], Steps[Raster]]
 
 
-class BlockCache:
-    """Decoded blocks by key, the least recently used dropped first; safe to share between threads."""
+CACHE = 96 << 20
+"""Bytes of decoded blocks that are kept: three rows of the windows of a band (`engine.mapping`). Not varied."""
 
-    def __init__(self, limit: int = 96 << 20) -> None:
+
+class BlockCache:
+    """Decoded blocks by key, the least recently used dropped first; safe to share between threads.
+
+    A block that two ask for at once is decoded for both.
+    """
+
+    def __init__(self, limit: int = CACHE) -> None:
         self._limit = limit
+        self._loading: dict[Any, threading.Lock] = {}
         self._blocks: dict[Any, NDArray[Any]] = {}
         self._size = 0
         self._lock = threading.Lock()
 
     def get(self, key: Any, load: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """The block of `key`, from memory or from `load`."""
+        block = self._known(key)
+        if block is not None:
+            return block
+        with self._lock:
+            gate = self._loading.setdefault(key, threading.Lock())
+        with gate:
+            block = self._known(key)
+            return self._keep(key, load) if block is None else block
+
+    def _known(self, key: Any) -> NDArray[Any] | None:
         with self._lock:
             block = self._blocks.pop(key, None)
             if block is not None:
                 self._blocks[key] = block
-                return block
-        block = load()
-        with self._lock:
-            if key not in self._blocks:
+            return block
+
+    def _keep(self, key: Any, load: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        try:
+            block = load()
+            with self._lock:
                 self._blocks[key] = block
                 self._size += block.nbytes
-            while self._size > self._limit and len(self._blocks) > 1:
-                self._size -= self._blocks.pop(next(iter(self._blocks))).nbytes
-        return block
+                while self._size > self._limit and len(self._blocks) > 1:
+                    self._size -= self._blocks.pop(next(iter(self._blocks))).nbytes
+            return block
+        finally:
+            with self._lock:
+                self._loading.pop(key, None)
 
 
 def read_blocks(

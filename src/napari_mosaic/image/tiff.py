@@ -42,6 +42,7 @@ from napari_mosaic.image.dataset import (
 from napari_mosaic.image.georeference import ReadText
 from napari_mosaic.image.pixel_size import RECTIFIED, dpi_size, given_size, size_of_sides
 from napari_mosaic.image.raster import (
+    CACHE,
     BlockCache,
     Context,
     Georeference,
@@ -73,6 +74,11 @@ DAMAGE = (
     zlib.error,
 )
 """What tifffile and the codecs raise on damaged or unsupported files (codec errors are RuntimeErrors)."""
+
+_STRIP_ROWS = 2560
+"""Rows of strips that are kept: those under a row of windows at half of the size, 2 x 1152 px, and a strip more."""
+_STRIP_BYTES = 512 << 20
+"""But not more than this: a picture of 70,000 px in RGB. Not varied."""
 
 _COLOUR_SPACES = (0, 1, 2, 3, 5, 6, 8, 9)
 """Grey, inverted grey, RGB, palette, CMYK, YCbCr and two ways of Lab, as PhotometricInterpretation counts them."""
@@ -198,6 +204,7 @@ def _opened(tif: tifffile.TiffFile, name: str, files: TiffFiles, source: SourceI
         georeference=place if place.affine else _size_alone(tif, key, rectified),
         rectification=rectified,
         orientation=int(key.tags.valueof(274, 1)),
+        by_rows=not (key.is_tiled or key.is_memmappable or _is_huge(key)),
     )
 
 
@@ -325,7 +332,7 @@ def _open(
 ) -> tuple[tuple[Level, ...], Bands, Georeference]:
     """Levels, their meaning and place."""
     pages, key = levels[0], levels[0][0].keyframe
-    cache, lock = BlockCache(), threading.Lock()
+    cache, lock = BlockCache(_cache_bytes(key)), threading.Lock()
     readers = [[PageReader(page, cache, lock) for page in level] for level in levels]
     gdal = _GdalPages(tif, files, own)
     try:
@@ -345,6 +352,12 @@ def _open(
         pools = [gdal.pool(pages[0]), *gdal.masked_overviews(pages[0])]
         found = [dataset_level(pool, bands, colours) for pool in pools]
     return tuple(found), bands, place
+
+
+def _cache_bytes(key: Any) -> int:
+    """What to keep of decoded blocks: of strips all that a row of windows looks at, or each would decode them anew."""
+    bits = _STRIP_ROWS * int(key.imagewidth) * int(key.samplesperpixel) * int(key.bitspersample)
+    return CACHE if key.is_tiled else max(CACHE, min(_STRIP_BYTES, bits // 8))
 
 
 def _side_by_side(readers: Sequence[PageReader], numbers: Sequence[int]) -> Level:

@@ -60,8 +60,10 @@ def create_labels(root: Any, name: str, plan: Plan, pixel_mm: float | None) -> N
     root["labels"].attrs["ome"] = {"version": "0.5", "labels": sorted({*known, name}, reverse=True)}
 
 
-_CHUNKS, _CLEVEL = 4, 3
-"""Chunks along the side of a shard, and the level of compression; not varied."""
+_CHUNKS, _CLEVEL = 4, 2
+"""Chunks along the side of a shard, not varied; and the level of compression, without shuffling: of Blosc's zstd on the
+map and the ids of 26 MP of drawn stones, level 2 takes 0.42 and 0.31 of the time of level 3 (the ids with their bits
+shuffled), for 3 % more and less than half of the bytes; lz4 half of that time again, for 1.5 and 3 times the bytes."""
 
 _WINDOW = {"min": 0, "max": 255, "start": 0, "end": 255}
 
@@ -75,7 +77,7 @@ def _create(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any],
         chunks=(*(1 for _ in lead), shard // _CHUNKS, shard // _CHUNKS),
         shards=(*lead, shard, shard),
         compressors=[
-            BloscCodec(cname="zstd", clevel=_CLEVEL, shuffle="bitshuffle" if dtype.itemsize > 1 else "noshuffle"),
+            BloscCodec(cname="zstd", clevel=_CLEVEL, shuffle="noshuffle"),
             Crc32cCodec(),  # a bit that a disk turned would otherwise be read as other stones
         ],
         fill_value=0,
