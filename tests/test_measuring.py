@@ -198,3 +198,31 @@ def test_the_proof_lies_near_the_photograph(path: Path, tmp_path: Path) -> None:
         assert difference.size == SHAPE[::-1]
     svg = (folder / "proof.svg").read_text()
     assert svg.count("<path") == record.count
+
+
+@pytest.mark.parametrize("cores", [1, 4])
+def test_figures_are_the_same_on_any_number_of_cores(path: Path, cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_mosaic.measurement.windows.TILE", 64)
+    with open_record(path) as record:
+        expected = measure(record)
+        monkeypatch.setattr("napari_mosaic.measurement.tiles.usable_cores", lambda: set(range(cores)))
+        found = measure(record)
+    assert found.whole == expected.whole
+    for name, values in expected.table().items():
+        np.testing.assert_array_equal(found.table()[name], values)
+
+
+def test_figures_of_a_cluster_are_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import distributed
+
+    monkeypatch.setattr("napari_mosaic.measurement.windows.TILE", 64)
+    with open_record(path) as record:
+        expected = measure(record)
+        with (
+            distributed.LocalCluster(n_workers=2, processes=False, dashboard_address=None) as local,
+            distributed.Client(local, set_as_default=False) as client,
+        ):
+            found = measure(record, client=client)
+    assert found.whole == expected.whole
+    for name, values in expected.table().items():
+        np.testing.assert_array_equal(found.table()[name], values)

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -47,6 +47,9 @@ from napari_mosaic.record.label_layer import TESSERAE
 from napari_mosaic.record.looked_at import Figures, preserved_part
 from napari_mosaic.record.tables import write_table
 from napari_mosaic.tiling import Box
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 MEASURED = (
     DEFAULT,
@@ -89,6 +92,7 @@ def measure(
     columns: Sequence[str] | None = None,
     *,
     labels: str | None = None,
+    client: Client | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Measurement:
     """Measure a floor; see `measure_steps`.
@@ -100,11 +104,16 @@ def measure(
     ...     measured = measure(record)
     ...     print(measured.whole.count.words)
     """
-    return drain(measure_steps(record, columns, labels=labels), on_progress)
+    return drain(measure_steps(record, columns, labels=labels, client=client), on_progress)
 
 
 def measure_steps(
-    record: Record, columns: Sequence[str] | None = None, *, labels: str | None = None, keep: bool = True
+    record: Record,
+    columns: Sequence[str] | None = None,
+    *,
+    labels: str | None = None,
+    keep: bool = True,
+    client: Client | None = None,
 ) -> Steps[Measurement]:
     """Measure the table and the figures of a floor, tile by tile.
 
@@ -119,6 +128,9 @@ def measure_steps(
         `Record.with_labels`.
     keep
         Whether to keep what was measured in the record.
+    client
+        A `dask.distributed.Client`, on whose workers the pixels are measured; they must reach the record, and the
+        photograph for colours, at the same places. Figures are the same without one.
 
     Returns
     -------
@@ -141,7 +153,7 @@ def measure_steps(
     fields = choose_fields(record, names)
     own = [field.column.name for field in fields if field.column.source in ("labels", "photograph")]
     needed = [*own, *needed_columns(fields), *SHAPE, "joint_width", *(COLOUR if wanted else ())]
-    floor = yield from measure_floor_steps(record, tesserae, list(dict.fromkeys(needed)))
+    floor = yield from measure_floor_steps(record, tesserae, list(dict.fromkeys(needed)), client=client)
     pixels = fields_of_floor(record, floor, [field for field in fields if field.column.source != "table"])
     opus, regions = opus_regions(floor.shapes, floor.graph, floor.directions, floor.rows)
     whole = _whole(record, floor, regions)

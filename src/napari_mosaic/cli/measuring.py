@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ from cyclopts import Parameter
 from napari_mosaic.cli.options import Flag, Json
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
 from napari_mosaic.cli.records import Labels, choose_labels, split_names
+from napari_mosaic.engine.cluster import connect
 from napari_mosaic.export import csv, parquet, xlsx
 from napari_mosaic.export.notes import write_beside
 from napari_mosaic.measuring import measure_steps, measured_files
@@ -30,6 +32,7 @@ def measure(
     columns: str | None = None,
     labels: Labels = None,
     read_only: Flag = False,
+    scheduler: str | None = None,
     as_json: Json = False,
     overwrite: Flag = False,
 ) -> int:
@@ -47,6 +50,8 @@ def measure(
         Of which of its labels, such as sam2; by default what its method was asked for.
     read_only
         Keep nothing in the record.
+    scheduler
+        Measure on the workers of this dask scheduler: its address, such as tcp://host:8786, or its file.
     as_json
         Write the figures as JSON.
     overwrite
@@ -57,7 +62,8 @@ def measure(
         raise UsageError(f"A table cannot be written as {output.name}; give a name that ends in {', '.join(_TABLES)}.")
     with open_record(record, writable=not read_only) as opened:
         choose_labels(opened, labels)
-        found = run(measure_steps(opened, split_names(columns), labels=labels), record.name)
+        with nullcontext() if scheduler is None else connect(scheduler) as client:
+            found = run(measure_steps(opened, split_names(columns), labels=labels, client=client), record.name)
         if found.without:
             say(found.without)
         if output is not None:

@@ -18,7 +18,7 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.engine.schedule import Failures, Finished, Maker, Window, Work, predict_windows, run_work
@@ -32,8 +32,9 @@ from napari_mosaic.tiling import Box, Tile
 if TYPE_CHECKING:
     from distributed import Client
 
-_RETRIES = 2
-"""Not varied."""
+T = TypeVar("T")
+RETRIES = 2
+"""Of a task that a worker failed at. Not varied."""
 _REACH_S = 15
 """How long a scheduler has to answer, seconds; not varied."""
 
@@ -128,7 +129,7 @@ class Cluster:
         self._submit(_tile_task, tile, tuple(tile.core))
 
     def _submit(self, task: Callable[..., Any], piece: list[Window] | Tile, argument: Any, **options: Any) -> None:
-        future = self._client.submit(task, *self._sent, argument, pure=False, retries=_RETRIES, **options)
+        future = self._client.submit(task, *self._sent, argument, pure=False, retries=RETRIES, **options)
         self._pieces[future.key] = piece
         self._completed.add(future)
 
@@ -138,14 +139,10 @@ class Cluster:
             future = next(self._completed)
             piece = self._pieces.pop(future.key)
             try:
-                error = future.exception()
-                answer: Any = future.result() if error is None else None
-            except CancelledError as lost:
-                raise ClusterError(
-                    "The dask scheduler was lost; what was noted as finished is kept: start it again and go on with "
-                    "--resume."
-                ) from lost
-            if error is not None:
+                answer = answer_of(future)
+            except ClusterError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a worker raised: it is told with the place
                 return _failed(piece, f"{type(error).__name__}: {error}")
             if isinstance(answer, Done):
                 self._maker.spent += answer.spent
@@ -181,22 +178,37 @@ def _failed(piece: list[Window] | Tile, reason: str) -> Finished:
     return Finished(failed=[(window, reason) for window in piece])
 
 
-_MAKERS: dict[str, Maker[Any]] = {}
+_KEPT: dict[str, Any] = {}
 """What a worker keeps between tasks, of the last run: the open record and source, and the network."""
 _OPENING = threading.Lock()
 
 
-def _maker(run: str, open_maker: Callable[[], Maker[Any]]) -> Maker[Any]:
+def opened_once(run: str, opening: Callable[[], T]) -> T:
+    """What the tasks of a run share on a worker, opened by the first of them."""
     with _OPENING:  # the threads of a worker share it
-        if run not in _MAKERS:
-            _MAKERS.clear()
-            _MAKERS[run] = open_maker()
-        return _MAKERS[run]
+        if run not in _KEPT:
+            _KEPT.clear()
+            _KEPT[run] = opening()
+        found: T = _KEPT[run]
+        return found
+
+
+def answer_of(future: Any) -> Any:
+    """The answer of a task; `ClusterError` where the scheduler is gone, else what the task raised."""
+    try:
+        error = future.exception()
+        if error is not None:
+            raise error
+        return future.result()
+    except CancelledError as lost:  # it is raised or returned, as it comes
+        raise ClusterError(
+            "The dask scheduler was lost; what was noted as finished is kept: start it again and go on with --resume."
+        ) from lost
 
 
 def _windows_task(run: str, open_maker: Callable[[], Maker[Any]], windows: list[Window]) -> Done | Refusal:
     """Compute and write some windows; what cannot be read is left out and returned with the reason."""
-    maker = _maker(run, open_maker)
+    maker = opened_once(run, open_maker)
     try:
         answers, failed = predict_windows(maker, [(window, partial(maker.read, window)) for window in windows])
     except UnfitError as error:
@@ -209,7 +221,7 @@ def _windows_task(run: str, open_maker: Callable[[], Maker[Any]], windows: list[
 
 
 def _tile_task(run: str, open_maker: Callable[[], Maker[Any]], core: tuple[int, int, int, int]) -> Done:
-    maker = _maker(run, open_maker)
+    maker = opened_once(run, open_maker)
     return _done(maker, maker.write(Box(*core)), [])
 
 

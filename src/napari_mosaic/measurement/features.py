@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.measurement.columns import NAMES, USUAL
-from napari_mosaic.measurement.floor import Floor, borders_of
+from napari_mosaic.measurement.floor import Floor
 from napari_mosaic.measurement.registry import COLUMNS, Field, find_fields
 from napari_mosaic.measurement.table import TesseraTable, read_tesserae
+from napari_mosaic.measurement.tiles import measure_column, measure_tiles
 from napari_mosaic.measurement.units import scale_to
 from napari_mosaic.measurement.view import View
 from napari_mosaic.measurement.windows import tessera_windows
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Record
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 Features = dict[str, NDArray[Any]]
 """Values by name of the field, `(n,)` each."""
@@ -66,13 +70,6 @@ def measure_fields(view: View, fields: Sequence[Field]) -> Features:
     return {field.name: field.values(measured[field.column.name]) for field in fields}
 
 
-def measure_column(view: View, name: str) -> NDArray[Any]:
-    """Values of one column as its function gives them: in pixels of the working grid, with all decimals."""
-    if len(view.rows) == 0:
-        return np.zeros(0, COLUMNS[name].dtype)
-    return np.asarray(COLUMNS[name].measure(view), COLUMNS[name].dtype)
-
-
 def views(record: Record, tesserae: TesseraTable, fields: Sequence[Field]) -> Iterator[View]:
     """All tesserae of a record window by window, with the photograph open where a field needs it.
 
@@ -85,14 +82,8 @@ def views(record: Record, tesserae: TesseraTable, fields: Sequence[Field]) -> It
     """
     needed = needed_columns(fields)
     floor = drain(_measure_whole_steps(record, tesserae, needed)) if needed else None
-    yield from _views(record, tesserae, [field.column.name for field in fields], floor)
-
-
-def _views(
-    record: Record, tesserae: TesseraTable, columns: Sequence[str], floor: Floor | None = None
-) -> Iterator[View]:
     with ExitStack() as stack:
-        needs_photograph = any(COLUMNS[name].source == "photograph" for name in columns)
+        needs_photograph = any(field.column.source == "photograph" for field in fields)
         image = stack.enter_context(record.open_source()) if needs_photograph else None
         for window in tessera_windows(record, tesserae):
             yield View(record, tesserae, window.rows, window, image, floor)
@@ -104,21 +95,26 @@ def needed_columns(fields: Sequence[Field]) -> list[str]:
 
 
 def measure_floor_steps(
-    record: Record, tesserae: TesseraTable, columns: Sequence[str], *, phase: str = "measure"
+    record: Record,
+    tesserae: TesseraTable,
+    columns: Sequence[str],
+    *,
+    phase: str = "measure",
+    client: Client | None = None,
 ) -> Steps[Floor]:
     """Measure some columns of all tesserae, in px of the working grid, and their neighbours where that is one of them.
 
-    One look at each tile, whatever the columns.
+    One look at each tile, whatever the columns; on the workers of a `dask.distributed.Client` where one is given.
     """
     measured = {name: np.zeros(len(tesserae), COLUMNS[name].dtype) for name in columns}
     borders, done = [], 0
-    for view in _views(record, tesserae, columns) if measured else ():
+    for part in measure_tiles(record, tesserae, columns, client) if measured else ():
         for name, values in measured.items():
-            values[view.rows] = measure_column(view, name)
-        if "neighbours" in measured:
-            borders.append(borders_of(view))
-        done += len(view.rows)
-        yield Progress(phase=phase, done=done, total=len(tesserae), unit="tesserae", region=view.pixels_of.tile)
+            values[part.rows] = part.measured[name]
+        if part.borders is not None:
+            borders.append(part.borders)
+        done += len(part.rows)
+        yield Progress(phase=phase, done=done, total=len(tesserae), unit="tesserae", region=part.tile)
     return Floor(tesserae, measured, borders)
 
 

@@ -45,6 +45,12 @@ class TesseraWindow:
 
 def tessera_windows(record: Record, tesserae: TesseraTable) -> Iterator[TesseraWindow]:
     """Visit all tesserae tile by tile, each in one window that holds the whole of it."""
+    for tile, rows in tessera_tiles(record, tesserae):
+        yield window_of(record.read_labels, tesserae.columns, rows, tile)
+
+
+def tessera_tiles(record: Record, tesserae: TesseraTable) -> Iterator[tuple[Box, NDArray[np.int64]]]:
+    """The rows of the table that share a window, each in one, with the tile that their seeds lie in."""
     lattice = Lattice(shape=record.shape, core=TILE)
     columns = tesserae.columns
     key = (columns["y"] // TILE).astype(np.int64) * lattice.counts[1] + columns["x"] // TILE
@@ -55,9 +61,9 @@ def tessera_windows(record: Record, tesserae: TesseraTable) -> Iterator[TesseraW
         rows = order[bounds[k] : bounds[k + 1]]
         together = rows[~far[rows]]
         if len(together):
-            yield window_of(record.read_labels, columns, together, cell.core)
+            yield cell.core, together
         for row in rows[far[rows]]:
-            yield window_of(record.read_labels, columns, np.array([row]), cell.core)
+            yield cell.core, np.array([row])
 
 
 def reach_far(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
