@@ -14,7 +14,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer, Shapes
 from napari.utils.colormaps import CyclicLabelColormap
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QElapsedTimer, QObject, QTimer, Signal
 
 from napari_mosaic.record import Record
 from napari_mosaic.record.label_layer import SAM2
@@ -24,6 +24,7 @@ from napari_mosaic.widgets._edited import is_tesserae
 from napari_mosaic.widgets._facts import RecordFacts, Tuning
 from napari_mosaic.widgets._features import follow_features
 from napari_mosaic.widgets._levels import LivePyramid
+from napari_mosaic.widgets._sketch import sketch_windows
 from napari_mosaic.widgets._sources import LABELS, RECORD, LayerData, lying_like, placement, view_box
 from napari_mosaic.widgets._tuning import PreviewPlan, plan_preview, preview
 from napari_mosaic.widgets._worker import Line, Requests, WorkFailure, when_idle
@@ -138,7 +139,7 @@ class RecordLayers(QObject):
         self._look = LookValue()
         self._reader = Line("layers", self)
         self._reader.failed.connect(self._unread)
-        self._timer = when_idle(self, REFRESH_MS, self._begin)
+        self._timer, self._since = when_idle(self, REFRESH_MS, self._begin), QElapsedTimer()
         self._previewer = Requests(self)
         self._previewer.answered.connect(self._previewed)
         self._previewer.failed.connect(self.failed)
@@ -305,8 +306,9 @@ class RecordLayers(QObject):
             self._previewer.ask(preview, self.record, plan, number + 1)
 
     def _wake(self) -> None:
+        """Begin at once where nothing was refreshed lately."""
         if not self._timer.isActive() and not self._busy and not self._closed:
-            self._timer.start()
+            self._timer.start(max(0, REFRESH_MS - self._since.elapsed()) if self._since.isValid() else 0)
 
     def _begin(self) -> None:
         dirty = {kind: boxes for kind, boxes in self._dirty.items() if boxes}
@@ -314,15 +316,18 @@ class RecordLayers(QObject):
         if dirty or settle:
             self._dirty = {kind: [] for kind in self._pyramids}
             self._busy = True
-            kinds = tuple(self._pyramids if settle else dirty)
-            self._reader.ask(lambda: self._read(dirty, settle), lambda _: self._refresh(kinds, settle))
+            kinds = tuple(self._pyramids if settle else {**dirty, TESSERAE: []})
+            view = None if self.tesserae is None else view_box(self._viewer, self.tesserae).clip(self.record.shape)
+            self._reader.ask(lambda: self._read(dirty, settle, view), lambda _: self._refresh(kinds, settle))
 
-    def _read(self, dirty: dict[str, list[Box]], settle: bool) -> None:
+    def _read(self, dirty: dict[str, list[Box]], settle: bool, view: Box | None) -> None:
         for kind, pyramid in self._pyramids.items():
             if settle:
                 pyramid.renew()
             elif kind in dirty:
                 pyramid.update(dirty[kind])
+            if kind == JOINTS and not settle and view is not None:
+                sketch_windows(self.record, self._pyramids[TESSERAE].levels, dirty.get(JOINTS, ()), view)
 
     def _unread(self, failure: WorkFailure) -> None:
         """What is finished cannot be read: say so, and go on with what comes next."""
@@ -340,8 +345,9 @@ class RecordLayers(QObject):
                 QTimer.singleShot(BREATH_MS, lambda rest=kinds[place + 1 :]: self._refresh(rest, settled))
                 return
         self._busy = False
+        self._since.start()
         if self.busy:
-            self._timer.start()
+            self._timer.start(REFRESH_MS)
         self.shown.emit()
 
 
