@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.areas import AreaSet, write_areas
-from napari_mosaic.errors import RecordError
-from napari_mosaic.files import replace, whole_file
+from napari_mosaic.errors import RecordError, WriteError
+from napari_mosaic.files import replace, whole_file, writing
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import tables
 from napari_mosaic.record.journal import FOLDER, KEPT, LOG, SETTLED, Header, Journal
@@ -82,8 +82,29 @@ class JournaledEdits:
         number = journal.append(header, patch)
         patch = journal.effect(number) if patch is None else patch
         journal.tell(patch)
-        self.apply_patch(patch)
+        self.catch_up({number: patch})
         return number
+
+    def catch_up(self, known: Mapping[int, Patch] | None = None) -> None:
+        """Lay over the record what is in the journal and a disk kept from it; `known` effects need not be read.
+
+        Raises
+        ------
+        WriteError
+            The disk still refuses: the entries stay in the journal, and it is tried again before the next edit, when
+            the record is closed and when it is opened.
+        """
+        journal = self.journal
+        while journal.laid < len(journal):
+            patch = (known or {}).get(journal.laid)
+            try:
+                self.apply_patch(journal.effect(journal.laid) if patch is None else patch)
+            except WriteError as error:
+                raise WriteError(
+                    f"The edit is kept in {journal.path}, but its tesserae cannot be written ({_reason(error)}); "
+                    "free some space or mend the disk: they follow before the next edit, or when the record is opened."
+                ) from error
+            journal.laid += 1
 
     def apply_patch(self, patch: Patch) -> None:
         """Bring level 0, the tables and the areas to what they are after `patch`."""
@@ -131,8 +152,8 @@ class JournaledEdits:
     def repair(self) -> None:
         """After a crash: bring the record to the entries that may not have reached its shards."""
         journal = self.journal
-        for number in range(journal.in_pyramid, len(journal)):
-            self.apply_patch(journal.effect(number))
+        journal.laid = journal.in_pyramid
+        self.catch_up()
 
     def update_pyramid_steps(self) -> Steps[None]:
         """Bring the smaller levels up to date with the edits: only the parents of what they touched.
@@ -141,6 +162,7 @@ class JournaledEdits:
         """
         journal, layer = self.journal, self.layer
         with journal.lock:  # an entry is in the journal before level 0 holds it: none may be half-way
+            self.catch_up()
             count, boxes = len(journal), journal.pending()
         for level in range(1, len(layer.levels)):
             boxes = _parents(Lattice(shape=layer.levels[level].shape, core=layer.shards.core), boxes)
@@ -154,10 +176,11 @@ class JournaledEdits:
         folder = self.path / FOLDER
         if not len(self.journal):
             return
-        if not (folder / KEPT).exists():
-            replace(folder / LOG, folder / KEPT)
-        (folder / SETTLED).unlink(missing_ok=True)
-        tables.clear_attributes(self.layer.tables)
+        with writing(self.path):
+            if not (folder / KEPT).exists():
+                replace(folder / LOG, folder / KEPT)
+            (folder / SETTLED).unlink(missing_ok=True)
+            tables.clear_attributes(self.layer.tables)
         self._opened.journal = None  # its file was moved: it is read anew
 
     @property
@@ -170,7 +193,8 @@ class JournaledEdits:
         """File the kept journal away under `name-N.log`: it was replayed, or its edits are not wanted."""
         kept = self.path / FOLDER / KEPT
         number = len(list(kept.parent.glob(f"{name}-*.log"))) + 1
-        replace(kept, kept.with_name(f"{name}-{number}.log"))
+        with writing(self.path):
+            replace(kept, kept.with_name(f"{name}-{number}.log"))
 
     def require_editable(self, *, replaying: bool = False) -> None:
         """Raise `RecordError` where the record cannot be edited now; `replaying` the edits that wait may."""
@@ -180,6 +204,13 @@ class JournaledEdits:
             raise RecordError(
                 f"{self.path} is being cut anew and its edits wait to be replayed; let the run finish (--resume) first."
             )
+        self.catch_up()
+
+
+def _reason(error: OSError) -> str:
+    """What the system said, of an error that tells it in a sentence."""
+    cause = error.__cause__
+    return (cause.strerror if isinstance(cause, OSError) else None) or str(error)
 
 
 def exchange_areas(areas: AreaSet, before: str, after: str) -> AreaSet:

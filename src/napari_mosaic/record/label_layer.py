@@ -18,9 +18,9 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError, MissingError, RecordError
-from napari_mosaic.files import read_object
+from napari_mosaic.files import read_object, writing
 from napari_mosaic.record import layout, tables
-from napari_mosaic.record.arrays import DAMAGE, open_levels, read_array, write_array, writing
+from napari_mosaic.record.arrays import DAMAGE, open_levels, read_array, write_array
 from napari_mosaic.record.ledger import Index, Ledger
 from napari_mosaic.record.plan import Plan
 from napari_mosaic.record.tables import Columns
@@ -139,8 +139,9 @@ class LabelLayer:
 
     @property
     def exists(self) -> bool:
-        """Whether its arrays are there."""
-        return (self.path / "labels" / self.name / "zarr.json").exists()
+        """Whether its arrays are there, the one that is made last among them."""
+        last = len(layout.level_shapes(self._plan.shape)) - 1
+        return (self.path / "labels" / self.name / str(last) / "zarr.json").exists()
 
     @property
     def levels(self) -> list[Any]:
@@ -204,10 +205,11 @@ class LabelLayer:
 
     def write_rows(self, index: Index, columns: Columns) -> None:
         """Write the rows of what has its seed in a shard; of material and state only where the columns hold them."""
-        if "material" in columns:
-            tables.write_rows(self.tables, index, columns)
-        else:
-            tables.write_part(self.tables, index, columns, self._kind.schema)
+        with writing(self.path):
+            if "material" in columns:
+                tables.write_rows(self.tables, index, columns)
+            else:
+                tables.write_part(self.tables, index, columns, self._kind.schema)
 
     @property
     def done(self) -> frozenset[Index]:

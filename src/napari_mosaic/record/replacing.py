@@ -21,7 +21,6 @@ from napari_mosaic import files
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.errors import MosaicError, MosaicWarning
 from napari_mosaic.image import MosaicImage, PixelSize
-from napari_mosaic.record.arrays import write_error
 from napari_mosaic.record.backups import (
     ASIDE,
     REMOVING,
@@ -109,7 +108,7 @@ def replace_record(
     except BaseException as error:
         _bring_back(aside, path)
         if isinstance(error, OSError):
-            raise write_error(path, error) from error
+            raise files.write_error(path, error) from error
         raise
     if draft:
         shutil.rmtree(aside, ignore_errors=True)
