@@ -90,6 +90,8 @@ class FailingDisk:
         if not set(mode) & set("wax+") or not self._ours(file):
             return _OPEN(file, mode, buffering, *text, **more)
         raw = _File(os.fspath(file), mode.replace("b", "").replace("t", ""), self)
+        if buffering == 0:
+            return raw
         buffered = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
         return buffered if "b" in mode else io.TextIOWrapper(buffered, *text, **more)
 

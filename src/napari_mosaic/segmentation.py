@@ -200,9 +200,9 @@ def apply_steps(
     """
     path = record.path
     with open_record(path, writable=True) as mine, mine.running():
-        mine.update(plan=replace(mine.plan, tesserae=params))
-        mine.forget_tesserae()
+        mine.forget_tesserae()  # before the plan: what was cut by other rules must not count as finished by these
         mine.edits.set_aside()
+        mine.update(plan=replace(mine.plan, tesserae=params))
         if discard_edits:
             discard_kept(mine)
         yield from run_on(None, without_network(plan_work(mine, tile_size)), default_workers())

@@ -28,6 +28,8 @@ from napari_mosaic.record.patches import Patch
 from napari_mosaic.tiling import Box
 
 CONFLICTS = "conflicts.json"
+_BOX = "imported_box"
+"""In the header of an imported edit: its box in the file, by which it is known; laid over other labels it has another."""
 _ALIKE = 0.5
 """Share of a tessera that must lie under an edit for it to make way, and of what was edited that must still look so;
 not varied."""
@@ -102,7 +104,7 @@ def _mark(journal: Journal, number: int) -> tuple[Any, ...]:
     """What an edit is known by in all copies of a record: its first number, what was asked for, and where."""
     header = journal.header(number)
     asked = json.dumps(header["params"], sort_keys=True)
-    return header.get("imported", header["n"]), header["tool"], asked, tuple(journal[number].box)
+    return header.get("imported", header["n"]), header["tool"], asked, tuple(header.get(_BOX, journal[number].box))
 
 
 def replay_kept_steps(record: Record) -> Steps[Replayed | None]:
@@ -173,7 +175,7 @@ def replay_edit(record: Record, header: Header, patch: Patch, how: str, renamed:
     `how` is "replayed" or "imported"; what is imported under a name that lives here gets another one, which is
     noted in `renamed` and holds for the edits that follow.
     """
-    extra = {how: header["n"]}
+    extra = {how: header["n"], **({_BOX: list(patch.box)} if how == "imported" else {})}
     with editing(record, replaying=how == "replayed") as transaction:
         if patch.areas is not None:
             enter(record, header["tool"], header["params"], patch, **extra)

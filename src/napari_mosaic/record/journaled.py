@@ -82,7 +82,13 @@ class JournaledEdits:
         number = journal.append(header, patch)
         patch = journal.effect(number) if patch is None else patch
         journal.tell(patch)
-        self.catch_up({number: patch})
+        try:
+            self.catch_up({number: patch})
+        except WriteError as error:
+            raise WriteError(
+                f"The edit is kept in {journal.path}, but its tesserae cannot be written ({_reason(error)}); free some "
+                "space or mend the disk: they follow before the next edit, or when the record is opened."
+            ) from error
         return number
 
     def catch_up(self, known: Mapping[int, Patch] | None = None) -> None:
@@ -91,19 +97,13 @@ class JournaledEdits:
         Raises
         ------
         WriteError
-            The disk still refuses: the entries stay in the journal, and it is tried again before the next edit, when
-            the record is closed and when it is opened.
+            The disk refuses: the entries stay in the journal, and it is tried again before the next edit, when the
+            record is closed and when it is opened.
         """
         journal = self.journal
         while journal.laid < len(journal):
             patch = (known or {}).get(journal.laid)
-            try:
-                self.apply_patch(journal.effect(journal.laid) if patch is None else patch)
-            except WriteError as error:
-                raise WriteError(
-                    f"The edit is kept in {journal.path}, but its tesserae cannot be written ({_reason(error)}); "
-                    "free some space or mend the disk: they follow before the next edit, or when the record is opened."
-                ) from error
+            self.apply_patch(journal.effect(journal.laid) if patch is None else patch)
             journal.laid += 1
 
     def apply_patch(self, patch: Patch) -> None:
@@ -172,15 +172,19 @@ class JournaledEdits:
         journal.mark_pyramid(count)
 
     def set_aside(self) -> None:
-        """Before all tesserae are cut anew: keep the journal for a replay, and let the record be as if unedited."""
-        folder = self.path / FOLDER
-        if not len(self.journal):
+        """Before all tesserae are cut anew: keep the journal for a replay, and let the record be as if unedited.
+
+        The journal moves last: where something fails before, all of it is laid over the record once more.
+        """
+        folder, journal = self.path / FOLDER, self.journal
+        if not len(journal):
             return
         with writing(self.path):
+            (folder / SETTLED).unlink(missing_ok=True)
+            journal.laid = journal.in_pyramid = 0
+            tables.clear_attributes(self.layer.tables)
             if not (folder / KEPT).exists():
                 replace(folder / LOG, folder / KEPT)
-            (folder / SETTLED).unlink(missing_ok=True)
-            tables.clear_attributes(self.layer.tables)
         self._opened.journal = None  # its file was moved: it is read anew
 
     @property
@@ -204,7 +208,13 @@ class JournaledEdits:
             raise RecordError(
                 f"{self.path} is being cut anew and its edits wait to be replayed; let the run finish (--resume) first."
             )
-        self.catch_up()
+        try:
+            self.catch_up()
+        except WriteError as error:
+            raise WriteError(
+                f"An edit before this one is kept in the journal of {self.path}, but its tesserae cannot be written "
+                f"({_reason(error)}), so no other is made; free some space or mend the disk first."
+            ) from error
 
 
 def _reason(error: OSError) -> str:

@@ -230,9 +230,12 @@ class LabelLayer:
         self.ledger.add(self._kind.pyramid, sorted(indices))
 
     def forget(self, indices: Iterable[Index] | None = None) -> None:
-        """Strike shards (all by default) from the ledger, so that they are made anew."""
+        """Strike shards (all by default) from the ledger, so that they are made anew; of the smaller levels first.
+
+        A shard that is made anew and counts as in them already would never reach them.
+        """
         indices = None if indices is None else list(indices)
-        for phase in (self.name, self._kind.pyramid):
+        for phase in (self._kind.pyramid, self.name):
             self.ledger.forget(phase, indices)
 
     def forget_levels(self, indices: Iterable[Index]) -> None:

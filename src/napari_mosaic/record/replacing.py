@@ -125,27 +125,32 @@ def _bring_back(aside: Path, path: Path) -> None:
 
 def finish_replacement(path: Path) -> None:
     """Remove what a whole record has replaced; a backup that was edited meanwhile stays, as a record of its own."""
+    left = False
     for name, state in replaced_by(path).items():
         backup = path.with_name(name)
         if set_aside_for(backup) != path.name:
             continue
         if _edits_state(backup) == state:
-            _remove(backup)
+            left |= not _remove(backup)
             continue
         with suppress(OSError):
             (backup / ASIDE).unlink(missing_ok=True)
         sentence = f"{backup} was edited after it was replaced by {path.name}, so it is kept."
         warnings.warn(sentence, MosaicWarning, stacklevel=2)
-    with suppress(OSError):
-        (path / REPLACES).unlink(missing_ok=True)
+    if not left:  # else whoever comes next tries again
+        with suppress(OSError):
+            (path / REPLACES).unlink(missing_ok=True)
 
 
-def _remove(record: Path) -> None:
-    """Take a record's name away first, so that a half-removed one is not taken for a record."""
+def _remove(record: Path) -> bool:
+    """Take a record's name away first, so that a half-removed one is not taken for a record; whether that went well."""
     doomed = passing_name(record, REMOVING)
-    with suppress(OSError):
+    try:
         files.replace(record, doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+    except OSError:
+        return False
+    shutil.rmtree(doomed, ignore_errors=True)
+    return True
 
 
 def _present(path: Path) -> dict[str, str]:
