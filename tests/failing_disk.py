@@ -22,8 +22,9 @@ import numpy as np
 import pyarrow.parquet as pq
 
 OPERATIONS = ("write", "sync", "rename", "folder")
-Answer = Callable[[str], "OSError | None"]
-"""Asked before each operation; the error that it ends with, or None."""
+End = Callable[[], OSError]
+Answer = Callable[[str], "End | None"]
+"""Asked before each operation: what makes the error that it ends with, or None."""
 
 
 class FailingDisk:
@@ -59,14 +60,15 @@ class FailingDisk:
         """How many operations failed."""
         return sum(self.failed.values())
 
-    def take(self, operation: str) -> None:
-        """Count an operation; raises what it ends with."""
+    def take(self, operation: str, before: Callable[[], object] = lambda: None) -> None:
+        """Count an operation; raises what it ends with, after `before`."""
         with self._lock:
             self.asked[operation] += 1
-            error = self.answer(operation)
-            if error is not None:
+            end = self.answer(operation)
+            if end is not None:
                 self.failed[operation] += 1
-                raise error
+                before()
+                raise end()
 
     def take_bytes(self, size: int) -> int:
         """How many of some bytes fit; `ENOSPC` where none does."""
@@ -139,11 +141,8 @@ class _File(io.FileIO):
     def write(self, data: Any) -> int:
         """Write what fits; half of it before an error."""
         view = memoryview(data).cast("B")
-        try:
-            self._disk.take("write")
-        except OSError:
-            super().write(view[: len(view) // 2])
-            raise
+        half = len(view) // 2
+        self._disk.take("write", before=lambda: super(_File, self).write(view[:half]))
         fits = self._disk.take_bytes(len(view))
         return super().write(view[:fits])
 
@@ -162,16 +161,16 @@ def refused() -> OSError:
 
 def one_in(count: int, rng: np.random.Generator) -> Answer:
     """Each operation fails with a chance of one in `count`."""
-    return lambda operation: refused() if rng.random() < 1 / count else None
+    return lambda operation: refused if rng.random() < 1 / count else None
 
 
-def at(number: int, end: Callable[[], OSError] = refused) -> Answer:
+def at(number: int, end: End = refused) -> Answer:
     """The operation with that number, from 0, ends so; all others go well."""
     left = [number]
 
-    def answer(operation: str) -> OSError | None:
+    def answer(operation: str) -> End | None:
         left[0] -= 1
-        return end() if left[0] == -1 else None
+        return end if left[0] == -1 else None
 
     return answer
 

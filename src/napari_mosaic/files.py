@@ -35,6 +35,8 @@ from napari_mosaic.errors import MosaicError, WriteError
 _WINDOWS = os.name == "nt"
 _TRIES = 8
 """On Windows, with 10 ms before the second and twice as long before each further one: 1.3 s in all. *Not varied.*"""
+_HALF_WRITTEN = (".tmp", ".partial")
+"""Endings of names of ours and of zarr's until a file is whole."""
 _LONGEST = 259
 """Characters of a path on Windows: its MAX_PATH of 260 less the character that ends it."""
 
@@ -209,9 +211,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a crash left half-written in a folder or one below; nobody may be writing there now."""
-    for pattern in ("*.tmp", "*/*.tmp"):
-        for left in folder.glob(pattern):
+    """Remove what a crash left half-written anywhere in a folder, by us or by zarr; nobody may be writing there now."""
+    for left in folder.rglob("*"):
+        if left.suffix in _HALF_WRITTEN:
             with suppress(OSError):
                 left.unlink()
 
