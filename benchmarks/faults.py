@@ -23,10 +23,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from failing_disk import FailingDisk, one_in
-from fault_rounds import JOBS, Content, Session, Wrong, check_again, disturbed, make_templates, outcome
+from fault_rounds import JOBS, Content, Session, check_again, disturbed, make_templates, outcome
 from killed import check_killed, in_child, kill, undisturbed
 
-_STEPS = 25
+_STEPS = 60
+"""Things that a person does in a session."""
 _CHANCES = (10, 5, 3)
 _SLOW = ("measure", "run", "recut")
 """Jobs of seconds: one round in ten of those with jobs is one of them."""
@@ -57,7 +58,10 @@ def job_round(templates: Path, folder: Path, number: int, known: dict[str, Conte
     return {"round": name, "faults": disk.faults, "said": said[:60], **disk.failed}
 
 
-def kill_round(templates: Path, folder: Path, number: int, known: dict[str, tuple[Content, int, float]]) -> dict[str, Any]:
+Timed = tuple[Content, int, float]
+
+
+def kill_round(templates: Path, folder: Path, number: int, known: dict[str, Timed]) -> dict[str, Any]:
     """A job that is killed, at one of its operations or from outside."""
     rng = np.random.default_rng(number)
     name = pick_job(rng)
@@ -85,7 +89,7 @@ def main() -> int:
         folder = Path(place)
         make_templates(folder / "templates")
         sound: dict[str, Content] = {}
-        timed: dict[str, tuple[Content, int, float]] = {}
+        timed: dict[str, Timed] = {}
         while total["kills"] < asked.kills or total["faults"] < asked.faults:
             number += 1
             try:

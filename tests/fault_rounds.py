@@ -274,6 +274,9 @@ def _leftovers(folder: Path) -> Iterator[Path]:
             yield path
 
 
+_HANDS = (*("edit",) * 4, "assign", "area", "undo", "undo", "redo", "settle", "size", "decide", "mark")
+
+
 class Session:
     """A person's hand on a record whose disk fails now and then: any edits, in any order.
 
@@ -309,8 +312,7 @@ class Session:
         return disk
 
     def _step(self, record: Record) -> None:
-        kinds = ("edit", "edit", "edit", "edit", "assign", "area", "undo", "undo", "redo", "settle", "size", "decide", "mark")
-        kind = str(self.rng.choice(kinds))
+        kind = str(self.rng.choice(_HANDS))
         if kind in ("settle", "size", "decide", "mark"):
             getattr(self, f"_{kind}")(record)
             return
@@ -396,15 +398,13 @@ class Session:
     def _check_journal(self, record: Record) -> None:
         journal = record.journal
         kinds = [journal[n].kind for n in range(_ENTRIES, len(journal))]
-        entries = [
-            journal.header(n)["tool"] if kind == "edit" else kind for n, kind in enumerate(kinds, _ENTRIES)
-        ]
+        entries = [journal.header(n)["tool"] if kind == "edit" else kind for n, kind in enumerate(kinds, _ENTRIES)]
         if len(entries) != len(self.told) or any(
             told not in ("?", entry) for told, entry in zip(self.told, entries, strict=True)
         ):
             raise Wrong(f"told {self.told}, in the journal {entries}")
         with open_record(record_at(self.templates, FLOOR)) as first:
-            labels, rows = whole(first).copy(), {id_: row for id_, row in rows_of(first).items()}
+            labels, rows = whole(first).copy(), dict(rows_of(first))
         for number in range(_ENTRIES, len(journal)):
             patch = journal.effect(number)
             view = labels[patch.box.slices]

@@ -29,7 +29,7 @@ from napari_mosaic.tiling import Box
 
 CONFLICTS = "conflicts.json"
 _BOX = "imported_box"
-"""In the header of an imported edit: its box in the file, by which it is known; laid over other labels it has another."""
+"""In the header of an imported edit: its box in the file, by which it is known; over other labels it has another."""
 _ALIKE = 0.5
 """Share of a tessera that must lie under an edit for it to make way, and of what was edited that must still look so;
 not varied."""
