@@ -29,7 +29,9 @@ from napari_mosaic.errors import ReadError, RecordError, UnfitError
 from napari_mosaic.image import MosaicImage, open_image_steps
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Record, open_record
+from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.replacing import finish_replacement, is_whole, recover_replacement
+from napari_mosaic.record.source import SourceWatch
 from napari_mosaic.record_names import check_owner
 from napari_mosaic.record_setup import as_begun, begun_sam, initial_areas, output_path, plan_segmentation, set_up_record
 from napari_mosaic.request import RunOptions, RunRequest, SegmentParams, request_of
@@ -163,6 +165,7 @@ def _compute(
     plan = None if masks is None else choose_plan(record, masks, begin=not request.resume)
     around = only if plan is None or only is None else only.grow(plan.needed)
     work = plan_work(record, params.tile_size, context=context, only=around, focus=focus)
+    work.note = _while_unchanged(SourceWatch(context.image, record.source, record.path), work.note)
     if plan is not None and plan.into == "tesserae":
         work.tiles.clear()
     workers, failure = params.workers or default_workers(), None
@@ -178,6 +181,16 @@ def _compute(
         raise failure
     mark_phases(record)
     yield from replay_kept_steps(record)
+
+
+def _while_unchanged(watch: SourceWatch, note: Callable[[Index], object]) -> Callable[[Index], None]:
+    """Note windows as long as they were read of the photograph that the record is of."""
+
+    def noted(window: Index) -> None:
+        watch.check()
+        note(window)
+
+    return noted
 
 
 def default_workers() -> int:

@@ -94,17 +94,50 @@ class JournaledEdits:
     def catch_up(self, known: Mapping[int, Patch] | None = None) -> None:
         """Lay over the record what is in the journal and a disk kept from it; `known` effects need not be read.
 
+        Of several entries each shard is written once, as it is after the last of them: on a disk that fails now and
+        then every attempt gets further, and shards that are as they shall be are not written.
+
         Raises
         ------
         WriteError
             The disk refuses: the entries stay in the journal, and it is tried again before the next edit, when the
             record is closed and when it is opened.
         """
+        journal, known = self.journal, known or {}
+        numbers = range(journal.laid, len(journal))
+        if len(numbers) == 1 and numbers[0] in known:
+            self.apply_patch(known[numbers[0]])
+        else:
+            self._lay(numbers)
+        journal.laid = max(journal.laid, numbers.stop)
+
+    def _lay(self, numbers: range) -> None:
+        """Bring level 0, the tables and the areas to what they are after some entries of the journal."""
         journal = self.journal
-        while journal.laid < len(journal):
-            patch = (known or {}).get(journal.laid)
-            self.apply_patch(journal.effect(journal.laid) if patch is None else patch)
-            journal.laid += 1
+        for index in sorted({index for number in numbers for index in journal[number].shards}):
+            there = (journal.effect(number) for number in numbers if index in journal[number].shards)
+            self._lay_shard(index, there)
+        areas = before = areas_of(self.path)
+        for number in numbers:
+            patch = Patch() if journal[number].box.area else journal.effect(number)
+            if patch.areas is not None:
+                areas = exchange_areas(areas, *patch.areas)
+        if areas is not before:
+            write_areas(self.path / AREAS, areas)
+
+    def _lay_shard(self, index: Index, patches: Iterable[Patch]) -> None:
+        layer, core = self.layer, self.layer.shards.tile(index).core
+        with layer.locks.shard(0, index), layer.locks.table:
+            labels, rows = layer.read(core), layer.read_rows(index)
+            wanted, changed = labels, rows
+            for patch in patches:
+                wanted = patch.over(wanted, core)
+                if any((y // layer.shards.core, x // layer.shards.core) == index for y, x in patch.seeds):
+                    changed = patch.over_rows(changed, core)
+            if not np.array_equal(labels, wanted):
+                layer.write(core, wanted)
+            if not tables.same_rows(rows, changed):
+                layer.write_rows(index, changed)
 
     def apply_patch(self, patch: Patch) -> None:
         """Bring level 0, the tables and the areas to what they are after `patch`."""
