@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,36 @@ def test_a_full_disk_leaves_an_export_as_it_was(templates: Path, tmp_path: Path,
     assert not list(folder.glob(".*"))
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 4 MB that can really be filled."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(place)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this user may mount no small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.parametrize("name", ["tiff", "ome-tiff", "geopackage", "shapefile", "zarr"])
+def test_a_disk_that_libraries_fill_leaves_an_export_as_it_was(templates: Path, small_disk: Path, name: str) -> None:
+    place = small_disk / f"out{FORMATS[name].suffixes[0]}"
+    with open_record(record_at(templates, FLOOR)) as record:
+        export_record(record, name, place)
+        before = bytes_of(small_disk)
+        (small_disk / "full").write_bytes(b"1" * (shutil.disk_usage(small_disk).free - 2048))
+        with pytest.raises(WriteError, match=r"full|cannot be written"):
+            export_record(record, name, place, overwrite=True)
+    (small_disk / "full").unlink()
+    assert bytes_of(small_disk) == before
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    """All files below a folder, and what they hold."""
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="jobs that are killed are forks")
 @pytest.mark.parametrize(("name", "operation"), [("start", 60), ("delete", 5), ("overwrite", 100), ("recut", 30)])
 def test_what_is_killed_is_gone_on_with(templates: Path, tmp_path: Path, name: str, operation: int) -> None:
@@ -232,10 +263,10 @@ def test_what_is_killed_is_gone_on_with(templates: Path, tmp_path: Path, name: s
 
 def test_the_second_run_on_a_record_refuses(templates: Path, tmp_path: Path) -> None:
     folder = JOBS["run"].prepare(templates, tmp_path / "a")
-    with open_record(record_at(folder, FLOOR), writable=True) as record, record.running():
-        with pytest.raises(LockedError, match="already"):
-            JOBS["run"].act(folder)
-    with FileLock(str(record.path / "lock")), pytest.raises(LockedError, match="written by another process"):
+    path = record_at(folder, FLOOR)
+    with open_record(path, writable=True) as record, record.running(), pytest.raises(LockedError, match="already"):
+        JOBS["run"].act(folder)
+    with FileLock(str(path / "lock")), pytest.raises(LockedError, match="written by another process"):
         JOBS["run"].act(folder)
 
 

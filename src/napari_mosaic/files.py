@@ -106,7 +106,16 @@ def whole_named(path: Path) -> Iterator[Path]:
     finally:
         if old.exists() and not path.exists():
             replace(old, path)
+        _remove_folder(folder)
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove a folder, also where threads of zarr's still write into it after one of them has failed."""
+    for attempt in range(_TRIES):
         shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.01 * 2**attempt)
 
 
 def write_whole(path: Path, content: str | bytes, *, sync: bool) -> None:
