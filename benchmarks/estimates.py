@@ -1,18 +1,23 @@
 """Promised against taken: seconds and bytes of runs over pictures of many kinds.
 
-    python benchmarks/estimates.py [PICTURE ...]
+    python benchmarks/estimates.py [--commands] [PICTURE ...]
 
 One line a picture; without any, drawn ones and the bundled sample. The run begins in the same program as the estimate,
-as in the panel. `cores` are the core-seconds that the run took, which hardly depend on what else the machine does: on a
-quiet machine with N cores a run takes between cores / N and cores seconds.
+as in the panel; with `--commands` both are commands of their own, in each quality, and what `estimate --json` says is
+compared with what `segment` takes. `cores` are the core-seconds that the run took, which hardly depend on what else the
+machine does: on a quiet machine with N cores a run takes between cores / N and cores seconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -65,12 +70,44 @@ def measure(source: str, job: dict[str, object], folder: Path) -> str:
     )
 
 
+def command(*words: str) -> tuple[str, float, float, int]:
+    """What a command answers, and its seconds, core-seconds and bytes of memory at most."""
+    started = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", "napari_mosaic", *words], stdout=subprocess.PIPE, text=True)
+    answer = process.stdout.read() if process.stdout else ""
+    _, _, used = os.wait4(process.pid, 0)
+    return answer, time.perf_counter() - started, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
+
+
+def measure_commands(source: str, folder: Path) -> Iterator[str]:
+    """One line about each quality."""
+    promised = json.loads(command("estimate", source, "--json")[0])["qualities"]
+    for quality in ("quick", "best"):
+        place, told = folder / f"{len(list(folder.iterdir()))}.mosaic.zarr", promised[quality]
+        _, clock, cores, memory = command("segment", source, "--output", str(place), "--quality", quality)
+        taken = {"core_seconds": cores, "memory_bytes": memory, "disk_bytes": size_of(place)}
+        pairs = (
+            f"{name} promised {told[name]:,.0f}, taken {found:,.0f} ({told[name] / found - 1:+.0%})"
+            for name, found in taken.items()
+        )
+        clocks = f"promised {told['seconds']:.1f} s, taken {clock:.1f} s"
+        yield f"{Path(source).name:32} {quality:5} {told['megapixels']:6.1f} MP | {clocks} | {'; '.join(pairs)}"
+
+
 def main() -> None:
     """Measure what is named, or what is drawn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", nargs="*")
-    named = parser.parse_args().pictures
+    parser.add_argument("--commands", action="store_true")
+    asked = parser.parse_args()
+    named = asked.pictures
     with tempfile.TemporaryDirectory() as folder:
+        if asked.commands:
+            pictures = named or [name for name, job in drawn(Path(folder)) if not job]
+            for line in (line for name in pictures for line in measure_commands(name, Path(folder))):
+                print(line)
+                sys.stdout.flush()
+            return
         work: list[tuple[str, dict[str, object]]] = [(name, {}) for name in named]
         for source, job in work or [*drawn(Path(folder)), ("sample:brick", {})]:
             print(measure(source, job, Path(folder)))

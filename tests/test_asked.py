@@ -18,10 +18,11 @@ from shapely.geometry import mapping
 from napari_mosaic import editing
 from napari_mosaic.cli import main
 from napari_mosaic.errors import RecordError
+from napari_mosaic.estimating import estimate_run
 from napari_mosaic.record import open_record
 from napari_mosaic.record_setup import check_asked
 from napari_mosaic.request import RunRequest, SegmentParams
-from napari_mosaic.segmentation import estimate_run, segment
+from napari_mosaic.segmentation import segment
 from napari_mosaic.tesserae import TesseraParams
 
 WORDS = ["--method", "brightness", "--scale", "1", "--tile-size", "128"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,28 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from shapely.geometry import box
+from PIL import Image as PILImage
+from shapely.geometry import box, mapping
 
 from bright import bright_stones, brightness_map
 from napari_mosaic import estimate_run
 from napari_mosaic.areas import AreaSet
+from napari_mosaic.cli import main
 from napari_mosaic.engine.costs import USUAL, Amount, Costs, Rates, Site, count_blocks, disk_bytes, pick_trials
+from napari_mosaic.engine.sam.costs import count_masks
+from napari_mosaic.engine.sam.methods import MaskRequest
+from napari_mosaic.engine.sam.plan import GUIDED
 from napari_mosaic.engine.segmenters import FunctionSegmenter
 from napari_mosaic.errors import WriteError
+from napari_mosaic.estimating import with_masks, without_masks
 from napari_mosaic.image import open_image
 from napari_mosaic.progress import drain
 from napari_mosaic.record import open_record
 from napari_mosaic.record.file_mask import FileMask
 from napari_mosaic.record_setup import initial_areas, plan_segmentation
 from napari_mosaic.request import SegmentParams
+from napari_mosaic.sam.params import SamParams
+from napari_mosaic.sam.prompts import Prompts
 from napari_mosaic.segmentation import segment_steps
 from napari_mosaic.tiling import Box
 
@@ -145,3 +154,63 @@ def test_a_disk_is_asked_for_what_will_be_written(tmp_path: Path, monkeypatch: p
     run(on_a_sheet(), tmp_path / "sheet.mosaic.zarr")
     with pytest.raises(WriteError, match="needs about"):
         run(bright_stones((3100, 3100)), tmp_path / "full.mosaic.zarr")
+
+
+def test_the_command_tells_what_a_run_would_take_and_writes_nothing(tmp_path: Path, capsys: Any) -> None:
+    photograph = tmp_path / "floor.png"
+    PILImage.fromarray(bright_stones((1024, 3072))).save(photograph)
+    region = tmp_path / "region.geojson"
+    region.write_text(json.dumps(mapping(box(0, 0, 1024, 1024))))
+    words = ["estimate", str(photograph), "--method", "brightness", "--scale", "1", "--price-per-hour", "3600"]
+    told = []
+    for more in ([], ["--region", str(region)]):
+        assert main([*words, *more, "--json"]) == 0
+        told.append(json.loads(capsys.readouterr().out)["qualities"]["quick"])
+    assert told[0]["price"] == pytest.approx(told[0]["seconds"], abs=0.06)
+    assert told[0]["megapixels"] == pytest.approx(3.146, rel=0.01)
+    assert told[1]["megapixels"] == pytest.approx(1.049, rel=0.01)
+    assert told[1]["disk_bytes"] < told[0]["disk_bytes"]
+    assert told[0]["memory_bytes"] is None or told[0]["memory_bytes"] > 50e6
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["time", "core", "time", "memory", "disk", "price"]
+    assert lines[2].startswith("quick ")
+    assert {path.name for path in tmp_path.iterdir()} == {"floor.png", "region.geojson"}
+    assert main([*words, "--price-per-hour", "-1"]) == 2
+
+
+class Asked:
+    """A network for masks that counts what it is asked."""
+
+    name, sha256, config, precision, image_size, tessera_px = "none", "", "", "fp32", 256, 24.0
+
+    def __init__(self) -> None:
+        self.encoded = self.prompted = 0
+
+    def embed(self, window: NDArray[np.uint8]) -> None:
+        assert window.shape == (256, 256, 3)
+        self.encoded += 1
+
+    def predict(self, embedding: None, prompts: Prompts, *, batch: int, multimask: bool = True) -> Any:
+        self.prompted += len(prompts)
+        return iter(())
+
+    def fitting_batch(self) -> int:
+        return 16
+
+    def peak_memory(self) -> int:
+        return 10**12
+
+
+def test_masks_are_priced_by_a_window_and_some_prompts() -> None:
+    network, picture = Asked(), bright_stones((1024, 1024))
+    found = estimate_run(picture, PARAMS)
+    with open_image(picture) as image:
+        masks = MaskRequest(mode=GUIDED, network=network, params=SamParams())
+        priced = with_masks(found, image, masks)
+    amount = count_masks(found.costs.site, GUIDED, SamParams())  # of the model that is usual: larger windows
+    assert (network.encoded, network.prompted) == (2, 64)
+    assert priced.prompts == amount.prompts > 100
+    assert priced.seconds >= found.seconds
+    assert priced.memory == 10**12
+    assert "SAM 2 would be asked" in without_masks(found, GUIDED, SamParams()).untimed

@@ -23,6 +23,7 @@ from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.segmenters import FunctionSegmenter, load_segmenter
 from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import InputError, LockedError, ReadError, RecordError, WriteError
+from napari_mosaic.estimating import estimate_run
 from napari_mosaic.ids import place_of
 from napari_mosaic.image import open_image
 from napari_mosaic.progress import drain
@@ -31,7 +32,6 @@ from napari_mosaic.record_setup import initial_areas
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.segmentation import (
     apply_steps,
-    estimate_run,
     lazy_tesserae,
     preview_tesserae,
     segment,

@@ -22,12 +22,13 @@ from bright import bright_stones
 from napari_mosaic import inference, runtimes, trials
 from napari_mosaic.engine import planning, segmenters
 from napari_mosaic.errors import ModelError, MosaicWarning, ReadError, RecordError, UnfitError
+from napari_mosaic.estimating import estimate_run
 from napari_mosaic.framing import SHAPES
 from napari_mosaic.inference import load_network
 from napari_mosaic.record import open_record
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.runtimes import NO_AMX, openvino_limits, settle_instructions
-from napari_mosaic.segmentation import estimate_run, segment
+from napari_mosaic.segmentation import segment
 from napari_mosaic.trials import Case, Verdict, judge, moved_joints, spread
 from napari_mosaic.weights import DATA, find_weights
 

@@ -19,10 +19,11 @@ from napari_mosaic.engine.segmenters import FunctionSegmenter
 from napari_mosaic.engine.views import BEST_SIZES, View, best_views, fuse, turned, turned_back
 from napari_mosaic.engine.windows import MapContext, predict_maps, read_for_network
 from napari_mosaic.errors import RecordError
+from napari_mosaic.estimating import estimate_run
 from napari_mosaic.image import open_image
 from napari_mosaic.record import Plan, open_record
 from napari_mosaic.request import SegmentParams
-from napari_mosaic.segmentation import estimate_run, lazy_tesserae, segment, segment_steps
+from napari_mosaic.segmentation import lazy_tesserae, segment, segment_steps
 from napari_mosaic.tesserae import TesseraParams, find_tesserae
 from napari_mosaic.tiling import Box
 

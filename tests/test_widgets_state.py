@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("napari")
 
 from napari_mosaic.engine.sam.costs import MaskAmount
-from napari_mosaic.progress import Progress
+from napari_mosaic.progress import Progress, duration
 from napari_mosaic.record.looked_at import PARTS, Figures
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._facts import EstimateFacts, RecordFacts, RunFacts, SizeFacts, SourceFacts, Tuning
@@ -25,7 +25,6 @@ from napari_mosaic.widgets._state import (
     OPEN,
     SIZE,
     PanelState,
-    duration,
     next_step,
     resolve,
 )

@@ -13,6 +13,7 @@ from napari_mosaic._lazy import lazy_names
 if TYPE_CHECKING:
     from napari_mosaic.engine.own_methods import register_method
     from napari_mosaic.errors import MosaicError
+    from napari_mosaic.estimating import estimate_run, estimate_runs
     from napari_mosaic.evaluation import (
         compare_predictions,
         estimate_error,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from napari_mosaic.record import Record, open_record, relink
     from napari_mosaic.rectifying import RectifyParams, rectify
     from napari_mosaic.request import SegmentParams
-    from napari_mosaic.segmentation import estimate_run, lazy_tesserae, preview_tesserae, segment, segment_steps
+    from napari_mosaic.segmentation import lazy_tesserae, preview_tesserae, segment, segment_steps
     from napari_mosaic.synthetic import draw_mosaic
     from napari_mosaic.tesserae import TesseraParams, find_tesserae
     from napari_mosaic.tuning import tune
@@ -45,7 +46,8 @@ _PUBLIC = {
     "compare_predictions": "evaluation",
     "draw_mosaic": "synthetic",
     "estimate_error": "evaluation",
-    "estimate_run": "segmentation",
+    "estimate_run": "estimating",
+    "estimate_runs": "estimating",
     "evaluate_files": "evaluation",
     "evaluate_folders": "evaluation",
     "evaluate_labels": "metrics",
@@ -80,6 +82,7 @@ __all__ = [
     "draw_mosaic",
     "estimate_error",
     "estimate_run",
+    "estimate_runs",
     "evaluate_files",
     "evaluate_folders",
     "evaluate_labels",

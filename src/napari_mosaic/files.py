@@ -15,6 +15,7 @@ libraries that read and write beside us would each need it too. `check_length` s
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -22,19 +23,42 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.errors import WriteError
+from napari_mosaic.errors import MosaicError, WriteError
 
 _WINDOWS = os.name == "nt"
 _TRIES = 8
 """On Windows, with 10 ms before the second and twice as long before each further one: 1.3 s in all. *Not varied.*"""
+_HALF_WRITTEN = (".tmp", ".partial")
+"""Endings of names of ours and of zarr's until a file is whole."""
 _LONGEST = 259
 """Characters of a path on Windows: its MAX_PATH of 260 less the character that ends it."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses into one sentence about `path`, a `WriteError`."""
+    try:
+        yield
+    except MosaicError:
+        raise
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def write_error(path: Path, error: OSError) -> WriteError:
+    """One sentence for a write that failed."""
+    if error.errno == errno.ENOSPC:
+        return WriteError(
+            f"The disk with {path} is full; what is finished is kept: free some space and go on with --resume."
+        )
+    return WriteError(f"{path} cannot be written ({error.strerror or error}); give a folder that you may write to.")
 
 
 @contextmanager
@@ -82,7 +106,16 @@ def whole_named(path: Path) -> Iterator[Path]:
     finally:
         if old.exists() and not path.exists():
             replace(old, path)
+        _remove_folder(folder)
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove a folder, also where threads of zarr's still write into it after one of them has failed."""
+    for attempt in range(_TRIES):
         shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.01 * 2**attempt)
 
 
 def write_whole(path: Path, content: str | bytes, *, sync: bool) -> None:
@@ -118,7 +151,9 @@ def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
 
 
 def append_synced(path: Path, content: bytes, *, end: int | None = None) -> None:
-    """Add to the end of a file; it is on the disk when this returns.
+    """Add to the end of a file, all or nothing; it is on the disk when this returns.
+
+    Nothing is buffered: what a buffer could not write, it would write once more when the file is closed.
 
     Parameters
     ----------
@@ -130,14 +165,25 @@ def append_synced(path: Path, content: bytes, *, end: int | None = None) -> None
         Where the file ends, bytes: what lies beyond was cut off by a crash and goes. None where nothing can.
     """
     created = not path.exists()
-    with path.open("ab") as file:
-        if end is not None and file.tell() != end:
-            file.truncate(end)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    if created:
-        sync_folder(path.parent)
+    with path.open("ab", buffering=0) as file:
+        end = file.tell() if end is None else end
+        try:
+            if file.tell() != end:
+                file.truncate(end)
+            _write_all(file, content)
+            os.fsync(file.fileno())
+            if created:
+                sync_folder(path.parent)
+        except OSError:
+            with suppress(OSError):
+                file.truncate(end)  # what was refused shall not be read as if it were there
+            raise
+
+
+def _write_all(file: FileIO, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
 
 
 def replace(temporary: Path, path: Path) -> None:
@@ -174,9 +220,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a crash left half-written in a folder or one below; nobody may be writing there now."""
-    for pattern in ("*.tmp", "*/*.tmp"):
-        for left in folder.glob(pattern):
+    """Remove what a crash left half-written anywhere in a folder, by us or by zarr; nobody may be writing there now."""
+    for left in folder.rglob("*"):
+        if left.suffix in _HALF_WRITTEN:
             with suppress(OSError):
                 left.unlink()
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.evaluation.floor import Square, count_found, estimate_error
 from napari_mosaic.evaluation.floor_files import TABLE, check_folder, read_counts
-from napari_mosaic.files import read_object, write_json
+from napari_mosaic.files import read_object, write_json, writing
 from napari_mosaic.measurement.counting import LEVEL, Basis, Count, count_by_confidence
 from napari_mosaic.measurement.features import (
     BLOCK,
@@ -41,7 +41,6 @@ from napari_mosaic.measurement.table import TesseraTable, read_tesserae
 from napari_mosaic.measurement.whole import Setting, Whole, summarise
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Record
-from napari_mosaic.record.arrays import writing
 from napari_mosaic.record.finished import finished_boxes
 from napari_mosaic.record.label_layer import TESSERAE
 from napari_mosaic.record.looked_at import Figures, preserved_part

@@ -48,6 +48,21 @@ def _is_zarr(path: Path) -> bool:
     return any((path / name).exists() for name in (".zgroup", ".zattrs", "zarr.json"))
 
 
+def check_tiff(path: Path) -> None:
+    """Raise `OSError` where a TIFF is not whole: of a disk that fills up GDAL says nothing when it closes a file."""
+    import tifffile
+
+    size = path.stat().st_size
+    try:
+        with tifffile.TiffFile(path) as file:
+            pages = [page for page in file.pages if isinstance(page, tifffile.TiffPage)]
+            parts = [pair for page in pages for pair in zip(page.dataoffsets, page.databytecounts, strict=True)]
+    except (tifffile.TiffFileError, ValueError, IndexError) as error:
+        raise OSError(errno.ENOSPC, f"it is cut off: {error}") from error
+    if not parts or any(count == 0 or start + count > size for start, count in parts):
+        raise OSError(errno.ENOSPC, "it is cut off")
+
+
 def _write_error(path: Path, error: OSError) -> WriteError:
     if error.errno == errno.ENOSPC:
         return WriteError(f"The disk is full, so {path} was not written; free some space or give another place.")

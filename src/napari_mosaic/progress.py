@@ -60,6 +60,17 @@ def drain(steps: Steps[T], on_progress: Callable[[Progress], None] | None = None
         steps.close()
 
 
+def duration(seconds: float) -> str:
+    """A time in words that nobody takes for exact."""
+    if seconds < 1.5:
+        return "1 s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
 def side_by_side(*steps: Steps[None]) -> Iterator[Progress]:
     """Run generators of steps by turns, over the same pieces together; tells the progress of the first.
 

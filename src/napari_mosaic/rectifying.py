@@ -24,7 +24,7 @@ from napari_mosaic._warping import warp_block
 from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.image.model import MosaicImage
 from napari_mosaic.image.pixel_size import given_size
-from napari_mosaic.output_files import replacing
+from napari_mosaic.output_files import check_tiff, replacing
 from napari_mosaic.perspective import (
     Array,
     Points,
@@ -275,6 +275,7 @@ def _write_steps(image: MosaicImage, plan: Rectification, path: Path) -> Steps[N
                 yield Progress(phase="rectify", done=(1 - (1 - _DRAWN) / factor) * total, total=total)
     except rasterio.errors.RasterioError as error:
         raise OSError(str(error)) from error
+    check_tiff(path)
 
 
 def _opened_quietly(path: Path, profile: dict[str, Any]) -> Any:

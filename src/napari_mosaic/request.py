@@ -104,7 +104,9 @@ class RunEstimate:
 
     `seconds` are those of a run begun now in this program. Those of loading the model and finding the scale, which are
     in memory by now, are `preparing`: a program that begins anew needs them, too. `megapixels` of the working grid will
-    be computed; `costs.of(box)` tells seconds and bytes of a part of it.
+    be computed; `costs.of(box)` tells seconds and bytes of a part of it. `core_seconds` are what it takes of the
+    machine, `memory` the bytes that this program will use at most, None where the system does not say. `prompts` are
+    those that SAM 2 is asked, and `untimed` says why its time is not among the seconds; "" where all are.
     """
 
     seconds: float
@@ -115,6 +117,10 @@ class RunEstimate:
     megapixels: float
     preparing: float = 0.0
     costs: Costs | None = None
+    core_seconds: float = 0.0
+    memory: int | None = None
+    prompts: int = 0
+    untimed: str = ""
 
 
 class RunOptions(TypedDict, total=False):

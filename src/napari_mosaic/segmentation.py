@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from napari_mosaic.editing.replay import discard_kept, replay_kept_steps
 from napari_mosaic.engine.cluster import run_on
-from napari_mosaic.engine.costs import clocked
 from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.mapping import compute_tile, plan_work, without_network
 from napari_mosaic.engine.sam.methods import MaskRequest, request_masks
@@ -27,14 +26,15 @@ from napari_mosaic.engine.sam.work import check_plan, choose_plan, mask_steps
 from napari_mosaic.engine.segmenters import Segmenter, load_segmenter
 from napari_mosaic.engine.windows import MapContext
 from napari_mosaic.errors import ReadError, RecordError, UnfitError
-from napari_mosaic.estimating import estimate
 from napari_mosaic.image import MosaicImage, open_image_steps
 from napari_mosaic.progress import Progress, Steps, drain
 from napari_mosaic.record import Record, open_record
+from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.replacing import finish_replacement, is_whole, recover_replacement
+from napari_mosaic.record.source import SourceWatch
 from napari_mosaic.record_names import check_owner
 from napari_mosaic.record_setup import as_begun, begun_sam, initial_areas, output_path, plan_segmentation, set_up_record
-from napari_mosaic.request import RunEstimate, RunOptions, RunRequest, SegmentParams, request_of
+from napari_mosaic.request import RunOptions, RunRequest, SegmentParams, request_of
 from napari_mosaic.tesserae import TesseraParams, find_in_window
 from napari_mosaic.tiling import Box
 
@@ -104,7 +104,7 @@ def segment_steps(
     params = params or SegmentParams()
     request = request_of(output, options)
     with ExitStack() as stack:
-        image = yield from _open(source, stack)
+        image = yield from open_within(source, stack)
         path = output_path(image, request.output)
         recover_replacement(path)
         check_owner(path, image, overwrite=request.overwrite, discard_edits=request.discard_edits)
@@ -122,7 +122,8 @@ def segment_steps(
     return open_record(path).with_labels()
 
 
-def _open(source: Any, stack: ExitStack) -> Steps[MosaicImage]:
+def open_within(source: Any, stack: ExitStack) -> Steps[MosaicImage]:
+    """An image as it is; anything else opened, and closed with the stack."""
     if isinstance(source, MosaicImage):
         return source
     image = yield from open_image_steps(source)
@@ -164,6 +165,7 @@ def _compute(
     plan = None if masks is None else choose_plan(record, masks, begin=not request.resume)
     around = only if plan is None or only is None else only.grow(plan.needed)
     work = plan_work(record, params.tile_size, context=context, only=around, focus=focus)
+    work.note = _while_unchanged(SourceWatch(context.image, record.source, record.path), work.note)
     if plan is not None and plan.into == "tesserae":
         work.tiles.clear()
     workers, failure = params.workers or default_workers(), None
@@ -179,6 +181,16 @@ def _compute(
         raise failure
     mark_phases(record)
     yield from replay_kept_steps(record)
+
+
+def _while_unchanged(watch: SourceWatch, note: Callable[[Index], object]) -> Callable[[Index], None]:
+    """Note windows as long as they were read of the photograph that the record is of."""
+
+    def noted(window: Index) -> None:
+        watch.check()
+        note(window)
+
+    return noted
 
 
 def default_workers() -> int:
@@ -200,9 +212,9 @@ def apply_steps(
     """
     path = record.path
     with open_record(path, writable=True) as mine, mine.running():
-        mine.update(plan=replace(mine.plan, tesserae=params))
-        mine.forget_tesserae()
+        mine.forget_tesserae()  # before the plan: what was cut by other rules must not count as finished by these
         mine.edits.set_aside()
+        mine.update(plan=replace(mine.plan, tesserae=params))
         if discard_edits:
             discard_kept(mine)
         yield from run_on(None, without_network(plan_work(mine, tile_size)), default_workers())
@@ -216,33 +228,6 @@ def preview_tesserae(record: Record, box: Box, params: TesseraParams) -> NDArray
     box = box.clip(record.shape)
     window = box.grow(params.halo).clip(record.shape)
     return find_in_window(record.read_map(window), window, box, record.shape, params).labels
-
-
-def estimate_run(
-    source: Any, params: SegmentParams | None = None, *, output: str | Path | None = None, **options: Unpack[RunOptions]
-) -> RunEstimate:
-    """How long `segment` will take and how much disk it needs, from a short trial of the blocks that it will compute.
-
-    Parameters
-    ----------
-    source, params, output
-        As for `segment`.
-    **options
-        Of the fields of `RunRequest`, `region`, `exclude`, `only` and `resume`: only what is left is counted then.
-
-    Examples
-    --------
-    >>> from napari_mosaic import estimate_run
-    >>> estimate_run("sample:brick").seconds  # doctest: +SKIP
-    """
-    params = params or SegmentParams()
-    request = request_of(output, options)
-    with ExitStack() as stack:
-        image, opening = clocked(lambda: drain(_open(source, stack)))
-        path = output_path(image, output)
-        segmenter, loading = clocked(lambda: load_method(as_begun(path, params, request, check=False)))
-        found = estimate(image, segmenter, params, request, workers=params.workers or default_workers())
-        return replace(found, path=path, seconds=found.seconds + opening, preparing=found.preparing + loading)
 
 
 def lazy_tesserae(

@@ -28,6 +28,7 @@ OK, COULD_NOT, WRONG_USAGE, STOPPED = 0, 1, 2, 130
 
 _COMMANDS = {
     "segment": ("segmenting", "Find all joints and tesserae of photographs and keep them as mosaic records."),
+    "estimate": ("estimating", "Say what a run would take: time, memory, disk and price of each quality."),
     "batch": ("batch", "Segment all photographs of a table; finished ones are skipped."),
     "info": ("records", "Say what a photograph or a mosaic record is."),
     "pixel-size": ("sizing", "Say how large a pixel is on the floor, or see what a record knows of it."),

@@ -20,7 +20,7 @@ from napari_mosaic.editing.entries import enter
 from napari_mosaic.editing.extents import bounding_box, union
 from napari_mosaic.editing.transaction import Transaction, editing
 from napari_mosaic.errors import MissingError, RecordError
-from napari_mosaic.files import whole_file, write_whole
+from napari_mosaic.files import whole_file, write_whole, writing
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Record
 from napari_mosaic.record.journal import FOLDER, Header, Journal
@@ -28,6 +28,8 @@ from napari_mosaic.record.patches import Patch
 from napari_mosaic.tiling import Box
 
 CONFLICTS = "conflicts.json"
+_BOX = "imported_box"
+"""In the header of an imported edit: its box in the file, by which it is known; over other labels it has another."""
 _ALIKE = 0.5
 """Share of a tessera that must lie under an edit for it to make way, and of what was edited that must still look so;
 not varied."""
@@ -102,7 +104,7 @@ def _mark(journal: Journal, number: int) -> tuple[Any, ...]:
     """What an edit is known by in all copies of a record: its first number, what was asked for, and where."""
     header = journal.header(number)
     asked = json.dumps(header["params"], sort_keys=True)
-    return header.get("imported", header["n"]), header["tool"], asked, tuple(journal[number].box)
+    return header.get("imported", header["n"]), header["tool"], asked, tuple(header.get(_BOX, journal[number].box))
 
 
 def replay_kept_steps(record: Record) -> Steps[Replayed | None]:
@@ -162,8 +164,9 @@ def _replay(record: Record, journal: Journal, numbers: Sequence[int], how: str) 
 
 def _write_conflicts(record: Record, conflicts: Sequence[Conflict]) -> None:
     path = record.path / FOLDER / CONFLICTS
-    path.parent.mkdir(exist_ok=True)
-    write_whole(path, json.dumps([asdict(conflict) for conflict in conflicts], indent=1), sync=False)
+    with writing(record.path):
+        path.parent.mkdir(exist_ok=True)
+        write_whole(path, json.dumps([asdict(conflict) for conflict in conflicts], indent=1), sync=False)
 
 
 def replay_edit(record: Record, header: Header, patch: Patch, how: str, renamed: dict[int, int]) -> str:
@@ -172,7 +175,7 @@ def replay_edit(record: Record, header: Header, patch: Patch, how: str, renamed:
     `how` is "replayed" or "imported"; what is imported under a name that lives here gets another one, which is
     noted in `renamed` and holds for the edits that follow.
     """
-    extra = {how: header["n"]}
+    extra = {how: header["n"], **({_BOX: list(patch.box)} if how == "imported" else {})}
     with editing(record, replaying=how == "replayed") as transaction:
         if patch.areas is not None:
             enter(record, header["tool"], header["params"], patch, **extra)

@@ -64,7 +64,7 @@ part with rows in it, and a row. These and the constants above are measured by `
 class Rates:
     """What a trial says: core-seconds (seconds where `on_device`) for a megapixel that the network is given,
     core-seconds to cut a megapixel of its map, bytes on disk for a pixel of the map and of the tesserae with all their
-    levels, and tesserae a pixel.
+    levels, and tesserae a pixel. `warming` are the core-seconds that a program's first calls take more than later ones.
     """
 
     network: float
@@ -73,6 +73,7 @@ class Rates:
     tessera_bytes: float
     stones: float
     on_device: bool = False
+    warming: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,10 +188,12 @@ def measure_rates(image: MosaicImage, segmenter: Segmenter, site: Site, trials: 
     """
     plan, domain = site.plan, Domain(image, site.areas, site.plan.factor)
     seen = [read_window(image, plan, index) for index in trials]
-    maps = predict_maps(MapContext(image, plan, segmenter, domain), trials, seen)
-    network, on_device = _time_network(segmenter, [pixels for views in seen for pixels in views], len(plan.views))
+    maps, first = clocked(lambda: predict_maps(MapContext(image, plan, segmenter, domain), trials, seen))
+    pixels = [one for views in seen for one in views]
+    network, on_device = _time_network(segmenter, pixels, len(plan.views))
     cut = _time_tesserae(plan, maps, [domain.mask(plan.lattice.tile(index).core) for index in trials])
-    return replace(cut, network=network, on_device=on_device)
+    warming = cut.warming + max(0.0, first - network * sum(map(_window_megapixels, pixels)))
+    return replace(cut, network=network, on_device=on_device, warming=warming)
 
 
 def _time_network(segmenter: Segmenter, pixels: Sequence[NDArray[np.uint8]], views: int) -> tuple[float, bool]:
@@ -202,13 +205,17 @@ def _time_network(segmenter: Segmenter, pixels: Sequence[NDArray[np.uint8]], vie
         list(pool.map(lambda window: segmenter.predict(window[None]), work))
     clock, cores = time.perf_counter() - clock, time.process_time() - cores
     on_device = segmenter.batch > 1
-    return (clock if on_device else cores) / (sum(one.shape[0] * one.shape[1] for one in work) / 1e6), on_device
+    return (clock if on_device else cores) / sum(map(_window_megapixels, work)), on_device
+
+
+def _window_megapixels(pixels: NDArray[np.uint8]) -> float:
+    return float(pixels.shape[0] * pixels.shape[1]) / 1e6
 
 
 def _time_tesserae(plan: Plan, maps: Sequence[NDArray[np.uint8]], outside: Sequence[Mask | None]) -> Rates:
     """Cut the maps of some windows, and see how well they are packed."""
-    tiny = Box(0, 0, 64, 64)
-    find_in_window(np.zeros((plan.channels, 64, 64), np.uint8), tiny, tiny, tiny.shape, plan.tesserae)
+    tiny, nothing = Box(0, 0, 64, 64), np.zeros((plan.channels, 64, 64), np.uint8)
+    _, warming = clocked(lambda: find_in_window(nothing, tiny, tiny, tiny.shape, plan.tesserae))
     seconds, stones, size, pixels, blank = 0.0, 0, np.zeros(2), 0, 0
     for map_, mask in zip(maps, outside, strict=True):
         box = Box(0, 0, *map_.shape[1:])
@@ -228,6 +235,7 @@ def _time_tesserae(plan: Plan, maps: Sequence[NDArray[np.uint8]], outside: Seque
         map_bytes=map_bytes,
         tessera_bytes=tessera_bytes,
         stones=stones / inside,
+        warming=warming,
     )
 
 

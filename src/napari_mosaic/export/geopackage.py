@@ -140,6 +140,13 @@ def as_multipolygons(outlines: list[Any]) -> NDArray[Any]:
     return np.array([g if g.geom_type == "MultiPolygon" else shapely.MultiPolygon([g]) for g in outlines], object)
 
 
+def refusals() -> tuple[type[Exception], ...]:
+    """What pyogrio raises where GDAL cannot write: a full disk may be told of the file, a layer or a single shape."""
+    from pyogrio import errors
+
+    return errors.DataSourceError, errors.DataLayerError, errors.FeatureError, errors.GeometryError, errors.FieldError
+
+
 def _append(
     path: Path, target: Target, outlines: list[Any], figures: dict[str, NDArray[Any]], *, layer: str = _LAYER
 ) -> None:
@@ -162,7 +169,7 @@ def _append(
                 append=layer == _LAYER and path.exists(),
                 dataset_metadata=None if path.exists() else _metadata(target.record),
             )
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.GeometryError, pyogrio.errors.FieldError) as error:
+    except refusals() as error:
         raise WriteError(f"The GeoPackage cannot be written ({error}); give another place.") from error
 
 

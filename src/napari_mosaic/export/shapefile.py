@@ -21,7 +21,7 @@ import shapely
 
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import WriteError
-from napari_mosaic.export.geopackage import Target, as_multipolygons
+from napari_mosaic.export.geopackage import Target, as_multipolygons, refusals
 from napari_mosaic.export.options import GeopackageOptions
 from napari_mosaic.export.outlined import outlined_tiles
 from napari_mosaic.measurement.features import Features, choose_fields
@@ -108,7 +108,7 @@ def _append(path: Path, target: Target, outlines: list[Any], figures: Features, 
                 encoding="UTF-8",
                 append=not first,
             )
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.GeometryError, pyogrio.errors.FieldError) as error:
+    except refusals() as error:
         raise WriteError(f"The Shapefile cannot be written ({error}); give another place.") from error
 
 

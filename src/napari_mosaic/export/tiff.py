@@ -13,6 +13,7 @@ from typing import Any
 from napari_mosaic.export.label_tiles import number_tiles, progress_at
 from napari_mosaic.export.notes import notes_of
 from napari_mosaic.measurement.table import read_tesserae
+from napari_mosaic.output_files import check_tiff
 from napari_mosaic.picture_marks import SOFTWARE
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
@@ -35,6 +36,7 @@ def write_steps(record: Record, path: Path) -> Iterator[Progress]:
                 window = Window(box.x0, box.y0, *box.shape[::-1])
                 target.write(numbers.astype(target.dtypes[0]), 1, window=window)
                 yield progress_at(record, box)
+    check_tiff(path)
 
 
 def _profile(record: Record, count: int) -> dict[str, Any]:

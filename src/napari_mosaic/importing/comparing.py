@@ -159,7 +159,7 @@ class _Matching:
                 "from another record; give that one."
             )
         self._pair_up()
-        touched = touched_since(self.record, self.outlines.journal)
+        touched = touched_since(self.record, self.outlines.journal, but=self.outlines.name)
         self._settle_changed(touched)
         self._settle_loose(touched)
         self._settle_missing(touched, cover)
@@ -235,21 +235,25 @@ def _rings(shape: BaseGeometry) -> tuple[int, int]:
     return len(polygons), int(shapely.get_num_interior_rings(polygons).sum())
 
 
-def touched_since(record: Record, journal: int | None) -> dict[int, BaseGeometry | None]:
+def touched_since(record: Record, journal: int | None, *, but: str = "") -> dict[int, BaseGeometry | None]:
     """The tesserae that were edited since the journal had so many entries, each as it was then; None where it was not.
 
-    Undone and remade edits count: what they touch differs from what was exported.
+    Undone and remade edits count: what they touch differs from what was exported. What an import of the file `but`
+    alone touched does not: one that was interrupted is begun again with the same file.
     """
     found: dict[int, BaseGeometry | None] = {}
     if journal is None:
         return found
+    others: set[int] = set()
     for number in range(journal, len(record.journal)):
         patch = record.journal.effect(number)
         rows = set(patch.rows_before["id"].tolist())
+        if not but or record.journal.header(record.journal[number].of).get("params", {}).get("file") != but:
+            others |= rows | set(patch.rows_after["id"].tolist())
         for id_ in [*rows, *patch.rows_after["id"].tolist()]:
             if id_ not in found:
                 found[id_] = _shape_in(patch.labels(after=False), patch.box, id_, record) if id_ in rows else None
-    return found
+    return {id_: shape for id_, shape in found.items() if id_ in others}
 
 
 def _shape_in(labels: NDArray[Any], box: Any, id_: int, record: Record) -> BaseGeometry:

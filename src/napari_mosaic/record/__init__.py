@@ -1,6 +1,6 @@
 """The record of one mosaic on disk: its only reader and writer."""
 
-from napari_mosaic.record.arrays import write_error
+from napari_mosaic.files import write_error
 from napari_mosaic.record.create import create_record, relink
 from napari_mosaic.record.looked_at import Figures
 from napari_mosaic.record.metadata import SourceEntry

@@ -6,10 +6,8 @@ went wrong; what a layer of the record holds, the map or labels, is told by the 
 
 from __future__ import annotations
 
-import errno
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +15,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from napari_mosaic.errors import RecordError, WriteError
+from napari_mosaic.errors import RecordError
+from napari_mosaic.files import writing
 from napari_mosaic.record.layout import level_shapes
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.plan import Plan
@@ -112,21 +111,3 @@ def _is_sound(layer: Pieces, index: Index) -> bool:
     except DAMAGE:
         return False
     return True
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses into one sentence about `path`, a `WriteError`."""
-    try:
-        yield
-    except OSError as error:
-        raise write_error(path, error) from error
-
-
-def write_error(path: Path, error: OSError) -> WriteError:
-    """One sentence for a write that failed."""
-    if error.errno == errno.ENOSPC:
-        return WriteError(
-            f"The disk with {path} is full; what is finished is kept: free some space and go on with --resume."
-        )
-    return WriteError(f"{path} cannot be written ({error.strerror or error}); give a folder that you may write to.")

@@ -19,7 +19,6 @@ from napari_mosaic.errors import RecordError
 from napari_mosaic.image import MosaicImage, PixelSize, open_image
 from napari_mosaic.image.pixel_size import confirmed_mm
 from napari_mosaic.record import layout
-from napari_mosaic.record.arrays import writing
 from napari_mosaic.record.backups import MAKING, passing_name
 from napari_mosaic.record.file_mask import read_valid_level, write_file_mask
 from napari_mosaic.record.metadata import (
@@ -50,7 +49,7 @@ def create_record(
         raise RecordError(
             f"{path} exists already; go on with it (resume), replace it (overwrite) or take another name."
         )
-    with writing(path), new_record(path, image, plan, areas=areas, pixel_size=pixel_size):
+    with files.writing(path), new_record(path, image, plan, areas=areas, pixel_size=pixel_size):
         pass
     return open_record(path, writable=True)
 

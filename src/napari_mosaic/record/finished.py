@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 
 from napari_mosaic.errors import InputError, RecordError
-from napari_mosaic.files import write_whole
-from napari_mosaic.record.arrays import writing
+from napari_mosaic.files import write_whole, writing
 from napari_mosaic.record.store import Record
 from napari_mosaic.tiling import Box
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from napari_mosaic.errors import RecordError, WriteError
-from napari_mosaic.files import append_synced, write_whole
+from napari_mosaic.files import append_synced, write_whole, writing
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.patches import Patch, decode_patch, encode_patch
 from napari_mosaic.tiling import Box
@@ -52,7 +52,8 @@ class Journal:
 
     Entries are numbered from 0. `done` and `undone` are the numbers of the edits that count and of those that
     can be redone, the next one last; `used` holds every id that an edit ever gave, `strayed` those whose seeds an
-    edit moved to a shard where their names do not lie.
+    edit moved to a shard where their names do not lie. `laid` counts the entries that the record holds as far as this
+    process has seen to it: those beyond are in the file, and a disk kept them from level 0 or the tables.
     """
 
     def __init__(self, path: Path, *, writable: bool = False) -> None:
@@ -71,6 +72,7 @@ class Journal:
         self._end = 0
         self._load()
         self.in_pyramid = self._read_in_pyramid()
+        self.laid = len(self)
 
     def follow(self) -> None:
         """Take in what another process has written since, or begin again where it has moved the file away."""
@@ -158,7 +160,8 @@ class Journal:
         """Note that the first `count` entries are in the smaller levels too."""
         with self.lock:
             if count > self.in_pyramid:
-                write_whole(self.path.with_name(SETTLED), str(count), sync=False)
+                with writing(self.path.parent.parent):
+                    write_whole(self.path.with_name(SETTLED), str(count), sync=False)
                 self.in_pyramid = count
 
     def _read_in_pyramid(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.areas import AreaSet, write_areas
-from napari_mosaic.errors import RecordError
-from napari_mosaic.files import replace, whole_file
+from napari_mosaic.errors import RecordError, WriteError
+from napari_mosaic.files import replace, whole_file, writing
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import tables
 from napari_mosaic.record.journal import FOLDER, KEPT, LOG, SETTLED, Header, Journal
@@ -82,8 +82,62 @@ class JournaledEdits:
         number = journal.append(header, patch)
         patch = journal.effect(number) if patch is None else patch
         journal.tell(patch)
-        self.apply_patch(patch)
+        try:
+            self.catch_up({number: patch})
+        except WriteError as error:
+            raise WriteError(
+                f"The edit is kept in {journal.path}, but its tesserae cannot be written ({_reason(error)}); free some "
+                "space or mend the disk: they follow before the next edit, or when the record is opened."
+            ) from error
         return number
+
+    def catch_up(self, known: Mapping[int, Patch] | None = None) -> None:
+        """Lay over the record what is in the journal and a disk kept from it; `known` effects need not be read.
+
+        Of several entries each shard is written once, as it is after the last of them: on a disk that fails now and
+        then every attempt gets further, and shards that are as they shall be are not written.
+
+        Raises
+        ------
+        WriteError
+            The disk refuses: the entries stay in the journal, and it is tried again before the next edit, when the
+            record is closed and when it is opened.
+        """
+        journal, known = self.journal, known or {}
+        numbers = range(journal.laid, len(journal))
+        if len(numbers) == 1 and numbers[0] in known:
+            self.apply_patch(known[numbers[0]])
+        else:
+            self._lay(numbers)
+        journal.laid = max(journal.laid, numbers.stop)
+
+    def _lay(self, numbers: range) -> None:
+        """Bring level 0, the tables and the areas to what they are after some entries of the journal."""
+        journal = self.journal
+        for index in sorted({index for number in numbers for index in journal[number].shards}):
+            there = (journal.effect(number) for number in numbers if index in journal[number].shards)
+            self._lay_shard(index, there)
+        areas = before = areas_of(self.path)
+        for number in numbers:
+            patch = Patch() if journal[number].box.area else journal.effect(number)
+            if patch.areas is not None:
+                areas = exchange_areas(areas, *patch.areas)
+        if areas is not before:
+            write_areas(self.path / AREAS, areas)
+
+    def _lay_shard(self, index: Index, patches: Iterable[Patch]) -> None:
+        layer, core = self.layer, self.layer.shards.tile(index).core
+        with layer.locks.shard(0, index), layer.locks.table:
+            labels, rows = layer.read(core), layer.read_rows(index)
+            wanted, changed = labels, rows
+            for patch in patches:
+                wanted = patch.over(wanted, core)
+                if any((y // layer.shards.core, x // layer.shards.core) == index for y, x in patch.seeds):
+                    changed = patch.over_rows(changed, core)
+            if not np.array_equal(labels, wanted):
+                layer.write(core, wanted)
+            if not tables.same_rows(rows, changed):
+                layer.write_rows(index, changed)
 
     def apply_patch(self, patch: Patch) -> None:
         """Bring level 0, the tables and the areas to what they are after `patch`."""
@@ -131,8 +185,8 @@ class JournaledEdits:
     def repair(self) -> None:
         """After a crash: bring the record to the entries that may not have reached its shards."""
         journal = self.journal
-        for number in range(journal.in_pyramid, len(journal)):
-            self.apply_patch(journal.effect(number))
+        journal.laid = journal.in_pyramid
+        self.catch_up()
 
     def update_pyramid_steps(self) -> Steps[None]:
         """Bring the smaller levels up to date with the edits: only the parents of what they touched.
@@ -141,6 +195,7 @@ class JournaledEdits:
         """
         journal, layer = self.journal, self.layer
         with journal.lock:  # an entry is in the journal before level 0 holds it: none may be half-way
+            self.catch_up()
             count, boxes = len(journal), journal.pending()
         for level in range(1, len(layer.levels)):
             boxes = _parents(Lattice(shape=layer.levels[level].shape, core=layer.shards.core), boxes)
@@ -150,14 +205,19 @@ class JournaledEdits:
         journal.mark_pyramid(count)
 
     def set_aside(self) -> None:
-        """Before all tesserae are cut anew: keep the journal for a replay, and let the record be as if unedited."""
-        folder = self.path / FOLDER
-        if not len(self.journal):
+        """Before all tesserae are cut anew: keep the journal for a replay, and let the record be as if unedited.
+
+        The journal moves last: where something fails before, all of it is laid over the record once more.
+        """
+        folder, journal = self.path / FOLDER, self.journal
+        if not len(journal):
             return
-        if not (folder / KEPT).exists():
-            replace(folder / LOG, folder / KEPT)
-        (folder / SETTLED).unlink(missing_ok=True)
-        tables.clear_attributes(self.layer.tables)
+        with writing(self.path):
+            (folder / SETTLED).unlink(missing_ok=True)
+            journal.laid = journal.in_pyramid = 0
+            tables.clear_attributes(self.layer.tables)
+            if not (folder / KEPT).exists():
+                replace(folder / LOG, folder / KEPT)
         self._opened.journal = None  # its file was moved: it is read anew
 
     @property
@@ -170,7 +230,8 @@ class JournaledEdits:
         """File the kept journal away under `name-N.log`: it was replayed, or its edits are not wanted."""
         kept = self.path / FOLDER / KEPT
         number = len(list(kept.parent.glob(f"{name}-*.log"))) + 1
-        replace(kept, kept.with_name(f"{name}-{number}.log"))
+        with writing(self.path):
+            replace(kept, kept.with_name(f"{name}-{number}.log"))
 
     def require_editable(self, *, replaying: bool = False) -> None:
         """Raise `RecordError` where the record cannot be edited now; `replaying` the edits that wait may."""
@@ -180,6 +241,19 @@ class JournaledEdits:
             raise RecordError(
                 f"{self.path} is being cut anew and its edits wait to be replayed; let the run finish (--resume) first."
             )
+        try:
+            self.catch_up()
+        except WriteError as error:
+            raise WriteError(
+                f"An edit before this one is kept in the journal of {self.path}, but its tesserae cannot be written "
+                f"({_reason(error)}), so no other is made; free some space or mend the disk first."
+            ) from error
+
+
+def _reason(error: OSError) -> str:
+    """What the system said, of an error that tells it in a sentence."""
+    cause = error.__cause__
+    return (cause.strerror if isinstance(cause, OSError) else None) or str(error)
 
 
 def exchange_areas(areas: AreaSet, before: str, after: str) -> AreaSet:

@@ -18,9 +18,9 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError, MissingError, RecordError
-from napari_mosaic.files import read_object
+from napari_mosaic.files import read_object, writing
 from napari_mosaic.record import layout, tables
-from napari_mosaic.record.arrays import DAMAGE, open_levels, read_array, write_array, writing
+from napari_mosaic.record.arrays import DAMAGE, open_levels, read_array, write_array
 from napari_mosaic.record.ledger import Index, Ledger
 from napari_mosaic.record.plan import Plan
 from napari_mosaic.record.tables import Columns
@@ -139,8 +139,9 @@ class LabelLayer:
 
     @property
     def exists(self) -> bool:
-        """Whether its arrays are there."""
-        return (self.path / "labels" / self.name / "zarr.json").exists()
+        """Whether its arrays are there, the one that is made last among them."""
+        last = len(layout.level_shapes(self._plan.shape)) - 1
+        return (self.path / "labels" / self.name / str(last) / "zarr.json").exists()
 
     @property
     def levels(self) -> list[Any]:
@@ -204,10 +205,11 @@ class LabelLayer:
 
     def write_rows(self, index: Index, columns: Columns) -> None:
         """Write the rows of what has its seed in a shard; of material and state only where the columns hold them."""
-        if "material" in columns:
-            tables.write_rows(self.tables, index, columns)
-        else:
-            tables.write_part(self.tables, index, columns, self._kind.schema)
+        with writing(self.path):
+            if "material" in columns:
+                tables.write_rows(self.tables, index, columns)
+            else:
+                tables.write_part(self.tables, index, columns, self._kind.schema)
 
     @property
     def done(self) -> frozenset[Index]:
@@ -228,9 +230,12 @@ class LabelLayer:
         self.ledger.add(self._kind.pyramid, sorted(indices))
 
     def forget(self, indices: Iterable[Index] | None = None) -> None:
-        """Strike shards (all by default) from the ledger, so that they are made anew."""
+        """Strike shards (all by default) from the ledger, so that they are made anew; of the smaller levels first.
+
+        A shard that is made anew and counts as in them already would never reach them.
+        """
         indices = None if indices is None else list(indices)
-        for phase in (self.name, self._kind.pyramid):
+        for phase in (self._kind.pyramid, self.name):
             self.ledger.forget(phase, indices)
 
     def forget_levels(self, indices: Iterable[Index]) -> None:

@@ -47,17 +47,17 @@ def create_arrays(path: Path, plan: Plan, pixel_mm: float | None) -> None:
 
 
 def create_labels(root: Any, name: str, plan: Plan, pixel_mm: float | None) -> None:
-    """Create empty labels of a name in an open group, replacing those that are there."""
+    """Create empty labels of a name in an open group, replacing those that are there; the smallest level comes last."""
     labels = root.create_group(f"labels/{name}", overwrite=True)
     labels.attrs["ome"] = {
         "version": "0.5",
         "multiscales": [_multiscale(name, plan, pixel_mm, channels=False)],
         "image-label": {"source": {"image": "../../"}},
     }
-    for level, shape in enumerate(level_shapes(plan.shape)):
-        _create(labels, str(level), shape, id_dtype(plan.shape), plan.shard)
     known = root["labels"].attrs.get("ome", {}).get("labels", [])
     root["labels"].attrs["ome"] = {"version": "0.5", "labels": sorted({*known, name}, reverse=True)}
+    for level, shape in enumerate(level_shapes(plan.shape)):
+        _create(labels, str(level), shape, id_dtype(plan.shape), plan.shard)
 
 
 _CHUNKS, _CLEVEL = 4, 2

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from napari_mosaic.files import append_synced, write_whole
+from napari_mosaic.files import append_synced, write_whole, writing
 
 Index = tuple[int, int]
 
@@ -36,8 +36,9 @@ class Ledger:
             new = [index for index in indices if index not in known]
             if not new:
                 return
-            self._folder.mkdir(exist_ok=True)
-            append_synced(self._path(phase), "".join(f"{i} {j}\n" for i, j in new).encode())
+            with writing(self._folder.parent):
+                self._folder.mkdir(exist_ok=True)
+                append_synced(self._path(phase), "".join(f"{i} {j}\n" for i, j in new).encode())
             known.update(new)
 
     def forget(self, phase: str, indices: Iterable[Index] | None = None) -> None:
@@ -47,8 +48,9 @@ class Ledger:
             kept = set() if indices is None else known - set(indices)
             if kept == known:
                 return
-            self._folder.mkdir(exist_ok=True)
-            write_whole(self._path(phase), "".join(f"{i} {j}\n" for i, j in sorted(kept)), sync=True)
+            with writing(self._folder.parent):
+                self._folder.mkdir(exist_ok=True)
+                write_whole(self._path(phase), "".join(f"{i} {j}\n" for i, j in sorted(kept)), sync=True)
             self._done[phase] = kept
 
     def reload(self) -> None:
@@ -75,7 +77,8 @@ class Ledger:
         """Remove a line that a crash cut off, so that the next one does not join it."""
         if not os.access(self._path(phase), os.W_OK):
             return
-        write_whole(self._path(phase), "".join(f"{line}\n" for line in lines), sync=True)
+        with writing(self._folder.parent):
+            write_whole(self._path(phase), "".join(f"{line}\n" for line in lines), sync=True)
 
 
 def _parse(line: str) -> Index | None:

@@ -108,9 +108,10 @@ def open_for_writing(path: Path, *, exclusive: bool) -> RecordState:
         if opened is not None and exclusive:
             raise LockedError(f"{path} is open for writing in this program; close it there first.")
         if opened is None:
-            state = open_for_reading(path)
+            state, crashed = open_for_reading(path), (path / HOLDER).exists()
             state.lock, state.file = _acquire(path), _identity(path)
-            remove_leftovers(path)
+            if crashed:  # who leaves takes that file away; all of a large record is looked through only then
+                remove_leftovers(path)
             opened = _registry[key] = state
         opened.users += 1
         return opened

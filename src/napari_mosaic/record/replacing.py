@@ -21,7 +21,6 @@ from napari_mosaic import files
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.errors import MosaicError, MosaicWarning
 from napari_mosaic.image import MosaicImage, PixelSize
-from napari_mosaic.record.arrays import write_error
 from napari_mosaic.record.backups import (
     ASIDE,
     REMOVING,
@@ -109,7 +108,7 @@ def replace_record(
     except BaseException as error:
         _bring_back(aside, path)
         if isinstance(error, OSError):
-            raise write_error(path, error) from error
+            raise files.write_error(path, error) from error
         raise
     if draft:
         shutil.rmtree(aside, ignore_errors=True)
@@ -126,27 +125,32 @@ def _bring_back(aside: Path, path: Path) -> None:
 
 def finish_replacement(path: Path) -> None:
     """Remove what a whole record has replaced; a backup that was edited meanwhile stays, as a record of its own."""
+    left = False
     for name, state in replaced_by(path).items():
         backup = path.with_name(name)
         if set_aside_for(backup) != path.name:
             continue
         if _edits_state(backup) == state:
-            _remove(backup)
+            left |= not _remove(backup)
             continue
         with suppress(OSError):
             (backup / ASIDE).unlink(missing_ok=True)
         sentence = f"{backup} was edited after it was replaced by {path.name}, so it is kept."
         warnings.warn(sentence, MosaicWarning, stacklevel=2)
-    with suppress(OSError):
-        (path / REPLACES).unlink(missing_ok=True)
+    if not left:  # else whoever comes next tries again
+        with suppress(OSError):
+            (path / REPLACES).unlink(missing_ok=True)
 
 
-def _remove(record: Path) -> None:
-    """Take a record's name away first, so that a half-removed one is not taken for a record."""
+def _remove(record: Path) -> bool:
+    """Take a record's name away first, so that a half-removed one is not taken for a record; whether that went well."""
     doomed = passing_name(record, REMOVING)
-    with suppress(OSError):
+    try:
         files.replace(record, doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+    except OSError:
+        return False
+    shutil.rmtree(doomed, ignore_errors=True)
+    return True
 
 
 def _present(path: Path) -> dict[str, str]:

@@ -17,8 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import RecordError
-from napari_mosaic.files import read_object, write_arrays, write_json
-from napari_mosaic.record.arrays import writing
+from napari_mosaic.files import read_object, write_arrays, write_json, writing
 from napari_mosaic.record.label_layer import SAM2, SAM2_PLAN
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.store import Record

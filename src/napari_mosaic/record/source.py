@@ -7,6 +7,7 @@ from pathlib import Path
 from napari_mosaic.errors import MissingError, RecordError
 from napari_mosaic.image import MosaicImage, open_image
 from napari_mosaic.perspective import Rectification, read_rectification
+from napari_mosaic.record.arrays import stamp_of
 from napari_mosaic.record.metadata import RECTIFIED, SourceEntry, is_source
 
 
@@ -38,6 +39,42 @@ def check_source(image: MosaicImage, entry: SourceEntry, record: Path) -> None:
         f"{image.name} is not the photograph that {record.name} was made from ({entry.name}, "
         f"{entry.shape[1]} x {entry.shape[0]} px, other content); give the original, or segment again."
     )
+
+
+class SourceWatch:
+    """Whether a photograph's file is still the one that was opened: asked before what was read of it counts.
+
+    A file that was merely touched, or put back, goes on being it. One that is gone is read on as long as it is open,
+    and what cannot be read is told by whoever reads it.
+
+    Parameters
+    ----------
+    image
+        Open; only of a single local file is there anything to watch.
+    entry, record
+        Of the record that is made from it.
+    """
+
+    def __init__(self, image: MosaicImage, entry: SourceEntry, record: Path) -> None:
+        place = Path(image.source.location)
+        self._path = place if image.source.location and place.is_file() else None
+        self._entry, self._record = entry, record
+        self._stamp = () if self._path is None else stamp_of(self._path)
+
+    def check(self) -> None:
+        """Raise `RecordError` where another photograph lies there now."""
+        stamp = () if self._path is None else stamp_of(self._path)
+        if self._path is None or stamp in (self._stamp, ()):
+            return
+        with open_image(self._path) as now:
+            same = is_source(now, self._entry)
+        if not same:
+            raise RecordError(
+                f"{self._path} was changed while it was segmented, so what is read of it now is no part of "
+                f"{self._record.name}; what was found before is kept: put the photograph back and go on with "
+                "--resume, or begin again with --overwrite."
+            )
+        self._stamp = stamp
 
 
 def rectification_of(entry: SourceEntry, record: Path) -> Rectification | None:

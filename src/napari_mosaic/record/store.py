@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 
 from napari_mosaic.areas import AreaSet, write_areas
 from napari_mosaic.errors import RecordError, WriteError
+from napari_mosaic.files import writing
 from napari_mosaic.image import MosaicImage, PixelSize
 from napari_mosaic.image.pixel_size import USER, confirmed_mm, given_size
 from napari_mosaic.perspective import Array, Points, Rectification
 from napari_mosaic.progress import drain
 from napari_mosaic.record import arrays, looked_at, source
-from napari_mosaic.record.arrays import DAMAGE, writing
+from napari_mosaic.record.arrays import DAMAGE
 from napari_mosaic.record.backups import put_back
 from napari_mosaic.record.journal import FOLDER, LOG, Journal
 from napari_mosaic.record.journaled import JournaledEdits
@@ -329,7 +330,8 @@ class Record:
         """Change fields of `mosaic.json`."""
         with self._opened.state_lock:
             changed = replace(self.metadata, **changes)
-            write_metadata(self.path, changed)
+            with writing(self.path):
+                write_metadata(self.path, changed)
             self._opened.metadata = changed
 
     def set_phase(self, **phases: str) -> None:

@@ -139,16 +139,19 @@ def read_rows(folder: Path, index: tuple[int, int]) -> Columns:
 
 
 def write_rows(folder: Path, index: tuple[int, int], columns: Columns) -> None:
-    """Write the rows of shard `index`, and what is said of them, each whole or not at all."""
-    write_part(folder, index, columns)
+    """Write the rows of shard `index`, and what is said of them, each whole or not at all.
+
+    What is said comes first: where the rows are kept from the disk, they still differ and are written again.
+    """
     path = attribute_folder(folder) / part_name(index)
     said = np.flatnonzero((columns["material"] > 0) | (columns["state"] > 0))
-    if len(said) == 0:
+    if len(said):
+        path.parent.mkdir(exist_ok=True)
+        values = {name: [words[code] for code in columns[name][said]] for name, words in WORDS.items()}
+        write_table(path, pa.table({"id": columns["id"][said], **values}).cast(ATTRIBUTES))
+    else:
         path.unlink(missing_ok=True)
-        return
-    path.parent.mkdir(exist_ok=True)
-    values = {name: [words[code] for code in columns[name][said]] for name, words in WORDS.items()}
-    write_table(path, pa.table({"id": columns["id"][said], **values}).cast(ATTRIBUTES))
+    write_part(folder, index, columns)
 
 
 def read_attributes(folder: Path) -> pa.Table:

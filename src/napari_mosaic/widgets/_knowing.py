@@ -12,6 +12,7 @@ from napari_mosaic.engine.sam.costs import MaskAmount, count_masks
 from napari_mosaic.engine.sam.methods import mask_mode
 from napari_mosaic.engine.sam.plan import MaskPlan
 from napari_mosaic.errors import InputError, MosaicError
+from napari_mosaic.estimating import estimate_run
 from napari_mosaic.files import read_object
 from napari_mosaic.image.georeference import crs_name, in_degrees
 from napari_mosaic.image.layers import layer_size
@@ -22,7 +23,6 @@ from napari_mosaic.record.plan import PLAIN
 from napari_mosaic.record.sam2 import WORK, Sam2Files
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.params import SamParams
-from napari_mosaic.segmentation import estimate_run
 from napari_mosaic.tesserae import Flag
 from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._facts import EstimateFacts, RecordFacts, SizeFacts, SourceFacts

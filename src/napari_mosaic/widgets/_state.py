@@ -14,6 +14,7 @@ from typing import Any, Literal
 from napari_mosaic.data_sizes import data_size
 from napari_mosaic.image import PixelSize
 from napari_mosaic.image.pixel_size import describe_extent, describe_size, is_oblique, oblique_words
+from napari_mosaic.progress import duration
 from napari_mosaic.record.figure_words import areas_of, density_of
 from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.request import SegmentParams
@@ -391,17 +392,6 @@ def progress_of(run: RunFacts | None) -> tuple[int, str] | None:
     if share > 0.02 and run.elapsed > 2:
         text += f" · {duration(run.elapsed * (1 - share) / share)} left"
     return (round(share * 1000), text)
-
-
-def duration(seconds: float) -> str:
-    """A time in words that nobody takes for exact."""
-    if seconds < 1.5:
-        return "1 s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def megapixels(count: float) -> str:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from napari_mosaic.progress import duration
 from napari_mosaic.training import PRESETS, FinetuneParams
 from napari_mosaic.training.sam.params import PRESETS as SAM_PRESETS
 from napari_mosaic.training.sam.params import SamTuneParams
 from napari_mosaic.widgets._facts import RunFacts
 from napari_mosaic.widgets._plot import Curve, best_so_far, smooth
-from napari_mosaic.widgets._state import ButtonViewModel, Mark, StepViewModel, duration
+from napari_mosaic.widgets._state import ButtonViewModel, Mark, StepViewModel
 from napari_mosaic.widgets._train.request import GRID_RUNS, Task, TaskParams
 
 Data = Literal["drawn", "folder", "record"]

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from napari_mosaic.probability import Calibration
+from napari_mosaic.progress import duration
 from napari_mosaic.tesserae import TesseraParams
 from napari_mosaic.tuning import TuneResult
 from napari_mosaic.widgets._facts import RunFacts
 from napari_mosaic.widgets._plot import Curve, best_so_far
-from napari_mosaic.widgets._state import ButtonViewModel, Mark, StepViewModel, duration
+from napari_mosaic.widgets._state import ButtonViewModel, Mark, StepViewModel
 from napari_mosaic.widgets._tune.bars import Bars
 
 TruthChoice = Literal["finished", "files"]
