@@ -129,7 +129,17 @@ def opus_regions(
     region that it borders on most, and is not determined where there is none.
     """
     grounds = local_grounds(shapes, graph, directions, rows)
-    opus = _join_small(graph, _agree(graph, propose_opus(grounds)))
+    opus = suggest_opus(graph, grounds)
+    return opus, regions_of(shapes, graph, grounds, opus)
+
+
+def suggest_opus(graph: Neighbours, grounds: Grounds) -> Positions:
+    """The opus that each tessera's surroundings suggest, so that none stands in too small a region of its own."""
+    return _join_small(graph, _agree(graph, propose_opus(grounds)))
+
+
+def regions_of(shapes: Shapes, graph: Neighbours, grounds: Grounds, opus: Positions) -> tuple[OpusRegion, ...]:
+    """The regions of one opus, the largest first, of tesserae whose opus is known."""
     part = graph.components(_same(graph, opus))
     regions = []
     for k in np.flatnonzero(np.bincount(part, minlength=0) >= _SMALLEST):
@@ -144,7 +154,7 @@ def opus_regions(
                 centre=(float(x), float(y)),
             )
         )
-    return opus, tuple(sorted(regions, key=lambda region: -region.tesserae))
+    return tuple(sorted(regions, key=lambda region: -region.tesserae))
 
 
 def _same(graph: Neighbours, opus: Positions) -> NDArray[np.bool_]:
@@ -179,4 +189,13 @@ def _join_small(graph: Neighbours, opus: Positions) -> Positions:
     return np.asarray(np.where(small, _NONE, opus), np.int64)
 
 
-__all__ = ["OPERA", "Grounds", "OpusRegion", "local_grounds", "opus_regions", "propose_opus"]
+__all__ = [
+    "OPERA",
+    "Grounds",
+    "OpusRegion",
+    "local_grounds",
+    "opus_regions",
+    "propose_opus",
+    "regions_of",
+    "suggest_opus",
+]
