@@ -18,7 +18,7 @@ from napari_mosaic.area_files import outlines
 from napari_mosaic.areas import merged, rasterise
 from napari_mosaic.measurement.table import read_tesserae
 from napari_mosaic.record import Record
-from napari_mosaic.record.file_mask import read_file_mask
+from napari_mosaic.record.file_mask import FileMask, read_file_mask
 from napari_mosaic.record.looked_at import preserved_part
 from napari_mosaic.tiling import Box
 
@@ -85,23 +85,23 @@ def bare_ground(record: Record) -> BareGround:
     shape = int(np.ceil(height / cell)), int(np.ceil(width / cell))
     preserved = preserved_part(record)
     inside = np.zeros(shape, bool) if preserved.is_empty else rasterise(preserved, Box(0, 0, *shape), 1 / cell)
-    inside &= _in_file(record, shape, cell)
+    mask = read_file_mask(record)
+    inside &= _in_file(mask, shape, cell)
     edges = np.column_stack([columns[name] for name in ("y0", "x0", "y1", "x1")]) / (factor * cell)
     covered = _covered(edges, shape, np.ones(len(edges), bool))
     covered = _covered(edges, shape, _together(covered, edges))
     bare = _rolled(covered, REACH * usual / cell) & inside
     geometry = _polygons(bare, cell, preserved, _SMALLEST * usual**2)
-    share = float(geometry.area) / max(float(inside.sum()) * cell**2, 1.0)
+    share = mask.area_within(geometry) / max(mask.area_within(preserved), 1.0)
     if share < _LEAST_SHARE:
         return NONE
     centres = edges.reshape(-1, 2, 2).mean(1) * cell
     shapely.prepare(geometry)
-    return BareGround(geometry, min(share, 1.0), int(shapely.contains_xy(geometry, centres[:, 1], centres[:, 0]).sum()))
+    return BareGround(geometry, share, int(shapely.contains_xy(geometry, centres[:, 1], centres[:, 0]).sum()))
 
 
-def _in_file(record: Record, shape: tuple[int, int], cell: float) -> Mask:
+def _in_file(mask: FileMask, shape: tuple[int, int], cell: float) -> Mask:
     """Cells whose centres the photograph's own file calls inside."""
-    mask = read_file_mask(record)
     rows, columns = (
         ((np.arange(count) + 0.5) * cell * own / side).astype(int).clip(max=own - 1)
         for count, own, side in zip(shape, mask.inside.shape, mask.shape, strict=True)
