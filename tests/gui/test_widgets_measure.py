@@ -355,7 +355,7 @@ def test_bare_ground_is_marked_by_a_button_and_undone(docks: Any, tmp_path: Path
     assert dock.view.bare.isEnabled()
     dock.view.bare_form.set_value(BareValue("lacuna"))
     dock.view.bare.click()
-    qtbot.waitUntil(lambda: dock.state.changed == "before the areas were changed")
+    qtbot.waitUntil(lambda: dock.state.changed == "before 1 edit")
     with open_record(path) as record:
         assert [(area.kind, area.name) for area in record.areas] == [("lacuna", "bare ground")]
     dock.undo()
