@@ -1,6 +1,7 @@
-"""How often does the count's interval hold the truth? Drawn floors, segmented by the usual method: one line.
+"""How often does the count's interval hold the truth? Drawn floors, segmented by the usual method: a line each; a sum.
 
 python benchmarks/counts.py                              # 100 drawings, seeds from 5200, none of which the table knows
+python benchmarks/counts.py --seed 5225 --drawings 25    # a part of them: lines of several runs are joined by hand
 python benchmarks/counts.py --seed 5000 --drawings 200 --fit    # the table of measurement/counting.py
 """
 
@@ -49,9 +50,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=5200)
     parser.add_argument("--fit", action="store_true")
     asked = parser.parse_args()
-    drawn = [count_drawing(seed) for seed in range(asked.seed, asked.seed + asked.drawings)]
-    told = [(scores, true) for scores, true in drawn if len(scores) >= LEAST_FOUND and true >= LEAST_TRUE]
-    counts = [(count_by_confidence(scores), true) for scores, true in told]
+    told, counts = [], []
+    for seed in range(asked.seed, asked.seed + asked.drawings):
+        scores, true = count_drawing(seed)
+        if len(scores) < LEAST_FOUND or true < LEAST_TRUE:
+            print(json.dumps({"benchmark": "counts", "seed": seed, "found": len(scores), "true": true}), flush=True)
+            continue
+        count = count_by_confidence(scores)
+        told.append((scores, true))
+        counts.append((count, true))
+        line: dict[str, int] = {"found": count.found, "low": count.low, "high": count.high, "true": true}
+        line["held"] = count.low <= true <= count.high
+        print(json.dumps({"benchmark": "counts", "seed": seed} | line), flush=True)
     held = sum(count.low <= true <= count.high for count, true in counts)
     width = float(np.median([(count.high - count.low) / count.found for count, _ in counts]))
     print(json.dumps({"benchmark": "counts", "drawings": len(counts), "held": held, "usual_width": round(width, 3)}))

@@ -221,6 +221,10 @@ def test_folders_of_joints_are_told_as_joints(tmp_path: Path, capsys: pytest.Cap
     assert not {"dice", "pixel_iou", "recall"} & set(header)
     assert main([*words, "--json"]) == 0
     assert {"dice", "joint_dice"} <= set(json.loads(capsys.readouterr().out)["mean"])
+    assert main([*words, "-o", str(tmp_path / "told.csv")]) == 0
+    columns = (tmp_path / "told.csv").read_text().splitlines()[0].split(",")
+    assert columns[:3] == ["image", "joint_dice", "joint_iou"]
+    assert columns.index("dice") > max(k for k, name in enumerate(columns) if name.startswith("joint_"))
 
 
 def test_the_rule_for_slivers_is_told_and_can_be_switched_off(

@@ -109,6 +109,27 @@ def test_nothing_in_millimetres_that_nobody_vouches_for(record: Record, tmp_path
     assert "not to scale" in (place / "README.txt").read_text()
 
 
+@pytest.mark.parametrize(
+    ("crs", "mm", "unit", "words"),
+    [
+        ("EPSG:4326", None, 0, "pixels from the lower left corner of the photograph, without a unit: nobody vouches"),
+        ("EPSG:4326", 0.5, 4, "mm from the lower left corner of the photograph; CAD has no unit for EPSG:4326"),
+        ("EPSG:2263", None, 21, "in US survey feet of EPSG:2263"),
+    ],
+)
+def test_the_drawing_of_any_map_says_its_unit(
+    record: Record, tmp_path: Path, crs: str, mm: float | None, unit: int, words: str
+) -> None:
+    import ezdxf
+
+    affine = (5e-9, 0.0, 12.6, 0.0, -5e-9, 41.9) if crs == "EPSG:4326" else AFFINE
+    record.set_pixel_size(mm or 0.5, confirmed=mm is not None)
+    record.update(crs=crs, affine=affine)
+    place = deliver(record, tmp_path / "hand", in_pixels=True)
+    assert ezdxf.readfile(place / "tesserae.dxf").header["$INSUNITS"] == unit
+    assert words in (place / "README.txt").read_text(encoding="utf-8")
+
+
 def test_a_system_that_cannot_be_told_is_refused_before_anything_is_written(record: Record, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not placed on a map"):
         deliver(record, tmp_path / "hand", crs="EPSG:4326")

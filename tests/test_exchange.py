@@ -20,7 +20,7 @@ from napari_mosaic.area_files import read_area_file
 from napari_mosaic.cli import main
 from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export import export_record, shapefile
-from napari_mosaic.export.coco import keyhole
+from napari_mosaic.export.coco import keyhole, place_of_name
 from napari_mosaic.export.delivery import deliver
 from napari_mosaic.export.grouped import groups_of
 from napari_mosaic.export.options import AnnotationOptions, DxfOptions, GeopackageOptions, ZarrOptions
@@ -235,6 +235,19 @@ def test_options_that_cannot_be_are_refused(record: Record, tmp_path: Path) -> N
     with pytest.raises(InputError, match="Nobody vouches"):
         export_record(record, "dxf", tmp_path / "a.dxf", options=DxfOptions(tolerance_mm=1))
     assert not list(tmp_path.glob("a.[cd]*"))
+
+
+def test_coco_is_read_by_its_own_library_pixel_for_pixel(record: Record, tmp_path: Path) -> None:
+    coco = pytest.importorskip("pycocotools.coco")
+    path = export_record(record, "coco", tmp_path / "a.coco")
+    found = coco.COCO(str(path / "instances.json"))
+    assert len(found.getAnnIds()) == record.count
+    labels = read_source_labels(record, Box(0, 0, *SIZE))
+    for picture in found.loadImgs(found.getImgIds()):
+        y, x = place_of_name(picture["file_name"]) or (0, 0)
+        window = labels[y : y + picture["height"], x : x + picture["width"]]
+        for one in found.loadAnns(found.getAnnIds(picture["id"])):
+            np.testing.assert_array_equal(found.annToMask(one) > 0, window == int(one["attributes"]["id"]))
 
 
 def test_a_hole_becomes_part_of_one_ring() -> None:

@@ -20,6 +20,8 @@ from napari_mosaic.errors import MissingError
 from napari_mosaic.evaluation.floor import Square
 from napari_mosaic.evaluation.floor_files import check_folder, write_counts
 from napari_mosaic.export import export_record
+from napari_mosaic.export.region import RegionRecord
+from napari_mosaic.measurement.bare import bare_ground
 from napari_mosaic.measurement.counting import count_by_confidence
 from napari_mosaic.measurement.palette import find_palette, hex_of
 from napari_mosaic.measurement.whole import size_class
@@ -171,6 +173,83 @@ def test_size_classes_have_their_bounds() -> None:
         "middling (10 to 20 mm)",
         "coarse (over 20 mm)",
     ]
+
+
+def test_a_part_has_the_rows_and_the_palette_of_the_whole_floor(path: Path) -> None:
+    with open_record(path, writable=True) as record:
+        whole = measure(record)
+        kept = [file.read_bytes() for file in measured_files(record)]
+        part = measure(RegionRecord(record, shapely.box(0, 0, 155, 230)))
+        assert [file.read_bytes() for file in measured_files(record)] == kept
+        place = whole.floor.tesserae.rows_of(part.floor.tesserae.columns["id"])
+        tables = part.table(), whole.table()
+    assert 0 < len(place) < len(whole.floor.tesserae)
+    for name in set(tables[0]) - {"number"}:
+        np.testing.assert_array_equal(tables[0][name], tables[1][name][place], err_msg=name)
+    assert part.opus.tolist() == whole.opus[place].tolist()
+    assert [each.lab for each in part.whole.palette] == [each.lab for each in whole.whole.palette]
+    assert part.whole.andamento.longest <= whole.whole.andamento.longest
+
+
+def test_an_empty_record_is_told_in_a_sentence_and_not_handed_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(np.full((90, 90, 3), 20, np.uint8)).save(tmp_path / "a.png")
+    path = tmp_path / "a.mosaic.zarr"
+    segment(tmp_path / "a.png", path, params=SegmentParams(method="brightness", scale=1.0)).close()
+    assert main(["measure", str(path)]) == 0
+    said = capsys.readouterr()
+    assert "a.mosaic.zarr holds no tessera, so there is nothing to measure but its areas" in said.err
+    assert "Andamento" not in said.out
+    assert "interval" not in said.out
+    assert main(["deliver", str(path), "-o", str(tmp_path / "hand"), "--in-pixels"]) == 1
+    assert "holds no tessera, so there is nothing to hand in" in capsys.readouterr().err
+    assert not (tmp_path / "hand").exists()
+    assert main(["bare-ground", str(path), "--as", "outside"]) == 0
+    assert "no bare ground to speak of" in capsys.readouterr().out
+
+
+def test_bare_ground_is_told_and_marked_by_whoever_says_what_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = np.random.default_rng(0).integers(20, 70, (300, 400, 3)).astype(np.uint8)  # plaster is not flat
+    picture[:, :200] = bright_stones((300, 200))
+    picture[100:112, 300:312] = 220  # a crumb
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    path = tmp_path / "a.mosaic.zarr"
+    segment(tmp_path / "a.png", path, params=SegmentParams(method="brightness", scale=1.0)).close()
+    with open_record(path, writable=True) as record:
+        before = measure(record).whole
+        found = bare_ground(record)
+        assert found.geometry.within(shapely.box(200, 0, 400, 300))
+        assert found.geometry.area > 0.85 * 200 * 300
+        assert found.tesserae == 1
+        assert before.bare.share == pytest.approx(found.geometry.area / (300 * 400))
+    assert main(["measure", str(path), "--read-only"]) == 0
+    said = capsys.readouterr()
+    assert f"{before.bare.share:.0%} of what counts as preserved" in said.out
+    assert "napari-mosaic bare-ground a.mosaic.zarr --as" in said.err
+    assert main(["bare-ground", str(path)]) == 0
+    assert "Alone on it: 1 tessera\n" in capsys.readouterr().out
+    assert main(["bare-ground", str(path), "--as", "preserved"]) == 2
+    assert "choose one of lacuna, repair, not legible, outside" in capsys.readouterr().err
+    assert main(["bare-ground", str(path), "--as", "lacuna"]) == 0
+    assert "Marked as lacuna" in capsys.readouterr().out
+    with open_record(path, writable=True) as record:
+        after = measure(record).whole
+        assert after.bare.words == ""
+        assert after.joint_share < before.joint_share - 0.2
+        editing.undo(record)
+        assert measure(record).whole.joint_share == before.joint_share
+
+
+def test_bare_ground_is_none_in_joints_and_lost_stones(path: Path) -> None:
+    with open_record(path, writable=True) as record:
+        ids = record.table(["id"])["id"].to_numpy()
+        editing.delete(record, ids[::9].tolist())
+        assert bare_ground(record).geometry.is_empty
+        record.areas = record.areas.add("region", shapely.box(0, 0, 200, 200))
+        assert measure(record).whole.bare.words == ""
 
 
 def test_the_command_writes_table_and_figures(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

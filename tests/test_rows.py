@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.measurement.andamento import direction_field
 from napari_mosaic.measurement.label_images import measure_labels
 from napari_mosaic.measurement.neighbours import join_borders
-from napari_mosaic.measurement.opus import OPERA, opus_regions
+from napari_mosaic.measurement.opus import OPERA, Grounds, OpusRegion, opus_regions, propose_opus
 from napari_mosaic.measurement.rows import pair_score, pairs_of, trace_rows
 from napari_mosaic.synthetic.manners import EXPECTED, draw_manner
 from napari_mosaic.synthetic.rows import LAYINGS, draw_rows
@@ -111,6 +112,52 @@ def test_an_opus_is_proposed_for_what_is_laid_so(manner: str) -> None:
     assert OPERA[int(np.bincount(opus).argmax())] == EXPECTED[manner]
     assert regions[0].opus == EXPECTED[manner]
     assert "in rows" in regions[0].words
+
+
+def test_a_figure_is_parted_from_the_ground_that_it_stands_on() -> None:
+    """A disc of circles, twenty tesserae wide, on straight rows."""
+    y, x = np.ogrid[:512, :512]
+    figure = (y - 256) ** 2 + (x - 256) ** 2 < 150**2
+    drawn, ground = draw_manner(512, 104, "concentric"), draw_manner(512, 104, "bond")
+    labels = np.where(figure, np.where(drawn > 0, drawn + int(ground.max()), 0), ground)
+    ids, shapes, graph = measure_labels(labels)
+    directions = direction_field(shapes, graph)
+    opus, regions = opus_regions(shapes, graph, directions, trace_rows(shapes, graph, directions))
+    bent = opus == OPERA.index("vermiculatum")
+    inside = ids > ground.max()
+    assert bent[inside].mean() > 0.8
+    assert bent[~inside].mean() < 0.3
+    assert {region.opus for region in regions} == {"vermiculatum", "tessellatum"}
+
+
+STRAIGHT = Grounds(
+    filled=0.86, in_rows=0.75, bend=9.0, turn=0.6, stray=5.0, out_of_step=0.35, long=1.3, uneven=0.16, crowded=1.1,
+    joint=0.28, size=0.95,
+)  # fmt: skip
+"""Rows as hands lay them: they stray by some degrees and turn by few."""
+
+
+@pytest.mark.parametrize(
+    ("change", "opus"),
+    [
+        ({}, "tessellatum"),
+        ({"turn": 2.0}, "vermiculatum"),
+        ({"size": 0.7, "bend": 14.0}, "vermiculatum"),
+        ({"stray": 0.3, "turn": 0.1}, "regulatum"),
+        ({"stray": 0.3, "turn": 0.1, "out_of_step": 0.1}, "tessellatum"),
+        ({"long": 2.5, "turn": 0.1}, "regulatum"),
+        ({"in_rows": 0.5}, "not determined"),
+        ({"in_rows": 0.4, "filled": 0.77, "uneven": 0.3, "crowded": 1.5}, "palladianum"),
+        ({"in_rows": 0.4, "filled": 0.79, "uneven": 0.3, "crowded": 1.0}, "not determined"),
+    ],
+)
+def test_what_speaks_for_an_opus_is_told_with_it(change: dict[str, float], opus: str) -> None:
+    grounds = replace(STRAIGHT, **change)
+    assert OPERA[int(propose_opus(grounds))] == opus
+    region = OpusRegion(opus=opus, tesserae=100, grounds=grounds, centre=(0.0, 0.0))
+    assert region.words.startswith(f"{region.reason}; ")
+    reasons = {replace(region, opus=name).reason for name in OPERA if name not in ("regulatum", "vermiculatum", opus)}
+    assert region.reason not in reasons
 
 
 def test_what_cannot_be_drawn_is_refused_in_a_sentence() -> None:

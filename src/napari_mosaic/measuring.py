@@ -18,10 +18,13 @@ import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
-from napari_mosaic.errors import MosaicError
+from napari_mosaic.areas import CLASSES
+from napari_mosaic.editing import Edit, add_area
+from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.evaluation.floor import Square, count_found, estimate_error
 from napari_mosaic.evaluation.floor_files import TABLE, check_folder, read_counts
 from napari_mosaic.files import read_object, write_json, writing
+from napari_mosaic.measurement.bare import NAME, BareGround, bare_ground
 from napari_mosaic.measurement.counting import LEVEL, Basis, Count, count_by_confidence
 from napari_mosaic.measurement.features import (
     BLOCK,
@@ -34,8 +37,8 @@ from napari_mosaic.measurement.features import (
     row_blocks,
     rows_of,
 )
-from napari_mosaic.measurement.floor import COLOUR, SHAPE, Floor
-from napari_mosaic.measurement.opus import OPERA, opus_regions
+from napari_mosaic.measurement.floor import COLOUR, SHAPE, Floor, FloorPart, part_of
+from napari_mosaic.measurement.opus import OPERA
 from napari_mosaic.measurement.registry import COLUMNS, Field
 from napari_mosaic.measurement.table import TesseraTable, read_tesserae
 from napari_mosaic.measurement.whole import Setting, Whole, summarise
@@ -46,6 +49,7 @@ from napari_mosaic.record.label_layer import TESSERAE
 from napari_mosaic.record.looked_at import Figures, preserved_part
 from napari_mosaic.record.tables import write_table
 from napari_mosaic.tiling import Box
+from napari_mosaic.words import counted
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -59,6 +63,8 @@ MEASURED = (
     *("lightness", "colour_a", "colour_b", "colour_spread", "palette_class"),
 )
 """Columns of the table where nobody chose."""
+NOT_PRESERVED = tuple(one.name for one in CLASSES if not one.counted)
+"""Classes of areas that bare ground may be of."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,8 @@ def measure_steps(
     Parameters
     ----------
     record
-        Where it is open for writing, the table and the figures are kept in it; see `measured_files`.
+        Where it is open for writing, the table and the figures are kept in it; see `measured_files`. Of a part of a
+        record nothing is kept, and rows, palette, opus and densities are those of the whole floor.
     columns
         Of the table, as `feature_table` names them; `MEASURED` by default.
     labels
@@ -151,20 +158,38 @@ def measure_steps(
         names = [name for name in names if not _needs_photograph(name)]
     fields = choose_fields(record, names)
     own = [field.column.name for field in fields if field.column.source in ("labels", "photograph")]
-    needed = [*own, *needed_columns(fields), *SHAPE, "joint_width", *(COLOUR if wanted else ())]
-    floor = yield from measure_floor_steps(record, tesserae, list(dict.fromkeys(needed)), client=client)
-    pixels = fields_of_floor(record, floor, [field for field in fields if field.column.source != "table"])
-    opus, regions = opus_regions(floor.shapes, floor.graph, floor.directions, floor.rows)
-    whole = _whole(record, floor, regions)
-    found = Measurement(record, whole, floor, fields, opus, without, pixels)
-    if kept_in.writable and keep:
+    needed = [*needed_columns(fields), *SHAPE, "joint_width", *(COLOUR if wanted else ())]
+    floor = yield from _measure_steps(record, tesserae, own, needed, client)
+    pixels = [field for field in fields if field.column.source != "table"]
+    whole_floor = floor.whole if isinstance(floor, FloorPart) else None
+    values = fields_of_floor(record, floor, pixels, whole=whole_floor)
+    whole = _whole(record, floor)
+    if not len(tesserae):
+        without = f"{record.path.name} holds no tessera, so there is nothing to measure but its areas; find some first."
+    found = Measurement(record, whole, floor, fields, floor.opus, without, values)
+    if kept_in.writable and keep and whole_floor is None:
         _keep(found)
     return found
 
 
-def _whole(record: Record, floor: Floor, regions: Any) -> Whole:
+def _measure_steps(
+    record: Record, tesserae: TesseraTable, own: Sequence[str], needed: Sequence[str], client: Client | None
+) -> Steps[Floor]:
+    """Measure the columns `own` of some tesserae, and `needed` of the whole floor that they are of."""
+    floor = record.whole_floor
+    if floor is record:
+        return (yield from measure_floor_steps(record, tesserae, list(dict.fromkeys([*own, *needed])), client=client))
+    floor = floor.with_labels(record.tesserae.name)
+    whole = yield from measure_floor_steps(floor, read_tesserae(floor), list(dict.fromkeys(needed)), client=client)
+    mine = yield from measure_floor_steps(record, tesserae, [name for name in own if name not in needed])
+    return part_of(whole, tesserae, mine.measured)
+
+
+def _whole(record: Record, floor: Floor) -> Whole:
     factor, mm = record.plan.factor, record.pixel_mm
-    preserved = shapely.transform(preserved_part(record), lambda places: places * factor)
+    preserved, of_whole = (
+        shapely.transform(preserved_part(each), lambda places: places * factor) for each in (record, record.whole_floor)
+    )
     shapely.prepare(preserved)
     centres = floor.centres
     inside = np.asarray(shapely.contains_xy(preserved, centres[:, 0], centres[:, 1]), bool)
@@ -177,9 +202,38 @@ def _whole(record: Record, floor: Floor, regions: Any) -> Whole:
         count_of(record, floor.tesserae, figures, inside),
         setting,
         names=(record.source.name, record.tesserae.name),
-        opus=regions,
-        density=floor.densities(np.arange(len(floor.tesserae)), preserved),
+        opus=floor.opus_regions,
+        bare=bare_ground(record),
+        density=floor.densities(np.arange(len(floor.tesserae)), of_whole),
     )
+
+
+def mark_bare_ground(record: Record, kind: str, *, labels: str | None = None) -> tuple[Edit | None, BareGround]:
+    """Find ground without a stone inside what counts as preserved, and add it as an area of a class that is not.
+
+    Parameters
+    ----------
+    record
+        Open for writing; the edit can be undone.
+    kind
+        The class: lacuna, repair, not legible or outside.
+    labels
+        Whose tesserae say what is bare; see `measure_steps`.
+
+    Returns
+    -------
+    edit, found
+        No edit where there is no such ground to speak of.
+
+    Raises
+    ------
+    InputError
+        The class counts as preserved, or there is no such class.
+    """
+    if kind not in NOT_PRESERVED:
+        raise InputError(f"Bare ground cannot be marked as {kind!r}; choose one of {', '.join(NOT_PRESERVED)}.")
+    found = bare_ground(record.with_labels(labels))
+    return add_area(record, kind, found.geometry, name=NAME) if found.words else None, found
 
 
 def count_of(record: Record, tesserae: TesseraTable, figures: Figures, inside: NDArray[np.bool_]) -> Count:
@@ -310,7 +364,7 @@ def changed_since_measured(record: Record, labels: str | None = None) -> str:
         return ""
     edits = now["journal"] - then["journal"]
     if edits > 0:
-        return f"before {edits:,} edit{'s' if edits > 1 else ''}"
+        return f"before {counted(edits, 'edit')}"
     if now["pixel_mm"] != then["pixel_mm"]:
         return "before the pixel size was changed"
     if now["areas"] != then["areas"]:
@@ -320,9 +374,11 @@ def changed_since_measured(record: Record, labels: str | None = None) -> str:
 
 __all__ = [
     "MEASURED",
+    "NOT_PRESERVED",
     "Measurement",
     "changed_since_measured",
     "count_of",
+    "mark_bare_ground",
     "measure",
     "measure_steps",
     "measured_files",

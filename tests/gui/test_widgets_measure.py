@@ -27,7 +27,7 @@ from napari_mosaic.widgets._edited import tessera_layers
 from napari_mosaic.widgets._features import _following
 from napari_mosaic.widgets._measure import drawn, plots
 from napari_mosaic.widgets._measure.colouring import CHOSEN, scale_of
-from napari_mosaic.widgets._measure.view import LinesValue, PlotValue, SaidValue
+from napari_mosaic.widgets._measure.view import BareValue, LinesValue, PlotValue, SaidValue
 from napari_mosaic.widgets._measured import columns_for
 from napari_mosaic.widgets._napari import IdColormap, camera_of
 from napari_mosaic.widgets._session import borrow_session, give_back
@@ -289,9 +289,14 @@ def test_chosen_stones_are_saved_and_said_of(dock: Any, tmp_path: Path, qtbot: A
     assert float(rows[0]["area_px"]) == dock.floor.column("area_px")[0]
     dock.save(tmp_path / "chosen.gpkg")
     qtbot.waitUntil(lambda: dock.state.message == "Saved chosen.gpkg.")
-    _, _, geometry, fields = pyogrio.raw.read(tmp_path / "chosen.gpkg", layer="tesserae", columns=["id"])
-    assert set(fields[0].tolist()) == ids
+    names = ["id", "palette_class", "row", "row_place", "local_density_per_mpx", "lightness"]
+    meta, _, geometry, fields = pyogrio.raw.read(tmp_path / "chosen.gpkg", layer="tesserae", columns=names)
+    told = dict(zip(meta["fields"], fields, strict=True))
+    assert set(told["id"].tolist()) == ids
     assert len(geometry) == len(ids)
+    for name in names[1:]:  # as the record keeps them
+        kept = dict(zip(dock.floor.ids.tolist(), dock.floor.column(name), strict=True))
+        np.testing.assert_array_equal(told[name], [kept[id_] for id_ in told["id"].tolist()])
     dock.save(tmp_path / "chosen.doc")
     qtbot.waitUntil(lambda: "another ending than .csv or .gpkg" in dock.state.message)
     dock.assign()
@@ -337,6 +342,31 @@ def test_lost_stones_are_told_in_their_lacunae(docks: Any, floor: Path, viewer: 
     dock = docks(floor)
     dock.show_lines(LinesValue(lost=True))
     assert dock.drawn["lost"].features["words"].tolist() == [f"about {whole.lost.tesserae:,} lost"]
+
+
+def test_bare_ground_is_marked_by_a_button_and_undone(docks: Any, tmp_path: Path, qtbot: Any) -> None:
+    image = np.random.default_rng(0).integers(20, 70, (200, 300, 3)).astype(np.uint8)
+    image[:, :150] = bright_stones((200, 150), pitch=12)
+    path = make_record(tmp_path, image)
+    with open_record(path, writable=True) as record:
+        measure(record)
+    dock = docks(path)
+    assert "of what counts as preserved" in dock.view.whole.text()
+    assert dock.view.bare.isEnabled()
+    dock.view.bare_form.set_value(BareValue("lacuna"))
+    dock.view.bare.click()
+    qtbot.waitUntil(lambda: dock.state.changed == "before 1 edit")
+    with open_record(path) as record:
+        assert [(area.kind, area.name) for area in record.areas] == [("lacuna", "bare ground")]
+    dock.undo()
+    qtbot.waitUntil(lambda: not dock.session.busy)
+    with open_record(path) as record:
+        assert len(record.areas) == 0
+
+
+def test_no_bare_ground_is_marked_where_there_is_none(dock: Any) -> None:
+    assert not dock.view.bare.isEnabled()
+    assert dock.view_model.bare.reason == "No ground without a stone counts as preserved."
 
 
 def test_chosen_columns_are_features_of_the_layer(dock: Any, qtbot: Any) -> None:

@@ -35,6 +35,7 @@ _COMMANDS = {
     "rectify": ("rectifying", "Make of a photograph taken at a slant a picture from straight above, in mm."),
     "export": ("records", "Write the tesserae of a record for other programs."),
     "measure": ("measuring", "Measure the stones and the whole floor: size, joints, palette, rows, opus, count."),
+    "bare-ground": ("measuring:mark_bare", "Find ground without a stone that counts as preserved, and mark it."),
     "deliver": ("delivering", "Write a folder to hand in: GeoPackage, DXF, table, drawing as PDF, README."),
     "import": ("importing:import_outlines", "Bring back what was drawn or corrected in another program."),
     "preview": ("records", "Draw the tesserae of a record over its photograph."),

@@ -29,6 +29,7 @@ from napari_mosaic.evaluation.floor import (
 )
 from napari_mosaic.evaluation.floor_files import check_folder, read_counts, write_squares
 from napari_mosaic.record import Record, open_record
+from napari_mosaic.words import counted
 
 if TYPE_CHECKING:
     SquareOptions = SquareParams
@@ -83,7 +84,7 @@ def check(
         if as_json:
             answer_json({"table": str(table), "squares": [_plain(square) for square in squares]})
             return 0
-        answer(f"{len(squares)} squares of {describe_size(opened, squares)} in {folder}; {RULE}.")
+        answer(f"{counted(len(squares), 'square')} of {describe_size(opened, squares)} in {folder}; {RULE}.")
         answer(f"Count the tesserae of each picture, write the numbers into the column counted of {table}, and give:")
         answer(f"napari-mosaic check {record} --counts {table}")
     return 0

@@ -71,15 +71,15 @@ def evaluate(
         return _evaluate_folders(prediction, truth, against, picture, (output, as_json, settings))
     if against is not None:
         return _compare(prediction, against, truth, picture, (output, as_json, settings, ignore))
-    found = evaluate_files(prediction, truth, params=settings, ignore=ignore)
+    found, joints = evaluate_files(prediction, truth, params=settings, ignore=ignore), settings.truth_is == "grout"
     if picture is not None:
         write_picture(draw_tesserae(prediction, truth, params=settings, ignore=ignore), picture)
     if output is not None:
-        write_report(output, found.to_dict(), table_of({truth.stem: found}).to_csv())
+        write_report(output, found.to_dict(), table_of({truth.stem: found}).to_csv(joints=joints))
     if as_json:
         answer_json(found.to_dict())
     else:
-        show(found, joints=settings.truth_is == "grout")
+        show(found, joints=joints)
     return 0
 
 
@@ -146,16 +146,16 @@ def _evaluate_folders(
     if picture is not None:
         _draw_all(prediction, against, truth, picture, settings)
     values = {(name.strip() or "prediction"): table.to_dict() for name, table in tables.items()}
-    first = tables[""]
+    first, joints = tables[""], settings.truth_is == "grout"
     if output is not None:
-        write_report(output, first.to_dict() if against is None else values, first.to_csv())
+        write_report(output, first.to_dict() if against is None else values, first.to_csv(joints=joints))
     if as_json:
         answer_json(first.to_dict() if against is None else values)
         return 0
     for name, table in tables.items():
         if against is not None:
             answer(f"{name}{against if name else prediction}")
-        answer(table.to_text(joints=settings.truth_is == "grout"))
+        answer(table.to_text(joints=joints))
     say(_rule(settings))
     return 0
 
@@ -184,13 +184,13 @@ def _compare(
     if picture is not None:
         write_picture(found.picture, picture)
     table = table_of({str(prediction): found.first, str(against): found.second})
-    values = {**table.to_dict(), "shares": found.shares}
+    values, joints = {**table.to_dict(), "shares": found.shares}, settings.truth_is == "grout"
     if output is not None:
-        write_report(output, values, table.to_csv())
+        write_report(output, values, table.to_csv(joints=joints))
     if as_json:
         answer_json(values)
         return 0
-    answer(table.to_text(mean=False, joints=settings.truth_is == "grout"))
+    answer(table.to_text(mean=False, joints=joints))
     say(_rule(settings))
     answer("of the true tesserae's pixels: " + ", ".join(f"{k} {100 * v:.1f} %" for k, v in found.shares.items()))
     return 0

@@ -12,6 +12,7 @@ from napari_mosaic.cli.output import answer, run
 from napari_mosaic.cli.records import Labels, choose_labels, of_labels
 from napari_mosaic.export.delivery import deliver_steps
 from napari_mosaic.record import open_record
+from napari_mosaic.words import counted
 
 
 def deliver(
@@ -55,5 +56,5 @@ def deliver(
         )
         place = run(steps, output.name)
         files = "tesserae.gpkg, tesserae.dxf, tesserae.csv, drawing.pdf, README.txt"
-        answer(f"{opened.count:,} tesserae{of_labels(opened)} in {place}: {files}")
+        answer(f"{counted(opened.count, 'tessera')}{of_labels(opened)} in {place}: {files}")
     return 0

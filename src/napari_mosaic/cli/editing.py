@@ -20,6 +20,7 @@ from napari_mosaic.files import write_csv
 from napari_mosaic.output_files import replacing
 from napari_mosaic.record import open_record
 from napari_mosaic.tiling import Box
+from napari_mosaic.words import counted
 
 _SHOWN = 20
 """Rows that are printed; all are in the JSON."""
@@ -50,7 +51,7 @@ def edit(record: Path, edits: Path, /, *, keep: Flag = False, dry_run: Flag = Fa
     """
     requests = editing.read_requests(edits)
     if dry_run:
-        answer(f"{len(requests)} edits, all well formed")
+        answer(f"{counted(len(requests), 'edit')}, all well formed")
         return 0
     with open_record(record, writable=True) as opened:
         done = editing.apply_requests(opened, requests, keep=keep)
@@ -60,7 +61,7 @@ def edit(record: Path, edits: Path, /, *, keep: Flag = False, dry_run: Flag = Fa
     changed = [made for made in done if made is not None]
     new, gone = (sum(len(getattr(made, name)) for made in changed) for name in ("made", "gone"))
     idle = len(done) - len(changed)
-    answer(f"{len(changed)} edits done, {new} tesserae new, {gone} gone{_idle(idle)}")
+    answer(f"{counted(len(changed), 'edit')} done, {counted(new, 'tessera')} new, {gone} gone{_idle(idle)}")
     return 0
 
 
@@ -142,7 +143,7 @@ def export_edits(
         raise UsageError(f"{output} exists already; add --overwrite to replace it, or give another name.")
     with open_record(record) as opened:
         count = editing.export_edits(opened, output, box=None if window is None else Box(*window))
-    answer(f"{count} edits in {output}")
+    answer(f"{counted(count, 'edit')} in {output}")
     return 0
 
 
@@ -166,7 +167,7 @@ def apply_edits(record: Path, edits: Path, /, *, as_json: Json = False) -> int:
         answer_json({"applied": found.applied, "already": found.already, "conflicts": conflicts})
         return 0
     there = f", {found.already} there already" if found.already else ""
-    answer(f"{found.applied} edits applied{there}, {len(found.conflicts)} to look at")
+    answer(f"{counted(found.applied, 'edit')} applied{there}, {len(found.conflicts)} to look at")
     _list(found.conflicts)
     return 0
 
@@ -200,11 +201,11 @@ def suspects(
         found = run(editing.suspects_steps(opened, params), record.name)
     if output is not None:
         _write_suspects(output, found)
-        answer(f"{len(found)} tesserae to look at, in {output}")
+        answer(f"{counted(len(found), 'tessera')} to look at, in {output}")
         return 0
     for suspect in found[:_SHOWN]:
         answer(f"{suspect.id:>10}  y {suspect.y}, x {suspect.x}  {suspect.severity:.2f}  {', '.join(suspect.reasons)}")
-    answer(f"{len(found)} tesserae to look at; add -o to write them all to a file")
+    answer(f"{counted(len(found), 'tessera')} to look at; add -o to write them all to a file")
     return 0
 
 

@@ -26,6 +26,7 @@ from napari_mosaic.importing import (
 from napari_mosaic.importing.pictures import Shows
 from napari_mosaic.importing.vector import cover_of
 from napari_mosaic.record import Record, open_record
+from napari_mosaic.words import counted
 
 _SHOWN = 20
 """Disputes that are printed; all are in the JSON."""
@@ -89,7 +90,7 @@ def import_outlines(
     if as_json:
         answer_json({"record": str(output), "tesserae": count, "notes": outlines.notes})
     else:
-        answer(f"{count:,} tesserae of {file.name} in {output}")
+        answer(f"{counted(count, 'tessera')} of {file.name} in {output}")
     return 0
 
 
@@ -119,15 +120,15 @@ def _cover(record: Record, covers: list[str] | None) -> Any:
 def _tell(done: Imported, into: Path, *, dry_run: bool) -> None:
     would = "would be " if dry_run else ""
     answer(
-        f"{done.changed:,} outlines {would}changed, {done.added:,} {would}added, {done.deleted:,} {would}deleted, "
-        f"{done.assigned:,} {would}given another material or state; {done.same:,} are as they were"
+        f"{counted(done.changed, 'outline')} {would}changed, {done.added:,} {would}added, {done.deleted:,} "
+        f"{would}deleted, {done.assigned:,} {would}given another material or state; {done.same:,} are as they were"
     )
     if done.absent:
-        answer(f"{done.absent:,} tesserae are not in the file and stay; --covers all deletes them")
+        answer(f"Not in the file: {counted(done.absent, 'tessera')}, which stay; --covers all deletes them")
     if done.edits:
         answer(f"Take it back with: napari-mosaic edits undo {into} -n {done.edits}")
     if done.disputes:
-        say(f"{len(done.disputes):,} outlines were not taken over:")
+        say(f"Not taken over: {counted(len(done.disputes), 'outline')}")
         for dispute in done.disputes[:_SHOWN]:
             _tell_dispute(dispute)
 

@@ -1,4 +1,4 @@
-"""`measure`: the table and the figures of a floor."""
+"""`measure`: the table and the figures of a floor; `bare-ground`: what in it holds no stone."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from napari_mosaic.areas import AreaSet
 from napari_mosaic.cli.options import Flag, Json
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
 from napari_mosaic.cli.records import Labels, choose_labels, split_names
 from napari_mosaic.engine.cluster import connect
 from napari_mosaic.export import csv, parquet, xlsx
 from napari_mosaic.export.notes import write_beside
-from napari_mosaic.measuring import measure_steps, measured_files
+from napari_mosaic.measurement.bare import NAME, bare_ground
+from napari_mosaic.measuring import NOT_PRESERVED, mark_bare_ground, measure_steps, measured_files
 from napari_mosaic.output_files import replacing
 from napari_mosaic.record import open_record
+from napari_mosaic.words import counted
 
 if TYPE_CHECKING:
     from napari_mosaic.measuring import Measurement
@@ -72,8 +75,46 @@ def measure(
             answer_json(found.whole.to_json())
         else:
             _tell(found)
+            if found.whole.bare.words:
+                say(f"Mark bare ground with: napari-mosaic bare-ground {record.name} --as outside (or lacuna)")
         if not read_only:
             say(f"Kept in {measured_files(opened, labels)[0].relative_to(record.parent)}")
+    return 0
+
+
+def mark_bare(
+    record: Path,
+    /,
+    *,
+    as_class: Annotated[str | None, Parameter(name="--as")] = None,
+    as_json: Json = False,
+) -> int:
+    """Find ground without a stone inside what counts as preserved, and mark it as an area where you say what it is.
+
+    Parameters
+    ----------
+    record
+        The record.
+    as_class
+        What it is: lacuna, repair, "not legible" or outside; nothing is marked by default. It is one edit, which
+        napari-mosaic edits undo takes back.
+    as_json
+        Write what was found as GeoJSON, in pixels of the photograph.
+
+    """
+    if as_class is not None and as_class not in NOT_PRESERVED:
+        raise UsageError(f"Bare ground cannot be marked as {as_class!r}; choose one of {', '.join(NOT_PRESERVED)}.")
+    with open_record(record, writable=as_class is not None) as opened:
+        found = bare_ground(opened.with_labels(None)) if as_class is None else mark_bare_ground(opened, as_class)[1]
+    if as_json:
+        areas = AreaSet().add(as_class or "mark", found.geometry, name=NAME) if found.words else AreaSet()
+        answer_json(areas.to_geojson())
+        return 0
+    answer(f"{NAME.capitalize()}: {found.words}" if found.words else "There is no bare ground to speak of.")
+    if found.tesserae:
+        answer(f"Alone on it: {counted(found.tesserae, 'tessera')}")
+    if as_class is not None and found.words:
+        answer(f"Marked as {as_class}; measure again.")
     return 0
 
 

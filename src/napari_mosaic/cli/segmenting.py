@@ -32,6 +32,7 @@ from napari_mosaic.request import RunOptions, SegmentParams
 from napari_mosaic.sam.params import PRESETS as SAM_PRESETS
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.segmentation import segment_steps
+from napari_mosaic.words import counted
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -80,7 +81,9 @@ class Outcome:
                 "see whether the photograph is sharp and shows a mosaic, or give --scale, some 16 divided by "
                 f"the pixels across a stone. The empty record is {self.record}{cost_of(self.sam2)}"
             )
-        found = f"{self.tesserae:,} tesserae{'' if self.labels in (None, TESSERAE) else f' ({self.labels})'}"
+        found = (
+            f"{counted(self.tesserae or 0, 'tessera')}{'' if self.labels in (None, TESSERAE) else f' ({self.labels})'}"
+        )
         size = "" if self.tessera_px is None else f", about {self.tessera_px:.1f} px each"
         part = "" if self.complete else ", not complete (go on with --resume)"
         return f"{Path(self.source).name}: {found}{size}{part}, in {self.record}{cost_of(self.sam2)}"
@@ -334,7 +337,7 @@ def cost_of(work: dict[str, Any] | None) -> str:
     if work is None:
         return ""
     peak = "" if work["peak_bytes"] is None else f", {data_size(work['peak_bytes'])} of memory at most"
-    return f" (SAM 2: {work['prompts']:,} prompts in {work['windows']:,} windows{peak})"
+    return f" (SAM 2: {counted(work['prompts'], 'prompt')} in {counted(work['windows'], 'window')}{peak})"
 
 
 def typical_size(record: Record) -> float | None:

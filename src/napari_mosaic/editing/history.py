@@ -14,6 +14,7 @@ from napari_mosaic.editing.tools import group_of
 from napari_mosaic.editing.transaction import editing
 from napari_mosaic.progress import Steps, drain
 from napari_mosaic.record import Record
+from napari_mosaic.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ def report(record: Record) -> Report:
 
 def describe_report(found: Report) -> str:
     """The report in one sentence, as a publication may have it."""
-    total = f"{found.tesserae:,} {'tessera' if found.tesserae == 1 else 'tesserae'}"
+    total = counted(found.tesserae, "tessera")
     if found.edits == 0 and found.tesserae == 0:
         return "There are no tesserae, and none was edited by hand."
     if found.edits == 0:

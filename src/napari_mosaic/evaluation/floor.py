@@ -25,6 +25,7 @@ from napari_mosaic.measurement.table import typical_side
 from napari_mosaic.measurement.windows import window_of
 from napari_mosaic.record import Record
 from napari_mosaic.tiling import Box
+from napari_mosaic.words import counted
 
 RULE = "a tessera belongs to the square that holds its centre"
 COUNTED, MISSED, WRONG = "counted", "missed", "wrong"
@@ -306,7 +307,7 @@ def _ratio_interval(part: NDArray[np.float64], whole: NDArray[np.float64], level
 def describe_error(error: FloorError, size: str) -> str:
     """The result in words for a report; `size` is that of the squares, as `describe_size` says it."""
     text = (
-        f"In {error.squares} random squares of {size} the record holds {error.found:,} tesserae where "
+        f"In {error.squares} random squares of {size} the record holds {counted(error.found, 'tessera')} where "
         f"{error.counted:,} were counted: {_share(error.error)} (95 % interval: {_share(error.low)} to "
         f"{_share(error.high)}; {RULE})."
     )
@@ -315,7 +316,7 @@ def describe_error(error: FloorError, size: str) -> str:
         text += f" Of 100 tesserae {part:.1f} are missed or wrong ({least:.1f} to {most:.1f})."
     if error.total is not None:
         middle, least_total, most_total = error.total
-        text += f" So the whole has about {middle:,} tesserae ({least_total:,} to {most_total:,})."
+        text += f" So the whole has about {counted(middle, 'tessera')} ({least_total:,} to {most_total:,})."
     return text
 
 

@@ -40,18 +40,21 @@ class FolderEvaluation:
         """Everything as plain values, ready for JSON."""
         return {"images": list(self.rows), "mean": self.mean}
 
-    def to_csv(self) -> str:
-        """The table as CSV, the mean in the last line."""
+    def columns(self, *, joints: bool = False) -> list[str]:
+        """The columns in order; with `joints` those of the joints first."""
+        return sorted(self.mean, key=lambda name: joints and name != "image" and not name.startswith("joint_"))
+
+    def to_csv(self, *, joints: bool = False) -> str:
+        """The table as CSV, the mean in the last line; with `joints` their columns first."""
         file = io.StringIO()
-        writer = csv.DictWriter(file, list(self.mean), lineterminator="\n")
+        writer = csv.DictWriter(file, self.columns(joints=joints), lineterminator="\n")
         writer.writeheader()
         writer.writerows([*self.rows, self.mean])
         return file.getvalue()
 
     def to_text(self, *, mean: bool = True, joints: bool = False) -> str:
         """The table to be read: aligned columns, three digits; with `joints` their pixels, not those of tesserae."""
-        names = [name for name in self.mean if not (joints and name in _PIXELS)]
-        names.sort(key=lambda name: joints and name != "image" and not name.startswith("joint_"))
+        names = [name for name in self.columns(joints=joints) if not (joints and name in _PIXELS)]
         rows = (*self.rows, self.mean) if mean else self.rows
         lines = [names, *([_shown(row[name]) for name in names] for row in rows)]
         widths = [max(len(line[k]) for line in lines) for k in range(len(names))]

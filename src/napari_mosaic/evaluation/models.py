@@ -45,11 +45,11 @@ class ModelComparison:
         """Everything as plain values, ready for JSON."""
         return {"models": {name: table.to_dict() for name, table in self.models.items()}}
 
-    def to_csv(self) -> str:
-        """Every model on every picture, and its mean."""
+    def to_csv(self, *, joints: bool = False) -> str:
+        """Every model on every picture, and its mean; with `joints` their columns first."""
         file = io.StringIO()
         first = next(iter(self.models.values()))
-        writer = csv.DictWriter(file, ["model", *first.mean], lineterminator="\n")
+        writer = csv.DictWriter(file, ["model", *first.columns(joints=joints)], lineterminator="\n")
         writer.writeheader()
         for name, table in self.models.items():
             writer.writerows({"model": name, **row} for row in (*table.rows, table.mean))
@@ -125,7 +125,7 @@ def write_comparison(comparison: ModelComparison, folder: Path, *, joints: bool 
     """Write `models.csv`, `models.json` and `bars.png` into a folder, which is made; what is there is replaced."""
     make_folder(folder)
     written = [
-        write_report(folder / name, comparison.to_dict(), comparison.to_csv(), overwrite=True)
+        write_report(folder / name, comparison.to_dict(), comparison.to_csv(joints=joints), overwrite=True)
         for name in ("models.csv", "models.json")
     ]
     return [*written, plot_models(comparison, folder / "bars.png", joints=joints)]

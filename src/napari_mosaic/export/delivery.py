@@ -31,6 +31,7 @@ from napari_mosaic.record import Record
 from napari_mosaic.record.figure_words import areas_of, density_of
 from napari_mosaic.record.finished import finished_boxes
 from napari_mosaic.record.shown import describe_method
+from napari_mosaic.words import counted
 
 COLUMNS = (
     "default",
@@ -95,7 +96,7 @@ def deliver_steps(
     ------
     InputError
         Nobody vouches for the pixel size and `in_pixels` is not set; another coordinate system is asked for, and the
-        photograph is not placed.
+        photograph is not placed; there is no tessera.
     DependencyError, WriteError
         A library of an extra is missing; the place is taken, read-only or full.
     """
@@ -105,6 +106,11 @@ def deliver_steps(
             f"it with: napari-mosaic pixel-size {record.path.name} MM, or hand on pixels with --in-pixels."
         )
     record = record.with_labels(labels)
+    if not record.count:
+        raise InputError(
+            f"{record.path.name} holds no tessera, so there is nothing to hand in; find some first, or write its areas "
+            f"alone with: napari-mosaic export {record.path.name} -o NAME.areas.gpkg."
+        )
     geopackage.check_crs(record, crs)
     place = Path(folder)
     with replacing(place, overwrite=overwrite, ours=_is_delivery) as whole:
@@ -131,7 +137,7 @@ def _is_delivery(folder: Path) -> bool:
 
 
 def _drawing_steps(record: Record, whole: Path, traced: TracedOnce) -> Steps[None]:
-    """The DXF, in millimetres of the photograph where the map is in degrees, which CAD has no unit for."""
+    """The DXF, in millimetres of the photograph where CAD has no unit for that of the map, such as degrees."""
     yield from dxf.write_steps(record, whole / "tesserae.dxf", dxf.frame_of(record, degrees_as_mm=True), shaping=traced)
 
 
@@ -165,7 +171,7 @@ def _readme(record: Record, measured: Measurement, crs: str | None, author: str,
         "",
         "Files",
         f"  tesserae.gpkg  outlines with their columns, and areas; styled for QGIS; {crs or record.crs or 'pixels'}",
-        f"  tesserae.dxf   outlines for CAD, in {dxf.frame_of(record, degrees_as_mm=True).unit}",
+        f"  tesserae.dxf   outlines for CAD, in {dxf.describe_frame(record, dxf.frame_of(record, degrees_as_mm=True))}",
         "  tesserae.csv   the table; columns.csv says what its columns mean",
         f"  drawing.pdf    the drawing, {scale}",
         "",
@@ -185,7 +191,7 @@ def _readme(record: Record, measured: Measurement, crs: str | None, author: str,
         "What was checked",
         *_pairs(
             ("By hand", describe_report(report(record))),
-            ("Marked as finished", _windows(len(finished_boxes(record)))),
+            ("Marked as finished", counted(len(finished_boxes(record)), "window")),
             ("Complete", "yes" if record.complete else "no: only what is computed so far is in these files"),
         ),
         "  What nobody looked at is as the network found it; a count without a check has no error that could be told",
@@ -193,10 +199,6 @@ def _readme(record: Record, measured: Measurement, crs: str | None, author: str,
         "",
     ]
     return "\n".join(lines)
-
-
-def _windows(count: int) -> str:
-    return f"{count} window{'' if count == 1 else 's'}"
 
 
 def _pairs(*pairs: tuple[str, str]) -> list[str]:

@@ -47,6 +47,7 @@ _HANDLES = 0x40000000
 """Handles from here on are free for whoever edits the drawing: far above one a ring of a gigapixel's tesserae."""
 _UNITS = {"px": 0, "mm": 4, "metre": 6, "foot": 2, "US survey foot": 21}
 """$INSUNITS."""
+_MANY = {"metre": "metres", "foot": "feet", "US survey foot": "US survey feet"}
 
 Floats = NDArray[np.float64]
 
@@ -98,6 +99,15 @@ def frame_of(record: Record, *, degrees_as_mm: bool = False) -> DrawingFrame:
     flipped = np.array([1.0, -1.0])
     kind: Literal["mm", "px"] = "px" if mm is None else "mm"
     return DrawingFrame(kind, 3, lambda points: (points * flipped + (0, height)) * scale, kind)
+
+
+def describe_frame(record: Record, frame: DrawingFrame) -> str:
+    """What the coordinates of a drawing are, in a few words."""
+    if frame.kind == "map":
+        return f"{_MANY.get(frame.unit, frame.unit)} of {record.crs}"
+    place = "from the lower left corner of the photograph"
+    words = f"mm {place}" if frame.kind == "mm" else f"pixels {place}, without a unit: nobody vouches for their size"
+    return f"{words}; CAD has no unit for {record.crs}" if record.affine is not None and record.crs else words
 
 
 def _digits(affine: tuple[float, ...]) -> int:

@@ -21,6 +21,7 @@ from napari_mosaic.measurement.table import read_tesserae
 from napari_mosaic.measurement.windows import TesseraWindow, tessera_windows
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Record
+from napari_mosaic.words import counted
 
 SAME = 0.1
 """Source pixels that an unchanged outline may have moved by: programs round to hundredths. Not varied."""
@@ -150,8 +151,8 @@ class _Matching:
         known = len(self._by_id)
         if known and self._apart > ALIKE * known:
             raise InputError(
-                f"{self.outlines.name} names {known:,} tesserae of {self.record.path.name}, and {self._apart:,} of "
-                "them lie elsewhere, so it was exported from another record; give that one."
+                f"{self.outlines.name} names {counted(known, 'tessera')} of {self.record.path.name}, and "
+                f"{self._apart:,} of them lie elsewhere, so it was exported from another record; give that one."
             )
         if not known and self.outlines.ids.any() and not self._candidates:
             raise InputError(

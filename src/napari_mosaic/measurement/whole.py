@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mosaic.measurement.bare import BareGround
 from napari_mosaic.measurement.counting import Count
 from napari_mosaic.measurement.floor import Floor
 from napari_mosaic.measurement.opus import OpusRegion
 from napari_mosaic.measurement.palette import hex_of
 from napari_mosaic.record.figure_words import areas_of, density_of
 from napari_mosaic.record.looked_at import Figures
+from napari_mosaic.words import counted
 
 Floats = NDArray[np.float64]
 
@@ -108,6 +110,7 @@ class Whole:
     figures: Figures
     count: Count
     density: str
+    bare: BareGround
     lost: Lost | None
     sides: Mapping[str, Spread]
     size_class: str | None
@@ -121,7 +124,8 @@ class Whole:
     def to_json(self) -> dict[str, Any]:
         """All figures as JSON values."""
         values = {name: value for name, value in asdict(self).items() if name != "figures"}
-        return values | {"looked_at": self.figures.to_json()}
+        bare = {"share": self.bare.share, "tesserae": self.bare.tesserae}
+        return values | {"bare": bare, "looked_at": self.figures.to_json()}
 
     def entries(self) -> list[tuple[str, str, str]]:
         """All figures in words: what they are about, what each is, and the figure."""
@@ -131,10 +135,13 @@ class Whole:
 def _entries(whole: Whole) -> Any:
     count, area = whole.count, f"{whole.unit}²"
     yield "Count", "Found", f"{count.found:,}"
-    yield "Count", "Estimated", count.words
+    if count.found:
+        yield "Count", "Estimated", count.words
     yield "Count", "Density", f"{whole.density} of what is preserved"
     for name, value in areas_of(whole.figures):
         yield "Areas", name, value
+    if whole.bare.words:
+        yield "Bare ground", "Without a stone", whole.bare.words
     if whole.lost is not None:
         lost = whole.lost
         yield (
@@ -142,6 +149,8 @@ def _entries(whole: Whole) -> Any:
             "Lost tesserae, an estimate",
             f"{lost.tesserae:,} ({lost.low:,} to {lost.high:,}), if the lacunae were laid like the rest",
         )
+    if not whole.count.found and not whole.sides:
+        return
     for name, spread in whole.sides.items():
         yield "Size", name, spread.words
     yield "Size", "Size class", whole.size_class or "not told without a confirmed pixel size"
@@ -154,17 +163,22 @@ def _entries(whole: Whole) -> Any:
         yield (
             "Palette",
             f"{colour.number} {colour.srgb}",
-            f"CIELAB {lab}: {colour.tesserae:,} tesserae, {colour.area:.4g} {area}, {colour.share:.1%} of their area",
+            f"CIELAB {lab}: {counted(colour.tesserae, 'tessera')}, {colour.area:.4g} {area}, "
+            f"{colour.share:.1%} of their area",
         )
     if whole.palette is None:
         yield "Palette", "Colours", "not told without the photograph"
     laid = whole.andamento
     yield "Andamento", "Rows", f"{laid.rows:,}, with {laid.share:.0%} of all tesserae; usual length {laid.usual:.0f}"
-    yield "Andamento", "Longest row", f"{laid.longest:,} tesserae"
+    yield "Andamento", "Longest row", counted(laid.longest, "tessera")
     yield "Andamento", "Coherence of direction", f"{laid.coherence:.2f} (0 to 1)"
     yield "Andamento", "Turn from stone to stone", f"{laid.turn:.1f}°"
     for k, region in enumerate(whole.opus, start=1):
-        yield "Opus, a suggestion", f"Region {k}", f"{region.opus}: {region.tesserae:,} tesserae; {region.words}"
+        yield (
+            "Opus, a suggestion",
+            f"Region {k}",
+            f"{region.opus}: {counted(region.tesserae, 'tessera')}; {region.words}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +203,7 @@ def summarise(
     *,
     names: tuple[str, str],
     opus: tuple[OpusRegion, ...],
+    bare: BareGround,
     density: Floats,
 ) -> Whole:
     """The figures of a floor.
@@ -207,6 +222,8 @@ def summarise(
         Of the photograph and of the label layer.
     opus
         The proposals.
+    bare
+        Ground without a stone.
     density
         `(n,)` local densities, px of the working grid.
     """
@@ -230,6 +247,7 @@ def summarise(
         figures=figures,
         count=count,
         density=density_of(figures),
+        bare=bare,
         lost=_lost(figures, density[inside], setting),
         sides=spreads,
         size_class=size_class(usual.median) if usual is not None and setting.unit == "mm" else None,

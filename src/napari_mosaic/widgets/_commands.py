@@ -32,6 +32,7 @@ from napari_mosaic.widgets._layers import RecordLayers
 from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._places import place_beside
 from napari_mosaic.widgets._worker import Worker, WorkFailure
+from napari_mosaic.words import counted
 
 
 def segment_layer(
@@ -167,7 +168,7 @@ def announce(job: Worker, words: Callable[[Any], str]) -> None:
 def found_words(facts: RecordFacts) -> str:
     """What a run has found, in a sentence."""
     by = " by SAM 2" if facts.labels == SAM2 else ""
-    return f"{facts.count:,} tesserae{by}, kept in {facts.path}."
+    return f"{counted(facts.count, 'tessera')}{by}, kept in {facts.path}."
 
 
 class _Show(QObject):

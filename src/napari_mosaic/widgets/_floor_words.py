@@ -10,6 +10,8 @@ from functools import partial
 from html import escape as escaped
 from typing import Any
 
+from napari_mosaic.words import counted
+
 Figures = Mapping[str, Any]
 escape = partial(escaped, quote=False)
 
@@ -48,7 +50,8 @@ def _lines(whole: Figures, changed: str) -> Iterator[str]:
 def swatch_line(colour: Figures, unit: str) -> str:
     """One colour of a palette as rich text: a swatch, its part of the area of all tesserae, and how many have it."""
     area = "" if unit == "px" else f", {colour['area'] / 1e4:.3g} dm²"
-    return f"{swatch(colour['srgb'])} {colour['number']}: {colour['share']:.0%}, {colour['tesserae']:,} stones{area}"
+    stones = counted(colour["tesserae"], "stone")
+    return f"{swatch(colour['srgb'])} {colour['number']}: {colour['share']:.0%}, {stones}{area}"
 
 
 def swatch(colour: str) -> str:

@@ -26,6 +26,7 @@ from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._edited import foresee, refresh_part, take_over, tessera_layers
 from napari_mosaic.widgets._features import renew_features
 from napari_mosaic.widgets._worker import Line, Worker, when_idle
+from napari_mosaic.words import counted
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -275,7 +276,7 @@ def describe(edit: Edit | None) -> str:
 
 def stones(count: int) -> str:
     """So many tesserae."""
-    return f"{count:,} tessera" if count == 1 else f"{count:,} tesserae"
+    return counted(count, "tessera")
 
 
 # lending ----------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from napari_mosaic.record.label_layer import SAM2
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.widgets._facts import EstimateFacts, RecordFacts, RunFacts, SizeFacts, SourceFacts, Tuning
 from napari_mosaic.widgets._floor_words import whole_words
+from napari_mosaic.words import counted
 
 Mark = Literal["done", "next", "later"]
 STEPS = ("Open", "Size", "Area", "Find", "Check", "Measure", "Deliver")
@@ -316,7 +317,7 @@ def _find(state: PanelState) -> str:
         return "no tessera found · another analysis size may help"
     done = "complete" if state.record.complete else "in part"
     by = " by SAM 2" if state.record.labels == SAM2 else ""
-    return f"{state.record.count:,} tesserae{by} · {done}"
+    return f"{counted(state.record.count, 'tessera')}{by} · {done}"
 
 
 def _check(state: PanelState) -> str:
@@ -375,7 +376,7 @@ def _mask_cost(estimate: EstimateFacts) -> str:
     amount = estimate.masks
     if amount is None:
         return "\nThe joints alone; SAM 2 comes on top and takes longer."
-    asked = f"{amount.windows:,} windows with about {amount.prompts:,} prompts"
+    asked = f"{counted(amount.windows, 'window')} with about {counted(amount.prompts, 'prompt')}"
     if estimate.mask_seconds is not None:
         return f"\nSAM 2 on top: {asked}, about {duration(estimate.mask_seconds)}"
     return f"\nSAM 2 on top: {asked}; how long they take is known once it runs."

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from napari_mosaic.evaluation.floor import RULE, Square
 from napari_mosaic.widgets._state import ButtonViewModel, Mark, StepViewModel
+from napari_mosaic.words import counted
 
 CHECK_STEPS = ("Squares", "Count", "Result")
 _NO_RECORD = "Open a record in the panel “Mosaic” first."
@@ -123,7 +124,7 @@ def _tally(state: CheckState) -> str:
     if square is None:
         return ""
     missed, wrong = (marks[state.at] if state.at < len(marks) else 0 for marks in (state.missed, state.wrong))
-    text = f"The record holds {square.found:,} tesserae here."
+    text = f"The record holds {counted(square.found, 'tessera')} here."
     if missed or wrong:
         text += f" You marked {missed} missed and {wrong} wrong: {square.found - wrong + missed:,} there."
     if square.counted is not None and not _is_marked(state):

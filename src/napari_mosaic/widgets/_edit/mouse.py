@@ -23,6 +23,7 @@ from napari_mosaic.widgets._gestures import LayerGestures
 from napari_mosaic.widgets._napari import shown_box, shown_labels, without_zoom
 from napari_mosaic.widgets._session import stones
 from napari_mosaic.widgets._sources import view_box
+from napari_mosaic.words import counted
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -262,9 +263,9 @@ class Gestures(LayerGestures):
 def chosen_words(tool: EditTool, half: Half) -> str:
     """What is chosen or half-drawn, and what ends it."""
     if tool.gesture == "points" and half.track:
-        return f"{len(half.track)} point{'' if len(half.track) == 1 else 's'} · Enter splits, Esc leaves"
+        return f"{counted(len(half.track), 'point')} · Enter splits, Esc leaves"
     if tool.gesture in ("stroke", "outline") and half.track:
-        return f"{len(half.track)} corner{'' if len(half.track) == 1 else 's'} · Enter ends, Esc leaves"
+        return f"{counted(len(half.track), 'corner')} · Enter ends, Esc leaves"
     if tool.gesture == "gather" and half.ids:
         return f"{stones(len(half.ids))} chosen · Enter merges, Esc leaves"
     if half.ids:

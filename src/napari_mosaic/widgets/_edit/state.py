@@ -10,6 +10,7 @@ from napari_mosaic.widgets._edit.walk import Walk
 from napari_mosaic.widgets._facts import RunFacts
 from napari_mosaic.widgets._session import JournalFacts
 from napari_mosaic.widgets._state import ButtonViewModel
+from napari_mosaic.words import counted
 
 NO_RECORD = "Show a record first: find tesserae in the panel “Mosaic”, or drop a record into the viewer."
 
@@ -155,4 +156,4 @@ def _progress(run: RunFacts | None) -> tuple[int, str] | None:
 def _finished(count: int | None) -> str:
     if count is None:
         return ""
-    return f"{count:,} window{'' if count == 1 else 's'} finished"
+    return f"{counted(count, 'window')} finished"

@@ -118,8 +118,8 @@ def save_comparison(compared: Compared, runs: tuple[str, ...], folder: str) -> P
 
 def save_table(compared: Compared, path: str) -> Path:
     """Write the table as CSV or JSON, by its ending; whoever asked for the name has asked about replacing."""
-    table = compared.table
-    return write_report(Path(path), table.to_dict(), table.to_csv(), overwrite=True)
+    table, joints = compared.table, compared.request.params.truth_is == "grout"
+    return write_report(Path(path), table.to_dict(), table.to_csv(joints=joints), overwrite=True)
 
 
 def _curves(found: dict[str, Evaluation], *, mean: bool) -> tuple[Curve, ...]:

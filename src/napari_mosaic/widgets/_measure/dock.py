@@ -17,6 +17,7 @@ from napari.viewer import Viewer
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from napari_mosaic.measuring import mark_bare_ground
 from napari_mosaic.widgets import _dialogs
 from napari_mosaic.widgets._dock import RunningDock, press
 from napari_mosaic.widgets._docks import MEASURE
@@ -180,6 +181,12 @@ class MeasureDock(RecordDock, RunningDock):
             self.tell(message="Choose a material or a state first.")
             return
         self.session.edit({"tool": "assign", "ids": self.floor.ids[self.chosen].tolist(), **said})
+
+    def mark_bare(self) -> None:
+        """Make an area of the ground without a stone that counts as preserved: one edit, which can be undone."""
+        if self.session is not None and self.view_model.bare.enabled:
+            kind, labels = self.view.bare_form.value().kind, self.state.labels
+            self.session.change("add_area", lambda record: mark_bare_ground(record, kind, labels=labels)[0])
 
     @property
     def shown_layer(self) -> Labels | None:
@@ -366,6 +373,7 @@ class MeasureDock(RecordDock, RunningDock):
             (view.clear, self.choose_none),
             (view.save, self._ask_file),
             (view.assign, self.assign),
+            (view.bare, self.mark_bare),
             (view.rectangle, lambda: self.draw("rectangle")),
             (view.polygon, lambda: self.draw("polygon")),
         )

@@ -16,6 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.widgets._floor_words import swatch
 from napari_mosaic.widgets._measured import MeasuredFloor
+from napari_mosaic.words import counted
 
 Floats = NDArray[np.float64]
 
@@ -45,8 +46,8 @@ class Local:
         mm = self.unit == "mm"
         density = self.worth / self.area * 1e4 if mm else self.worth / self.area * 1e6
         lines = [
-            f"<b>{self.count:,} stones</b> on {self.area / 1e4:.4g} dm²" if mm
-            else f"<b>{self.count:,} stones</b> on {self.area / 1e6:.4g} MP",
+            f"<b>{counted(self.count, 'stone')}</b> on {self.area / 1e4:.4g} dm²" if mm
+            else f"<b>{counted(self.count, 'stone')}</b> on {self.area / 1e6:.4g} MP",
             f"{density:.4g} per dm²" if mm else f"{density:.4g} per megapixel",
         ]  # fmt: skip
         if self.side is not None:

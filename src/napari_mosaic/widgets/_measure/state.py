@@ -64,6 +64,7 @@ class MeasureViewModel:
     clear: ButtonViewModel
     save: ButtonViewModel
     assign: ButtonViewModel
+    bare: ButtonViewModel
     progress: tuple[int, str] | None
     last: str
     message: str
@@ -93,10 +94,18 @@ def resolve_measure(state: MeasureState) -> MeasureViewModel:
         clear=ButtonViewModel(not unchosen, "Choose none", unchosen),
         save=ButtonViewModel(not unchosen and not state.saving, "Save these …", unchosen),
         assign=_assign(state, unchosen),
+        bare=_bare(state, no_record),
         progress=progress_of(state.run),
         last=state.last,
         message=state.message,
     )
+
+
+def _bare(state: MeasureState, no_record: str) -> ButtonViewModel:
+    why = no_record or state.refusal or ("" if state.whole else NOT_MEASURED)
+    if not why and not state.whole.get("bare", {}).get("share"):
+        why = "No ground without a stone counts as preserved."
+    return ButtonViewModel(not why, "Mark bare ground", why)
 
 
 def _assign(state: MeasureState, unchosen: str) -> ButtonViewModel:

@@ -10,6 +10,7 @@ from magicgui.widgets import CheckBox
 from qtpy.QtWidgets import QScrollArea, QWidget
 
 from napari_mosaic.dependencies import missing_of
+from napari_mosaic.measuring import NOT_PRESERVED
 from napari_mosaic.record.tables import MATERIALS, STATES
 from napari_mosaic.widgets._forms import ValueForm
 from napari_mosaic.widgets._measure.state import MeasureViewModel
@@ -93,6 +94,13 @@ class SaidValue:
 
     material: Annotated[str, {"choices": [("as it is", ""), *((word, word) for word in MATERIALS if word)]}] = ""
     state: Annotated[str, {"choices": [("as it is", ""), *((word, word) for word in STATES if word)]}] = ""
+
+
+@dataclass(frozen=True)
+class BareValue:
+    """What bare ground is."""
+
+    kind: Annotated[str, {"label": "As", "choices": NOT_PRESERVED}] = "outside"
 
 
 class ChoiceForm(ValueForm):
@@ -184,5 +192,8 @@ class MeasureView(RecordView):
         add_rows(self.sections["Layers and columns"].rows, self.lines_form, self.table_form)
 
     def _whole(self) -> None:
-        self.whole = note()
-        add_rows(self.sections["The whole"].rows, self.whole)
+        self.whole, self.bare_form = note(), ValueForm(BareValue)
+        self.bare = push_button(
+            "Mark bare ground", "Make an area of the ground without a stone that counts as preserved; it can be undone."
+        )
+        add_rows(self.sections["The whole"].rows, self.whole, self.bare_form, self.bare)

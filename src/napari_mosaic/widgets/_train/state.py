@@ -14,6 +14,7 @@ from napari_mosaic.widgets._facts import RunFacts
 from napari_mosaic.widgets._plot import Curve, best_so_far, smooth
 from napari_mosaic.widgets._state import ButtonViewModel, Mark, StepViewModel
 from napari_mosaic.widgets._train.request import GRID_RUNS, Task, TaskParams
+from napari_mosaic.words import counted
 
 Data = Literal["drawn", "folder", "record"]
 DATA: dict[Data, str] = {
@@ -214,7 +215,7 @@ def _source(state: TrainState) -> str:
     name = Path(state.source).name
     if state.data != "record" or state.finished is None:
         return name
-    return f"{state.finished} window{'' if state.finished == 1 else 's'} finished"
+    return f"{counted(state.finished, 'window')} finished"
 
 
 def _run(state: TrainState) -> str:

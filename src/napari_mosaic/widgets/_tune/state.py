@@ -14,6 +14,7 @@ from napari_mosaic.widgets._facts import RunFacts
 from napari_mosaic.widgets._plot import Curve, best_so_far
 from napari_mosaic.widgets._state import ButtonViewModel, Mark, StepViewModel
 from napari_mosaic.widgets._tune.bars import Bars
+from napari_mosaic.words import counted
 
 TruthChoice = Literal["finished", "files"]
 TRUTHS: dict[TruthChoice, str] = {"finished": "Windows that I finished", "files": "Files with drawn truth"}
@@ -140,7 +141,7 @@ def _compared(state: TuneState) -> str:
     if count is None:
         return Path(state.record).name
     what = "file" if state.truth == "files" else "window"
-    return f"{count} {what}{'' if count == 1 else 's'}"
+    return counted(count, what)
 
 
 def _searched(state: TuneState) -> str:
