@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from napari_mosaic import inference  # noqa: E402
 from napari_mosaic.downloads import hash_file  # noqa: E402
-from napari_mosaic.errors import InputError, MissingError, ModelError  # noqa: E402
+from napari_mosaic.errors import InputError, MissingError, ModelError, UnfitError  # noqa: E402
 from napari_mosaic.grout import LITE, LiteNetwork, fuse_norms, read_model  # noqa: E402
 from napari_mosaic.inference import GroutNetwork, load_network  # noqa: E402
 from napari_mosaic.synthetic import draw_mosaic  # noqa: E402
@@ -108,6 +108,16 @@ def test_eight_bit_files_serve_only_the_weights_they_were_made_from(tmp_path: Pa
         load_network(tmp_path / weights.name, device="cpu", precision="int8")
     with pytest.raises(InputError, match="OpenVINO on a CPU"):
         load_network("grout-lite", device="cpu", precision="int8", runtime="torch")
+
+
+def test_weights_in_eight_bits_alone_run_on_a_cpu_by_openvino_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(inference, "may_have_gpu", lambda: True)
+    monkeypatch.setattr(inference, "_best_device", lambda: "cuda")
+    assert load_network("grout-lite-1").precision == "int8"
+    for asked in ({"precision": "fp32"}, {"runtime": "torch"}, {"device": "cuda"}):
+        with pytest.raises(UnfitError, match="eight-bit integers only"):
+            load_network("grout-lite-1", **asked)
 
 
 @pytest.mark.parametrize(

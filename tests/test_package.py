@@ -56,6 +56,7 @@ def test_a_wheel_carries_the_plugin_and_the_weights(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.stat().st_size < 15e6
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         assert "napari_mosaic/napari.yaml" in names

@@ -20,8 +20,11 @@ from napari_mosaic.errors import MissingError, ModelError, ReadError
 from napari_mosaic.folders import cache_folder
 from napari_mosaic.weights import (
     WeightsEntry,
+    begun_by,
     find_weights,
+    hash_of,
     is_safetensors,
+    quantised_sibling,
     read_header,
     read_recipe,
     registry,
@@ -73,7 +76,17 @@ def test_the_bundled_weights_are_whole_and_documented() -> None:
     assert {"command", "params", "versions", "steps", "hours"} <= recipe.keys()
     assert header["name"] == entry.name
     assert float(header["tessera_px"]) == entry.tessera_px
-    assert set(registry()) == {"grout-lite"}
+    assert set(registry()) == {"grout-lite", "grout-lite-1"}
+
+
+def test_the_bundled_weights_of_before_are_there_in_eight_bits() -> None:
+    entry = find_weights("grout-lite-1")
+    assert entry.path is not None
+    assert quantised_sibling(entry) == entry.path
+    assert hash_of(entry) == read_recipe("grout-lite-1")["sha256"]  # what records of before know their model by
+    assert begun_by("grout-lite", hash_of(entry)) == "grout-lite-1"
+    assert begun_by("grout-lite", hash_of(find_weights())) == "grout-lite"
+    assert begun_by("mine.pth", hash_of(entry)) == "mine.pth"
 
 
 def test_weights_are_fetched_once_and_found_in_the_cache_afterwards(server: str, tmp_path: Path) -> None:

@@ -196,17 +196,24 @@ def load_network(
     entry = find_weights(name_or_path)
     if is_graph(entry):
         return _graph(entry, device, precision, runtime, threads)
-    if device == "auto":
-        device = "cpu" if precision == INT8 or runtime == "openvino" or not may_have_gpu() else _best_device()
     quantised = quantised_sibling(entry)
+    alone = quantised is not None and quantised == entry.path
+    if device == "auto":
+        on_cpu = alone or precision == INT8 or runtime == "openvino" or not may_have_gpu()
+        device = "cpu" if on_cpu else _best_device()
     on_cpu = device == "cpu" and runtime != "torch" and has_openvino()
     if precision == INT8 and (quantised is None or not on_cpu):
         raise _no_int8(entry, on_cpu)
+    if alone and not (on_cpu and precision in ("auto", INT8)):
+        raise UnfitError(
+            f"{entry.name} is here in eight-bit integers only, which OpenVINO computes on a CPU; leave device, "
+            "runtime and precision to auto."
+        )
     refused: list[str] = []
     with _LOADING:
         if on_cpu and quantised is not None and precision in ("auto", INT8):
             network = _quantised(entry, quantised, threads, refused)
-            if network is None and precision == INT8:
+            if network is None and (precision == INT8 or alone):
                 raise _unfit(entry, refused)
             precision = "fp32"
         else:

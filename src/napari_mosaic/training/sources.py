@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.engine.resample import read_resampled
+from napari_mosaic.engine.segmenters import load_segmenter
 from napari_mosaic.errors import InputError, MissingError, RecordError
 from napari_mosaic.image import MosaicImage, open_image
 from napari_mosaic.progress import Progress, Steps
-from napari_mosaic.record import Record, open_record
+from napari_mosaic.record import Plan, Record, open_record
 from napari_mosaic.record.finished import require_finished
 from napari_mosaic.tiling import Box
+from napari_mosaic.training.agreement import agreed_pictures, photographs_in, plan_views
 from napari_mosaic.training.data import Crop, Mixture, Picture
 from napari_mosaic.training.params import RunParams, TrainParams
 from napari_mosaic.training.pool import (
@@ -169,6 +171,36 @@ def store_record(path: Path, out: Path) -> Steps[Stored]:
 
         ask = {"record": str(path), "boxes": [list(box) for box in boxes]}
         return (yield from store_pictures(out, ask, read(), len(boxes), "windows"))
+
+
+def store_agreed(folder: Path, out: Path, model: str) -> Steps[Stored]:
+    """Bring what a model sees alike in several views of the photographs of `folder` into arrays in `out`.
+
+    Raises
+    ------
+    InputError
+        If nowhere enough of it is sure.
+    """
+    segmenter = load_segmenter("grout", model)
+    plans: dict[Path, Plan] = {}
+    for path in photographs_in(folder):
+        yield Progress(phase="scale", done=len(plans), total=len(plans) + 1, unit="pictures", message=path.name)
+        with open_image(path) as image:
+            plans[path] = plan_views(image, segmenter)
+
+    def read() -> Iterator[tuple[str, Picture]]:
+        for path, plan in plans.items():
+            with open_image(path) as image:
+                yield from agreed_pictures(image, path.stem, plan, segmenter)
+
+    ask = {"agreed_by": segmenter.sha256, "files": [path.name for path in plans]}
+    stored = yield from store_pictures(out, ask, read(), sum(len(plan.lattice) for plan in plans.values()), "windows")
+    if len(stored) == 0:
+        raise InputError(
+            f"Nothing in the photographs of {folder} is sure: the model sees no stones alike in several sizes and "
+            "turns; give other photographs or another model."
+        )
+    return stored
 
 
 def store_pictures(
