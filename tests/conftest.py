@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from bright import bright_stones, make_brightness
 from environments import CORE, NEEDS_TORCH
 from napari_mosaic.dependencies import has_package
 from napari_mosaic.engine.segmenters import FunctionSegmenter
+from napari_mosaic.record import layout
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
@@ -69,6 +72,42 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the development photographs are not here")
     return SHARED
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _disk_is_not_waited_for() -> Iterator[None]:
+    """What a power cut leaves no test here can see: files are written in their order, and the disk has its time.
+
+    A process that is killed leaves the same with or without the wait. Tests that ask when it is waited for, or what
+    becomes of a disk that is full then, put their own in its place.
+    """
+    real = os.fsync
+
+    def look(handle: int) -> None:
+        os.fstat(handle)  # it fails where waiting would: the file is closed
+
+    os.fsync = look
+    yield
+    os.fsync = real
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _small_shards_have_four_chunks() -> Iterator[None]:
+    """Four chunks in a shard that is small for a test's sake, where others have sixteen.
+
+    A window of it reads hundreds of chunks of 16 px otherwise, which is most of what such a test takes. How a shard is
+    parted is kept in its array, and nothing but the reading depends on it.
+    """
+    real = layout._create
+
+    def create(group: Any, name: str, shape: tuple[int, ...], dtype: Any, shard: int) -> None:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(layout, "_CHUNKS", 2 if shard <= 64 else layout._CHUNKS)
+            real(group, name, shape, dtype, shard)
+
+    layout._create = create
+    yield
+    layout._create = real
 
 
 @pytest.fixture(autouse=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="no display; run under xvfb-run"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _what_stays_is_not_searched() -> None:
+    """napari collects rubbish at each layer that goes and after each viewer, ever anew through all modules loaded.
+
+    What stays once a file is reached is left out of that: half the cost of a test of a viewer, and it is no rubbish.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def qtbot(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Waits for what must come as long as a busy machine needs for it, whatever a test asks for."""
@@ -45,16 +57,22 @@ def _patient(wait: Callable[..., Any]) -> Callable[..., Any]:
     return waiting
 
 
+@cache
+def manifest() -> Any:
+    """The plugin's manifest, read once: it takes as long as making the window does."""
+    from npe2 import PluginManifest
+
+    return PluginManifest.from_file(MANIFEST)
+
+
 @pytest.fixture
 def viewer(make_napari_viewer: Any, npe2pm: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """A viewer with the plugin; a thread of a job that stays behind fails the test."""
-    from npe2 import PluginManifest
-
     from napari_mosaic.widgets import _runs, _worker
 
     monkeypatch.setattr(_runs, "warm_up", lambda _: None)
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
-    npe2pm.register(PluginManifest.from_file(MANIFEST))
+    npe2pm.register(manifest())
     viewer = make_napari_viewer()
     yield viewer
     for job in list(_worker._alive):

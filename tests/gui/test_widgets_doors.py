@@ -24,7 +24,7 @@ from napari_mosaic.widgets import _sources, _worker, segment_layer, segment_sele
 from napari_mosaic.widgets._docks import bring_to_front
 from napari_mosaic.widgets._edited import tessera_layers
 from napari_mosaic.widgets._napari import real
-from napari_mosaic.widgets._panel import dock as panel_module
+from napari_mosaic.widgets._panel import record as panel_module
 
 QUICK = SegmentParams(method="brightness", scale=1.0, tile_size=1024)
 WAIT_MS = 60_000
@@ -96,6 +96,7 @@ class Desk:
         viewer.window._qt_window.resize(1000, 800)
         viewer.show()
         self.panel = dock_in(viewer, "Mosaic")
+        assert self.panel.params is QUICK
 
     def rest(self) -> None:
         """Wait until nothing runs and everything is shown."""
