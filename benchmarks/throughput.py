@@ -4,8 +4,8 @@
     python benchmarks/throughput.py --gigapixels 0.1 1 4   # the last wants 25 GB of disk
 
 Each floor is a tiled TIFF of drawn stones, one block repeated, segmented at factor 1 by the command line in a process
-of its own. `core_s_per_mp` is the processor's time of all its processes, `peak_gb` the most memory that is theirs alone or
-their part of what they share (PSS of the tree, looked at five times a second), start-up and all included.
+of its own. `core_s_per_mp` is the processor's time of all its processes, `peak_gb` the most memory that is theirs alone
+or their part of what they share (PSS of the tree, looked at five times a second), start-up and all included.
 """
 
 from __future__ import annotations
