@@ -143,7 +143,7 @@ def replace(*names):
     rename(*names)
 
 os.replace = replace
-for step in segment_steps(bright_stones((3100, 3000)), {path!r}, params=params):
+for step in segment_steps(bright_stones((2100, 2000)), {path!r}, params=params):
     running = running or step.phase != "preparing"
 """
 
@@ -153,7 +153,7 @@ def test_killed_at_any_moment_then_resumed_gives_the_same(tmp_path: Path, photog
     path = tmp_path / "a.mosaic.zarr"
     script = textwrap.dedent(SCRIPT).format(tests=str(Path(__file__).parent), path=str(path), after=after)
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
-    picture = photograph((3100, 3000))
+    picture = photograph((2100, 2000))
     with segment(picture, path, params=PARAMS, resume=True) as record:
         map_ = record.read_map(Box(0, 0, *record.shape))
         assert record.complete
