@@ -197,6 +197,16 @@ def test_scales_are_usual_ones_and_the_drawing_fits(
         assert layout.mm_a_pixel * (scale or 0) == pytest.approx(mm)
 
 
+def test_lines_of_the_title_block_stay_on_a_narrow_sheet() -> None:
+    from matplotlib.textpath import TextPath
+
+    sentence = "By hand: All of the 16,819 tesserae are as the machine found them; none was edited by hand."
+    folded = sheet.fold_lines([sentence, "Method: grout"], 75)
+    assert " ".join(folded[:-1]) == sentence
+    assert folded[-1] == "Method: grout"
+    assert all(TextPath((0, 0), line, size=7).get_extents().width * 25.4 / 72 < 75 for line in folded)
+
+
 def test_lengths_of_bars_are_round() -> None:
     assert [sheet.round_length(most) for most in (1, 1.9, 4.99, 5, 40, 260, 0.3)] == [1, 1, 2, 5, 20, 200, 0.2]
 

@@ -358,7 +358,7 @@ def test_bare_ground_is_marked_by_a_button_and_undone(docks: Any, tmp_path: Path
     qtbot.waitUntil(lambda: dock.state.changed == "before 1 edit")
     with open_record(path) as record:
         assert [(area.kind, area.name) for area in record.areas] == [("lacuna", "bare ground")]
-    dock.undo()
+    dock.session.undo()
     qtbot.waitUntil(lambda: not dock.session.busy)
     with open_record(path) as record:
         assert len(record.areas) == 0

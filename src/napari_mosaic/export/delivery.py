@@ -163,7 +163,12 @@ def _readme(record: Record, measured: Measurement, crs: str | None, author: str,
             ("Date", datetime.date.today().isoformat()),
             ("Photograph", f"{record.source.name}, {plan.source_shape[1]} x {plan.source_shape[0]} px"),
             ("Rights", record.source.rights or "not given"),
-            ("Pixel size", "not known" if size is None else f"{size.mm:g} mm ({size.origin})"),
+            (
+                "Pixel size",
+                "not known"
+                if size is None
+                else f"{size.mm:g} mm ({size.origin}{'' if size.confirmed else ', not confirmed'})",
+            ),
             ("Coordinates", record.crs or "the photograph's own"),
             ("Software", notes["software"]),
             ("Method", describe_method(record)),

@@ -11,6 +11,8 @@ ISO 216 (sheets), ISO 5455 (scales).
 from __future__ import annotations
 
 import datetime
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,9 @@ from napari_mosaic.record.shown import describe_method
 SCALES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 SHEETS = {"A4": (297, 210), "A3": (420, 297), "A2": (594, 420), "A1": (841, 594), "A0": (1189, 841)}
 """Sides in mm, lying."""
+_LETTERS, _LETTER_MM = 7, 0.2
+"""Size of letters in the title block, points, and how wide one is, mm a point: 0.18 in the mean of a sentence in DejaVu
+Sans, and some room."""
 _MARGIN, _BLOCK = 10.0, 45.0
 """Margin, and height of the title block below the drawing, mm; not varied."""
 _INCH = 25.4
@@ -187,15 +192,22 @@ def _draw_block(sheet: Any, record: Record, layout: SheetLayout, author: str) ->
         ],
         [f"Method: {describe_method(record)}", f"By hand: {describe_report(report(record))}"],
     ]
-    widths = np.array([0.0, 0.3, 0.6]) * (right - left - 4) + left + 2
-    for x, lines in zip(widths, columns, strict=True):
+    columns[2] = fold_lines(columns[2], 0.4 * (right - left - 4))
+    starts = np.array([0.0, 0.3, 0.6]) * (right - left - 4) + left + 2
+    for x, lines in zip(starts, columns, strict=True):
         for number, line in enumerate(lines[:7]):
-            size = 11 if number == 0 and x == widths[0] else 7
+            size = 11 if number == 0 and x == starts[0] else _LETTERS
             sheet.text(x, top - 4.5 - 5 * number, line, fontsize=size, va="center", clip_on=True)
-    _draw_legend(sheet, record, (float(widths[2]), top - 18))
-    _draw_bar(sheet, record, layout, (float(widths[2]), _MARGIN + 5))
+    _draw_legend(sheet, record, (float(starts[2]), top - max(18, 3 + 5 * len(columns[2]))))
+    _draw_bar(sheet, record, layout, (float(starts[2]), _MARGIN + 5))
     if record.affine is not None:
         _draw_north(sheet, record.affine, (right - 14, _MARGIN + 14))
+
+
+def fold_lines(lines: Sequence[str], width: float) -> list[str]:
+    """Lines of the title block in its usual letters, folded at `width` mm."""
+    letters = max(int(width / (_LETTERS * _LETTER_MM)), 1)
+    return [part for line in lines for part in textwrap.wrap(line, letters) or [""]]
 
 
 def _draw_legend(sheet: Any, record: Record, place: tuple[float, float]) -> None:

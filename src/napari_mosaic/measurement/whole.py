@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_mosaic.measurement.bare import BareGround
 from napari_mosaic.measurement.counting import Count
 from napari_mosaic.measurement.floor import Floor
-from napari_mosaic.measurement.opus import OpusRegion
+from napari_mosaic.measurement.opus import OPERA, OpusRegion
 from napari_mosaic.measurement.palette import hex_of
 from napari_mosaic.record.figure_words import areas_of, density_of
 from napari_mosaic.record.looked_at import Figures
@@ -167,18 +167,19 @@ def _entries(whole: Whole) -> Any:
             f"{colour.share:.1%} of their area",
         )
     if whole.palette is None:
-        yield "Palette", "Colours", "not told without the photograph"
+        yield "Palette", "Colours", "not told: nobody looked at the photograph for them"
     laid = whole.andamento
     yield "Andamento", "Rows", f"{laid.rows:,}, with {laid.share:.0%} of all tesserae; usual length {laid.usual:.0f}"
     yield "Andamento", "Longest row", counted(laid.longest, "tessera")
     yield "Andamento", "Coherence of direction", f"{laid.coherence:.2f} (0 to 1)"
     yield "Andamento", "Turn from stone to stone", f"{laid.turn:.1f}°"
-    for k, region in enumerate(whole.opus, start=1):
-        yield (
-            "Opus, a suggestion",
-            f"Region {k}",
-            f"{region.opus}: {counted(region.tesserae, 'tessera')}; {region.words}",
-        )
+    unsure = [region.tesserae for region in whole.opus if region.opus == OPERA[-1]]
+    for k, region in enumerate((region for region in whole.opus if region.opus != OPERA[-1]), start=1):
+        words = f"{region.opus}: {counted(region.tesserae, 'tessera')}; {region.words}"
+        yield "Opus, a suggestion", f"Region {k}", words
+    if unsure:
+        words = f"{counted(sum(unsure), 'tessera')} in {counted(len(unsure), 'region')}"
+        yield "Opus, a suggestion", "Not determined", words
 
 
 @dataclass(frozen=True, kw_only=True)

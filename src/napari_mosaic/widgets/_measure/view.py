@@ -194,6 +194,7 @@ class MeasureView(RecordView):
     def _whole(self) -> None:
         self.whole, self.bare_form = note(), ValueForm(BareValue)
         self.bare = push_button(
-            "Mark bare ground", "Make an area of the ground without a stone that counts as preserved; it can be undone."
+            "Mark bare ground",
+            "Make an area of the ground without a stone that counts as preserved; the dock Edit tesserae undoes it.",
         )
         add_rows(self.sections["The whole"].rows, self.whole, self.bare_form, self.bare)
