@@ -23,7 +23,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from failing_disk import FailingDisk, one_in
-from fault_rounds import JOBS, Content, Session, check_again, disturbed, make_templates, outcome
+from fault_rounds import JOBS, QUICK_HANDS, Content, Session, check_again, disturbed, make_templates, outcome
 from killed import check_killed, in_child, kill, undisturbed
 
 _STEPS = 60
@@ -41,8 +41,12 @@ def pick_job(rng: np.random.Generator) -> str:
 
 def session_round(templates: Path, folder: Path, number: int) -> dict[str, Any]:
     """A session on a failing disk."""
-    session = Session(templates, folder / "session", number, _CHANCES[number % len(_CHANCES)])
-    disk = session.run(_STEPS)
+    chance = _CHANCES[number % len(_CHANCES)]
+    if number % 4:
+        session, steps = Session(templates, folder / "session", number, chance), _STEPS
+    else:
+        session, steps = Session(templates, folder / "session", number, chance, QUICK_HANDS), 5 * _STEPS
+    disk = session.run(steps)
     return {"round": "session", "faults": disk.faults, "edits": len(session.told), **disk.failed}
 
 

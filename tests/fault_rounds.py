@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -274,6 +274,8 @@ def _leftovers(folder: Path) -> Iterator[Path]:
             yield path
 
 
+QUICK_HANDS = (*("undo", "redo") * 4, "assign", "area", "size", "decide", "mark")
+"""Things of a few milliseconds: many faults a second."""
 _HANDS = (*("edit",) * 4, "assign", "area", "undo", "undo", "redo", "settle", "size", "decide", "mark")
 
 
@@ -288,11 +290,15 @@ class Session:
         Of all that is drawn.
     chance
         One operation in so many fails.
+    hands
+        What the person does, drawn from these.
     """
 
-    def __init__(self, templates: Path, folder: Path, seed: int, chance: int = 10) -> None:
+    def __init__(
+        self, templates: Path, folder: Path, seed: int, chance: int = 10, hands: Sequence[str] = _HANDS
+    ) -> None:
         self.rng = np.random.default_rng(seed)
-        self.templates, self.folder, self.chance = templates, folder, chance
+        self.templates, self.folder, self.chance, self.hands = templates, folder, chance, hands
         self.told: list[str] = []
         self.size: set[float | None] = {None}
         self.decided: dict[int, set[str | None]] = {}
@@ -312,7 +318,7 @@ class Session:
         return disk
 
     def _step(self, record: Record) -> None:
-        kind = str(self.rng.choice(_HANDS))
+        kind = str(self.rng.choice(self.hands))
         if kind in ("settle", "size", "decide", "mark"):
             getattr(self, f"_{kind}")(record)
             return

@@ -146,7 +146,7 @@ def write_rows(folder: Path, index: tuple[int, int], columns: Columns) -> None:
     path = attribute_folder(folder) / part_name(index)
     said = np.flatnonzero((columns["material"] > 0) | (columns["state"] > 0))
     if len(said):
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         values = {name: [words[code] for code in columns[name][said]] for name, words in WORDS.items()}
         write_table(path, pa.table({"id": columns["id"][said], **values}).cast(ATTRIBUTES))
     else:
