@@ -16,7 +16,9 @@ from bright import make_brightness
 from napari_mosaic import editing
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.cli import main
+from napari_mosaic.editing.outliers import REASONS, severity
 from napari_mosaic.editing.queue import Suspect
+from napari_mosaic.editing.wrongness import FEATURES, wrongness
 from napari_mosaic.engine.cluster import run_on
 from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.mapping import plan_work
@@ -96,7 +98,8 @@ def test_what_stands_out_is_found_and_nothing_else(record: Record) -> None:
     assert at(found, 150, 184).reasons == ("odd shape",)
     assert len(found) == 6
     assert [s.severity for s in found] == sorted((s.severity for s in found), reverse=True)
-    assert all(0.5 <= s.severity <= 1 for s in found)
+    assert all(0 < s.severity <= 1 for s in found)
+    assert at(found, 189, 30).severity >= 0.9  # somebody said that none should be there
     assert found == editing.suspects(record) == editing.read_suspects(record)
     assert editing.suspects(record, editing.QueueParams(most=2)) == found[:2]
 
@@ -204,3 +207,22 @@ def test_the_queue_of_nothing_is_empty(record: Record) -> None:
     editing.replace_window(record, Box(0, 0, *SHAPE), np.zeros(SHAPE, np.uint32))
     assert editing.suspects(record) == []
     assert editing.progress_of_queue(record) == (0, 0)
+
+
+def test_how_likely_a_stone_is_wrong_follows_its_doubts() -> None:
+    none = np.zeros((1, len(FEATURES)))
+    none[0, 0] = -np.log(9)  # a score of 0.9
+    less, larger = none.copy(), none.copy()
+    less[0, 0], larger[0, FEATURES.index("large")] = 0, 1.0
+    sure, torn, odd = (float(wrongness(one)[0]) for one in (none, less, larger))
+    assert sure < 0.05
+    assert torn > 0.5
+    assert odd > sure
+
+
+def test_several_small_doubts_are_a_reason_and_what_a_person_said_is_stronger() -> None:
+    found = np.zeros((3, len(REASONS)))
+    found[1, 6] = 5.0  # where no tessera should be
+    weight = severity(found, np.array([0.3, 0.01, 0.01]), editing.QueueParams())
+    assert weight.tolist() == [0.3, 0.9, 0.0]
+    assert found[0].nonzero()[0].tolist() == [REASONS.index("several small doubts")]

@@ -58,6 +58,11 @@ def test_views_have_the_sizes_of_the_accurate_method_and_lie_each_another_way() 
     assert best_views(None, 16.0)[0].scale == pytest.approx(BEST_SIZES[0] / 16)
 
 
+def test_large_stones_are_not_only_shown_smaller_than_they_are() -> None:
+    assert [view.scale for view in best_views(40.0, 16.0)] == pytest.approx([1.25 * size / 28 for size in BEST_SIZES])
+    assert best_views(28.0, 16.0)[-1].scale == 1
+
+
 def test_a_plan_remembers_its_views(tmp_path: Path, photograph: Photograph) -> None:
     with segment(photograph((300, 300)), tmp_path / "a.mosaic.zarr", params=BEST) as record:
         plan = record.plan

@@ -29,6 +29,7 @@ REASONS = (
     "where no tessera should be",
     "parted by a rule",
     "SAM 2 was not believed",
+    "several small doubts",
 )
 """What can be suspicious of a tessera, in the words of the interface."""
 
@@ -48,6 +49,9 @@ distribution (Rousseeuw and Croux 1993); three: not varied."""
 _PLACE, _RULE = 5.0, 1.5
 """Strengths of lying where no tessera should be, and of a rule that parted a tessera or replaced a mask; not varied."""
 
+_TOLD = slice(6, 9)
+"""The reasons that are no guess: a place where none should be, and rules."""
+
 Floats = NDArray[np.float64]
 
 
@@ -66,6 +70,7 @@ class QueueParams:
     ] = 14.0
     without_colours: Annotated[bool, "do not look into the photograph for stones of two colours"] = False
     edited: Annotated[bool, "ask about tesserae that were edited by hand, too"] = False
+    wrong: Annotated[float, Limits(low=0.01, high=1, help="how likely wrong a tessera is that needs a look")] = 0.2
     most: Annotated[int, Limits(low=1, high=1_000_000, help="longest list, the worst first")] = 20_000
 
     def __post_init__(self) -> None:
@@ -92,13 +97,13 @@ def strengths(rows: Columns, around: Columns, params: QueueParams, empty: BaseGe
     if len(found) == 0:
         return found
     found[:, 0] = (1 - rows["score"]) / max(1 - params.score, 1e-6)
-    near = _neighbours(rows, around)
-    size, middle, spread = _against(np.log(np.maximum(_area(rows), 1)), np.log(np.maximum(_area(around), 1)), near)
+    near = nearest(rows, around)
+    size, middle, spread = against(np.log(np.maximum(areas_of(rows), 1)), np.log(np.maximum(areas_of(around), 1)), near)
     apart = (size - middle) / np.maximum(np.log(params.size), spread)
     found[:, 1], found[:, 2] = apart, -apart
-    long, middle, spread = _against(np.log(rows["elongation"]), np.log(around["elongation"]), near)
+    long, middle, spread = against(np.log(rows["elongation"]), np.log(around["elongation"]), near)
     found[:, 3] = (long - middle) / np.maximum(np.log(params.elongation), spread)
-    solid, middle, spread = _against(rows["solidity"], around["solidity"], near)
+    solid, middle, spread = against(rows["solidity"], around["solidity"], near)
     found[:, 4] = (middle - solid) / np.maximum(params.solidity, spread)
     found[:, 5] = rows["contrast"] / params.contrast
     found[:, 6] = np.where(_inside(rows, empty, factor), _PLACE, 0)
@@ -106,37 +111,43 @@ def strengths(rows: Columns, around: Columns, params: QueueParams, empty: BaseGe
         found[:, column] = np.where(rows["flags"] & int(flag), _RULE, 0)
     found[rows["flags"] & int(Flag.EDGE) > 0, 1:5] = 0
     found[found < 1] = 0
-    if not params.edited:
-        found[rows["flags"] & int(Flag.EDITED) > 0] = 0
     return np.nan_to_num(found)
 
 
-def severity(found: Floats) -> Floats:
-    """One number from 0 to 1 for the strengths of each tessera; two reasons weigh more than one."""
-    single = np.where(found > 0, 1 - 0.5 / np.maximum(found, 1), 0)
-    joined: Floats = np.round(1 - np.prod(1 - single, axis=1), 4)
-    return joined
+def severity(found: Floats, wrong: Floats, params: QueueParams) -> Floats:
+    """How much tesserae need a look, 0 to 1, 0 where they do not; `found` gets its last column, small doubts.
+
+    How likely they are `wrong`, or more where somebody said that no tessera should be there, or a rule parted it.
+    """
+    asked = (found > 0).any(axis=1)
+    several = ~asked & (wrong >= params.wrong)
+    found[several, -1] = 1
+    told = found[:, _TOLD]
+    joined = np.maximum(wrong, np.where(told > 0, 1 - 0.5 / np.maximum(told, 1), 0).max(axis=1))
+    return np.where(asked | several, np.clip(np.round(joined, 4), 1e-4, 1), 0)
 
 
-def _area(rows: Columns) -> Floats:
+def areas_of(rows: Columns) -> Floats:
+    """Areas as numbers to count with."""
     return np.asarray(rows["area"], np.float64)
 
 
-def _middles(rows: Columns) -> Floats:
+def middles(rows: Columns) -> Floats:
+    """Middles of the boxes, `(n, 2)`."""
     return np.column_stack([(rows[f"{axis}0"] + rows[f"{axis}1"]) / 2 for axis in "yx"]).astype(np.float64)
 
 
-def _neighbours(rows: Columns, around: Columns) -> NDArray[np.int64]:
+def nearest(rows: Columns, around: Columns) -> NDArray[np.int64]:
     """Places in `around` of the nearest tesserae of each row, `(n, k)`, itself left out; -1 where there are fewer."""
     from scipy.spatial import cKDTree  # late: it costs a start more than all else of editing
 
     count = min(_NEIGHBOURS + 1, len(around["id"]))
-    _, places = cKDTree(_middles(around)).query(_middles(rows), k=np.arange(1, count + 1))
+    _, places = cKDTree(middles(around)).query(middles(rows), k=np.arange(1, count + 1))
     own = around["id"][places] == rows["id"][:, None]
     return np.where(own, -1, places)
 
 
-def _against(values: Floats, around: Floats, near: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+def against(values: Floats, around: Floats, near: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
     """The values, their neighbours' median, and how far those stray; NaN where too few are known."""
     others = np.where(near >= 0, around[near], np.nan)
     known = np.isfinite(others).sum(axis=1) >= _FEWEST
@@ -150,6 +161,6 @@ def _against(values: Floats, around: Floats, near: NDArray[np.int64]) -> tuple[F
 def _inside(rows: Columns, area: BaseGeometry, factor: float) -> NDArray[np.bool_]:
     if area.is_empty:
         return np.zeros(len(rows["id"]), bool)
-    y, x = _middles(rows).T / factor
+    y, x = middles(rows).T / factor
     shapely.prepare(area)
     return np.asarray(shapely.contains_xy(area, x, y))

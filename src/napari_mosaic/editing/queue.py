@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from napari_mosaic.editing.extents import bounding_box
 from napari_mosaic.editing.outliers import EMPTY_KINDS, REASONS, QueueParams, severity, strengths
 from napari_mosaic.editing.transaction import Transaction
+from napari_mosaic.editing.wrongness import doubts, wrongness
 from napari_mosaic.errors import InputError, MosaicError, ReadError, RecordError
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.measurement.features import measure_column
@@ -36,6 +37,7 @@ from napari_mosaic.record.decisions import (
     write_list,
 )
 from napari_mosaic.record.tables import Columns, take_rows
+from napari_mosaic.tesserae import Flag
 from napari_mosaic.tiling import Box
 
 _FIGURES = {"solidity": "solidity", "elongation": "elongation", "contrast": "colour_contrast"}
@@ -48,7 +50,7 @@ _KEPT = ("id", "y", "x", *BOX, "severity", "reasons")
 class Suspect:
     """A tessera that needs a look: seed and box on the working grid, why, and how much (0 to 1).
 
-    `reason` is the strongest of `reasons`, all in the words of `REASONS`.
+    `reason` is the strongest of `reasons`, all in the words of `REASONS`; `severity` is how likely it is wrong.
     """
 
     id: int
@@ -97,8 +99,9 @@ def suspects_steps(record: Record, params: QueueParams | None = None) -> Steps[l
             if ready is not None:
                 row, around = ready
                 found = strengths(row, around, params, empty, record.plan.factor)
-                found[_decided(row, decided)] = 0
-                worst.append(_suspicious(row, found))
+                weight = severity(found, wrongness(doubts(row, around)), params)
+                weight[_hidden(row, decided, params)] = 0
+                worst.append(_suspicious(row, found, weight))
                 if sum(len(part["id"]) for part in worst) > 2 * params.most:
                     worst = [_worst(worst, params.most)]
             seen += core.area / 1e6
@@ -107,6 +110,11 @@ def suspects_steps(record: Record, params: QueueParams | None = None) -> Steps[l
     if record.writable:
         write_list(record, columns, decisions=decisions, edits=edits)
     return _suspects(columns)
+
+
+def measured_rows(record: Record, image: MosaicImage | None) -> Iterator[tuple[Columns, Columns]]:
+    """Rows of the table with what tesserae are judged by, each with all that lie near them."""
+    return (ready for _, ready in _walk(record, image) if ready is not None)
 
 
 def read_suspects(record: Record) -> list[Suspect] | None:
@@ -156,9 +164,8 @@ def progress_of_queue(record: Record) -> tuple[int, int]:
     return total - len(ids - _seen_since(record, listed, decided)), total
 
 
-def _suspicious(rows: Columns, found: NDArray[np.float64]) -> Columns:
+def _suspicious(rows: Columns, found: NDArray[np.float64], weight: NDArray[np.float64]) -> Columns:
     """What the list keeps of the rows that are suspicious."""
-    weight = severity(found)
     kept = np.flatnonzero(weight > 0)
     order = np.argsort(-found[kept], axis=1, kind="stable")
     reasons = [
@@ -182,6 +189,13 @@ def _suspects(columns: Columns) -> list[Suspect]:
         Suspect(id_, y, x, Box(*box), reasons.split(", ")[0], float(weight), tuple(reasons.split(", ")))
         for id_, y, x, *box, weight, reasons in rows
     ]
+
+
+def _hidden(rows: Columns, decided: Mapping[int, Decision], params: QueueParams) -> NDArray[np.bool_]:
+    """Which rows are not asked about: those that were decided, and edited ones where these are not wanted."""
+    hidden = np.zeros(len(rows["id"]), bool)
+    hidden[_decided(rows, decided)] = True
+    return hidden if params.edited else hidden | (rows["flags"] & int(Flag.EDITED) > 0)
 
 
 def _decided(rows: Columns, decided: Mapping[int, Decision]) -> list[int]:

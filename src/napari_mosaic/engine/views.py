@@ -25,6 +25,11 @@ WAYS_TO_LIE = [(0, False), (2, False), (0, True), (2, True), (1, False), (3, Fal
 
 BEST_SIZES = (16.0, 22.0, 28.0)
 """Pitch of tesserae, in network pixels, that the accurate method asks at."""
+_OVER = 1.25
+"""Where stones have more pixels than the largest size, the largest view shows them so many times larger, the others
+in proportion: sizes far below their own lose outlines. On the butterfly (36 px) F1 and pixel IoU are 0.974 and 0.894 at
+16, 22 and 28 px, 0.981 and 0.908 at 16, 22 and 36, 0.986 and 0.927 at 22, 28 and 36, 0.988 and 0.934 by this rule;
+quick, 0.991 and 0.930 (eight bits but the first)."""
 
 _LOG_ODDS = np.log((np.arange(256) + 0.5) / (255.5 - np.arange(256))).astype(np.float32)
 """Of a byte of a map; half a step from 0 and 1, so that none is infinite."""
@@ -48,7 +53,8 @@ def best_views(pitch: float | None, trained: float) -> tuple[View, ...]:
         The pitch that the model was trained for, px.
     """
     whole = pitch or trained
-    return tuple(View(size / whole, *WAYS_TO_LIE[k]) for k, size in enumerate(BEST_SIZES))
+    larger = _OVER * whole / max(BEST_SIZES) if whole > max(BEST_SIZES) else 1.0
+    return tuple(View(size * larger / whole, *WAYS_TO_LIE[k]) for k, size in enumerate(BEST_SIZES))
 
 
 def turned(array: NDArray[_A], turns: int, mirrored: bool, axes: tuple[int, int]) -> NDArray[_A]:
