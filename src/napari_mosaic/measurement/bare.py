@@ -24,7 +24,7 @@ from napari_mosaic.tiling import Box
 
 REACH = 3.0
 """Radius, in usual sides of a tessera, of the disc without a stone that makes ground bare: wider than any joint or
-socket of a few stones. On eight photographs 2, 3 and 4 find the same pieces, whose shares differ by up to 0.006."""
+socket of a few stones. On eight photographs 2, 3 and 4 find the same pieces, whose shares differ by up to 0.008."""
 _SMALLEST = 60.0
 """Area of a piece, in squares of the usual side; twice the disc. Not varied."""
 _FEW = 5

@@ -18,8 +18,8 @@ from napari_mosaic.measurement.rows import Rows
 Floats = NDArray[np.float64]
 
 _REACH = 10
-"""Rounds in which a tessera's figures are joined with its neighbours': some hundred tesserae speak together. With 6,
-regions of eight photographs flicker from patch to patch (44 regions of one griffin against 38)."""
+"""Rounds in which a tessera's figures are joined with its neighbours': some hundred tesserae speak together. With 6 a
+griffin falls into 44 regions, with 10 into 33."""
 _BREAK = 15.0
 """Degrees, modulo 90, between two neighbours at which one hears 1/e of the other. Not varied."""
 _FLOWING = 2.9
