@@ -29,7 +29,7 @@ _OVER = 1.25
 """Where stones have more pixels than the largest size, the largest view shows them so many times larger, the others
 in proportion: sizes far below their own lose outlines. On the butterfly (36 px) F1 and pixel IoU are 0.974 and 0.894 at
 16, 22 and 28 px, 0.981 and 0.908 at 16, 22 and 36, 0.986 and 0.927 at 22, 28 and 36, 0.988 and 0.934 by this rule;
-quick, 0.991 and 0.930 (eight bits but the first)."""
+quick, 0.991 and 0.930 (`grout-worn`, eight bits but the first)."""
 
 _LOG_ODDS = np.log((np.arange(256) + 0.5) / (255.5 - np.arange(256))).astype(np.float32)
 """Of a byte of a map; half a step from 0 and 1, so that none is infinite."""
