@@ -20,7 +20,6 @@ from napari_mosaic.errors import MissingError, ModelError, ReadError
 from napari_mosaic.folders import cache_folder
 from napari_mosaic.weights import (
     WeightsEntry,
-    begun_by,
     find_weights,
     hash_of,
     is_safetensors,
@@ -76,17 +75,14 @@ def test_the_bundled_weights_are_whole_and_documented() -> None:
     assert {"command", "params", "versions", "steps", "hours"} <= recipe.keys()
     assert header["name"] == entry.name
     assert float(header["tessera_px"]) == entry.tessera_px
-    assert set(registry()) == {"grout-lite", "grout-lite-1"}
+    assert set(registry()) == {"grout-lite", "grout-worn"}
 
 
-def test_the_bundled_weights_of_before_are_there_in_eight_bits() -> None:
-    entry = find_weights("grout-lite-1")
+def test_weights_in_eight_bits_alone_are_known_by_what_they_were_made_from() -> None:
+    entry = find_weights("grout-worn")
     assert entry.path is not None
     assert quantised_sibling(entry) == entry.path
-    assert hash_of(entry) == read_recipe("grout-lite-1")["sha256"]  # what records of before know their model by
-    assert begun_by("grout-lite", hash_of(entry)) == "grout-lite-1"
-    assert begun_by("grout-lite", hash_of(find_weights())) == "grout-lite"
-    assert begun_by("mine.pth", hash_of(entry)) == "mine.pth"
+    assert hash_of(entry) == read_recipe("grout-worn")["sha256"]
 
 
 def test_weights_are_fetched_once_and_found_in_the_cache_afterwards(server: str, tmp_path: Path) -> None:

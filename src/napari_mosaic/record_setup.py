@@ -39,7 +39,7 @@ from napari_mosaic.record_names import record_place
 from napari_mosaic.request import RunRequest, SegmentParams
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.tesserae import TesseraParams
-from napari_mosaic.weights import begun_by, find_weights, hash_of
+from napari_mosaic.weights import find_weights, hash_of
 
 _Kind = Literal["region", "exclude"]
 _OF_SAM = "sam."
@@ -125,8 +125,6 @@ def _check_grid(path: Path, plan: Plan) -> None:
 def as_begun(path: Path, params: SegmentParams, request: RunRequest, *, check: bool = True) -> SegmentParams:
     """The parameters of a run that goes on: with the runtime and precision that its record was begun with.
 
-    Where it was begun by what the bundled model was in an earlier version, it goes on with that.
-
     Raises
     ------
     RecordError
@@ -137,8 +135,7 @@ def as_begun(path: Path, params: SegmentParams, request: RunRequest, *, check: b
     with open_record(path) as record:
         if check:
             check_asked(record, params, request)
-        model = begun_by(params.model, record.plan.model_sha256)
-        begun: Any = {"model": model, "runtime": record.plan.runtime, "precision": record.plan.precision}
+        begun: Any = {"runtime": record.plan.runtime, "precision": record.plan.precision}
     return replace(params, **begun)
 
 
@@ -193,7 +190,7 @@ def _plan_asked(plan: Plan, params: SegmentParams, given: frozenset[str]) -> Pla
     if not isinstance(params.scale, str) and not np.isclose(params.scale, plan.factor):
         asked["factor"] = params.scale
     if plan.model_sha256:  # what has no model runs in one way only
-        if _sha256(begun_by(params.model, plan.model_sha256)) not in ("", plan.model_sha256):
+        if _sha256(params.model) not in ("", plan.model_sha256):
             asked["model"] = params.model
         exactly = {"runtime": params.runtime, "precision": params.precision}
         asked |= {name: value for name, value in exactly.items() if value != "auto"}

@@ -21,7 +21,7 @@ whether an edge cuts it."""
 _WEIGHTS = np.array([2.747, 2.036, 2.282, -0.8, 0.037, 0.742, -0.223, -0.85])
 _ONE = 1.94
 """What the doubts weigh, and the constant: `python benchmarks/suspects.py --out suspects --fit 60 --drawings 0`: 1088
-wrong stones on 60 drawn worn floors, found by the bundled model."""
+wrong stones on 60 drawn worn floors, found by `grout-worn`."""
 _CERTAIN = 1e-3
 """How near to 0 and 1 a score may come: beyond, its log odds would outweigh all else. *Not varied.*"""
 _FOURTH, _FARTHEST = 4, 5.0
@@ -39,7 +39,7 @@ def doubts(rows: Columns, around: Columns) -> Floats:
         return np.zeros((0, len(FEATURES)))
     near = nearest(rows, around)
     score = np.clip(np.asarray(rows["score"], np.float64), _CERTAIN, 1 - _CERTAIN)
-    size, usual, _ = against(np.log(areas_of(rows)), np.log(areas_of(around)), near)
+    size, usual, _ = against(np.log(np.maximum(areas_of(rows), 1)), np.log(np.maximum(areas_of(around), 1)), near)
     long, usual_long, _ = against(np.log(rows["elongation"]), np.log(around["elongation"]), near)
     solid, usual_solid, _ = against(rows["solidity"], around["solidity"], near)
     found = np.column_stack([
