@@ -41,8 +41,8 @@ from napari_mosaic.segmentation import default_workers, load_method, open_within
 T = TypeVar("T")
 _GUIDED = "grout+sam2"
 _TILE_PX_BYTES = 35
-"""Bytes of memory for a pixel that a tile reads, while it is cut: memory comes within 13 % of what runs of five pictures
-take (`benchmarks/estimates.py --commands`). Not varied."""
+"""Bytes of memory for a pixel that a tile reads, while it is cut: memory comes within 16 % of what runs of five
+pictures take (`benchmarks/estimates.py --commands`). Not varied."""
 
 
 def estimate_run(
