@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 NEEDS_TORCH = (
+    "test_agreement.py",
     "test_folder_lock.py",
     "test_grout.py",
     "test_onnx_models.py",
