@@ -23,6 +23,7 @@ from napari_mosaic.export import FORMATS, export_record
 from napari_mosaic.folders import local_path
 from napari_mosaic.image import open_image
 from napari_mosaic.record import open_record
+from napari_mosaic.record.opened import HOLDER
 from napari_mosaic.request import SegmentParams
 
 SOURCES = Path(napari_mosaic.__file__).parent
@@ -126,6 +127,7 @@ def test_a_pipe_that_has_no_greek_is_no_reason_to_fail(floor: Path, monkeypatch:
 def test_what_a_crash_left_in_a_record_goes_when_it_is_next_written(floor: Path) -> None:
     with segment(floor, params=METHOD) as record:
         place = record.path
+    (place / HOLDER).write_text("{}")  # who is killed leaves it, too
     left = [place / ".0123456789ab.tmp", place / "ledger" / ".0123456789ab.tmp", place / "mosaic.json.tmp"]
     for path in left:
         path.write_text("half")

@@ -232,7 +232,7 @@ def _cached(read: RawReader, data: Any, axis: int | None, cache: BlockCache) -> 
 def _chunk(data: Any, axis: int | None) -> tuple[int, int] | None:
     """Height and width of the chunks of an array; None where it has none, or of several sizes."""
     chunks = getattr(data, "chunksize", None) or getattr(data, "chunks", None)
-    if chunks is None or not all(isinstance(length, int) for length in chunks):
+    if chunks is None or not all(isinstance(length, int) and length > 0 for length in chunks):
         return None
     regular = getattr(data, "chunks", None) or ()
     if any(isinstance(lengths, tuple) and len(set(lengths[:-1])) > 1 for lengths in regular):
