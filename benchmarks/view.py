@@ -106,6 +106,8 @@ class Desk:
         camera = camera_of(self.viewer)
         camera.zoom, camera.center = 1.0, (0.0, *centre)
         self.rest()
+        end = time.perf_counter() + 4  # what the next run takes is estimated meanwhile, with the same network
+        self.wait(lambda: time.perf_counter() > end)
         box: Box = view_box(self.viewer, self.panel.layer)
         return box
 

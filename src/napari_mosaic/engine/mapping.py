@@ -107,7 +107,7 @@ def plan_work(
     `context` is needed only where there are windows to compute.
     """
     plan, ledger = record.plan, record.ledger
-    _forget_damage(record)
+    _forget_damage(record, _looked_at(plan, tile_size, only))
     have = ledger.done("map")
     windows, tiles = pieces_left(plan, tile_size, have, ledger.done("tesserae"), only)
 
@@ -229,17 +229,34 @@ def compute_tile(read_map: Callable[[Box], NDArray[np.uint8]], plan: Plan, core:
     return find_in_window(read_map(window), window, core, plan.shape, plan.tesserae)
 
 
-def _forget_damage(record: Record) -> None:
-    """Strike from the ledger what is missing, empty or unreadable on disk, and what was made from it."""
-    plan = record.plan
-    windows = record.damaged("map", record.ledger.done("map"))
+def _looked_at(plan: Plan, tile_size: int, only: Box | None) -> Box:
+    """What of the working grid a run of `only` reads: its tiles, and the map around them."""
+    whole = Box(0, 0, *plan.shape)
+    if only is None:
+        return whole
+    lattice = tile_lattice(plan.shape, plan.shard, tile_size)
+    cores = [lattice.tile(index).core for index in lattice.overlapping(only)]
+    if not cores:
+        return Box(0, 0, 0, 0)
+    return Box(*cores[0][:2], *cores[-1][2:]).grow(plan.tesserae.halo).intersect(whole)
+
+
+def _forget_damage(record: Record, looked_at: Box) -> None:
+    """Strike from the ledger what is missing, empty or unreadable on disk, and what was made from it.
+
+    Of a part of the floor what is read there: a look at a gigapixel of shards would take longer than the part.
+    """
+    plan, shards_there = record.plan, set(record.plan.shards.overlapping(looked_at))
+    there = set(plan.lattice.overlapping(looked_at))
+    windows = record.damaged("map", there & record.ledger.done("map"))
     record.ledger.forget("map", windows)
     record.discard("map", windows)
-    damaged = record.damaged("tesserae", record.ledger.done("tesserae"))
+    damaged = record.damaged("tesserae", shards_there & record.ledger.done("tesserae"))
     shards = set(damaged)
     for index in windows:
         core = plan.lattice.tile(index).core
         shards |= set(plan.shards.overlapping(core.grow(plan.tesserae.halo)))
     record.forget_tesserae(shards)
     record.discard("tesserae", damaged)
-    record.tesserae.forget_levels(discard_damaged([record.map, record.tesserae], record.tesserae.in_levels))
+    in_levels = shards_there & record.tesserae.in_levels
+    record.tesserae.forget_levels(discard_damaged([record.map, record.tesserae], in_levels))
