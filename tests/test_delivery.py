@@ -99,7 +99,7 @@ def test_the_styles_are_found_by_name_and_are_whole(record: Record, tmp_path: Pa
 
 def test_nothing_in_millimetres_that_nobody_vouches_for(record: Record, tmp_path: Path) -> None:
     record.set_pixel_size(0.5, confirmed=False)
-    with pytest.raises(InputError, match="Nobody vouches for the pixel size"):
+    with pytest.raises(InputError, match=f"napari-mosaic pixel-size {record.path} MM"):
         deliver(record, tmp_path / "hand")
     assert not (tmp_path / "hand").exists()
     mark_finished(record, Box(0, 0, 90, 90))

@@ -498,6 +498,11 @@ def test_the_command_line(floor: Path, capsys: pytest.CaptureFixture[str]) -> No
     with open_record(floor) as record:
         np.testing.assert_array_equal(whole(record), before)
     assert main(["edits", "redo", str(floor)]) == 0
+    with open_record(floor, writable=True) as record:
+        editing.add_area(record, "lacuna", rectangle(3, 4, 30, 40))
+    capsys.readouterr()
+    assert main(["edits", "undo", str(floor)]) == 0
+    assert capsys.readouterr().out == "add_area undone\n"
     assert main(["edits", "apply", str(floor), str(floor.with_name("a.edits"))]) == 0
     with open_record(floor) as record:
         np.testing.assert_array_equal(whole(record), after)

@@ -24,6 +24,7 @@ from napari_mosaic.export import export_record
 from napari_mosaic.export.options import CocoOptions, DxfOptions
 from napari_mosaic.export.region import grid_of
 from napari_mosaic.importing import Imported, import_edits_steps, read_outlines
+from napari_mosaic.measurement.features import feature_table
 from napari_mosaic.measurement.source_grid import read_source_labels
 from napari_mosaic.progress import drain
 from napari_mosaic.record import Record, open_record
@@ -102,6 +103,22 @@ def test_a_local_system_comes_back(record: Record, tmp_path: Path, name: str) ->
     record.update(crs=LOCAL, affine=AFFINE)
     done = bring_back(record, export_record(record, None, tmp_path / name))
     assert (done.same, done.edits) == (record.count, 0)
+
+
+def test_a_stone_drawn_in_a_geopackage_has_no_id_and_is_added(record: Record, tmp_path: Path) -> None:
+    import pyogrio
+
+    path, (id_,) = export_record(record, None, tmp_path / "a.gpkg"), stones(record, 1)
+    meta, _, wkb, values = pyogrio.raw.read(path, layer="tesserae")
+    drawn = np.array([*meta["fields"]].index("id"))
+    unsaid = values[drawn] == id_
+    editing.delete(record, [id_])
+    masks = [unsaid if column.dtype.kind == "i" else None for column in values]
+    with pytest.warns(UserWarning, match="crs"):
+        pyogrio.raw.write(
+            path, wkb, values, meta["fields"], field_mask=masks, layer="tesserae", geometry_type="MultiPolygon"
+        )
+    assert (bring_back(record, path).added, record.count) == (1, len(wkb))
 
 
 @pytest.mark.parametrize(
@@ -220,6 +237,28 @@ def test_what_is_absent_goes_only_where_the_file_is_complete(record: Record, tmp
     done = bring_back(record, part)
     assert 0 < done.same < record.count
     assert (done.deleted, done.edits) == (0, 0)
+
+
+def test_of_a_part_nothing_goes_whose_centre_lies_beside_it(
+    record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone, *_ = stones(record, 1)
+    y, x = editing.place_of_id(gone, record.shape)
+    editing.delete(record, [gone])
+    made = editing.add_outline(record, [(y - 6, x - 6), (y, x + 6), (y + 6, x - 6)])  # its centre is left of its middle
+    assert made is not None
+    table = feature_table(record, ["centre_x_px", "x0_px", "x1_px"])
+    row = table["id"].tolist().index(made.made[0])
+    centres, middle = table["centre_x_px"], (table["x0_px"][row] + table["x1_px"][row]) / 2
+    edge = (centres[row] + middle) / 2
+    assert centres[row] + 0.5 < middle
+    part = tmp_path / "part.gpkg"
+    height, width = record.plan.source_shape
+    assert main(["export", str(record.path), "-o", str(part), "--region", f"0 {edge} {height} {width}"]) == 0
+    inside = int((centres >= edge).sum())
+    assert f"{inside:,} tesserae of the region in" in capsys.readouterr().out
+    done = bring_back(record, part)
+    assert (done.same, done.deleted, done.edits) == (inside, 0, 0)
 
 
 def test_what_both_sides_changed_is_listed_and_stays(record: Record, tmp_path: Path) -> None:

@@ -111,7 +111,9 @@ def _walk(record: Path, step: Any, steps: int, done: str, name: str) -> int:
             if made is None:
                 break
             count += 1
-            answer(f"{made.tool} {done} at y {made.box.y0}-{made.box.y1}, x {made.box.x0}-{made.box.x1}")
+            box = made.box
+            where = f" at y {box.y0}-{box.y1}, x {box.x0}-{box.x1}" if box.area else ""  # areas touch no tessera
+            answer(f"{made.tool} {done}{where}")
     if count == 0:
         answer(f"There is nothing to {name}.")
     return 0

@@ -76,7 +76,7 @@ def measure(
         else:
             _tell(found)
             if found.whole.bare.words:
-                say(f"Mark bare ground with: napari-mosaic bare-ground {record.name} --as outside (or lacuna)")
+                say(f"Mark bare ground with: napari-mosaic bare-ground {record} --as outside (or lacuna)")
         if not read_only:
             say(f"Kept in {measured_files(opened, labels)[0].relative_to(record.parent)}")
     return 0

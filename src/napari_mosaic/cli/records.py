@@ -215,19 +215,22 @@ def export(
     chosen = find_format(format_, output)
     with open_record(record) as whole:
         opened = choose_labels(whole, labels)
+        if region is not None:
+            from napari_mosaic.export.region import RegionRecord, grid_of, read_region
+
+            opened = RegionRecord(opened, read_region(" ".join(region), grid_of(opened)))
         steps = export_record_steps(
             opened,
             format_,
             output,
             columns=split_names(columns),
-            region=None if region is None else " ".join(region),
             options=_chosen(chosen, given),
             overwrite=overwrite,
         )
         path = run(steps, output.name)
-        count = f"{len(opened.areas) if chosen.holds == 'areas' else opened.count:,} "
-        what = f"{count}{chosen.holds}" if region is None else f"{chosen.holds} of the region"
-        answer(f"{what}{of_labels(opened)} in {path}")
+        count = len(opened.areas) if chosen.holds == "areas" else opened.count
+        of_region = "" if region is None else " of the region"
+        answer(f"{count:,} {chosen.holds}{of_region}{of_labels(opened)} in {path}")
     return 0
 
 

@@ -103,13 +103,13 @@ def deliver_steps(
     if record.pixel_mm is None and not in_pixels:
         raise InputError(
             f"Nobody vouches for the pixel size of {record.path.name}, so nothing can be handed in in millimetres; say "
-            f"it with: napari-mosaic pixel-size {record.path.name} MM, or hand on pixels with --in-pixels."
+            f"it with: napari-mosaic pixel-size {record.path} MM, or hand on pixels with --in-pixels."
         )
     record = record.with_labels(labels)
     if not record.count:
         raise InputError(
             f"{record.path.name} holds no tessera, so there is nothing to hand in; find some first, or write its areas "
-            f"alone with: napari-mosaic export {record.path.name} -o NAME.areas.gpkg."
+            f"alone with: napari-mosaic export {record.path} -o NAME.areas.gpkg."
         )
     geopackage.check_crs(record, crs)
     place = Path(folder)

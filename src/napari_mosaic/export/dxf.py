@@ -196,7 +196,7 @@ def shaping_of(record: Record, options: DxfOptions) -> Shaping:
     if record.pixel_mm is None:
         raise InputError(
             f"Nobody vouches for the pixel size of {record.path.name}, so a tolerance in mm says nothing; say it with "
-            f"napari-mosaic pixel-size {record.path.name} MM, or leave the tolerance out."
+            f"napari-mosaic pixel-size {record.path} MM, or leave the tolerance out."
         )
     if not 0 < options.tolerance_mm < _WIDEST_MM:
         raise InputError(f"A tolerance of {options.tolerance_mm:g} mm is none; give one above 0, such as 0.5.")

@@ -16,6 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.errors import InputError
 from napari_mosaic.importing.outlines import SILENT, Outlines
+from napari_mosaic.measurement.moments import centres
 from napari_mosaic.measurement.outlines import trace_outlines
 from napari_mosaic.measurement.table import read_tesserae
 from napari_mosaic.measurement.windows import TesseraWindow, tessera_windows
@@ -113,10 +114,11 @@ class _Matching:
         """Compare the tesserae of one window."""
         now = self.outlines.trace(self.record, window)
         ids = self.tesserae.columns["id"][window.rows].tolist()
-        for row, id_, outline in zip(window.rows.tolist(), ids, now, strict=True):
+        middles = centres(window) / self.record.plan.factor
+        for row, id_, outline, middle in zip(window.rows.tolist(), ids, now, middles.tolist(), strict=True):
             k = self._by_id.get(id_)
             if k is None:
-                self._look_around(row, id_, outline)
+                self._look_around(row, id_, outline, (middle[0], middle[1]))
                 continue
             self._owner[k] = id_
             self._note(row, id_, k, outline)
@@ -132,8 +134,8 @@ class _Matching:
             if code not in (SILENT, int(self.tesserae.columns[name][row])):
                 self.found.said[id_] = k
 
-    def _look_around(self, row: int, id_: int, outline: BaseGeometry) -> None:
-        """Of a tessera that no id names: what lies over it, best first."""
+    def _look_around(self, row: int, id_: int, outline: BaseGeometry, middle: tuple[float, float]) -> None:
+        """Of a tessera that no id names: what lies over it, best first; its centre, by which a part is exported."""
         near = self._tree.query(outline, predicate="intersects")
         loose = [int(k) for k in near if self._loose[k]]
         common = shapely.area(shapely.intersection(self.outlines.shapes[near], outline)) if len(near) else np.zeros(0)
@@ -144,7 +146,7 @@ class _Matching:
             same = is_same(outline, self.outlines.shapes[k])
             if same or shares[k] >= ALIKE * min(self.outlines.shapes[k].area, outline.area):
                 self._candidates.append((2.0 if same else shares[k] / whole, row, k))
-        self._missing.append((id_, place_of(outline), covered))
+        self._missing.append((id_, middle, covered))
 
     def result(self, cover: BaseGeometry | None) -> Differences:
         """What differs, once all windows were taken."""
@@ -217,7 +219,7 @@ class _Matching:
             if id_ in touched:
                 if covered or (inside and touched[id_] is not None):
                     reason = "absent from the file, and edited here since the export"
-                    self.found.disputes.append(Dispute(id=id_, place=(y, x), reason=reason))
+                    self.found.disputes.append(Dispute(id=id_, place=(round(y, 1), round(x, 1)), reason=reason))
             elif covered or inside:
                 self.found.gone.append(id_)
             else:

@@ -125,7 +125,7 @@ def _ids(values: Sequence[Any] | None, count: int) -> NDArray[np.uint64]:
     """Ids from numbers or texts; 0 for whatever is none."""
     found = np.zeros(count, np.uint64)
     for k, value in enumerate(values if values is not None else ()):
-        text = str(int(value)) if isinstance(value, float) and value == int(value) else str(value)
+        text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
         if text.isdecimal() and int(text) < 2**64:
             found[k] = int(text)
     return found
