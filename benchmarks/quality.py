@@ -13,8 +13,11 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
+
 from napari_mosaic import SegmentParams, open_image, segment
 from napari_mosaic.evaluation import EvaluationParams, evaluate_files
+from napari_mosaic.evaluation.files import TruthPlace, read_crop, read_label_image
 from napari_mosaic.export.preview import draw_preview
 
 PHOTOGRAPHS = {
@@ -27,6 +30,17 @@ PHOTOGRAPHS = {
     "peacock_cat10.jpg": [],
     "donkey_cat11.jpg": [],
 }
+
+
+def read_truth(data: Path, name: str) -> tuple[TruthPlace, np.ndarray, np.ndarray]:
+    """The place of a crop in its photograph, its labels, and which pixels do not count."""
+    place, labels = read_crop(data / f"{name}.json")
+    assert place is not None
+    truth = read_label_image(labels)
+    ignore = np.zeros(truth.shape, bool)
+    for box in place.ignore:
+        ignore[box.slices] = True
+    return place, truth, ignore
 
 
 def report(data: Path, record: Path, truth: str) -> dict[str, object]:

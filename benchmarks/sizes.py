@@ -20,11 +20,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from quality import read_truth
 
 from napari_mosaic.engine.planning import sized
 from napari_mosaic.engine.resample import read_resampled
 from napari_mosaic.engine.views import WAYS_TO_LIE, fuse, turned, turned_back
-from napari_mosaic.evaluation.files import enlarge, read_crop, read_label_image
+from napari_mosaic.evaluation.files import enlarge
 from napari_mosaic.image import MosaicImage, open_image
 from napari_mosaic.inference import GroutNetwork, load_network
 from napari_mosaic.metrics import evaluate_labels
@@ -60,12 +61,7 @@ class Case:
 def crops(data: Path) -> Iterator[Case]:
     """The crops with truth, each with its photograph."""
     for name in CROPS:
-        place, labels = read_crop(data / f"{name}.json")
-        assert place is not None
-        truth = read_label_image(labels)
-        ignore = np.zeros(truth.shape, bool)
-        for box in place.ignore:
-            ignore[box.slices] = True
+        place, truth, ignore = read_truth(data, name)
         yield Case(name, open_image(data / place.photograph), place.box, place.zoom, truth, ignore)
 
 

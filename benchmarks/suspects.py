@@ -23,12 +23,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from quality import read_truth
 
 from napari_mosaic import SegmentParams, open_image, segment
 from napari_mosaic.editing import QueueParams, suspects
 from napari_mosaic.editing.queue import measured_rows
 from napari_mosaic.editing.wrongness import FEATURES, doubts
-from napari_mosaic.evaluation.files import enlarge, read_crop, read_label_image
+from napari_mosaic.evaluation.files import enlarge
 from napari_mosaic.measurement.source_grid import read_source_labels
 from napari_mosaic.metrics import count_overlaps, sort_stones
 from napari_mosaic.record import Record, open_record
@@ -97,12 +98,7 @@ def of_crops(data: Path, out: Path, model: str) -> Iterator[Judged]:
         with open_record(path) as record:
             looked = look(record)
             for name in names:
-                place, labels = read_crop(data / f"{name}.json")
-                assert place is not None
-                truth = read_label_image(labels)
-                ignore = np.zeros(truth.shape, bool)
-                for box in place.ignore:
-                    ignore[box.slices] = True
+                place, truth, ignore = read_truth(data, name)
                 found = enlarge(read_source_labels(record, place.box), place.zoom)
                 yield judge(looked, name, found, truth, ignore)
 

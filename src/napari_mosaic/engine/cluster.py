@@ -77,6 +77,12 @@ def run_on(client: Client | None, work: Work[Any], workers: int) -> Iterator[Pro
     return run_work(work, Threads(work, workers) if client is None else Cluster(client, work))
 
 
+def warn_of_no_worker(client: Client) -> None:
+    """Say that work waits where there is no worker yet."""
+    if not client.ncores():
+        warnings.warn("The cluster has no worker yet; the run waits for one.", MosaicWarning, stacklevel=5)
+
+
 @dataclass(frozen=True)
 class Refusal:
     """A worker's answer that it cannot compute windows as the plan says, and why."""
@@ -107,8 +113,7 @@ class Cluster:
         self._completed = as_completed(loop=client.loop)
         self._pieces: dict[Hashable, list[Window] | Tile] = {}
         self._refusals: dict[str, str] = {}
-        if not client.ncores():
-            warnings.warn("The cluster has no worker yet; the run waits for one.", MosaicWarning, stacklevel=4)
+        warn_of_no_worker(client)
 
     def group(self, work: Work[Any]) -> Iterable[list[Window]]:
         """The windows in groups that write to one shard."""
@@ -193,17 +198,18 @@ def opened_once(run: str, opening: Callable[[], T]) -> T:
         return found
 
 
-def answer_of(future: Any) -> Any:
-    """The answer of a task; `ClusterError` where the scheduler is gone, else what the task raised."""
+GO_ON = "what was noted as finished is kept: start it again and go on with --resume"
+
+
+def answer_of(future: Any, then: str = GO_ON) -> Any:
+    """The answer of a task, or what it raised; `ClusterError`, with what to do `then`, where the scheduler is gone."""
     try:
         error = future.exception()
         if error is not None:
             raise error
         return future.result()
     except CancelledError as lost:  # it is raised or returned, as it comes
-        raise ClusterError(
-            "The dask scheduler was lost; what was noted as finished is kept: start it again and go on with --resume."
-        ) from lost
+        raise ClusterError(f"The dask scheduler was lost; {then}.") from lost
 
 
 def _windows_task(run: str, open_maker: Callable[[], Maker[Any]], windows: list[Window]) -> Done | Refusal:

@@ -168,7 +168,7 @@ CACHE = 96 << 20
 class BlockCache:
     """Decoded blocks by key, the least recently used dropped first; safe to share between threads.
 
-    A block that two ask for at once is decoded for both.
+    A block that two ask for at once is decoded once, and both get it.
     """
 
     def __init__(self, limit: int = CACHE) -> None:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.engine.cluster import RETRIES, answer_of, opened_once
+from napari_mosaic.engine.cluster import RETRIES, answer_of, opened_once, warn_of_no_worker
+from napari_mosaic.errors import ClusterError, MosaicError
 from napari_mosaic.image import MosaicImage
 from napari_mosaic.measurement.floor import borders_of
 from napari_mosaic.measurement.registry import COLUMNS
@@ -112,13 +113,22 @@ def _by_workers(
     client: Client, record: Record, tesserae: TesseraTable, columns: Sequence[str]
 ) -> Iterator[TileFigures]:
     opening = partial(_open, str(record.path.resolve()), record.tesserae.name, needs_photograph(columns))
+    warn_of_no_worker(client)
     task = partial(_measure_task, uuid.uuid4().hex, opening, list(columns))
     futures = [
         client.submit(task, tuple(tile), rows, pure=False, retries=RETRIES)
         for tile, rows in tessera_tiles(record, tesserae)
     ]
     for future in futures:
-        yield answer_of(future)
+        try:
+            yield answer_of(future, "nothing was kept: start it again, or measure without it")
+        except MosaicError:
+            raise
+        except Exception as error:  # whatever a worker raised
+            raise ClusterError(
+                f"The workers could not measure a tile ({type(error).__name__}: {error}); see that they reach "
+                f"{record.path} and its photograph under the same paths."
+            ) from error
 
 
 def _open(path: str, labels: str, photograph: bool) -> _Opened:

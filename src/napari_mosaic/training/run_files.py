@@ -13,8 +13,7 @@ from safetensors import SafetensorError
 
 from napari_mosaic import files
 from napari_mosaic.data_sizes import data_size
-from napari_mosaic.errors import MosaicError, WriteError
-from napari_mosaic.record import write_error
+from napari_mosaic.errors import WriteError
 
 _SPARE = 100_000_000
 """Bytes of a disk that are left free. *Not varied.*"""
@@ -23,12 +22,11 @@ _SPARE = 100_000_000
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Say in a sentence where something below or at `path` cannot be written."""
-    try:
-        yield
-    except MosaicError:
-        raise
-    except (OSError, SafetensorError) as error:
-        raise write_error(path, error if isinstance(error, OSError) else OSError(str(error))) from error
+    with files.writing(path):
+        try:
+            yield
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 def write_json(path: Path, values: Any) -> None:
