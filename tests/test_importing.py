@@ -436,3 +436,15 @@ def test_what_fits_nothing_is_refused_in_a_sentence(
         export_record(record, "csv", tmp_path / "a.csv", region="9 9 3 3")
     with pytest.raises(InputError, match="does not meet the image"):
         export_record(record, "csv", tmp_path / "a.csv", region=[900, 900, 950, 950])
+
+
+@pytest.mark.parametrize("name", ["part.tif", "part.png"])
+def test_a_picture_of_a_region_deletes_nothing_that_it_does_not_show(record: Record, tmp_path: Path, name: str) -> None:
+    part, before = shapely.box(40, 40, 160, 120), labels(record).copy()
+    (tmp_path / "part.geojson").write_text(shapely.to_geojson(part))
+    export_record(record, None, tmp_path / name, region=tmp_path / "part.geojson")
+    with pytest.raises(InputError, match=r"lacks \d+ of \d+ tesserae, .* --covers"):
+        bring_back(record, tmp_path / name)
+    np.testing.assert_array_equal(labels(record), before)
+    done = bring_back(record, tmp_path / name, cover=part)
+    assert (done.deleted, done.added) == (0, 0)

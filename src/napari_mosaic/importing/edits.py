@@ -20,6 +20,7 @@ from napari_mosaic.editing.extents import bounding_box, union
 from napari_mosaic.editing.outlines import LEAST_AREA
 from napari_mosaic.editing.transaction import LabelWindow, Transaction
 from napari_mosaic.editing.transaction import editing as begin
+from napari_mosaic.errors import InputError
 from napari_mosaic.importing.comparing import Differences, Dispute, compare_steps
 from napari_mosaic.importing.outlines import SILENT, Outlines
 from napari_mosaic.importing.painting import box_of, mask_of
@@ -28,12 +29,17 @@ from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Record
 from napari_mosaic.record.tables import WORDS
 from napari_mosaic.tiling import Box
+from napari_mosaic.words import counted
 
 _TILE = 1024
 """Side of a tile whose changes are one edit, px of the working grid; not varied."""
 _LOSS = 0.1
 """Share of a tessera, or of an outline, that may be disputed at a common border before it is one; not varied, as in
 `editing.replay`. Less stays with whom it belongs to."""
+
+_LACKING = 0.25
+"""Share of a record's tesserae that a picture may lack before it is asked whether it is of a part: more than people
+delete by hand. Not varied."""
 
 Mask = NDArray[np.bool_]
 
@@ -83,8 +89,19 @@ def import_edits_steps(
         Where what is absent from the file was deleted; what the file says of itself by default.
     dry_run
         Only tell what would be done.
+
+    Raises
+    ------
+    InputError
+        A picture, which cannot say that it is of a part, lacks so many tesserae that it may be one.
     """
     found = yield from compare_steps(record, outlines, cover=outlines.cover if cover is None else cover)
+    taken = cover is None and outlines.cover is not None and outlines.presumed
+    if taken and len(found.gone) > _LACKING * record.count:
+        raise InputError(
+            f"{outlines.name} lacks {len(found.gone):,} of {counted(record.count, 'tessera')}, and a picture cannot "
+            "say that it is of a part; say with --covers where it is complete: the region, all, or nothing."
+        )
     work = _Work(record, outlines, found)
     counts: dict[str, int] = defaultdict(int)
     tiles = work.tiles()

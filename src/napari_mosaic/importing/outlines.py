@@ -47,6 +47,8 @@ class Outlines:
         How many entries the journal of edits had when the file was exported; None where it does not say.
     cover
         Where the file is complete, so that what is absent was deleted; None where it does not say.
+    presumed
+        Whether `cover` is taken for granted, because the format cannot say it.
     trace
         How its format draws a record's tesserae.
     notes
@@ -60,6 +62,7 @@ class Outlines:
     state: NDArray[np.uint8]
     journal: int | None = None
     cover: BaseGeometry | None = None
+    presumed: bool = False
     trace: Trace = PLAIN.trace
     notes: tuple[str, ...] = ()
 

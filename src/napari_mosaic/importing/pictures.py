@@ -56,7 +56,7 @@ def read_picture(path: Path, grid: Grid, shows: Shows = "auto") -> Outlines:
             shows = "tesserae" if picture.is_mask() else "labels"
         found = _of_labels(picture) if shows == "labels" else _of_mask(path, white=shows == "tesserae")
     cover = shapely.box(0, 0, grid.shape[1], grid.shape[0])
-    return make_outlines(path.name, as_array(found), {}, grid, cover=cover, trace=trace_pixels)
+    return make_outlines(path.name, as_array(found), {}, grid, cover=cover, presumed=True, trace=trace_pixels)
 
 
 class _Picture:
