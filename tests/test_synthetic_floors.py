@@ -103,3 +103,14 @@ def test_floors_are_sharper_than_other_drawings_as_photographs_are() -> None:
     floor = fine([draw_floor(160, seed, "rows", tessera_px=16).image for seed in range(10)])
     other = fine([draw_mosaic(160, seed, "rows", tessera_px=16).image for seed in range(10)])
     assert floor > 1.1 * other
+
+
+def test_a_fifth_of_the_floors_are_flat_even_stones_of_which_every_one_shows() -> None:
+    kinds = [draw_floor(48, seed).geometry for seed in range(100)]
+    assert 10 <= kinds.count("flat") <= 30
+    for seed in range(20):
+        drawing = draw_floor((96, 128), seed, "flat")
+        stones = [drawing.image[drawing.labels == number] for number in range(1, int(drawing.labels.max()) + 1)]
+        assert len(stones) > 3
+        assert drawing.valid[drawing.labels > 0].mean() > 0.9
+    np.testing.assert_array_equal(draw_floor(96, 7, "flat").image, draw_floor(96, 7, "flat").image)

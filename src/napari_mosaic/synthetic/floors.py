@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from napari_mosaic.synthetic import damage, drawing, layouts, materials, surface
 from napari_mosaic.synthetic.camera import photograph_closely
 from napari_mosaic.synthetic.drawing import Drawing
+from napari_mosaic.synthetic.flat import draw_flat
 from napari_mosaic.synthetic.legibility import legible, outlined
 from napari_mosaic.synthetic.lying import lying_thing
 from napari_mosaic.synthetic.noise import Field, chance, fractal_noise, smoothstep
@@ -23,8 +24,12 @@ from napari_mosaic.synthetic.noise import Field, chance, fractal_noise, smoothst
 KINDS = {"figure": 0.34, "rows": 0.16, "mixed": 0.14, "bond": 0.08, "grid": 0.04, "cells": 0.03, "slabs": 0.08,
          "palladian": 0.05, "pebbles": 0.04, "none": 0.04}  # fmt: skip
 """Part of each kind of floor; `slabs` are large cut stones, modern glass among them, `palladian` broken ones."""
+FLAT = 0.2
+"""Part of the floors that are flat even stones (`draw_flat`), where no kind is asked for."""
 _STREAM = 16
 """Second word of the seed, so that a floor and a mosaic of one seed share no chance."""
+_CHOICE = 20
+"""The same for whether it is flat, so that floors of seeds that are not remained what they were."""
 _FAMILIES: tuple[tuple[float, tuple[tuple[int, int, int], ...]], ...] = (
     (0.24, ((112, 80, 48), (134, 98, 58), (150, 112, 64), (92, 64, 42), (168, 128, 78), (74, 60, 48))),
     (0.16, ((228, 222, 208), (214, 204, 182), (205, 196, 180), (190, 178, 150), (236, 232, 226))),
@@ -50,7 +55,7 @@ def draw_floor(
     seed
         The same seed and parameters draw the same floor.
     kind
-        One of `KINDS`; None leaves it to chance.
+        One of `KINDS`, or "flat"; None leaves it to chance.
     tessera_px
         Usual side of a stone; None draws 10 to 34, slabs up to 56.
 
@@ -60,6 +65,8 @@ def draw_floor(
         `valid` is false on stones that the picture does not show, by colour or by most of their outline.
     """
     shape = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    if kind == "flat" or (kind is None and np.random.default_rng((seed, _CHOICE)).random() < FLAT):
+        return draw_flat(shape, seed, tessera_px=tessera_px)
     rng = np.random.default_rng((seed, _STREAM))
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values()))) if kind is None else kind
     smooth = kind == "slabs" or chance(rng, 0.08)

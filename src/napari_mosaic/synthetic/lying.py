@@ -65,16 +65,18 @@ def _ruler(rng: np.random.Generator, shape: tuple[int, int], tessera: float) -> 
 
 
 def _chart(rng: np.random.Generator, shape: tuple[int, int], tessera: float) -> Thing:
-    """A colour chart: even patches in rows, with or without gaps between."""
-    patch = tessera * rng.uniform(0.7, 3.0)
-    rows, columns = int(rng.integers(1, 5)), int(rng.integers(3, 9))
+    """A colour chart: equal patches in one or two rows on a card that frames them, grey steps in order among them."""
+    patch = tessera * rng.uniform(0.9, 3.0)
+    rows, columns = int(rng.integers(1, 3)), int(rng.integers(4, 10))
     gap = patch * rng.choice([0.0, rng.uniform(0.05, 0.2)])
-    card = _card(rng, (rows * patch + gap, columns * patch + gap), float(rng.choice([15, 90, 235])))
+    frame = patch * rng.uniform(0.3, 0.8)
+    sides = (rows * patch + gap + 2 * frame, columns * patch + gap + 2 * frame)
+    card = _card(rng, sides, float(rng.choice([15, 90, 235])))
     for row in range(rows):
         for column in range(columns):
             grey = np.full(3, 250.0 * (column + 1) / columns)
             colour = grey if row == rows - 1 and chance(rng, 0.7) else rng.uniform(10, 250, 3)
-            y, x = row * patch + gap, column * patch + gap
+            y, x = frame + row * patch + gap, frame + column * patch + gap
             card[round(y) : round(y + patch - gap), round(x) : round(x + patch - gap)] = colour
     return _place(rng, shape, card)
 
