@@ -27,6 +27,7 @@ from napari_mosaic.downloads import hash_file
 from napari_mosaic.errors import InputError, ModelError
 from napari_mosaic.framing import SIDES
 from napari_mosaic.onnx_models import is_graph
+from napari_mosaic.paddings import settle_paddings
 from napari_mosaic.smp_encoders import find_encoder
 from napari_mosaic.torch_files import BAD_FILE, read_torch_file
 from napari_mosaic.trials import JOINTS, WINDOW, bundled_window, pack_joints, spread
@@ -139,7 +140,9 @@ def to_openvino(model: nn.Module, card: ModelCard) -> Any:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         whole = PixelsToMaps(model, card).eval()
-        return openvino.convert_model(whole, example_input=example, input=[-1, -1, -1, 3])
+        converted = openvino.convert_model(whole, example_input=example, input=[-1, -1, -1, 3])
+    settle_paddings(converted, card.stride)
+    return converted
 
 
 def write_trial(path: Path, entry: WeightsEntry, whole: Any) -> Path:

@@ -24,6 +24,7 @@ from safetensors.numpy import load_file
 
 from napari_mosaic.dependencies import has_package
 from napari_mosaic.errors import ModelError
+from napari_mosaic.framing import SIDES
 from napari_mosaic.model_cache import compile_cached, hash_content
 
 Run = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
@@ -35,6 +36,7 @@ NO_AMX = "AVX512_CORE_VNNI"
 """The newest instructions that the eight-bit network needs. AMX, one step further, makes it no faster (35 MP in 16.3 s
 with it, in 16.4 s without), and the kernels that use it are those that died."""
 _PLUGIN = "openvino_intel_cpu_plugin"
+_USUAL = (1, SIDES[-1], SIDES[-1], 3)
 
 
 class _Process:
@@ -160,6 +162,9 @@ class OpenVinoRun:
     `streams` windows are computed side by side, each by its share of the cores. A core that is busy with
     something else then holds up one window, where it would hold up every layer of the only one.
     `content` is a hash of the network, under which the compiled one is kept; None keeps none.
+
+    The usual window is compiled for its own shape, all others for any: 0.16 core-seconds instead of 0.19 for a window of
+    1152 px, and half the memory (70 MB a stream instead of 148). Either is compiled when it is first needed.
     """
 
     def __init__(
@@ -168,28 +173,41 @@ class OpenVinoRun:
         settle_instructions(limit)
         cores = threads or len(usable_cores())
         self.streams = streams_for(cores) if precision == "int8" else 1
-        options: dict[str, Any] = {
+        self._model, self._content, self._limit = model, content, limit
+        self._options: dict[str, Any] = {
             "NUM_STREAMS": self.streams,
             "INFERENCE_NUM_THREADS": cores,
             "ENABLE_CPU_PINNING": False,
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         }
-        compiled = compile_cached(model, options, content, limit)
-        self._free: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(self.streams):
-            self._free.put(compiled.create_infer_request())
+        self._free: dict[bool, SimpleQueue[Any]] = {}
+        self._compiling = threading.Lock()
 
     def __call__(self, windows: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        request = self._free.get()
+        free = self._requests(usual=windows.shape == _USUAL)
+        request = free.get()
         try:
             request.infer({0: np.ascontiguousarray(windows)}, share_inputs=True)
             return np.array(request.get_output_tensor(0).data)
         finally:
-            self._free.put(request)
+            free.put(request)
+
+    def _requests(self, *, usual: bool) -> SimpleQueue[Any]:
+        """What computes windows of the usual shape, or of any, for one window at a time each."""
+        with self._compiling:
+            if usual not in self._free:
+                model = self._model.clone() if usual else self._model
+                if usual:
+                    model.reshape(list(_USUAL))
+                compiled = compile_cached(model, self._options, self._content, self._limit)
+                self._free[usual] = SimpleQueue()
+                for _ in range(self.streams):
+                    self._free[usual].put(compiled.create_infer_request())
+            return self._free[usual]
 
 
 def streams_for(cores: int) -> int:
-    """Windows to compute side by side: each takes a third of a gigabyte, so there are never many."""
+    """Windows to compute side by side: beyond one a core they only wait for each other, beyond four for memory."""
     return 4 if cores >= 8 else min(2, cores)
 
 
