@@ -16,11 +16,13 @@ import shapely
 from PIL import Image
 
 from bright import bright_stones
+from napari_mosaic import editing
 from napari_mosaic.areas import Area, AreaSet
 from napari_mosaic.cli import main
 from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export import delivery, sheet
 from napari_mosaic.export.delivery import deliver
+from napari_mosaic.measuring import measure
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.finished import mark_finished
 from napari_mosaic.request import SegmentParams
@@ -165,6 +167,22 @@ def test_a_folder_is_replaced_where_it_is_one_of_ours_alone(
     (tmp_path / "other" / "letter.txt").write_text("mine")
     with pytest.raises(WriteError, match="other things"):
         deliver(record, tmp_path / "other", overwrite=True)
+
+
+def test_the_palette_that_was_measured_is_told(record: Record, template: Path, tmp_path: Path) -> None:
+    shutil.copy(template.parent / "a.png", tmp_path / "a.png")
+
+    def told(name: str) -> str:
+        return (deliver(record, tmp_path / name) / "README.txt").read_text(encoding="utf-8")
+
+    assert "nobody looked at the photograph" in told("before")
+    palette = measure(record).whole.palette
+    assert palette
+    readme = told("after")
+    assert all(f"{colour.number} {colour.srgb}" in readme for colour in palette)
+    assert "nobody looked at the photograph" not in readme
+    editing.delete(record, record.table(["id"])["id"].to_pylist()[:1])
+    assert "as they were before 1 edit" in told("edited")
 
 
 def test_the_command_delivers(record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

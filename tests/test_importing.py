@@ -363,6 +363,28 @@ def test_a_mask_and_label_studio_and_cvat_make_records(record: Record, tmp_path:
                 assert made.count > 50
 
 
+def test_what_a_person_drew_is_not_told_as_found_by_a_machine(
+    record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("ezdxf")
+    path = export_record(record, None, tmp_path / "drawn.gpkg")
+    out = tmp_path / "b.mosaic.zarr"
+    assert main(["import", str(path), "--source", str(tmp_path / "a.png"), "-o", str(out)]) == 0
+    with open_record(out, writable=True) as made:
+        made.set_pixel_size(0.5)
+        editing.delete(made, stones(made, 1))
+    capsys.readouterr()
+    for words in (["measure", str(out)], ["edits", "report", str(out)], ["info", str(out)]):
+        assert main(words) == 0
+    assert main(["deliver", str(out), "-o", str(tmp_path / "hand")]) == 0
+    said = capsys.readouterr().out + (tmp_path / "hand" / "README.txt").read_text(encoding="utf-8")
+    for words in ("imported from drawn.gpkg", "are as drawn.gpkg had them", "as many as the file held"):
+        assert words in said
+    for words in ("machine found", "network", "confidence", "Found:", "model drawn"):
+        assert words not in said
+
+
 @pytest.mark.parametrize("name", ["a.tif", "a.gpkg", "a.coco"])
 def test_a_record_of_an_export_has_the_same_stones(record: Record, tmp_path: Path, name: str) -> None:
     path = export_record(record, None, tmp_path / name)

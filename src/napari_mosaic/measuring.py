@@ -25,7 +25,7 @@ from napari_mosaic.evaluation.floor import Square, count_found, estimate_error
 from napari_mosaic.evaluation.floor_files import TABLE, check_folder, read_counts
 from napari_mosaic.files import read_object, write_json, writing
 from napari_mosaic.measurement.bare import NAME, BareGround, bare_ground
-from napari_mosaic.measurement.counting import LEVEL, Basis, Count, count_by_confidence
+from napari_mosaic.measurement.counting import LEVEL, Basis, Count, count_by_confidence, count_of_import
 from napari_mosaic.measurement.features import (
     BLOCK,
     DEFAULT,
@@ -47,6 +47,7 @@ from napari_mosaic.record import Record
 from napari_mosaic.record.finished import finished_boxes
 from napari_mosaic.record.label_layer import TESSERAE
 from napari_mosaic.record.looked_at import Figures, preserved_part
+from napari_mosaic.record.shown import is_imported
 from napari_mosaic.record.tables import write_table
 from napari_mosaic.tiling import Box
 from napari_mosaic.words import counted
@@ -240,7 +241,7 @@ def count_of(record: Record, tesserae: TesseraTable, figures: Figures, inside: N
     """The count of a record with its interval, by the best evidence that there is.
 
     Squares that were counted for `napari-mosaic check` come first, then finished windows, two at least, then the
-    method's confidences.
+    method's confidences; what came from a file has none.
     """
     if record.tesserae.name == TESSERAE:
         squares = _counted_squares(record)
@@ -250,6 +251,8 @@ def count_of(record: Record, tesserae: TesseraTable, figures: Figures, inside: N
         known = sum(window.counted or 0 for window in windows)
         if len(windows) > 1 and known:
             return _by_squares(windows, figures.count, known=known, basis="finished windows")
+    if is_imported(record):
+        return count_of_import(int(inside.sum()))
     return count_by_confidence(tesserae.columns["score"][inside])
 
 

@@ -241,7 +241,7 @@ def report(record: Path, /, *, as_json: Json = False) -> int:
         )
         return 0
     answer(editing.describe_report(found))
-    tools = values.pop("by_tool")
+    tools, _ = values.pop("by_tool"), values.pop("file")
     answer_table([*values.items(), *((f"  {name}", count) for name, count in tools.items())])
     if conflicts:
         say(f"{len(conflicts)} edits did not fit what was found last:")

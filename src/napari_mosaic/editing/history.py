@@ -14,15 +14,20 @@ from napari_mosaic.editing.tools import group_of
 from napari_mosaic.editing.transaction import editing
 from napari_mosaic.progress import Steps, drain
 from napari_mosaic.record import Record
+from napari_mosaic.record.shown import is_imported
 from napari_mosaic.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """How the tesserae of a record came to be: each counts once, by the last edit that made it what it is."""
+    """How the tesserae of a record came to be: each counts once, by the last edit that made it what it is.
+
+    Those that no edit made are `machine` ones, or `imported` where the record was made of the outlines of a `file`.
+    """
 
     tesserae: int
     machine: int
+    imported: int
     merged: int
     split: int
     drawn: int
@@ -32,6 +37,7 @@ class Report:
     edits: int
     undone: int
     by_tool: dict[str, int] = field(default_factory=dict)
+    file: str = ""
 
 
 def undo(record: Record) -> Edit | None:
@@ -65,7 +71,7 @@ def list_edits(record: Record) -> Iterator[Edit]:
 
 
 def report(record: Record) -> Report:
-    """How many tesserae are as the machine found them, merged, split, drawn, reshaped, and how many were deleted."""
+    """How many tesserae are untouched, merged, split, drawn, reshaped, and how many were deleted."""
     origin: dict[int, str] = {}
     assigned: set[int] = set()
     deleted: set[int] = set()
@@ -84,9 +90,11 @@ def report(record: Record) -> Report:
                 deleted.add(id_)
         deleted.difference_update(edit.made)
     counts = Counter(origin.values())
+    untouched, imported = record.count - len(origin), is_imported(record)
     return Report(
         tesserae=record.count,
-        machine=record.count - len(origin),
+        machine=0 if imported else untouched,
+        imported=untouched if imported else 0,
         merged=counts["merged"],
         split=counts["split"],
         drawn=counts["drawn"],
@@ -96,17 +104,20 @@ def report(record: Record) -> Report:
         edits=len(record.journal.done),
         undone=len(record.journal.undone),
         by_tool=dict(sorted(tools.items())),
+        file=record.plan.model if imported else "",
     )
 
 
 def describe_report(found: Report) -> str:
     """The report in one sentence, as a publication may have it."""
     total = counted(found.tesserae, "tessera")
+    as_before = f"as {found.file} had them" if found.file else "as the machine found them"
     if found.edits == 0 and found.tesserae == 0:
         return "There are no tesserae, and none was edited by hand."
     if found.edits == 0:
-        return f"All of the {total} are as the machine found them; none was edited by hand."
-    share = found.machine / max(found.tesserae, 1)
+        return f"All of the {total} are {as_before}; none was edited {'since' if found.file else 'by hand'}."
+    untouched = found.machine + found.imported
+    share = untouched / max(found.tesserae, 1)
     kinds = (
         ("merged", "merged"),
         ("split", "split"),
@@ -115,10 +126,7 @@ def describe_report(found: Report) -> str:
     )
     parts = [f"{getattr(found, name):,} {words}" for name, words in kinds if getattr(found, name)]
     by_hand = f" {', '.join(parts)};" if parts else ""
-    return (
-        f"Of {total} {found.machine:,} ({share:.1%}) are as the machine found them;{by_hand} "
-        f"{found.deleted:,} were deleted."
-    )
+    return f"Of {total} {untouched:,} ({share:.1%}) are {as_before};{by_hand} {found.deleted:,} were deleted."
 
 
 def _living(record: Record, ids: set[int]) -> set[int]:

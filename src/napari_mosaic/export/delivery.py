@@ -24,13 +24,13 @@ from napari_mosaic.export.options import GeopackageOptions
 from napari_mosaic.export.shaping import TracedOnce
 from napari_mosaic.export.sheet import choose_layout, write_sheet_steps
 from napari_mosaic.measurement.registry import Field
-from napari_mosaic.measuring import Measurement, measure_steps
+from napari_mosaic.measuring import Measurement, changed_since_measured, measure_steps, read_measured
 from napari_mosaic.output_files import replacing
 from napari_mosaic.progress import Progress, Steps, drain, side_by_side
 from napari_mosaic.record import Record
 from napari_mosaic.record.figure_words import areas_of, density_of
 from napari_mosaic.record.finished import finished_boxes
-from napari_mosaic.record.shown import describe_method
+from napari_mosaic.record.shown import describe_method, is_imported
 from napari_mosaic.words import counted
 
 COLUMNS = (
@@ -155,6 +155,7 @@ def _readme(record: Record, measured: Measurement, crs: str | None, author: str,
     layout = choose_layout(plan.source_shape, record.pixel_mm, largest=sheet)
     size = record.pixel_size
     scale = "not to scale" if layout.scale is None else f"1:{layout.scale} on {layout.sheet}"
+    finder = "the file had it" if is_imported(record) else "the network found it"
     lines = [
         f"Tesserae of {record.source.name}",
         "",
@@ -188,9 +189,7 @@ def _readme(record: Record, measured: Measurement, crs: str | None, author: str,
         ),
         "",
         "The whole, as napari-mosaic measure says it",
-        *_pairs(
-            *((name, value) for about, name, value in measured.whole.entries() if about != "Areas" or "Lost" in name)
-        ),
+        *_pairs(*((name, value) for about, name, value in _entries(measured) if about != "Areas" or "Lost" in name)),
         *([f"  {measured.without}"] if measured.without else []),
         "",
         "What was checked",
@@ -199,11 +198,23 @@ def _readme(record: Record, measured: Measurement, crs: str | None, author: str,
             ("Marked as finished", counted(len(finished_boxes(record)), "window")),
             ("Complete", "yes" if record.complete else "no: only what is computed so far is in these files"),
         ),
-        "  What nobody looked at is as the network found it; a count without a check has no error that could be told",
+        f"  What nobody looked at is as {finder}; a count without a check has no error that could be told",
         "  (napari-mosaic check counts squares and gives one). Opus and lost tesserae are suggestions.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _entries(measured: Measurement) -> list[tuple[str, str, str]]:
+    """The figures of the whole; the palette, for which a delivery looks at no photograph, as `measure` had kept it."""
+    entries = measured.whole.entries()
+    kept = [entry for entry in read_measured(measured.record).get("entries", []) if entry[0] == "Palette"]
+    if measured.whole.palette is not None or not kept:
+        return entries
+    changed = changed_since_measured(measured.record)
+    when = [("Palette", "Colours", f"as they were {changed}")] if changed else []
+    k = next(k for k, (about, *_) in enumerate(entries) if about == "Palette")
+    return [*entries[:k], *when, *((about, name, value) for about, name, value in kept), *entries[k + 1 :]]
 
 
 def _pairs(*pairs: tuple[str, str]) -> list[str]:
