@@ -22,7 +22,7 @@ from napari_mosaic.editing.history import undo
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.export import export_record
 from napari_mosaic.export.options import CocoOptions, DxfOptions
-from napari_mosaic.export.region import grid_of
+from napari_mosaic.export.region import grid_of, read_region
 from napari_mosaic.importing import Imported, import_edits_steps, read_outlines
 from napari_mosaic.measurement.features import feature_table
 from napari_mosaic.measurement.source_grid import read_source_labels
@@ -103,6 +103,40 @@ def test_a_local_system_comes_back(record: Record, tmp_path: Path, name: str) ->
     record.update(crs=LOCAL, affine=AFFINE)
     done = bring_back(record, export_record(record, None, tmp_path / name))
     assert (done.same, done.edits) == (record.count, 0)
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.shp"])
+def test_a_gis_shows_outlines_on_the_picture_that_has_no_place(record: Record, tmp_path: Path, name: str) -> None:
+    """QGIS shows row r of such a picture at y = -r; files of before, with y downwards, come back, too."""
+    import pyogrio
+
+    path = export_record(record, None, tmp_path / name)
+    x0, y0, x1, y1 = pyogrio.read_info(path)["total_bounds"]
+    assert 0 <= x0 < x1 <= SIZE[1]
+    assert -SIZE[0] <= y0 < y1 <= 0
+    if name == "a.gpkg":
+        assert "row r lies at y = -r" in pyogrio.read_info(path)["dataset_metadata"]["coordinates"]
+    meta, _, wkb, values = pyogrio.raw.read(path)
+    before = tmp_path / "before" / name
+    before.parent.mkdir()
+    pyogrio.raw.write(
+        before,
+        geometry=shapely.to_wkb(shapely.transform(shapely.from_wkb(wkb), lambda points: points * (1, -1))),
+        field_data=values,
+        fields=meta["fields"],
+        geometry_type="MultiPolygon",
+        crs=None,
+    )
+    done = bring_back(record, before)
+    assert (done.same, done.edits) == (record.count, 0)
+
+
+def test_an_area_drawn_over_the_picture_in_a_gis_lies_where_it_was_drawn(record: Record, tmp_path: Path) -> None:
+    drawn = {"type": "Polygon", "coordinates": [[[20, -120], [90, -120], [90, -40], [20, -40], [20, -120]]]}
+    feature = {"type": "Feature", "properties": {}, "geometry": drawn}
+    path = tmp_path / "part.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    assert read_region(path, grid_of(record)).bounds == (20, 40, 90, 120)
 
 
 def test_a_stone_drawn_in_a_geopackage_has_no_id_and_is_added(record: Record, tmp_path: Path) -> None:

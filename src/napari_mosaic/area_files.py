@@ -1,7 +1,8 @@
 """Areas that were drawn elsewhere: GeoJSON, GeoPackage, mask images, arrays, shapely polygons.
 
 One decision: whatever the file says of its coordinates is believed; where it says nothing they are
-source pixels, unless they miss the image altogether and meet it as map coordinates.
+source pixels, unless they miss the image altogether and meet it as map coordinates. A GIS shows a picture
+without a place below the axis, row r at y = -r: there pixels of negative y are taken so.
 """
 
 from __future__ import annotations
@@ -244,8 +245,10 @@ def shapes_to_pixels(shapes: NDArray[Any], crs: str | None, grid: Grid, what: st
     """
     if crs is not None and grid.crs is not None:
         return _transformed(shapes, crs, grid)
+    if grid.affine is None:
+        return to_upwards(shapes) if _lie_below(shapes) else shapes
     frame = _frame(grid)
-    if grid.affine is None or (_meets(shapes, frame) and _spans_pixels(shapes)):
+    if _meets(shapes, frame) and _spans_pixels(shapes):
         return shapes
     candidates = [grid.crs]
     if grid.crs is not None and _meets(shapes, shapely.box(-180, -90, 180, 90)):
@@ -258,6 +261,20 @@ def shapes_to_pixels(shapes: NDArray[Any], crs: str | None, grid: Grid, what: st
         f"{what} lie outside of the image, as pixels and as map coordinates; "
         "check that they belong to it and in which coordinate system they were saved."
     )
+
+
+def to_upwards(shapes: NDArray[Any]) -> NDArray[Any]:
+    """Geometries in source pixels with y upwards, row r at y = -r, as a GIS shows a picture without a place; and back.
+
+    What a GIS has so is brought to source pixels by the same.
+    """
+    return np.asarray(shapely.transform(shapes, lambda points: points * (1.0, -1.0)))
+
+
+def _lie_below(shapes: NDArray[Any]) -> bool:
+    """Whether geometries lie below the axis, where pixels with y downwards are not."""
+    _, y0, _, y1 = shapely.total_bounds(shapes)
+    return bool(y0 + y1 < 0)
 
 
 def _meets(shapes: NDArray[Any], frame: BaseGeometry) -> bool:

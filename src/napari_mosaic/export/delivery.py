@@ -155,6 +155,7 @@ def _readme(record: Record, measured: Measurement, crs: str | None, author: str,
     layout = choose_layout(plan.source_shape, record.pixel_mm, largest=sheet)
     size = record.pixel_size
     scale = "not to scale" if layout.scale is None else f"1:{layout.scale} on {layout.sheet}"
+    place = geopackage.Target(record, crs).coordinates
     finder = "the file had it" if is_imported(record) else "the network found it"
     lines = [
         f"Tesserae of {record.source.name}",
@@ -176,7 +177,7 @@ def _readme(record: Record, measured: Measurement, crs: str | None, author: str,
         ),
         "",
         "Files",
-        f"  tesserae.gpkg  outlines with their columns, and areas; styled for QGIS; {crs or record.crs or 'pixels'}",
+        f"  tesserae.gpkg  outlines with their columns, and areas; styled for QGIS; {place}",
         f"  tesserae.dxf   outlines for CAD, in {dxf.describe_frame(record, dxf.frame_of(record, degrees_as_mm=True))}",
         "  tesserae.csv   the table; columns.csv says what its columns mean",
         f"  drawing.pdf    the drawing, {scale}",

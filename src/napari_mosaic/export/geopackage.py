@@ -1,7 +1,8 @@
 """Outlines of tesserae as a GeoPackage, for GIS.
 
 One decision: written tile by tile as they are traced, so memory holds the outlines of one tile; the
-number, not the order in the file, tells the reading order.
+number, not the order in the file, tells the reading order. A GIS has y upwards and shows a picture without a place from
+y = 0 downwards: outlines of one that is not placed lie so, on the picture, row r at y = -r.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from napari_mosaic.area_files import to_upwards
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export.notes import notes_of
@@ -105,8 +107,17 @@ class Target:
         self.crs = crs or own
         self._way = None if crs is None else pyproj.Transformer.from_crs(own, crs, always_xy=True)
 
+    @property
+    def coordinates(self) -> str:
+        """What the coordinates are, in words."""
+        if self.record.affine is None:
+            return "pixels of the photograph, y upwards: row r lies at y = -r, as QGIS shows a picture without a place"
+        return self.crs or "those of the map on which the photograph is placed"
+
     def place(self, outlines: list[BaseGeometry]) -> list[BaseGeometry]:
         """Outlines in source pixels brought there."""
+        if self.record.affine is None:
+            return list(to_upwards(np.array(outlines, object))) if outlines else []
         placed = place_outlines(self.record, outlines)
         way = self._way
         if way is None or not placed:
@@ -167,12 +178,13 @@ def _append(
                 driver="GPKG",
                 layer=layer,
                 append=layer == _LAYER and path.exists(),
-                dataset_metadata=None if path.exists() else _metadata(target.record),
+                dataset_metadata=None if path.exists() else _metadata(target),
             )
     except refusals() as error:
         raise WriteError(f"The GeoPackage cannot be written ({error}); give another place.") from error
 
 
-def _metadata(record: Record) -> dict[str, str]:
-    notes = notes_of(record)
-    return {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in notes.items()}
+def _metadata(target: Target) -> dict[str, str]:
+    notes = notes_of(target.record)
+    said = {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in notes.items()}
+    return said | {"coordinates": target.coordinates}
