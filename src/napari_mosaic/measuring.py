@@ -244,7 +244,7 @@ def count_of(record: Record, tesserae: TesseraTable, figures: Figures, inside: N
     method's confidences; what came from a file has none.
     """
     if record.tesserae.name == TESSERAE:
-        squares = _counted_squares(record)
+        squares = [square for square in _counted_squares(record) if _holds(record, square.box)]
         if len(squares) > 1:
             return _by_squares(squares, figures.count, known=0, basis="counted squares")
         windows = _finished_windows(record, tesserae)
@@ -279,10 +279,17 @@ def _finished_windows(record: Record, tesserae: TesseraTable) -> list[Square]:
     """The windows that a person finished: what is there now is the truth, what was there before the edits was found."""
     factor = record.plan.factor
     windows = []
-    for k, box in enumerate(finished_boxes(record)):
+    for k, box in enumerate(box for box in finished_boxes(record) if _holds(record, box)):
         now = _held(tesserae.columns, box, factor)
         windows.append(Square(name=str(k + 1), box=box, found=now - _gained(record, box, factor), counted=now))
     return windows
+
+
+def _holds(record: Record, box: Box) -> bool:
+    """Whether all of a box of the photograph is in the part that a record is of."""
+    if record.whole_floor is record:
+        return True
+    return record.region is not None and bool(record.region.covers(shapely.box(box.x0, box.y0, box.x1, box.y1)))
 
 
 def _gained(record: Record, box: Box, factor: float) -> int:

@@ -9,7 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import shapely
+
 from napari_mosaic.editing.entries import Edit, read_edit
+from napari_mosaic.editing.names import place_of_id
 from napari_mosaic.editing.tools import group_of
 from napari_mosaic.editing.transaction import editing
 from napari_mosaic.progress import Steps, drain
@@ -89,6 +92,10 @@ def report(record: Record) -> Report:
             if group != "merged":
                 deleted.add(id_)
         deleted.difference_update(edit.made)
+    if record.whole_floor is not record:
+        living = _living(record, set(origin))
+        origin = {id_: became for id_, became in origin.items() if id_ in living}
+        deleted = {id_ for id_ in deleted if _lay_in_part(record, id_)}
     counts = Counter(origin.values())
     untouched, imported = record.count - len(origin), is_imported(record)
     return Report(
@@ -127,6 +134,14 @@ def describe_report(found: Report) -> str:
     parts = [f"{getattr(found, name):,} {words}" for name, words in kinds if getattr(found, name)]
     by_hand = f" {', '.join(parts)};" if parts else ""
     return f"Of {total} {untouched:,} ({share:.1%}) are {as_before};{by_hand} {found.deleted:,} were deleted."
+
+
+def _lay_in_part(record: Record, id_: int) -> bool:
+    """Whether a tessera that is gone lay in the region of a part of a record."""
+    if record.region is None:
+        return False
+    y, x = place_of_id(id_, record.shape)
+    return bool(shapely.contains_xy(record.region, (x + 0.5) / record.plan.factor, (y + 0.5) / record.plan.factor))
 
 
 def _living(record: Record, ids: set[int]) -> set[int]:

@@ -102,7 +102,12 @@ class RegionRecord(ChosenRecord):
 
     def __init__(self, record: Record, region: BaseGeometry) -> None:
         super().__init__(record, _ids_inside(record, region))
-        self.region = region
+        self._region = region
+
+    @property
+    def region(self) -> BaseGeometry:
+        """The region, in source pixels."""
+        return self._region
 
     @property
     def areas(self) -> AreaSet:
@@ -121,6 +126,11 @@ class RegionRecord(ChosenRecord):
     def figures(self, within: looked_at.Part = None) -> looked_at.Figures:
         """The figures of the region."""
         return super().figures(self.region if within is None else within)
+
+
+def part_of_record(record: Record, region: RegionSource | None) -> Record:
+    """The part of a record that lies in a region; the record where none is asked for."""
+    return record if region is None else RegionRecord(record, read_region(region, grid_of(record)))
 
 
 def _ids_inside(record: Record, region: BaseGeometry) -> NDArray[Any]:
