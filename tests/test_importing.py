@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -244,6 +245,20 @@ def test_changed_added_deleted_and_named_ones_become_edits_that_can_be_undone(re
     for _ in range(done.edits):
         undo(record)
     assert np.array_equal(labels(record), before)
+
+
+def test_an_edit_that_is_undone_is_told_where_it_lies_on_the_photograph(
+    record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (gone,) = stones(record, 1)
+    y, x = np.nonzero(read_source_labels(record, Box(0, 0, *SIZE)) == gone)
+    editing.delete(record, [gone])
+    record.close()
+    assert main(["edits", "undo", str(record.path)]) == 0
+    told = re.search(r"y (\d+)-(\d+), x (\d+)-(\d+) px of the photograph", capsys.readouterr().out)
+    assert told is not None
+    places = [int(edge) for edge in told.groups()]
+    assert np.abs(np.array(places) - [y.min(), y.max() + 1, x.min(), x.max() + 1]).max() <= 2
 
 
 def _attributes(record: Record) -> list[dict[str, Any]]:

@@ -30,7 +30,6 @@ class Report:
 
     tesserae: int
     machine: int
-    imported: int
     merged: int
     split: int
     drawn: int
@@ -40,6 +39,7 @@ class Report:
     edits: int
     undone: int
     by_tool: dict[str, int] = field(default_factory=dict)
+    imported: int = 0
     file: str = ""
 
 
