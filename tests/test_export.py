@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -197,6 +199,22 @@ def test_outlines_cover_their_tesserae(record: Record, tmp_path: Path) -> None:
     agreement = evaluate_labels(drawn, expected_labels(record))
     assert agreement.mean_best_iou > 0.9
     assert agreement.at(0.5).f1 == 1
+
+
+@pytest.mark.parametrize(("free", "words"), [(5000, "disk is full"), (10**9, "cannot be written .Failed to commit")])
+def test_a_full_disk_is_told_where_gdal_does_not(
+    record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, words: str
+) -> None:
+    pyogrio = pytest.importorskip("pyogrio")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise pyogrio.errors.DataSourceError("Failed to commit transaction")
+
+    monkeypatch.setattr(pyogrio.raw, "write", refuse)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(WriteError, match=words):
+        export_record(record, None, tmp_path / "stones.gpkg")
+    assert not list(tmp_path.glob("*.gpkg"))
 
 
 def test_outlines_of_a_placed_record_lie_on_the_map(plain: Record, tmp_path: Path) -> None:

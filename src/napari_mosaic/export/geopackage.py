@@ -21,7 +21,7 @@ from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.area_files import to_upwards
 from napari_mosaic.dependencies import needed_for
-from napari_mosaic.errors import InputError, WriteError
+from napari_mosaic.errors import InputError
 from napari_mosaic.export.notes import notes_of
 from napari_mosaic.export.options import GeopackageOptions
 from napari_mosaic.export.shaping import PLAIN, Shaping
@@ -31,6 +31,7 @@ from napari_mosaic.measurement.outlines import place_outlines
 from napari_mosaic.measurement.table import read_tesserae
 from napari_mosaic.measurement.view import View
 from napari_mosaic.measurement.windows import no_window
+from napari_mosaic.output_files import refusal
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Record
 
@@ -163,14 +164,14 @@ def _append(
 ) -> None:
     with needed_for("A GeoPackage", instead="or export as csv"):
         import pyogrio
-    many = as_multipolygons(outlines)
+    many = shapely.to_wkb(as_multipolygons(outlines))
     try:
         with warnings.catch_warnings():
             # Without a CRS the coordinates are pixels of the photograph, which is meant so.
             warnings.filterwarnings("ignore", message="'crs' was not provided")
             pyogrio.raw.write(
                 path,
-                geometry=shapely.to_wkb(many),
+                geometry=many,
                 field_data=list(figures.values()),
                 fields=list(figures),
                 geometry_type="MultiPolygon",
@@ -181,7 +182,7 @@ def _append(
                 dataset_metadata=None if path.exists() else _metadata(target),
             )
     except refusals() as error:
-        raise WriteError(f"The GeoPackage cannot be written ({error}); give another place.") from error
+        raise refusal("The GeoPackage", path, error, sum(map(len, many))) from error
 
 
 def _metadata(target: Target) -> dict[str, str]:
