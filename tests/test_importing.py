@@ -141,6 +141,14 @@ def test_an_area_drawn_over_the_picture_in_a_gis_lies_where_it_was_drawn(record:
     assert read_region(path, grid_of(record)).bounds == (20, 40, 90, 120)
 
 
+def test_reading_a_geopackage_leaves_nothing_beside_it(record: Record, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    path = export_record(record, None, tmp_path / "theirs" / "a.gpkg")
+    assert bring_back(record, path).same == record.count
+    read_region(path, grid_of(record))
+    assert [child.name for child in path.parent.iterdir()] == ["a.gpkg"]
+
+
 def test_a_stone_drawn_in_a_geopackage_has_no_id_and_is_added(record: Record, tmp_path: Path) -> None:
     import pyogrio
 

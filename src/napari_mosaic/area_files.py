@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -231,7 +232,8 @@ def _read_vector(path: Path) -> tuple[_Rows, str | None]:
     with needed_for(path.name, instead="or save as GeoJSON"):
         import pyogrio
     try:
-        info, _, wkb, columns = pyogrio.raw.read(path)
+        with leaving_nothing():
+            info, _, wkb, columns = pyogrio.raw.read(path)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise ReadError(f"{path} cannot be read ({error}); export it again.") from error
     names = [str(name) for name in info["fields"]]
@@ -242,6 +244,19 @@ def _read_vector(path: Path) -> tuple[_Rows, str | None]:
         if geometry is not None and not geometry.is_empty
     ]
     return rows, info["crs"]
+
+
+@contextmanager
+def leaving_nothing() -> Iterator[None]:
+    """Read vector files without an `.aux.xml` that GDAL would write beside a GeoPackage of somebody else."""
+    import pyogrio
+
+    before = pyogrio.get_gdal_config_option("GDAL_PAM_ENABLED")
+    pyogrio.set_gdal_config_options({"GDAL_PAM_ENABLED": False})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({"GDAL_PAM_ENABLED": before})
 
 
 def _crs_of_geojson(values: Mapping[str, Any]) -> str | None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
-from napari_mosaic.area_files import Grid, shapes_to_pixels
+from napari_mosaic.area_files import Grid, leaving_nothing, shapes_to_pixels
 from napari_mosaic.areas import features_of
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import InputError, ReadError
@@ -95,10 +95,11 @@ def read_vector(path: Path, grid: Grid) -> Outlines:
     with needed_for(path.name, instead="or save as GeoJSON"):
         import pyogrio
     try:
-        layers = [str(name) for name in pyogrio.list_layers(path)[:, 0]]
-        layer = _LAYER if _LAYER in layers else None
-        info = pyogrio.read_info(path, layer=layer)
-        meta, _, wkb, values = pyogrio.raw.read(path, layer=layer)
+        with leaving_nothing():
+            layers = [str(name) for name in pyogrio.list_layers(path)[:, 0]]
+            layer = _LAYER if _LAYER in layers else None
+            info = pyogrio.read_info(path, layer=layer)
+            meta, _, wkb, values = pyogrio.raw.read(path, layer=layer)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise ReadError(f"{path} cannot be read ({error}); export it again.") from error
     columns = {str(name).lower(): column for name, column in zip(meta["fields"], values, strict=True)}

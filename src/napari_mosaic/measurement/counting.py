@@ -21,7 +21,7 @@ SAID = {
     "counted squares": "random squares that somebody counted (napari-mosaic check)",
     "finished windows": "windows that a person corrected and marked as finished; nobody chose them at random",
     "confidences": "the method's confidences alone, as they were worth on drawn floors; nobody has counted anything",
-    "imported": "as many as the file held, or were changed since; nobody says how sure they are or has counted anew",
+    "imported": "as many as the file held and edits left; nobody says how sure they are or has counted anew",
 }
 """What each basis is, in words."""
 
