@@ -223,6 +223,8 @@ def test_of_a_region_only_what_lies_in_it_is_delivered_and_told(
     capsys.readouterr()
     assert main(["measure", str(record.path), "--region", "0", "0", "230", "155", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["count"]["found"] == part.count
+    assert main(["measure", str(record.path), "--region", "0", "0", "1", "1"]) == 0
+    assert "No tessera of a.mosaic.zarr has its centre in the region" in capsys.readouterr().err
     assert main([*words[:-4], "400", "400", "500", "500", "--overwrite"]) == 1
     assert {path.name: path.stat().st_mtime_ns for path in record.path.rglob("*") if path.is_file()} == before
 

@@ -166,11 +166,21 @@ def measure_steps(
     values = fields_of_floor(record, floor, pixels, whole=whole_floor)
     whole = _whole(record, floor)
     if not len(tesserae):
-        without = f"{record.path.name} holds no tessera, so there is nothing to measure but its areas; find some first."
+        without = _nothing_in(record)
     found = Measurement(record, whole, floor, fields, floor.opus, without, values)
     if kept_in.writable and keep and whole_floor is None:
         _keep(found)
     return found
+
+
+def _nothing_in(record: Record) -> str:
+    """Why there is nothing to measure but areas."""
+    if record.region is None:
+        return f"{record.path.name} holds no tessera, so there is nothing to measure but its areas; find some first."
+    return (
+        f"No tessera of {record.path.name} has its centre in the region, so there is nothing to measure but its areas; "
+        "give another one."
+    )
 
 
 def _measure_steps(
