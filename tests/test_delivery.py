@@ -18,12 +18,13 @@ from PIL import Image
 
 from bright import bright_stones
 from napari_mosaic import editing
+from napari_mosaic.area_files import read_area_file
 from napari_mosaic.areas import Area, AreaSet
 from napari_mosaic.cli import main
 from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export import delivery, sheet
 from napari_mosaic.export.delivery import deliver
-from napari_mosaic.export.region import RegionRecord
+from napari_mosaic.export.region import RegionRecord, grid_of
 from napari_mosaic.export.sheet import layout_of
 from napari_mosaic.measuring import measure
 from napari_mosaic.record import Record, open_record
@@ -227,6 +228,16 @@ def test_of_a_region_only_what_lies_in_it_is_delivered_and_told(
     assert "No tessera of a.mosaic.zarr has its centre in the region" in capsys.readouterr().err
     assert main([*words[:-4], "400", "400", "500", "500", "--overwrite"]) == 1
     assert {path.name: path.stat().st_mtime_ns for path in record.path.rglob("*") if path.is_file()} == before
+
+
+def test_the_areas_of_a_delivery_are_read_beside_its_stones(
+    record: Record, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    place = deliver(record, tmp_path / "hand")
+    areas = read_area_file(place / "tesserae.gpkg", grid_of(record))
+    assert [area.kind for area in areas] == ["lacuna"]
+    assert next(iter(areas)).geometry.equals(next(iter(record.areas)).geometry)
+    assert not [warning for warning in recwarn if "layer" in str(warning.message)]
 
 
 def test_the_command_delivers(record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

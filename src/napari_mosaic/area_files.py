@@ -41,6 +41,8 @@ _VECTOR = {".gpkg", ".shp", ".fgb", ".kml", ".gml"}
 _MASK = {*PICTURES, ".npy"}
 AREA_SUFFIXES = tuple(sorted(_GEOJSON | _VECTOR | _MASK))
 """Endings of the files that areas can be read from."""
+_AREAS = "areas"
+"""The layer of areas in a GeoPackage of ours."""
 _GEOGRAPHIC = "OGC:CRS84"
 
 
@@ -91,8 +93,8 @@ def read_geometry(source: AreaSource, grid: Grid, *, what: str = "area") -> Base
 
 
 def read_area_file(path: str | Path, grid: Grid, *, default: str = "region") -> AreaSet:
-    """All areas of a vector file, with their kinds, brought to source pixels."""
-    rows, crs = _read_rows(existing_file(path))
+    """All areas of a vector file, with their kinds, brought to source pixels; of a file with stones, too, the areas."""
+    rows, crs = _read_rows(existing_file(path), layer=_AREAS)
     return _to_pixels(AreaSet.from_rows(rows, default=default), crs, grid, Path(path))
 
 
@@ -131,10 +133,10 @@ def _read_file(path: Path, grid: Grid) -> AreaSet:
     raise InputError(f"{path} is not of a kind that areas can be read from; give one of {known}.")
 
 
-def _read_rows(path: Path) -> tuple[_Rows, str | None]:
-    """Geometries and properties of a vector file, and its CRS where it names one."""
+def _read_rows(path: Path, *, layer: str = "") -> tuple[_Rows, str | None]:
+    """Geometries and properties of a vector file, of that layer or else its first, and its CRS where it names one."""
     if path.suffix.lower() not in _GEOJSON:
-        return _read_vector(path)
+        return _read_vector(path, layer)
     values = read_json(path)
     if not isinstance(values, dict):
         raise InputError(f"{path} is no GeoJSON object, so it holds no areas; export it again as GeoJSON.")
@@ -142,12 +144,15 @@ def _read_rows(path: Path) -> tuple[_Rows, str | None]:
     return rows, _crs_of_geojson(values)
 
 
-def _read_vector(path: Path) -> tuple[_Rows, str | None]:
+def _read_vector(path: Path, layer: str) -> tuple[_Rows, str | None]:
     with needed_for(path.name, instead="or save as GeoJSON"):
         import pyogrio
     try:
         with leaving_nothing():
-            info, _, wkb, columns = pyogrio.raw.read(path)
+            layers = [str(name) for name in pyogrio.list_layers(path)[:, 0]]
+            if not layers:
+                raise ReadError(f"{path} holds no layer, so it marks no area; export it again.")
+            info, _, wkb, columns = pyogrio.raw.read(path, layer=layer if layer in layers else layers[0])
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise ReadError(f"{path} cannot be read ({error}); export it again.") from error
     names = [str(name) for name in info["fields"]]
