@@ -141,6 +141,22 @@ def test_an_area_drawn_over_the_picture_in_a_gis_lies_where_it_was_drawn(record:
     assert read_region(path, grid_of(record)).bounds == (20, 40, 90, 120)
 
 
+def test_of_a_file_with_several_layers_it_is_told_which_one_is_read(
+    record: Record, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    import pyogrio
+
+    ours = export_record(record, None, tmp_path / "a.gpkg")
+    meta, _, wkb, values = pyogrio.raw.read(ours, layer="tesserae")
+    for layer in ("stones", "plan"):
+        options = {"field_data": values, "fields": meta["fields"], "geometry_type": "MultiPolygon", "crs": None}
+        pyogrio.raw.write(tmp_path / "theirs.gpkg", geometry=wkb, layer=layer, driver="GPKG", **options)
+    recwarn.clear()
+    done = bring_back(record, tmp_path / "theirs.gpkg")
+    assert (done.same, done.notes) == (record.count, ("Of the layers of theirs.gpkg stones is read, not plan.",))
+    assert not recwarn
+
+
 def test_reading_a_geopackage_leaves_nothing_beside_it(record: Record, tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
     path = export_record(record, None, tmp_path / "theirs" / "a.gpkg")

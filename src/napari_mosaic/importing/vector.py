@@ -97,7 +97,9 @@ def read_vector(path: Path, grid: Grid) -> Outlines:
     try:
         with leaving_nothing():
             layers = [str(name) for name in pyogrio.list_layers(path)[:, 0]]
-            layer = _LAYER if _LAYER in layers else None
+            if not layers:
+                raise ReadError(f"{path} holds no layer, so nothing can be taken from it; export it again.")
+            layer = _LAYER if _LAYER in layers else layers[0]
             info = pyogrio.read_info(path, layer=layer)
             meta, _, wkb, values = pyogrio.raw.read(path, layer=layer)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
@@ -109,7 +111,9 @@ def read_vector(path: Path, grid: Grid) -> Outlines:
     names = ("id", "material", "state") if ours else ("material", "state")
     said: dict[str, Any] = {name: columns[name] for name in names if name in columns}
     notes = _unpacked({**(info.get("dataset_metadata") or {}), **(info.get("layer_metadata") or {})})
-    return make_outlines(path.name, shapes, said, grid, **_origin(notes, journals, grid))
+    others = [name for name in layers if name not in (layer, "layer_styles")] if layer != _LAYER else []
+    told = [f"Of the layers of {path.name} {layer} is read, not {', '.join(others)}."] if others else []
+    return make_outlines(path.name, shapes, said, grid, notes=told, **_origin(notes, journals, grid))
 
 
 def _unpacked(notes: Notes) -> dict[str, Any]:
