@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -215,6 +217,17 @@ def test_a_full_disk_is_told_where_gdal_does_not(
     with pytest.raises(WriteError, match=words):
         export_record(record, None, tmp_path / "stones.gpkg")
     assert not list(tmp_path.glob("*.gpkg"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+def test_a_workbook_on_a_full_disk_ends_without_a_traceback(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openpyxl")
+    tracebacks: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", tracebacks.append)
+    with pytest.raises(OSError, match="No space left"):
+        list(FORMATS["xlsx"].load()(record, Path("/dev/full")))
+    gc.collect()
+    assert not tracebacks
 
 
 def test_outlines_of_a_placed_record_lie_on_the_map(plain: Record, tmp_path: Path) -> None:
