@@ -173,6 +173,14 @@ def test_a_folder_is_replaced_where_it_is_one_of_ours_alone(
         deliver(record, tmp_path / "other", overwrite=True)
 
 
+def test_an_area_that_a_region_only_touches_is_none_of_it(record: Record) -> None:
+    part = RegionRecord(record, shapely.box(0, 0, 200, 230))  # the lacuna begins where it ends
+    assert not list(part.areas)
+    assert part.figures().px["lacuna"] == 0
+    corner = shapely.box(0, 0, 250, 230).difference(shapely.box(180, 90, 250, 150))
+    assert [area.kind for area in RegionRecord(record, corner).areas] == ["lacuna"]
+
+
 def test_the_palette_that_was_measured_is_told(record: Record, template: Path, tmp_path: Path) -> None:
     shutil.copy(template.parent / "a.png", tmp_path / "a.png")
 
