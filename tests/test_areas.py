@@ -34,6 +34,7 @@ from napari_mosaic.areas import (
 from napari_mosaic.editing.outliers import EMPTY_KINDS
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.record.looked_at import PARTS
+from napari_mosaic.synthetic import draw_mosaic
 from napari_mosaic.tiling import Box, Lattice
 
 GRID = Grid(shape=(60, 80))
@@ -247,6 +248,20 @@ MASKED[10:20, 30:50] = 255
 def test_masks_with_an_alpha_channel(tmp_path: Path, bands: Any) -> None:
     Image.fromarray(bands(MASKED)).save(tmp_path / "mask.png")
     assert read_geometry(tmp_path / "mask.png", GRID).equals(box(30, 10, 50, 20))
+
+
+def test_a_photograph_is_no_mask_and_what_people_save_as_one_is(tmp_path: Path) -> None:
+    drawn = draw_mosaic(GRID.shape, seed=1).image
+    for name in ("photo.jpg", "photo.png"):
+        Image.fromarray(drawn).save(tmp_path / name)
+        with pytest.raises(InputError, match=f"{name} shows many colours or shades"):
+            read_geometry(tmp_path / name, GRID)
+    Image.fromarray(drawn).convert("L").save(tmp_path / "grey.png")
+    with pytest.raises(InputError, match="a mask has two"):
+        read_geometry(tmp_path / "grey.png", GRID)
+    for name, dark, bright in (("mask.jpg", 0, 255), ("grey.tif", 100, 255), ("classes.png", 0, 1)):
+        Image.fromarray(np.where(MASKED > 0, bright, dark).astype(np.uint8)).save(tmp_path / name)
+        assert read_geometry(tmp_path / name, GRID).symmetric_difference(box(30, 10, 50, 20)).area < 20, name
 
 
 @pytest.mark.parametrize("kind", ["palette", "one bit", "zeros and ones", "lossy", "nodata"])

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import tifffile
 from PIL import Image
 
 from napari_mosaic import cli, weights
-from napari_mosaic.cli import main
+from napari_mosaic.cli import main, output
 from napari_mosaic.cli.options import options_of, plain
 from napari_mosaic.cli.output import describe_amount, run
 from napari_mosaic.cli.segmenting import SegmentOptions, describe
@@ -449,3 +450,16 @@ def test_who_reads_the_first_lines_alone_hears_no_complaint() -> None:
         process.stdin.close()
         assert process.stderr.read() == b""
         assert process.wait() == 0
+
+
+def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 1000, 20))  # 20 s from piece to piece
+    monkeypatch.setattr(output, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+
+    def steps() -> Iterator[Progress]:
+        for done in range(1, 7):
+            yield Progress(phase="training", done=done, total=6, unit="steps", figures={"loss": 1 / done})
+
+    run(steps(), "mine")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"mine training, loss {1 / done:.4f}: {done}/6 steps" for done in (2, 4, 6)]

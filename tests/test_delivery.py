@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import json
 import shutil
 import sqlite3
 import xml.etree.ElementTree as ElementTree
@@ -16,11 +17,16 @@ import shapely
 from PIL import Image
 
 from bright import bright_stones
+from napari_mosaic import editing
+from napari_mosaic.area_files import read_area_file
 from napari_mosaic.areas import Area, AreaSet
 from napari_mosaic.cli import main
 from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export import delivery, sheet
 from napari_mosaic.export.delivery import deliver
+from napari_mosaic.export.region import RegionRecord, grid_of
+from napari_mosaic.export.sheet import layout_of
+from napari_mosaic.measuring import measure
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.finished import mark_finished
 from napari_mosaic.request import SegmentParams
@@ -165,6 +171,81 @@ def test_a_folder_is_replaced_where_it_is_one_of_ours_alone(
     (tmp_path / "other" / "letter.txt").write_text("mine")
     with pytest.raises(WriteError, match="other things"):
         deliver(record, tmp_path / "other", overwrite=True)
+
+
+def test_an_area_that_a_region_only_touches_is_none_of_it(record: Record) -> None:
+    part = RegionRecord(record, shapely.box(0, 0, 200, 230))  # the lacuna begins where it ends
+    assert not list(part.areas)
+    assert part.figures().px["lacuna"] == 0
+    corner = shapely.box(0, 0, 250, 230).difference(shapely.box(180, 90, 250, 150))
+    assert [area.kind for area in RegionRecord(record, corner).areas] == ["lacuna"]
+
+
+def test_the_palette_that_was_measured_is_told(record: Record, template: Path, tmp_path: Path) -> None:
+    shutil.copy(template.parent / "a.png", tmp_path / "a.png")
+
+    def told(name: str) -> str:
+        return (deliver(record, tmp_path / name) / "README.txt").read_text(encoding="utf-8")
+
+    assert "nobody looked at the photograph" in told("before")
+    palette = measure(record).whole.palette
+    assert palette
+    readme = told("after")
+    assert all(f"{colour.number} {colour.srgb}" in readme for colour in palette)
+    assert "nobody looked at the photograph" not in readme
+    editing.delete(record, record.table(["id"])["id"].to_pylist()[:1])
+    assert "as they were before 1 edit" in told("edited")
+
+
+def test_of_a_region_only_what_lies_in_it_is_delivered_and_told(
+    record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import pyogrio
+
+    far, near = (
+        next(id_ for id_, x0, x1 in rows if good(x0, x1))
+        for rows in [list(zip(*record.table(["id", "x0", "x1"]).to_pydict().values(), strict=True))]
+        for good in (lambda x0, _: x0 > 170, lambda x0, x1: x0 > 20 and x1 < 140)
+    )
+    editing.delete(record, [far])
+    editing.grow(record, [near], px=1)
+    mark_finished(record, Box(0, 200, 90, 300))
+    before = {path.name: path.stat().st_mtime_ns for path in record.path.rglob("*") if path.is_file()}
+    words = ["deliver", str(record.path), "-o", str(tmp_path / "hand"), "--region", "0", "0", "230", "155"]
+    assert main(words) == 0
+    part = RegionRecord(record, shapely.box(0, 0, 155, 230))
+    info = pyogrio.read_info(tmp_path / "hand" / "tesserae.gpkg", layer="tesserae")
+    assert info["features"] == part.count < record.count
+    assert len((tmp_path / "hand" / "tesserae.csv").read_text().splitlines()) == part.count + 1
+    readme = (tmp_path / "hand" / "README.txt").read_text(encoding="utf-8")
+    for told in (
+        f"Found                           {part.count}\n",
+        f"{part.count - 1} ({(part.count - 1) / part.count:.1%}) are as the machine found them",
+        "0 were deleted",
+        "0 windows",
+        "y 0-230, x 0-155 px",
+        f"{part.figures().density_dm2:.4g} per dm²",
+    ):
+        assert told in readme
+    assert "Lacuna" not in readme
+    assert layout_of(part, "A3").mm_a_pixel >= layout_of(record, "A3").mm_a_pixel
+    capsys.readouterr()
+    assert main(["measure", str(record.path), "--region", "0", "0", "230", "155", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["count"]["found"] == part.count
+    assert main(["measure", str(record.path), "--region", "0", "0", "1", "1"]) == 0
+    assert "No tessera of a.mosaic.zarr has its centre in the region" in capsys.readouterr().err
+    assert main([*words[:-4], "400", "400", "500", "500", "--overwrite"]) == 1
+    assert {path.name: path.stat().st_mtime_ns for path in record.path.rglob("*") if path.is_file()} == before
+
+
+def test_the_areas_of_a_delivery_are_read_beside_its_stones(
+    record: Record, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    place = deliver(record, tmp_path / "hand")
+    areas = read_area_file(place / "tesserae.gpkg", grid_of(record))
+    assert [area.kind for area in areas] == ["lacuna"]
+    assert next(iter(areas)).geometry.equals(next(iter(record.areas)).geometry)
+    assert not [warning for warning in recwarn if "layer" in str(warning.message)]
 
 
 def test_the_command_delivers(record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
+import shutil
+import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -185,7 +189,7 @@ def test_outlines_cover_their_tesserae(record: Record, tmp_path: Path) -> None:
     pyogrio = pytest.importorskip("pyogrio")
     path = export_record(record, "geopackage", tmp_path / "stones.gpkg")
     info, _, wkb, columns = pyogrio.raw.read(path, layer="tesserae")
-    outlines = shapely.from_wkb(wkb)
+    outlines = shapely.transform(shapely.from_wkb(wkb), lambda points: points * (1, -1))
     fields = dict(zip(info["fields"], columns, strict=True))
     assert sorted(fields["number"]) == list(range(1, record.count + 1))
     assert shapely.is_valid(outlines).all()
@@ -197,6 +201,33 @@ def test_outlines_cover_their_tesserae(record: Record, tmp_path: Path) -> None:
     agreement = evaluate_labels(drawn, expected_labels(record))
     assert agreement.mean_best_iou > 0.9
     assert agreement.at(0.5).f1 == 1
+
+
+@pytest.mark.parametrize(("free", "words"), [(5000, "disk is full"), (10**9, "cannot be written .Failed to commit")])
+def test_a_full_disk_is_told_where_gdal_does_not(
+    record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, words: str
+) -> None:
+    pyogrio = pytest.importorskip("pyogrio")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise pyogrio.errors.DataSourceError("Failed to commit transaction")
+
+    monkeypatch.setattr(pyogrio.raw, "write", refuse)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(WriteError, match=words):
+        export_record(record, None, tmp_path / "stones.gpkg")
+    assert not list(tmp_path.glob("*.gpkg"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+def test_a_workbook_on_a_full_disk_ends_without_a_traceback(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openpyxl")
+    tracebacks: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", tracebacks.append)
+    with pytest.raises(OSError, match="No space left"):
+        list(FORMATS["xlsx"].load()(record, Path("/dev/full")))
+    gc.collect()
+    assert not tracebacks
 
 
 def test_outlines_of_a_placed_record_lie_on_the_map(plain: Record, tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -106,6 +109,46 @@ def test_a_folder_takes_the_place_of_a_folder_or_leaves_it(
         (temporary / "b").write_text("new")
     assert os.listdir(place) == ["a" if fails else "b"]
     assert os.listdir(tmp_path) == ["old"]
+
+
+def test_what_a_killed_process_left_beside_a_place_goes_and_nothing_of_a_living_one(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from napari_mosaic import files\n"
+        "with files.whole_named(Path(sys.argv[1])) as place:\n"
+        "    place.mkdir(); (place / 'half').touch(); print('there', flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "hand")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"there\n"
+        (mine,) = os.listdir(tmp_path)
+        with files.whole_named(tmp_path / "other") as place:
+            place.touch()
+            with files.whole_named(tmp_path / "third") as third:
+                third.touch()
+        assert (tmp_path / mine / "hand" / "half").exists()
+        writer.kill()
+    (tmp_path / ".0123456789ab.tmp").mkdir()  # of nobody knows whom
+    with files.whole_named(tmp_path / "hand") as place:
+        place.mkdir()
+    assert sorted(os.listdir(tmp_path)) == [".0123456789ab.tmp", "hand", "other", "third"]
+
+
+def test_a_process_killed_between_the_old_folder_and_the_new_one_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hand").mkdir()
+    (tmp_path / "hand" / "old").touch()
+    left = tmp_path / ".0123456789ab.tmp"
+    with files.whole_named(tmp_path / "hand") as place:
+        place.mkdir()
+        (place / "new").touch()
+        shutil.copytree(place.parent, left)
+    os.rename(tmp_path / "hand", left / ".ba9876543210.tmp")
+    with files.whole_named(tmp_path / "other") as place:
+        place.touch()
+    assert sorted(os.listdir(tmp_path)) == ["hand", "other"]
+    assert os.listdir(tmp_path / "hand") == ["new"]
 
 
 def test_a_name_as_long_as_the_file_system_allows_is_written(tmp_path: Path) -> None:

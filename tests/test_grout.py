@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import shutil
 import subprocess
@@ -288,6 +289,20 @@ def test_of_numpy_only_numbers_are_read(tmp_path: Path, content: Any) -> None:
     torch.save({"state_dict": LiteNetwork().state_dict(), "best_metric": content}, tmp_path / "other.pth")
     with pytest.raises(ModelError, match="code"):
         load_network(tmp_path / "other.pth", device="cpu")
+
+
+def test_a_checkpoint_with_more_than_weights_is_told_as_what_it_is(tmp_path: Path) -> None:
+    state = {"state_dict": LiteNetwork().state_dict()}
+    for name, more, words in (
+        ("history.pth", np.arange(3.0), "holds arrays of numpy besides weights"),
+        ("options.pth", argparse.Namespace(lr=1), r"holds argparse\.Namespace besides weights"),
+    ):
+        torch.save(state | {"more": more}, tmp_path / name)
+        with pytest.raises(ModelError, match=words + r".* torch\.save\(model\.state_dict\(\), PATH\)"):
+            load_network(tmp_path / name, device="cpu")
+    (tmp_path / "pickled.pth").write_bytes(pickle.dumps({"best": np.float64(0.9)}))
+    with pytest.raises(ModelError, match="written by Python's pickle"):
+        load_network(tmp_path / "pickled.pth", device="cpu")
 
 
 class _Bomb:

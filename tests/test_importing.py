@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from PIL import Image
 from shapely.affinity import translate
@@ -22,7 +24,7 @@ from napari_mosaic.editing.history import undo
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.export import export_record
 from napari_mosaic.export.options import CocoOptions, DxfOptions
-from napari_mosaic.export.region import grid_of
+from napari_mosaic.export.region import grid_of, read_region
 from napari_mosaic.importing import Imported, import_edits_steps, read_outlines
 from napari_mosaic.measurement.features import feature_table
 from napari_mosaic.measurement.source_grid import read_source_labels
@@ -103,6 +105,64 @@ def test_a_local_system_comes_back(record: Record, tmp_path: Path, name: str) ->
     record.update(crs=LOCAL, affine=AFFINE)
     done = bring_back(record, export_record(record, None, tmp_path / name))
     assert (done.same, done.edits) == (record.count, 0)
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.shp"])
+def test_a_gis_shows_outlines_on_the_picture_that_has_no_place(record: Record, tmp_path: Path, name: str) -> None:
+    """QGIS shows row r of such a picture at y = -r; files of before, with y downwards, come back, too."""
+    import pyogrio
+
+    path = export_record(record, None, tmp_path / name)
+    x0, y0, x1, y1 = pyogrio.read_info(path)["total_bounds"]
+    assert 0 <= x0 < x1 <= SIZE[1]
+    assert -SIZE[0] <= y0 < y1 <= 0
+    if name == "a.gpkg":
+        assert "row r lies at y = -r" in pyogrio.read_info(path)["dataset_metadata"]["coordinates"]
+    meta, _, wkb, values = pyogrio.raw.read(path)
+    before = tmp_path / "before" / name
+    before.parent.mkdir()
+    pyogrio.raw.write(
+        before,
+        geometry=shapely.to_wkb(shapely.transform(shapely.from_wkb(wkb), lambda points: points * (1, -1))),
+        field_data=values,
+        fields=meta["fields"],
+        geometry_type="MultiPolygon",
+        crs=None,
+    )
+    done = bring_back(record, before)
+    assert (done.same, done.edits) == (record.count, 0)
+
+
+def test_an_area_drawn_over_the_picture_in_a_gis_lies_where_it_was_drawn(record: Record, tmp_path: Path) -> None:
+    drawn = {"type": "Polygon", "coordinates": [[[20, -120], [90, -120], [90, -40], [20, -40], [20, -120]]]}
+    feature = {"type": "Feature", "properties": {}, "geometry": drawn}
+    path = tmp_path / "part.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    assert read_region(path, grid_of(record)).bounds == (20, 40, 90, 120)
+
+
+def test_of_a_file_with_several_layers_it_is_told_which_one_is_read(
+    record: Record, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    import pyogrio
+
+    ours = export_record(record, None, tmp_path / "a.gpkg")
+    meta, _, wkb, values = pyogrio.raw.read(ours, layer="tesserae")
+    for layer in ("stones", "plan"):
+        options = {"field_data": values, "fields": meta["fields"], "geometry_type": "MultiPolygon", "crs": None}
+        pyogrio.raw.write(tmp_path / "theirs.gpkg", geometry=wkb, layer=layer, driver="GPKG", **options)
+    recwarn.clear()
+    done = bring_back(record, tmp_path / "theirs.gpkg")
+    assert (done.same, done.notes) == (record.count, ("Of the layers of theirs.gpkg stones is read, not plan.",))
+    assert not recwarn
+
+
+def test_reading_a_geopackage_leaves_nothing_beside_it(record: Record, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    path = export_record(record, None, tmp_path / "theirs" / "a.gpkg")
+    assert bring_back(record, path).same == record.count
+    read_region(path, grid_of(record))
+    assert [child.name for child in path.parent.iterdir()] == ["a.gpkg"]
 
 
 def test_a_stone_drawn_in_a_geopackage_has_no_id_and_is_added(record: Record, tmp_path: Path) -> None:
@@ -209,6 +269,20 @@ def test_changed_added_deleted_and_named_ones_become_edits_that_can_be_undone(re
     for _ in range(done.edits):
         undo(record)
     assert np.array_equal(labels(record), before)
+
+
+def test_an_edit_that_is_undone_is_told_where_it_lies_on_the_photograph(
+    record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (gone,) = stones(record, 1)
+    y, x = np.nonzero(read_source_labels(record, Box(0, 0, *SIZE)) == gone)
+    editing.delete(record, [gone])
+    record.close()
+    assert main(["edits", "undo", str(record.path)]) == 0
+    told = re.search(r"y (\d+)-(\d+), x (\d+)-(\d+) px of the photograph", capsys.readouterr().out)
+    assert told is not None
+    places = [int(edge) for edge in told.groups()]
+    assert np.abs(np.array(places) - [y.min(), y.max() + 1, x.min(), x.max() + 1]).max() <= 2
 
 
 def _attributes(record: Record) -> list[dict[str, Any]]:
@@ -363,6 +437,28 @@ def test_a_mask_and_label_studio_and_cvat_make_records(record: Record, tmp_path:
                 assert made.count > 50
 
 
+def test_what_a_person_drew_is_not_told_as_found_by_a_machine(
+    record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("ezdxf")
+    path = export_record(record, None, tmp_path / "drawn.gpkg")
+    out = tmp_path / "b.mosaic.zarr"
+    assert main(["import", str(path), "--source", str(tmp_path / "a.png"), "-o", str(out)]) == 0
+    with open_record(out, writable=True) as made:
+        made.set_pixel_size(0.5)
+        editing.delete(made, stones(made, 1))
+    capsys.readouterr()
+    for words in (["measure", str(out)], ["edits", "report", str(out)], ["info", str(out)]):
+        assert main(words) == 0
+    assert main(["deliver", str(out), "-o", str(tmp_path / "hand")]) == 0
+    said = capsys.readouterr().out + (tmp_path / "hand" / "README.txt").read_text(encoding="utf-8")
+    for words in ("imported from drawn.gpkg", "are as drawn.gpkg had them", "as many as the file held"):
+        assert words in said
+    for words in ("machine found", "network", "confidence", "Found:", "model drawn"):
+        assert words not in said
+
+
 @pytest.mark.parametrize("name", ["a.tif", "a.gpkg", "a.coco"])
 def test_a_record_of_an_export_has_the_same_stones(record: Record, tmp_path: Path, name: str) -> None:
     path = export_record(record, None, tmp_path / name)
@@ -443,8 +539,44 @@ def test_a_picture_of_a_region_deletes_nothing_that_it_does_not_show(record: Rec
     part, before = shapely.box(40, 40, 160, 120), labels(record).copy()
     (tmp_path / "part.geojson").write_text(shapely.to_geojson(part))
     export_record(record, None, tmp_path / name, region=tmp_path / "part.geojson")
-    with pytest.raises(InputError, match=r"lacks \d+ of \d+ tesserae, .* --covers"):
-        bring_back(record, tmp_path / name)
+    done = bring_back(record, tmp_path / name)
+    assert (done.deleted, done.edits) == (0, 0)
+    assert done.absent > record.count / 2
     np.testing.assert_array_equal(labels(record), before)
     done = bring_back(record, tmp_path / name, cover=part)
     assert (done.deleted, done.added) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["part.tif", "part.png"])
+def test_a_picture_of_most_of_the_floor_deletes_what_was_deleted_in_it_and_nothing_beyond(
+    record: Record, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corner = shapely.box(0, 0, SIZE[1], SIZE[0]).difference(shapely.box(230, 150, SIZE[1], SIZE[0]))
+    (tmp_path / "part.geojson").write_text(shapely.to_geojson(corner))
+    path = export_record(record, None, tmp_path / name, region=tmp_path / "part.geojson")
+    with rasterio.open(path, "r+" if name.endswith("tif") else "r") as picture:
+        shown, profile = picture.read(1), picture.profile
+    before, ids = labels(record).copy(), stones(record, 3)
+    kept = set(shown[shown > 0].tolist())
+    assert 0.75 * record.count < len(kept) < record.count
+    source = read_source_labels(record, Box(0, 0, *SIZE))
+    gone = [id_ for id_ in ids if shown[source == id_].all()]
+    shown[np.isin(source, gone)] = 0
+    with rasterio.open(path, "w", **profile) as picture:
+        picture.write(shown, 1)
+    assert main(["import", str(path), "--into", str(record.path), "--dry-run"]) == 0
+    assert "which stay; --covers all deletes them" in capsys.readouterr().out
+    done = bring_back(record, path)
+    assert (done.deleted, done.changed, done.added) == (len(gone), 0, 0)
+    assert done.absent == record.count - len(kept) + len(gone)
+    np.testing.assert_array_equal(labels(record), np.where(np.isin(before, gone), 0, before))
+
+
+def test_a_picture_that_lacks_many_between_others_is_asked_about(record: Record, tmp_path: Path) -> None:
+    table, (height, width) = record.table(["id", "y", "x"]).to_pydict(), record.shape
+    ids, y, x = (np.array(values) for values in table.values())
+    inner = np.flatnonzero((abs(y - height / 2) < 0.38 * height) & (abs(x - width / 2) < 0.4 * width))
+    lacking = inner[np.arange(len(inner)) % 3 > 0]
+    path = export_record(record, None, tmp_path / "some.tif", ids=np.delete(ids, lacking))
+    with pytest.raises(InputError, match=r"lacks \d+ of \d+ tesserae, .* --covers"):
+        bring_back(record, path)

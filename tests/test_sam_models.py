@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pickle
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from napari_mosaic.downloads import hash_file
 from napari_mosaic.engine.sam.plan import AUTOMATIC, GUIDED
 from napari_mosaic.engine.segmenters import FunctionSegmenter
 from napari_mosaic.errors import DependencyError, InputError, MissingError, ModelError
+from napari_mosaic.sam import registry
 from napari_mosaic.sam.params import PRESETS, SamParams
 from napari_mosaic.sam.prompts import Prompts
 from napari_mosaic.sam.registry import SMALLEST, config_names, sam_registry
@@ -199,6 +201,13 @@ def test_a_checkpoint_is_taken_in_and_given_by_name(
     assert main(["models", "download", "mosaic-sam2"]) == 1
     assert "models import --name mosaic-sam2" in capsys.readouterr().err
     known = sam_registry()["mosaic-sam2"]
+    assert main(["models", "import", str(published), "--name", "mosaic-sam2"]) == 0
+    assert "large" in known.summary
+    told = sam_registry()["mosaic-sam2"]  # a small model under the name of the large one
+    assert told.summary == f"SAM 2 ({SMALLEST}), imported from published.pt."
+    assert told.licence == "as its owner says"
+    shutil.rmtree(tmp_path / "cache")
+    monkeypatch.setattr(registry, "_MOSAIC_CONFIGS", (SMALLEST,))  # as if it were large
     assert main(["models", "import", str(published), "--name", "mosaic-sam2"]) == 0
     assert "--sam2.model mosaic-sam2" in capsys.readouterr().out
     taken = sam_registry()["mosaic-sam2"]

@@ -1,14 +1,14 @@
 """Areas that were drawn elsewhere: GeoJSON, GeoPackage, mask images, arrays, shapely polygons.
 
 One decision: whatever the file says of its coordinates is believed; where it says nothing they are
-source pixels, unless they miss the image altogether and meet it as map coordinates.
+source pixels, unless they miss the image altogether and meet it as map coordinates. A GIS shows a picture
+without a place below the axis, row r at y = -r: there pixels of negative y are taken so.
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -29,11 +29,9 @@ from napari_mosaic.areas import (
     read_shape,
 )
 from napari_mosaic.dependencies import needed_for
-from napari_mosaic.errors import InputError, MissingError, ReadError
+from napari_mosaic.errors import InputError, ReadError
 from napari_mosaic.file_types import PICTURES
-from napari_mosaic.image import open_image_steps
-from napari_mosaic.progress import drain
-from napari_mosaic.tiling import Box
+from napari_mosaic.mask_files import existing_file, read_mask
 
 AreaSource: TypeAlias = str | Path | BaseGeometry | NDArray[Any]
 
@@ -43,12 +41,9 @@ _VECTOR = {".gpkg", ".shp", ".fgb", ".kml", ".gml"}
 _MASK = {*PICTURES, ".npy"}
 AREA_SUFFIXES = tuple(sorted(_GEOJSON | _VECTOR | _MASK))
 """Endings of the files that areas can be read from."""
-_ROWS = 1024
-"""Rows of a mask that are read at a time. *Not varied.*"""
+_AREAS = "areas"
+"""The layer of areas in a GeoPackage of ours."""
 _GEOGRAPHIC = "OGC:CRS84"
-
-UNREADABLE = (OSError, ValueError, RuntimeError, SyntaxError, struct.error, zlib.error)
-"""What readers of pictures raise where a file is broken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +93,8 @@ def read_geometry(source: AreaSource, grid: Grid, *, what: str = "area") -> Base
 
 
 def read_area_file(path: str | Path, grid: Grid, *, default: str = "region") -> AreaSet:
-    """All areas of a vector file, with their kinds, brought to source pixels."""
-    rows, crs = _read_rows(_existing(path))
+    """All areas of a vector file, with their kinds, brought to source pixels; of a file with stones, too, the areas."""
+    rows, crs = _read_rows(existing_file(path), layer=_AREAS)
     return _to_pixels(AreaSet.from_rows(rows, default=default), crs, grid, Path(path))
 
 
@@ -120,56 +115,9 @@ def outlines(mask: NDArray[np.bool_]) -> Iterator[BaseGeometry]:
         yield shapely.geometry.shape(geometry)
 
 
-def read_mask(path: str | Path) -> NDArray[np.bool_]:
-    """A mask image: True where it is opaque and brighter than half of its brightest pixel.
-
-    One that is black all over is told by its alpha channel alone.
-    """
-    path = _existing(path)
-    if path.suffix.lower() == ".npy":
-        values = _read_array(path)
-        return np.asarray(values > values.max() / 2)
-    with drain(open_image_steps(path, smallest=1)) as image:
-        height, width = image.shape
-        bright = np.empty(image.shape, np.uint8)
-        inside = np.ones(image.shape, np.bool_)
-        for top in range(0, height, _ROWS):
-            box = Box(top, 0, min(height, top + _ROWS), width)
-            bright[box.slices] = image.read(box).max(axis=-1)
-            if image.has_mask:
-                inside[box.slices] = image.read_valid(box)
-    peak = bright[inside].max(initial=0)
-    return inside & (bright > peak / 2) if peak or inside.all() else inside
-
-
-def _read_array(path: Path) -> NDArray[Any]:
-    try:
-        values = read_pixels(path)
-    except UNREADABLE as error:
-        raise ReadError(f"The mask {path} cannot be read ({error}); save it as PNG or TIFF.") from error
-    if values.ndim != 2 or values.size == 0:
-        raise InputError(f"The mask {path} has the shape {values.shape}; give a picture of one page.")
-    return values
-
-
-def read_pixels(path: Path) -> NDArray[Any]:
-    """The numbers of a `.npy`, a TIFF or a picture that Pillow reads, as they are; raises one of `UNREADABLE`."""
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        return np.asarray(np.load(path, allow_pickle=False))
-    if suffix in {".tif", ".tiff"}:
-        import tifffile
-
-        return np.asarray(tifffile.imread(path))
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
-
-
 def _read_file(path: Path, grid: Grid) -> AreaSet:
     """Any file as areas of one kind."""
-    path = _existing(path)
+    path = existing_file(path)
     suffix = path.suffix.lower()
     if suffix in _MASK:
         geometry = polygons_of_mask(read_mask(path), grid, what=f"The mask {path.name}")
@@ -185,17 +133,10 @@ def _read_file(path: Path, grid: Grid) -> AreaSet:
     raise InputError(f"{path} is not of a kind that areas can be read from; give one of {known}.")
 
 
-def _existing(path: str | Path) -> Path:
-    path = Path(path)
-    if not path.exists():
-        raise MissingError(f"There is no file {path}, so no area can be read from it; check the path.")
-    return path
-
-
-def _read_rows(path: Path) -> tuple[_Rows, str | None]:
-    """Geometries and properties of a vector file, and its CRS where it names one."""
+def _read_rows(path: Path, *, layer: str = "") -> tuple[_Rows, str | None]:
+    """Geometries and properties of a vector file, of that layer or else its first, and its CRS where it names one."""
     if path.suffix.lower() not in _GEOJSON:
-        return _read_vector(path)
+        return _read_vector(path, layer)
     values = read_json(path)
     if not isinstance(values, dict):
         raise InputError(f"{path} is no GeoJSON object, so it holds no areas; export it again as GeoJSON.")
@@ -203,11 +144,15 @@ def _read_rows(path: Path) -> tuple[_Rows, str | None]:
     return rows, _crs_of_geojson(values)
 
 
-def _read_vector(path: Path) -> tuple[_Rows, str | None]:
+def _read_vector(path: Path, layer: str) -> tuple[_Rows, str | None]:
     with needed_for(path.name, instead="or save as GeoJSON"):
         import pyogrio
     try:
-        info, _, wkb, columns = pyogrio.raw.read(path)
+        with leaving_nothing():
+            layers = [str(name) for name in pyogrio.list_layers(path)[:, 0]]
+            if not layers:
+                raise ReadError(f"{path} holds no layer, so it marks no area; export it again.")
+            info, _, wkb, columns = pyogrio.raw.read(path, layer=layer if layer in layers else layers[0])
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise ReadError(f"{path} cannot be read ({error}); export it again.") from error
     names = [str(name) for name in info["fields"]]
@@ -218,6 +163,19 @@ def _read_vector(path: Path) -> tuple[_Rows, str | None]:
         if geometry is not None and not geometry.is_empty
     ]
     return rows, info["crs"]
+
+
+@contextmanager
+def leaving_nothing() -> Iterator[None]:
+    """Read vector files without an `.aux.xml` that GDAL would write beside a GeoPackage of somebody else."""
+    import pyogrio
+
+    before = pyogrio.get_gdal_config_option("GDAL_PAM_ENABLED")
+    pyogrio.set_gdal_config_options({"GDAL_PAM_ENABLED": False})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({"GDAL_PAM_ENABLED": before})
 
 
 def _crs_of_geojson(values: Mapping[str, Any]) -> str | None:
@@ -244,8 +202,10 @@ def shapes_to_pixels(shapes: NDArray[Any], crs: str | None, grid: Grid, what: st
     """
     if crs is not None and grid.crs is not None:
         return _transformed(shapes, crs, grid)
+    if grid.affine is None:
+        return to_upwards(shapes) if _lie_below(shapes) else shapes
     frame = _frame(grid)
-    if grid.affine is None or (_meets(shapes, frame) and _spans_pixels(shapes)):
+    if _meets(shapes, frame) and _spans_pixels(shapes):
         return shapes
     candidates = [grid.crs]
     if grid.crs is not None and _meets(shapes, shapely.box(-180, -90, 180, 90)):
@@ -258,6 +218,20 @@ def shapes_to_pixels(shapes: NDArray[Any], crs: str | None, grid: Grid, what: st
         f"{what} lie outside of the image, as pixels and as map coordinates; "
         "check that they belong to it and in which coordinate system they were saved."
     )
+
+
+def to_upwards(shapes: NDArray[Any]) -> NDArray[Any]:
+    """Geometries in source pixels with y upwards, row r at y = -r, as a GIS shows a picture without a place; and back.
+
+    What a GIS has so is brought to source pixels by the same.
+    """
+    return np.asarray(shapely.transform(shapes, lambda points: points * (1.0, -1.0)))
+
+
+def _lie_below(shapes: NDArray[Any]) -> bool:
+    """Whether geometries lie below the axis, where pixels with y downwards are not."""
+    _, y0, _, y1 = shapely.total_bounds(shapes)
+    return bool(y0 + y1 < 0)
 
 
 def _meets(shapes: NDArray[Any], frame: BaseGeometry) -> bool:

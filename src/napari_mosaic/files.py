@@ -18,7 +18,9 @@ import csv
 import errno
 import json
 import os
+import re
 import shutil
+import socket
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import MosaicError, WriteError
@@ -37,6 +40,9 @@ _TRIES = 8
 """On Windows, with 10 ms before the second and twice as long before each further one: 1.3 s in all. *Not varied.*"""
 _HALF_WRITTEN = (".tmp", ".partial")
 """Endings of names of ours and of zarr's until a file is whole."""
+_PASSING = re.compile(r"\.[0-9a-f]{12}\.tmp")
+_LOCK, _BY = ".lock", ".by"
+"""In a folder of `whole_named`: held while somebody writes there, and on which computer that is, for which place."""
 _LONGEST = 259
 """Characters of a path on Windows: its MAX_PATH of 260 less the character that ends it."""
 
@@ -93,12 +99,17 @@ def whole_file(path: Path, *, sync: bool) -> Iterator[Path]:
 def whole_named(path: Path) -> Iterator[Path]:
     """As `whole_file`, unsynced, for a file or folder whose writer looks at its name or leaves others beside it.
 
-    What is given has the name of `path`, in a hidden folder beside it that goes with all that is left in it.
+    What is given has the name of `path`, in a hidden folder beside it that goes with all that is left in it; so go
+    those of processes of this computer that were killed.
     """
+    _remove_dead(path.parent)
     folder = _passing(path)
     old = _passing(folder / path.name)
+    lock = None
     try:
         folder.mkdir()
+        if (lock := _hold(folder)) is not None:
+            (folder / _BY).write_bytes(os.fsencode(f"{socket.gethostname()}\n{path.name}"))
         yield folder / path.name
         if path.is_dir():
             replace(path, old)  # a folder cannot be renamed over another
@@ -106,7 +117,36 @@ def whole_named(path: Path) -> Iterator[Path]:
     finally:
         if old.exists() and not path.exists():
             replace(old, path)
+        if lock is not None:
+            lock.release()
         _remove_folder(folder)
+
+
+def _hold(folder: Path) -> FileLock | None:
+    """The lock of a hidden folder; None where another process or thread has it, or the file system has no locks."""
+    lock = FileLock(str(folder / _LOCK), thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError, NotImplementedError):
+        return None
+    return lock
+
+
+def _remove_dead(parent: Path) -> None:
+    """Remove the hidden folders in which a process of this computer was killed: nobody holds their locks any more.
+
+    One that was killed between taking the old folder away and putting the new one there is finished first.
+    """
+    with suppress(OSError):
+        for folder in [each for each in parent.iterdir() if _PASSING.fullmatch(each.name)]:
+            with suppress(OSError, ValueError):
+                host, name = os.fsdecode((folder / _BY).read_bytes()).split("\n", 1)
+                if host == socket.gethostname() and (lock := _hold(folder)) is not None:
+                    taken = any(_PASSING.fullmatch(left.name) for left in folder.iterdir())
+                    if taken and not (parent / name).exists():
+                        replace(folder / name, parent / name)
+                    lock.release()
+                    _remove_folder(folder)
 
 
 def _remove_folder(folder: Path) -> None:

@@ -29,7 +29,7 @@ from napari_mosaic.framing import SIDES
 from napari_mosaic.onnx_models import is_graph
 from napari_mosaic.paddings import settle_paddings
 from napari_mosaic.smp_encoders import find_encoder
-from napari_mosaic.torch_files import BAD_FILE, read_torch_file
+from napari_mosaic.torch_files import BAD_FILE, read_torch_file, why_unread
 from napari_mosaic.trials import JOINTS, WINDOW, bundled_window, pack_joints, spread
 from napari_mosaic.weights import LITE, ModelCard, WeightsEntry, is_safetensors, read_header
 
@@ -179,10 +179,7 @@ def read_model(entry: WeightsEntry) -> tuple[nn.Module, ModelCard]:
     try:
         content = load_file(path) if safe else read_torch_file(path)
     except BAD_FILE as error:
-        raise ModelError(
-            f"{path} is no model that can be read safely: it is damaged, is something else, or carries code "
-            f"besides weights; use a safetensors file or a plain checkpoint."
-        ) from error
+        raise ModelError(f"{path} is no model that can be read safely: {why_unread(path, error)}.") from error
     state = _state_dict(content, path)
     header = read_header(path) if safe else _recipe_header(content)
     lite = header.get("architecture", "") == LITE or any(name.startswith("head.") for name in state)

@@ -25,7 +25,7 @@ from napari_mosaic.evaluation.floor import Square, count_found, estimate_error
 from napari_mosaic.evaluation.floor_files import TABLE, check_folder, read_counts
 from napari_mosaic.files import read_object, write_json, writing
 from napari_mosaic.measurement.bare import NAME, BareGround, bare_ground
-from napari_mosaic.measurement.counting import LEVEL, Basis, Count, count_by_confidence
+from napari_mosaic.measurement.counting import LEVEL, Basis, Count, count_by_confidence, count_of_import
 from napari_mosaic.measurement.features import (
     BLOCK,
     DEFAULT,
@@ -47,6 +47,7 @@ from napari_mosaic.record import Record
 from napari_mosaic.record.finished import finished_boxes
 from napari_mosaic.record.label_layer import TESSERAE
 from napari_mosaic.record.looked_at import Figures, preserved_part
+from napari_mosaic.record.shown import is_imported
 from napari_mosaic.record.tables import write_table
 from napari_mosaic.tiling import Box
 from napari_mosaic.words import counted
@@ -165,11 +166,21 @@ def measure_steps(
     values = fields_of_floor(record, floor, pixels, whole=whole_floor)
     whole = _whole(record, floor)
     if not len(tesserae):
-        without = f"{record.path.name} holds no tessera, so there is nothing to measure but its areas; find some first."
+        without = _nothing_in(record)
     found = Measurement(record, whole, floor, fields, floor.opus, without, values)
     if kept_in.writable and keep and whole_floor is None:
         _keep(found)
     return found
+
+
+def _nothing_in(record: Record) -> str:
+    """Why there is nothing to measure but areas."""
+    if record.region is None:
+        return f"{record.path.name} holds no tessera, so there is nothing to measure but its areas; find some first."
+    return (
+        f"No tessera of {record.path.name} has its centre in the region, so there is nothing to measure but its areas; "
+        "give another one."
+    )
 
 
 def _measure_steps(
@@ -240,16 +251,18 @@ def count_of(record: Record, tesserae: TesseraTable, figures: Figures, inside: N
     """The count of a record with its interval, by the best evidence that there is.
 
     Squares that were counted for `napari-mosaic check` come first, then finished windows, two at least, then the
-    method's confidences.
+    method's confidences; what came from a file has none.
     """
     if record.tesserae.name == TESSERAE:
-        squares = _counted_squares(record)
+        squares = [square for square in _counted_squares(record) if _holds(record, square.box)]
         if len(squares) > 1:
             return _by_squares(squares, figures.count, known=0, basis="counted squares")
         windows = _finished_windows(record, tesserae)
         known = sum(window.counted or 0 for window in windows)
         if len(windows) > 1 and known:
             return _by_squares(windows, figures.count, known=known, basis="finished windows")
+    if is_imported(record):
+        return count_of_import(int(inside.sum()))
     return count_by_confidence(tesserae.columns["score"][inside])
 
 
@@ -276,10 +289,17 @@ def _finished_windows(record: Record, tesserae: TesseraTable) -> list[Square]:
     """The windows that a person finished: what is there now is the truth, what was there before the edits was found."""
     factor = record.plan.factor
     windows = []
-    for k, box in enumerate(finished_boxes(record)):
+    for k, box in enumerate(box for box in finished_boxes(record) if _holds(record, box)):
         now = _held(tesserae.columns, box, factor)
         windows.append(Square(name=str(k + 1), box=box, found=now - _gained(record, box, factor), counted=now))
     return windows
+
+
+def _holds(record: Record, box: Box) -> bool:
+    """Whether all of a box of the photograph is in the part that a record is of."""
+    if record.whole_floor is record:
+        return True
+    return record.region is not None and bool(record.region.covers(shapely.box(box.x0, box.y0, box.x1, box.y1)))
 
 
 def _gained(record: Record, box: Box, factor: float) -> int:

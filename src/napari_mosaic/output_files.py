@@ -7,12 +7,16 @@ of a record or of a folder with other things in it.
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from napari_mosaic.errors import MosaicError, WriteError
 from napari_mosaic.files import whole_named
+
+_SPARE = 1 << 20
+"""Bytes: a disk with less is full for a program that writes files. Not varied."""
 
 
 @contextmanager
@@ -61,6 +65,26 @@ def check_tiff(path: Path) -> None:
         raise OSError(errno.ENOSPC, f"it is cut off: {error}") from error
     if not parts or any(count == 0 or start + count > size for start, count in parts):
         raise OSError(errno.ENOSPC, "it is cut off")
+
+
+def refusal(what: str, path: Path, error: Exception, size: int = 0) -> OSError | WriteError:
+    """What to raise where GDAL or SQLite could not write: they do not always say that the disk is full.
+
+    Parameters
+    ----------
+    what
+        The file in a word or two, as in "The GeoPackage".
+    path
+        Where it is written.
+    error
+        What they said.
+    size
+        Of what was to be added, bytes: it is taken back where it could not be written, so that much is free again.
+    """
+    full = "No space left" in str(error) or "is full" in str(error)
+    if full or shutil.disk_usage(path.parent).free < _SPARE + 2 * size:
+        return OSError(errno.ENOSPC, str(error))
+    return WriteError(f"{what} cannot be written ({error}); give another place.")
 
 
 def _write_error(path: Path, error: OSError) -> WriteError:

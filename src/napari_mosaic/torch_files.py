@@ -8,6 +8,7 @@ that a file names is ever called.
 from __future__ import annotations
 
 import pickle
+import re
 import struct
 import threading
 import zipfile
@@ -55,6 +56,10 @@ _ALLOWED: list[Any] = [
 ]
 
 
+_PROTOCOLS = (b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""Beginnings of what Python's pickle writes by itself; torch writes protocol 2, in a zip archive since 1.6."""
+_ALONE = "write the weights alone with torch.save(model.state_dict(), PATH)"
+
 _one_at_a_time = threading.Lock()
 """torch keeps one list of what is allowed for all threads."""
 
@@ -66,3 +71,18 @@ def read_torch_file(path: str | Path) -> Any:
     """
     with _one_at_a_time, torch.serialization.safe_globals(_ALLOWED):
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def why_unread(path: str | Path, error: BaseException) -> str:
+    """Why a file that `read_torch_file` refused is not read, and what to do, in the words after a colon."""
+    if isinstance(error, OSError):
+        return f"it cannot be read ({error.strerror or error}); check that it is there and yours to read"
+    with Path(path).open("rb") as file:
+        begins = file.read(2)
+    if begins in _PROTOCOLS:
+        return f"it was written by Python's pickle, which as a rule carries code, and that is never run; {_ALONE}"
+    named = re.search(r"GLOBAL (\S+)", str(error))
+    if named is not None:
+        held = "arrays of numpy" if named[1].endswith("multiarray._reconstruct") else named[1]
+        return f"it holds {held} besides weights, and what makes that carries code, which is never run; {_ALONE}"
+    return "it is damaged, is something else, or carries code besides weights; use safetensors or a plain checkpoint"

@@ -18,7 +18,7 @@ from napari_mosaic.cli.output import UsageError, answer, answer_json, answer_tab
 from napari_mosaic.editing import Conflict, Edit, Replayed
 from napari_mosaic.files import write_csv
 from napari_mosaic.output_files import replacing
-from napari_mosaic.record import open_record
+from napari_mosaic.record import Record, open_record
 from napari_mosaic.tiling import Box
 from napari_mosaic.words import counted
 
@@ -111,12 +111,17 @@ def _walk(record: Path, step: Any, steps: int, done: str, name: str) -> int:
             if made is None:
                 break
             count += 1
-            box = made.box
-            where = f" at y {box.y0}-{box.y1}, x {box.x0}-{box.x1}" if box.area else ""  # areas touch no tessera
+            where = f" at {_place(opened, made.box)}" if made.box.area else ""  # areas touch no tessera
             answer(f"{made.tool} {done}{where}")
     if count == 0:
         answer(f"There is nothing to {name}.")
     return 0
+
+
+def _place(record: Record, box: Box) -> str:
+    """A box of the working grid as people find it again: in pixels of the photograph."""
+    seen = box.scale(1 / record.plan.factor).clip(record.plan.source_shape)
+    return f"y {seen.y0}-{seen.y1}, x {seen.x0}-{seen.x1} px of the photograph"
 
 
 def export_edits(
@@ -170,7 +175,7 @@ def apply_edits(record: Path, edits: Path, /, *, as_json: Json = False) -> int:
         return 0
     there = f", {found.already} there already" if found.already else ""
     answer(f"{counted(found.applied, 'edit')} applied{there}, {len(found.conflicts)} to look at")
-    _list(found.conflicts)
+    _list(opened, found.conflicts)
     return 0
 
 
@@ -241,15 +246,14 @@ def report(record: Path, /, *, as_json: Json = False) -> int:
         )
         return 0
     answer(editing.describe_report(found))
-    tools = values.pop("by_tool")
+    tools, _ = values.pop("by_tool"), values.pop("file")
     answer_table([*values.items(), *((f"  {name}", count) for name, count in tools.items())])
     if conflicts:
         say(f"{len(conflicts)} edits did not fit what was found last:")
-        _list(conflicts)
+        _list(opened, conflicts)
     return 0
 
 
-def _list(conflicts: tuple[Conflict, ...]) -> None:
+def _list(record: Record, conflicts: tuple[Conflict, ...]) -> None:
     for conflict in conflicts:
-        box = conflict.box
-        answer(f"  {conflict.tool} at y {box.y0}-{box.y1}, x {box.x0}-{box.x1}: {conflict.reason}")
+        answer(f"  {conflict.tool} at {_place(record, conflict.box)}: {conflict.reason}")

@@ -11,10 +11,11 @@ from cyclopts import Parameter
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.cli.options import Flag, Json
 from napari_mosaic.cli.output import UsageError, answer, answer_json, run, say
-from napari_mosaic.cli.records import Labels, choose_labels, split_names
+from napari_mosaic.cli.records import Labels, Region, choose_labels, split_names
 from napari_mosaic.engine.cluster import connect
 from napari_mosaic.export import csv, parquet, xlsx
 from napari_mosaic.export.notes import write_beside
+from napari_mosaic.export.region import part_of_record
 from napari_mosaic.measurement.bare import NAME, bare_ground
 from napari_mosaic.measuring import NOT_PRESERVED, mark_bare_ground, measure_steps, measured_files
 from napari_mosaic.output_files import replacing
@@ -34,6 +35,7 @@ def measure(
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
     columns: str | None = None,
     labels: Labels = None,
+    region: Region = None,
     read_only: Flag = False,
     scheduler: str | None = None,
     as_json: Json = False,
@@ -51,6 +53,9 @@ def measure(
         Columns of the table, parted by commas, as for export; nearly all by default.
     labels
         Of which of its labels, such as sam2; by default what its method was asked for.
+    region
+        Only the tesserae whose centres lie here, whole: GeoJSON, GeoPackage or mask image, or y0 x0 y1 x1 in pixels of
+        the photograph. Nothing of it is kept in the record.
     read_only
         Keep nothing in the record.
     scheduler
@@ -63,10 +68,15 @@ def measure(
     """
     if output is not None and output.suffix.lower() not in _TABLES:
         raise UsageError(f"A table cannot be written as {output.name}; give a name that ends in {', '.join(_TABLES)}.")
-    with open_record(record, writable=not read_only) as opened:
-        choose_labels(opened, labels)
+    keep = not read_only and region is None
+    with open_record(record, writable=keep) as opened:
+        shown = choose_labels(opened, labels)
+        asked = opened if region is None else part_of_record(shown, " ".join(region))
         with nullcontext() if scheduler is None else connect(scheduler) as client:
-            found = run(measure_steps(opened, split_names(columns), labels=labels, client=client), record.name)
+            found = run(
+                measure_steps(asked, split_names(columns), labels=None if region else labels, client=client),
+                record.name,
+            )
         if found.without:
             say(found.without)
         if output is not None:
@@ -77,7 +87,7 @@ def measure(
             _tell(found)
             if found.whole.bare.words:
                 say(f"Mark bare ground with: napari-mosaic bare-ground {record} --as outside (or lacuna)")
-        if not read_only:
+        if keep:
             say(f"Kept in {measured_files(opened, labels)[0].relative_to(record.parent)}")
     return 0
 

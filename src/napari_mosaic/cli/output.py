@@ -16,6 +16,8 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.progress import Progress, Steps, drain
 
 T = TypeVar("T")
+_SILENT = 30.0
+"""Seconds between two lines where no terminal shows a bar. Not varied."""
 
 
 class UsageError(InputError):
@@ -53,14 +55,32 @@ def answer_table(rows: list[tuple[str, Any]]) -> None:
 
 
 def run(steps: Steps[T], label: str) -> T:
-    """Run the steps of a long operation under a bar, where the standard error is a terminal."""
+    """Run the steps of a long operation under a bar; with a line now and then where no terminal shows one."""
     from rich.console import Console
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        return drain(steps)
+        return drain(steps, _Lines(label).show)
     with _Bar(label, console) as bar:
         return drain(steps, bar.show)
+
+
+class _Lines:
+    """A line now and then, for logs: none of what takes less than `_SILENT` seconds."""
+
+    def __init__(self, label: str) -> None:
+        self._label, self._told = label, time.monotonic()
+        self._phase, self._since, self._first = "", 0.0, 0.0
+
+    def show(self, progress: Progress) -> None:
+        """Say where an operation stands, if it is time."""
+        now = time.monotonic()
+        if progress.phase != self._phase:
+            self._phase, self._since, self._first = progress.phase, now, progress.done
+        if now - self._told >= _SILENT:
+            self._told = now
+            amount = describe_amount(progress, now - self._since, progress.done - self._first)
+            say(f"{self._label} {progress.text}" + (f": {amount}" if amount else ""))
 
 
 class _Bar:

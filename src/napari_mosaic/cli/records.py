@@ -42,6 +42,7 @@ else:
     CocoOptions = options_of(options_of_format.CocoOptions)
     AnnotationOptions = options_of(options_of_format.AnnotationOptions)
 Labels = Annotated[str | None, Parameter(name="--labels")]
+Region = Annotated[list[str] | None, Parameter(consume_multiple=True)]
 _GPKG, _ZARR, _DXF = GeopackageOptions(), ZarrOptions(), DxfOptions()
 _COCO, _PAGES = CocoOptions(), AnnotationOptions()
 _COLUMNS_HELP = (
@@ -163,7 +164,7 @@ def export(
     format_: Annotated[Format | None, Parameter(name="--format", help=_HELP)] = None,
     columns: Annotated[str | None, Parameter(help=_COLUMNS_HELP)] = None,
     labels: Labels = None,
-    region: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    region: Region = None,
     geopackage: Annotated[GeopackageOptions, Parameter(name="--geopackage", group="GeoPackage, Shapefile")] = _GPKG,
     zarr: Annotated[ZarrOptions, Parameter(name="--zarr", group="OME-Zarr")] = _ZARR,
     dxf: Annotated[DxfOptions, Parameter(name="--dxf", group="DXF")] = _DXF,
@@ -216,9 +217,9 @@ def export(
     with open_record(record) as whole:
         opened = choose_labels(whole, labels)
         if region is not None:
-            from napari_mosaic.export.region import RegionRecord, grid_of, read_region
+            from napari_mosaic.export.region import part_of_record
 
-            opened = RegionRecord(opened, read_region(" ".join(region), grid_of(opened)))
+            opened = part_of_record(opened, " ".join(region))
         steps = export_record_steps(
             opened,
             format_,

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mosaic.area_files import UNREADABLE, Grid, read_geometry, read_pixels
+from napari_mosaic.area_files import Grid, read_geometry
 from napari_mosaic.areas import rasterise, read_json
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.grout_metrics import GroutMetrics, evaluate_grout
+from napari_mosaic.mask_files import UNREADABLE, read_pixels
 from napari_mosaic.measurement.source_grid import read_source_labels
 from napari_mosaic.metrics import SLIVER, Metrics, Overlaps, add_overlaps, count_overlaps, summarise
 from napari_mosaic.record import Record, open_record

@@ -296,9 +296,9 @@ def export_record_steps(
 
         record = ChosenRecord(record, ids)
     if region is not None:
-        from napari_mosaic.export.region import RegionRecord, grid_of, read_region
+        from napari_mosaic.export.region import part_of_record
 
-        record = RegionRecord(record, read_region(region, grid_of(record)))
+        record = part_of_record(record, region)
     _check_companions(path, chosen, overwrite)
     mark = chosen.folder_mark
     ours = None if mark is None else lambda folder: (folder / mark).exists()

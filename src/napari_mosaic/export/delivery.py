@@ -15,22 +15,26 @@ import datetime
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import shapely
+
 from napari_mosaic.editing import describe_report, report
 from napari_mosaic.errors import InputError
 from napari_mosaic.export import csv as csv_export
 from napari_mosaic.export import dxf, geopackage
 from napari_mosaic.export.notes import notes_of
 from napari_mosaic.export.options import GeopackageOptions
+from napari_mosaic.export.region import RegionSource, part_of_record
 from napari_mosaic.export.shaping import TracedOnce
-from napari_mosaic.export.sheet import choose_layout, write_sheet_steps
+from napari_mosaic.export.sheet import layout_of, write_sheet_steps
 from napari_mosaic.measurement.registry import Field
-from napari_mosaic.measuring import Measurement, measure_steps
+from napari_mosaic.measuring import Measurement, changed_since_measured, measure_steps, read_measured
 from napari_mosaic.output_files import replacing
 from napari_mosaic.progress import Progress, Steps, drain, side_by_side
 from napari_mosaic.record import Record
 from napari_mosaic.record.figure_words import areas_of, density_of
 from napari_mosaic.record.finished import finished_boxes
-from napari_mosaic.record.shown import describe_method
+from napari_mosaic.record.shown import describe_method, is_imported
+from napari_mosaic.tiling import Box
 from napari_mosaic.words import counted
 
 COLUMNS = (
@@ -50,12 +54,22 @@ def deliver(
     sheet: str = "A3",
     in_pixels: bool = False,
     labels: str | None = None,
+    region: RegionSource | None = None,
     overwrite: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Path:
     """Write the delivery folder of a record; see `deliver_steps`."""
-    shown = record.with_labels(labels)
-    steps = deliver_steps(shown, folder, crs=crs, author=author, sheet=sheet, in_pixels=in_pixels, overwrite=overwrite)
+    steps = deliver_steps(
+        record,
+        folder,
+        crs=crs,
+        author=author,
+        sheet=sheet,
+        in_pixels=in_pixels,
+        labels=labels,
+        region=region,
+        overwrite=overwrite,
+    )
     return drain(steps, on_progress)
 
 
@@ -68,6 +82,7 @@ def deliver_steps(
     sheet: str = "A3",
     in_pixels: bool = False,
     labels: str | None = None,
+    region: RegionSource | None = None,
     overwrite: bool = False,
 ) -> Steps[Path]:
     """Write a styled GeoPackage, a DXF, a CSV with its dictionary, the drawing as PDF at scale, and a README.
@@ -89,6 +104,9 @@ def deliver_steps(
     labels
         Of which of its label layers, such as "sam2"; by default of what its method was asked for: see
         `Record.with_labels`.
+    region
+        Only the tesserae whose centres of gravity lie here, whole, as `export_record` takes it: figures are of the
+        region, rows and densities of each stone those of the whole floor.
     overwrite
         Replace a folder of before.
 
@@ -105,7 +123,12 @@ def deliver_steps(
             f"Nobody vouches for the pixel size of {record.path.name}, so nothing can be handed in in millimetres; say "
             f"it with: napari-mosaic pixel-size {record.path} MM, or hand on pixels with --in-pixels."
         )
-    record = record.with_labels(labels)
+    record = part_of_record(record.with_labels(labels), region)
+    if not record.count and record.region is not None:
+        raise InputError(
+            f"No tessera of {record.path.name} has its centre in the region, so there is nothing to hand in; give "
+            "another one."
+        )
     if not record.count:
         raise InputError(
             f"{record.path.name} holds no tessera, so there is nothing to hand in; find some first, or write its areas "
@@ -152,16 +175,21 @@ def _write_dictionary(fields: Sequence[Field], path: Path) -> None:
 def _readme(record: Record, measured: Measurement, crs: str | None, author: str, sheet: str) -> str:
     """Source, author, date, scale, model, versions, figures, and what was checked and what was not."""
     notes, figures, plan = notes_of(record), record.figures(), record.plan
-    layout = choose_layout(plan.source_shape, record.pixel_mm, largest=sheet)
+    layout = layout_of(record, sheet)
     size = record.pixel_size
     scale = "not to scale" if layout.scale is None else f"1:{layout.scale} on {layout.sheet}"
+    part, finished_here = _describe_part(record), [box for box in finished_boxes(record) if _meets(record, box)]
+    complete = record.complete or (bool(part) and figures.px["not computed"] < 1)
+    place = geopackage.Target(record, crs).coordinates
+    finder = "the file had it" if is_imported(record) else "the network found it"
     lines = [
-        f"Tesserae of {record.source.name}",
+        f"Tesserae of {'a part of ' if part else ''}{record.source.name}",
         "",
         *_pairs(
             ("Author", author or "not given"),
             ("Date", datetime.date.today().isoformat()),
             ("Photograph", f"{record.source.name}, {plan.source_shape[1]} x {plan.source_shape[0]} px"),
+            *([("Part", part)] if part else []),
             ("Rights", record.source.rights or "not given"),
             (
                 "Pixel size",
@@ -175,7 +203,7 @@ def _readme(record: Record, measured: Measurement, crs: str | None, author: str,
         ),
         "",
         "Files",
-        f"  tesserae.gpkg  outlines with their columns, and areas; styled for QGIS; {crs or record.crs or 'pixels'}",
+        f"  tesserae.gpkg  outlines with their columns, and areas; styled for QGIS; {place}",
         f"  tesserae.dxf   outlines for CAD, in {dxf.describe_frame(record, dxf.frame_of(record, degrees_as_mm=True))}",
         "  tesserae.csv   the table; columns.csv says what its columns mean",
         f"  drawing.pdf    the drawing, {scale}",
@@ -187,23 +215,50 @@ def _readme(record: Record, measured: Measurement, crs: str | None, author: str,
             *areas_of(figures),
         ),
         "",
-        "The whole, as napari-mosaic measure says it",
-        *_pairs(
-            *((name, value) for about, name, value in measured.whole.entries() if about != "Areas" or "Lost" in name)
-        ),
+        f"The {'part' if part else 'whole'}, as napari-mosaic measure says it",
+        *_pairs(*((name, value) for about, name, value in _entries(measured) if about != "Areas" or "Lost" in name)),
         *([f"  {measured.without}"] if measured.without else []),
         "",
         "What was checked",
         *_pairs(
             ("By hand", describe_report(report(record))),
-            ("Marked as finished", counted(len(finished_boxes(record)), "window")),
-            ("Complete", "yes" if record.complete else "no: only what is computed so far is in these files"),
+            ("Marked as finished", counted(len(finished_here), "window")),
+            ("Complete", "yes" if complete else "no: only what is computed so far is in these files"),
         ),
-        "  What nobody looked at is as the network found it; a count without a check has no error that could be told",
+        f"  What nobody looked at is as {finder}; a count without a check has no error that could be told",
         "  (napari-mosaic check counts squares and gives one). Opus and lost tesserae are suggestions.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _describe_part(record: Record) -> str:
+    """Which part of the photograph is handed in, and how; "" for all of it."""
+    if record.region is None:
+        return ""
+    x0, y0, x1, y1 = (round(edge) for edge in record.region.bounds)
+    return (
+        f"y {y0}-{y1}, x {x0}-{x1} px: the tesserae whose centres of gravity lie in the region, whole; areas, "
+        "densities and shares are of the region"
+    )
+
+
+def _meets(record: Record, box: Box) -> bool:
+    return record.region is None or bool(record.region.intersects(shapely.box(box.x0, box.y0, box.x1, box.y1)))
+
+
+def _entries(measured: Measurement) -> list[tuple[str, str, str]]:
+    """The figures of the whole; the palette, for which a delivery looks at no photograph, as `measure` had kept it."""
+    entries, record = measured.whole.entries(), measured.record
+    kept = [entry for entry in read_measured(record).get("entries", []) if entry[0] == "Palette"]
+    if measured.whole.palette is not None or not kept:
+        return entries
+    changed = changed_since_measured(record)
+    words = ["of the whole floor"] if record.region is not None else []
+    words += [f"as they were {changed}"] if changed else []
+    when = [("Palette", "Colours", ", ".join(words))] if words else []
+    k = next(k for k, (about, *_) in enumerate(entries) if about == "Palette")
+    return [*entries[:k], *when, *((about, name, value) for about, name, value in kept), *entries[k + 1 :]]
 
 
 def _pairs(*pairs: tuple[str, str]) -> list[str]:

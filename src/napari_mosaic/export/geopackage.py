@@ -1,7 +1,8 @@
 """Outlines of tesserae as a GeoPackage, for GIS.
 
 One decision: written tile by tile as they are traced, so memory holds the outlines of one tile; the
-number, not the order in the file, tells the reading order.
+number, not the order in the file, tells the reading order. A GIS has y upwards and shows a picture without a place from
+y = 0 downwards: outlines of one that is not placed lie so, on the picture, row r at y = -r.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from napari_mosaic.area_files import to_upwards
 from napari_mosaic.dependencies import needed_for
-from napari_mosaic.errors import InputError, WriteError
+from napari_mosaic.errors import InputError
 from napari_mosaic.export.notes import notes_of
 from napari_mosaic.export.options import GeopackageOptions
 from napari_mosaic.export.shaping import PLAIN, Shaping
@@ -29,6 +31,7 @@ from napari_mosaic.measurement.outlines import place_outlines
 from napari_mosaic.measurement.table import read_tesserae
 from napari_mosaic.measurement.view import View
 from napari_mosaic.measurement.windows import no_window
+from napari_mosaic.output_files import refusal
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Record
 
@@ -105,8 +108,17 @@ class Target:
         self.crs = crs or own
         self._way = None if crs is None else pyproj.Transformer.from_crs(own, crs, always_xy=True)
 
+    @property
+    def coordinates(self) -> str:
+        """What the coordinates are, in words."""
+        if self.record.affine is None:
+            return "pixels of the photograph, y upwards: row r lies at y = -r, as QGIS shows a picture without a place"
+        return self.crs or "those of the map on which the photograph is placed"
+
     def place(self, outlines: list[BaseGeometry]) -> list[BaseGeometry]:
         """Outlines in source pixels brought there."""
+        if self.record.affine is None:
+            return list(to_upwards(np.array(outlines, object))) if outlines else []
         placed = place_outlines(self.record, outlines)
         way = self._way
         if way is None or not placed:
@@ -152,14 +164,14 @@ def _append(
 ) -> None:
     with needed_for("A GeoPackage", instead="or export as csv"):
         import pyogrio
-    many = as_multipolygons(outlines)
+    many = shapely.to_wkb(as_multipolygons(outlines))
     try:
         with warnings.catch_warnings():
             # Without a CRS the coordinates are pixels of the photograph, which is meant so.
             warnings.filterwarnings("ignore", message="'crs' was not provided")
             pyogrio.raw.write(
                 path,
-                geometry=shapely.to_wkb(many),
+                geometry=many,
                 field_data=list(figures.values()),
                 fields=list(figures),
                 geometry_type="MultiPolygon",
@@ -167,12 +179,13 @@ def _append(
                 driver="GPKG",
                 layer=layer,
                 append=layer == _LAYER and path.exists(),
-                dataset_metadata=None if path.exists() else _metadata(target.record),
+                dataset_metadata=None if path.exists() else _metadata(target),
             )
     except refusals() as error:
-        raise WriteError(f"The GeoPackage cannot be written ({error}); give another place.") from error
+        raise refusal("The GeoPackage", path, error, sum(map(len, many))) from error
 
 
-def _metadata(record: Record) -> dict[str, str]:
-    notes = notes_of(record)
-    return {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in notes.items()}
+def _metadata(target: Target) -> dict[str, str]:
+    notes = notes_of(target.record)
+    said = {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in notes.items()}
+    return said | {"coordinates": target.coordinates}

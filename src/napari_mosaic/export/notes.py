@@ -57,7 +57,7 @@ def _masks(record: Record) -> dict[str, Any]:
     return ({} if name == TESSERAE else {"labels": name}) | ({} if model is None else {"sam2_model": model})
 
 
-_COUNTS = ("tesserae", "machine", "merged", "split", "drawn", "reshaped", "deleted", "assigned", "edits")
+_COUNTS = ("tesserae", "machine", "imported", "merged", "split", "drawn", "reshaped", "deleted", "assigned", "edits")
 
 
 def write_beside(record: Record, path: Path) -> None:

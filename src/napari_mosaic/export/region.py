@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.area_files import Grid, read_geometry
-from napari_mosaic.areas import AreaSet
+from napari_mosaic.areas import Area, AreaSet, merged
 from napari_mosaic.errors import InputError
 from napari_mosaic.measurement.moments import centres
 from napari_mosaic.measurement.table import TesseraTable
@@ -102,12 +102,17 @@ class RegionRecord(ChosenRecord):
 
     def __init__(self, record: Record, region: BaseGeometry) -> None:
         super().__init__(record, _ids_inside(record, region))
-        self.region = region
+        self._region = region
+
+    @property
+    def region(self) -> BaseGeometry:
+        """The region, in source pixels."""
+        return self._region
 
     @property
     def areas(self) -> AreaSet:
         """The areas, cut at the region."""
-        cut = [(area, area.geometry.intersection(self.region)) for area in super().areas]
+        cut = [(area, _cut(area, self.region)) for area in super().areas]
         kept = AreaSet()
         for area, geometry in cut:
             if not geometry.is_empty:
@@ -121,6 +126,17 @@ class RegionRecord(ChosenRecord):
     def figures(self, within: looked_at.Part = None) -> looked_at.Figures:
         """The figures of the region."""
         return super().figures(self.region if within is None else within)
+
+
+def _cut(area: Area, region: BaseGeometry) -> BaseGeometry:
+    """An area cut at a region: of what covers something the polygons, so nothing where the two only touch."""
+    found = area.geometry.intersection(region)
+    return found if area.kind == "mark" else merged(p for p in shapely.get_parts(found) if p.geom_type == "Polygon")
+
+
+def part_of_record(record: Record, region: RegionSource | None) -> Record:
+    """The part of a record that lies in a region; the record where none is asked for."""
+    return record if region is None else RegionRecord(record, read_region(region, grid_of(record)))
 
 
 def _ids_inside(record: Record, region: BaseGeometry) -> NDArray[Any]:

@@ -26,6 +26,7 @@ from napari_mosaic.export.options import GeopackageOptions
 from napari_mosaic.export.outlined import outlined_tiles
 from napari_mosaic.measurement.features import Features, choose_fields
 from napari_mosaic.measurement.registry import Field
+from napari_mosaic.output_files import refusal
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Record
 
@@ -109,7 +110,7 @@ def _append(path: Path, target: Target, outlines: list[Any], figures: Features, 
                 append=not first,
             )
     except refusals() as error:
-        raise WriteError(f"The Shapefile cannot be written ({error}); give another place.") from error
+        raise refusal("The Shapefile", path, error) from error
 
 
 def _write_names(path: Path, fields: Sequence[Field], names: dict[str, str]) -> None:

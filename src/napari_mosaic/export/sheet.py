@@ -56,7 +56,22 @@ class SheetLayout:
     scale: int | None
 
 
-def choose_layout(shape: tuple[int, int], pixel_mm: float | None, *, largest: str = "A3") -> SheetLayout:
+def drawn_part(record: Record) -> tuple[float, float, float, float]:
+    """What of the photograph a drawing shows, `(x0, y0, x1, y1)`: all of it, or the box of a region."""
+    height, width = record.plan.source_shape
+    if record.region is None:
+        return 0, 0, width, height
+    x0, y0, x1, y1 = record.region.bounds
+    return max(0, x0), max(0, y0), min(width, x1), min(height, y1)
+
+
+def layout_of(record: Record, largest: str) -> SheetLayout:
+    """The sheet of a record's drawing; see `choose_layout`."""
+    x0, y0, x1, y1 = drawn_part(record)
+    return choose_layout((y1 - y0, x1 - x0), record.pixel_mm, largest=largest)
+
+
+def choose_layout(shape: tuple[float, float], pixel_mm: float | None, *, largest: str = "A3") -> SheetLayout:
     """The largest usual scale at which a photograph `(height, width)` fits a sheet up to `largest`, on the smallest.
 
     A floor that fits at none of them is drawn at the last one on the largest sheet that there is, as large as it gets.
@@ -106,13 +121,13 @@ def write_sheet_steps(
     with needed_for("A drawing as PDF"):
         from matplotlib.backends.backend_pdf import FigureCanvasPdf
         from matplotlib.figure import Figure
-    height, width = record.plan.source_shape
-    layout = choose_layout((height, width), record.pixel_mm, largest=largest)
+    layout = layout_of(record, largest)
+    x0, y0, x1, y1 = drawn_part(record)
     figure = Figure(figsize=(layout.size[0] / _INCH, layout.size[1] / _INCH))
     FigureCanvasPdf(figure)
     sheet = _axes_in_mm(figure, layout.size)
     sheet.plot(*_frame(_MARGIN, _MARGIN, layout.size[0] - _MARGIN, layout.size[1] - _MARGIN), "k-", lw=0.7)
-    drawn = height * layout.mm_a_pixel, width * layout.mm_a_pixel
+    drawn = (y1 - y0) * layout.mm_a_pixel, (x1 - x0) * layout.mm_a_pixel
     corner = (layout.size[0] - drawn[1]) / 2, _MARGIN + _BLOCK + (_room(layout.size)[0] - drawn[0]) / 2
     _draw_areas(sheet, record, layout, corner)
     yield from _draw_tesserae(sheet, record, layout, corner, shaping)
@@ -133,8 +148,8 @@ def _frame(x0: float, y0: float, x1: float, y1: float) -> tuple[list[float], lis
 
 def _to_sheet(points: Any, record: Record, layout: SheetLayout, corner: tuple[float, float]) -> Any:
     """From source pixels `(x, y)` to mm on the sheet, y upwards."""
-    height = record.plan.source_shape[0]
-    flipped = np.column_stack([points[:, 0], height - points[:, 1]])
+    x0, _, _, y1 = drawn_part(record)
+    flipped = np.column_stack([points[:, 0] - x0, y1 - points[:, 1]])
     return flipped * layout.mm_a_pixel + np.array(corner)
 
 

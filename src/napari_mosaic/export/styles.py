@@ -17,6 +17,7 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from napari_mosaic.areas import CLASSES
+from napari_mosaic.output_files import refusal
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS layer_styles (
@@ -40,11 +41,14 @@ AREA_FILLS = {one.name: ",".join(str(part) for part in bytes.fromhex(one.colour[
 
 def add_styles(path: Path, layers: Mapping[str, str]) -> None:
     """Write the styles of some layers, QML by the layer's name, into a GeoPackage that is complete otherwise."""
-    with closing(sqlite3.connect(path)) as base, base:
-        base.execute(_TABLE)
-        base.execute(_CONTENTS)
-        for name, qml in layers.items():
-            base.execute(_STYLE, (name, f"{name} (napari-mosaic)", qml))
+    try:
+        with closing(sqlite3.connect(path)) as base, base:
+            base.execute(_TABLE)
+            base.execute(_CONTENTS)
+            for name, qml in layers.items():
+                base.execute(_STYLE, (name, f"{name} (napari-mosaic)", qml))
+    except sqlite3.Error as error:
+        raise refusal("The GeoPackage", path, error) from error
 
 
 def outline_style() -> str:

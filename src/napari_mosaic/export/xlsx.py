@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.export.csv import cells
@@ -37,6 +38,7 @@ def write_blocks(
     """Write what was measured to `path`, and the figures of the whole on sheets of their own before the table."""
     with needed_for("A workbook", instead="or export as csv"):
         from openpyxl import Workbook
+        from openpyxl.writer.excel import ExcelWriter
     book = Workbook(write_only=True)
     if whole is not None:
         _write_whole(book, whole)
@@ -50,8 +52,11 @@ def write_blocks(
     if sheet is None:
         _begin_sheet(book, fields, 0)
     _write_help(book, record, fields)
-    with path.open("wb") as file:
-        book.save(file)
+    for each in book.worksheets:
+        each.close()
+    # Not `book.save`: what a full disk interrupts there ends in a traceback when Python tidies up.
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        ExcelWriter(book, archive).save()
 
 
 def _write_whole(book: Workbook, whole: Whole) -> None:

@@ -214,6 +214,7 @@ class _Matching:
 
     def _settle_missing(self, touched: dict[int, BaseGeometry | None], cover: BaseGeometry | None) -> None:
         """What the file does not have: it goes where other outlines lie over it, or where the file is complete."""
+        shapely.prepare(cover)
         for id_, (y, x), covered in self._missing:
             inside = cover is not None and bool(shapely.contains_xy(cover, x, y))
             if id_ in touched:

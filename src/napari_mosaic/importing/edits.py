@@ -24,6 +24,7 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.importing.comparing import Differences, Dispute, compare_steps
 from napari_mosaic.importing.outlines import SILENT, Outlines
 from napari_mosaic.importing.painting import box_of, mask_of
+from napari_mosaic.importing.shown_part import shown_part
 from napari_mosaic.measurement.windows import window_of
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Record
@@ -86,7 +87,8 @@ def import_edits_steps(
     outlines
         What the file says.
     cover
-        Where what is absent from the file was deleted; what the file says of itself by default.
+        Where what is absent from the file was deleted; by default what the file says of itself, or of a picture, which
+        says nothing, the part that it shows (`shown_part`).
     dry_run
         Only tell what would be done.
 
@@ -95,9 +97,11 @@ def import_edits_steps(
     InputError
         A picture, which cannot say that it is of a part, lacks so many tesserae that it may be one.
     """
-    found = yield from compare_steps(record, outlines, cover=outlines.cover if cover is None else cover)
-    taken = cover is None and outlines.cover is not None and outlines.presumed
-    if taken and len(found.gone) > _LACKING * record.count:
+    presumed = cover is None and outlines.cover is not None and outlines.presumed
+    if cover is None:
+        cover = shown_part(outlines.shapes, record.plan.source_shape) if presumed else outlines.cover
+    found = yield from compare_steps(record, outlines, cover=cover)
+    if presumed and len(found.gone) > _LACKING * record.count:
         raise InputError(
             f"{outlines.name} lacks {len(found.gone):,} of {counted(record.count, 'tessera')}, and a picture cannot "
             "say that it is of a part; say with --covers where it is complete: the region, all, or nothing."

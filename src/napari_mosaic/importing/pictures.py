@@ -19,10 +19,11 @@ import shapely.affinity
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from napari_mosaic.area_files import UNREADABLE, Grid, outlines, read_mask
+from napari_mosaic.area_files import Grid, outlines
 from napari_mosaic.errors import InputError, ReadError
 from napari_mosaic.importing.outlines import Outlines, make_outlines
 from napari_mosaic.importing.vector import as_array
+from napari_mosaic.mask_files import UNREADABLE, read_mask
 from napari_mosaic.measurement.source_grid import read_source_labels
 from napari_mosaic.measurement.windows import TesseraWindow
 from napari_mosaic.record import Record

@@ -23,12 +23,12 @@ from napari_mosaic.importing.outlines import SILENT, Outlines
 from napari_mosaic.importing.painting import box_of, paint
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Plan, Record, create_record, open_record
+from napari_mosaic.record.shown import IMPORTED
 from napari_mosaic.record_setup import initial_areas
 from napari_mosaic.segmentation import mark_phases
 from napari_mosaic.tesserae import Flag
 from napari_mosaic.tiling import Box, Tile
 
-METHOD = "imported"
 _JOINT = 255
 
 
@@ -64,7 +64,7 @@ def import_record_steps(
         shape=working_shape(image.shape, factor),
         factor=factor,
         tessera_px=None,
-        method=METHOD,
+        method=IMPORTED,
         model=outlines.name,
         model_sha256="",
         channels=1,

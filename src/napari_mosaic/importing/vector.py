@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
-from napari_mosaic.area_files import Grid, shapes_to_pixels
+from napari_mosaic.area_files import Grid, leaving_nothing, shapes_to_pixels
 from napari_mosaic.areas import features_of
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import InputError, ReadError
@@ -95,10 +95,13 @@ def read_vector(path: Path, grid: Grid) -> Outlines:
     with needed_for(path.name, instead="or save as GeoJSON"):
         import pyogrio
     try:
-        layers = [str(name) for name in pyogrio.list_layers(path)[:, 0]]
-        layer = _LAYER if _LAYER in layers else None
-        info = pyogrio.read_info(path, layer=layer)
-        meta, _, wkb, values = pyogrio.raw.read(path, layer=layer)
+        with leaving_nothing():
+            layers = [str(name) for name in pyogrio.list_layers(path)[:, 0]]
+            if not layers:
+                raise ReadError(f"{path} holds no layer, so nothing can be taken from it; export it again.")
+            layer = _LAYER if _LAYER in layers else layers[0]
+            info = pyogrio.read_info(path, layer=layer)
+            meta, _, wkb, values = pyogrio.raw.read(path, layer=layer)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise ReadError(f"{path} cannot be read ({error}); export it again.") from error
     columns = {str(name).lower(): column for name, column in zip(meta["fields"], values, strict=True)}
@@ -108,7 +111,9 @@ def read_vector(path: Path, grid: Grid) -> Outlines:
     names = ("id", "material", "state") if ours else ("material", "state")
     said: dict[str, Any] = {name: columns[name] for name in names if name in columns}
     notes = _unpacked({**(info.get("dataset_metadata") or {}), **(info.get("layer_metadata") or {})})
-    return make_outlines(path.name, shapes, said, grid, **_origin(notes, journals, grid))
+    others = [name for name in layers if name not in (layer, "layer_styles")] if layer != _LAYER else []
+    told = [f"Of the layers of {path.name} {layer} is read, not {', '.join(others)}."] if others else []
+    return make_outlines(path.name, shapes, said, grid, notes=told, **_origin(notes, journals, grid))
 
 
 def _unpacked(notes: Notes) -> dict[str, Any]:

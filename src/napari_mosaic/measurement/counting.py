@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 LEVEL = 0.9
 """Part of the intervals that hold the truth."""
 
-Basis = Literal["counted squares", "finished windows", "confidences"]
+Basis = Literal["counted squares", "finished windows", "confidences", "imported"]
 
 SAID = {
     "counted squares": "random squares that somebody counted (napari-mosaic check)",
     "finished windows": "windows that a person corrected and marked as finished; nobody chose them at random",
     "confidences": "the method's confidences alone, as they were worth on drawn floors; nobody has counted anything",
+    "imported": "as many as the file held and edits left; nobody says how sure they are or has counted anew",
 }
 """What each basis is, in words."""
 
@@ -38,10 +39,17 @@ class Count:
 
     @property
     def words(self) -> str:
-        """The estimate in a sentence."""
+        """The estimate in a sentence; without an interval where nothing tells one."""
+        if self.basis == "imported":
+            return f"{self.middle:,}, {SAID[self.basis]}"
         return (
             f"{self.middle:,} ({100 * self.level:.0f} % interval {self.low:,} to {self.high:,}), by {SAID[self.basis]}"
         )
+
+
+def count_of_import(count: int) -> Count:
+    """The count of tesserae that came from a file: as many as there are, with nothing to tell an interval by."""
+    return Count(found=count, middle=count, low=count, high=count, basis="imported")
 
 
 def count_by_confidence(scores: NDArray[np.floating]) -> Count:
@@ -67,4 +75,4 @@ grows (`benchmarks/counts.py --seed 5000 --drawings 200 --fit`). On the next 100
 in 91 of the 97 that have tesserae."""
 
 
-__all__ = ["LEVEL", "SAID", "Count", "count_by_confidence"]
+__all__ = ["LEVEL", "SAID", "Count", "count_by_confidence", "count_of_import"]

@@ -134,7 +134,7 @@ class Whole:
 
 def _entries(whole: Whole) -> Any:
     count, area = whole.count, f"{whole.unit}²"
-    yield "Count", "Found", f"{count.found:,}"
+    yield "Count", "Imported" if count.basis == "imported" else "Found", f"{count.found:,}"
     if count.found:
         yield "Count", "Estimated", count.words
     yield "Count", "Density", f"{whole.density} of what is preserved"

@@ -16,10 +16,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mosaic.area_files import UNREADABLE, read_pixels
 from napari_mosaic.confidence import temperature_scale
 from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.evaluation.files import bands
+from napari_mosaic.mask_files import UNREADABLE, read_pixels
 from napari_mosaic.measurement.source_grid import places_under
 from napari_mosaic.output_files import replacing
 from napari_mosaic.png_rows import PngRows

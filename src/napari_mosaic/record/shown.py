@@ -14,6 +14,9 @@ from napari_mosaic.record.label_layer import SAM2_PLAN, TESSERAE, found_name, re
 if TYPE_CHECKING:
     from napari_mosaic.record.store import Record
 
+IMPORTED = "imported"
+"""The method of a record whose tesserae came from a file; its model is the file's name."""
+
 
 def show_labels(record: Record, name: str | None) -> Record:
     """See `Record.with_labels`."""
@@ -32,8 +35,14 @@ def model_of_masks(record: Record) -> str | None:
     return plan.get("model") if plan.get("into") == record.tesserae.name else None
 
 
+def is_imported(record: Record) -> bool:
+    """Whether the labels that a record shows came from a file, and no method of ours found them."""
+    return record.plan.method == IMPORTED and model_of_masks(record) is None
+
+
 def describe_method(record: Record) -> str:
     """How the labels that a record shows were found, in a few words."""
     plan, masks, name = record.plan, model_of_masks(record), record.tesserae.name
-    words = f"{plan.method}, model {plan.model}" + (f", SAM 2 model {masks}" if masks else "")
+    words = f"imported from {plan.model}" if plan.method == IMPORTED else f"{plan.method}, model {plan.model}"
+    words += f", SAM 2 model {masks}" if masks else ""
     return words if name == TESSERAE else f"{words}, labels {name}"

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.areas import AreaSet, write_areas
 from napari_mosaic.errors import RecordError, WriteError
@@ -226,6 +227,11 @@ class Record:
     def whole_floor(self) -> Record:
         """The record of the whole floor: itself, unless it is a part of one."""
         return self
+
+    @property
+    def region(self) -> BaseGeometry | None:
+        """The part of the photograph that it is of, in source pixels; None for all of it."""
+        return None
 
     @property
     def count(self) -> int:

@@ -18,7 +18,7 @@ from napari_mosaic.errors import InputError, MissingError, ModelError, WriteErro
 from napari_mosaic.files import whole_file
 from napari_mosaic.sam.building import Signature, build_model, config_signature
 from napari_mosaic.sam.registry import config_names
-from napari_mosaic.torch_files import BAD_FILE, read_torch_file
+from napari_mosaic.torch_files import BAD_FILE, read_torch_file, why_unread
 from napari_mosaic.weights import is_safetensors, read_header
 
 VIDEO_PARTS = (
@@ -50,10 +50,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return dict(load_file(path)), read_header(path)
         content: Any = read_torch_file(path)
     except BAD_FILE as error:
-        raise ModelError(
-            f"{path} cannot be read as a SAM 2 checkpoint: it is truncated, carries code, or is something else; "
-            "fetch it again."
-        ) from error
+        raise ModelError(f"{path} cannot be read as a SAM 2 checkpoint: {why_unread(path, error)}.") from error
     for key in ("model", "model_state_dict", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

@@ -70,7 +70,7 @@ def import_sam_model(
         raise InputError(f"A model is kept with a known configuration ({', '.join(config_names())}), not {config}.")
     model, chosen = load_model(source, config)
     said = read_header(source) if is_safetensors(source) else {}
-    known = published_entry(name)
+    known = published_entry(name, chosen)
     header = {
         "name": name,
         "config": chosen,

@@ -62,6 +62,8 @@ MOSAIC = WeightsEntry(
     url="https://huggingface.co/ckapelonis02/SAM2-mosaic",
 )
 """Its address is a page without a checksum, so it is not fetched but taken in with `models import`."""
+_MOSAIC_CONFIGS = ("sam2-hiera-large", "sam2.1-hiera-large")
+"""What that file may be; one of another size that is called so is told as what it is."""
 
 
 def sam_folder() -> Path:
@@ -77,9 +79,10 @@ def sam_registry() -> dict[str, WeightsEntry]:
     return _known() | imported_entries(sam_folder())
 
 
-def published_entry(name: str) -> WeightsEntry | None:
-    """What is known of a published model of that name, whether it is here or not."""
-    return _known().get(name)
+def published_entry(name: str, config: str) -> WeightsEntry | None:
+    """What is known of a published model of that name and configuration, whether it is here or not."""
+    expected = _MOSAIC_CONFIGS if name == MOSAIC.name else (name,)
+    return _known().get(name) if config in expected else None
 
 
 def _known() -> dict[str, WeightsEntry]:

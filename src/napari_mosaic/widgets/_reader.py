@@ -16,10 +16,10 @@ from typing import Any
 
 import napari_builtins.io as napari_builtins
 
-from napari_mosaic.area_files import UNREADABLE
 from napari_mosaic.errors import InputError
 from napari_mosaic.file_types import TIFF
 from napari_mosaic.image import open_image
+from napari_mosaic.mask_files import UNREADABLE
 from napari_mosaic.widgets._dialogs import claim_records, is_record
 from napari_mosaic.widgets._sources import LayerData, photograph_data
 
