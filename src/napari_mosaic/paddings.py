@@ -1,8 +1,8 @@
 """Paddings of a network of OpenVINO as constants, where they are computed from the size of the picture.
 
-One decision: a network sees sides that are multiples of its stride and no others, for which "same" padding is always the
-same number of pixels. As a constant it becomes a part of the convolution behind it; computed each time, it copies the
-layer in single precision, and what follows is computed in single precision as well, quantised or not.
+One decision: a network sees sides that are multiples of its stride and no others, for which "same" padding is always
+the same number of pixels. As a constant it becomes a part of the convolution behind it; computed each time, it copies
+the layer in single precision, and what follows is computed in single precision as well, quantised or not.
 """
 
 from __future__ import annotations

@@ -163,8 +163,8 @@ class OpenVinoRun:
     something else then holds up one window, where it would hold up every layer of the only one.
     `content` is a hash of the network, under which the compiled one is kept; None keeps none.
 
-    The usual window is compiled for its own shape, all others for any: 0.16 core-seconds instead of 0.19 for a window of
-    1152 px, and half the memory (70 MB a stream instead of 148). Either is compiled when it is first needed.
+    The usual window is compiled for its own shape, all others for any: 0.16 core-seconds instead of 0.19 for a window
+    of 1152 px, and half the memory (70 MB a stream instead of 148). Either is compiled when it is first needed.
     """
 
     def __init__(
