@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from napari_mosaic.errors import RecordError
 from napari_mosaic.files import writing
+from napari_mosaic.objects import is_remote, refusals, version_of, zarr_store
 from napari_mosaic.record.layout import level_shapes
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.plan import Plan
@@ -40,7 +41,7 @@ class Pieces(Protocol):
 
 def open_levels(path: Path, prefix: str, plan: Plan, *, writable: bool) -> list[Any]:
     """The arrays of all levels below `prefix` in the record at `path`; one of `DAMAGE` where they are not there."""
-    root: Any = zarr.open_group(str(path), mode="r+" if writable else "r")
+    root: Any = zarr.open_group(zarr_store(path), mode="r+" if writable else "r")
     shapes = level_shapes(plan.shape)
     found = [root[f"{prefix}{level}"] for level in range(len(shapes))]
     for array, shape in zip(found, shapes, strict=True):
@@ -58,11 +59,11 @@ def read_array(array: Any, key: tuple[Any, ...]) -> NDArray[Any]:
     for _ in range(2):
         try:
             return np.asarray(array[key])
-        except DAMAGE:
+        except (*DAMAGE, *refusals()):
             time.sleep(_PAUSE_S)
     try:
         return np.asarray(array[key])
-    except DAMAGE as error:
+    except (*DAMAGE, *refusals()) as error:
         raise RecordError(
             f"{array.store_path} cannot be read ({' '.join(str(error).split())[:200]}); it is damaged: go on with "
             "--resume, or restore it from a copy."
@@ -74,7 +75,7 @@ def write_array(path: Path, array: Any, key: tuple[slice, ...], values: NDArray[
     with writing(path):
         try:
             array[key] = values
-        except OSError:
+        except refusals():
             raise
         except DAMAGE as error:
             raise RecordError(
@@ -85,6 +86,8 @@ def write_array(path: Path, array: Any, key: tuple[slice, ...], values: NDArray[
 def stamp_of(path: Path) -> tuple[int, ...]:
     """Which writing of a file is there, for files that are replaced whole; nothing where it is not."""
     try:
+        if is_remote(path):
+            return (hash(version_of(path)),)
         found = path.stat()
     except OSError:
         return ()

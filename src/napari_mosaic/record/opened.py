@@ -15,9 +15,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from napari_mosaic import grown
 from napari_mosaic.errors import LockedError, MosaicError, WriteError
-from napari_mosaic.files import remove_leftovers
-from napari_mosaic.folder_lock import acquire_lock, holder_of
+from napari_mosaic.files import remove_leftovers, write_error
+from napari_mosaic.folder_lock import acquire_lock, describe_self, holder_of
+from napari_mosaic.leases import HeldError, Lease, take
+from napari_mosaic.objects import is_remote
 from napari_mosaic.record.arrays import stamp_of
 from napari_mosaic.record.journal import FOLDER, LOG, Journal
 from napari_mosaic.record.label_layer import LabelLayer, LayerLocks, kind_of
@@ -34,7 +37,7 @@ class RecordState:
     path: Path
     metadata: Metadata
     ledger: Ledger
-    lock: FileLock | None = None
+    lock: FileLock | Lease | None = None
     file: tuple[int, int] = (0, 0)
     stamp: tuple[int, ...] = ()
     journal: Journal | None = None
@@ -100,7 +103,7 @@ def open_for_writing(path: Path, *, exclusive: bool) -> RecordState:
     WriteError
         It lies where nothing can be written.
     """
-    key = os.path.realpath(path)
+    key = str(path) if is_remote(path) else os.path.realpath(path)
     with _registry_lock:
         opened = _registry.get(key)
         if opened is not None and opened.file != _identity(path):
@@ -108,8 +111,8 @@ def open_for_writing(path: Path, *, exclusive: bool) -> RecordState:
         if opened is not None and exclusive:
             raise LockedError(f"{path} is open for writing in this program; close it there first.")
         if opened is None:
-            state, crashed = open_for_reading(path), (path / HOLDER).exists()
-            state.lock, state.file = _acquire(path), _identity(path)
+            state, crashed = open_for_reading(path), not is_remote(path) and (path / HOLDER).exists()
+            state.lock, state.file = acquire_record(path), _identity(path)
             if crashed:  # who leaves takes that file away; all of a large record is looked through only then
                 remove_leftovers(path)
             opened = _registry[key] = state
@@ -128,12 +131,18 @@ def leave(opened: RecordState) -> None:
         for key in [key for key, other in _registry.items() if other is opened]:
             del _registry[key]
             with suppress(OSError):
-                (opened.path / HOLDER).unlink(missing_ok=True)
+                if is_remote(opened.path):
+                    for folder in ("ledger", FOLDER):
+                        grown.join_all(opened.path / folder)
+                else:
+                    (opened.path / HOLDER).unlink(missing_ok=True)
         opened.lock.release()
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """The lock's file, whatever its name is now."""
+    """The lock's file, whatever its name is now; a folder of a store keeps its name."""
+    if is_remote(path):
+        return 0, 0
     try:
         found = (path / LOCK).stat()
     except OSError:
@@ -141,15 +150,19 @@ def _identity(path: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _acquire(path: Path) -> FileLock:
+def acquire_record(path: Path) -> FileLock | Lease:
+    """The lock of the record at a place, of the system's, or in a store a lease."""
     try:
-        return acquire_lock(path / LOCK)
-    except Timeout as error:
+        return take(path / LOCK, describe_self()) if is_remote(path) else acquire_lock(path / LOCK)
+    except (Timeout, HeldError) as error:
+        holder = holder_of(path / LOCK) if isinstance(error, Timeout) else f" ({error})"
         raise LockedError(
-            f"{path} is being written by another process{holder_of(path / LOCK)}, so here it can only be read; "
+            f"{path} is being written by another process{holder}, so here it can only be read; "
             "wait until it has finished or close it there."
         ) from error
     except OSError as error:
+        if is_remote(path):
+            raise write_error(path, error) from error
         raise WriteError(
             f"{path} cannot be written ({error.strerror}); give a folder that you may write to."
         ) from error

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from napari_mosaic import files
 from napari_mosaic.areas import AreaSet
-from napari_mosaic.errors import MosaicError, MosaicWarning
+from napari_mosaic.errors import MosaicError, MosaicWarning, RecordError
 from napari_mosaic.image import MosaicImage, PixelSize
+from napari_mosaic.objects import is_remote
 from napari_mosaic.record.backups import (
     ASIDE,
     REMOVING,
@@ -44,8 +45,10 @@ def recover_replacement(path: Path) -> None:
     """Finish or roll back what a crash left at a place; what is under way in another process stays as it is.
 
     A record whose place is empty goes back there; one whose successor is whole is removed, unless it was edited since.
-    An unfinished successor stays: it is gone on with, or replaced in its turn.
+    An unfinished successor stays: it is gone on with, or replaced in its turn. In an object store nothing is replaced.
     """
+    if is_remote(path):
+        return
     remove_leftovers(path)
     if not path.exists():
         put_back(path)
@@ -89,6 +92,11 @@ def replace_record(
     edits
         The record whose edits shall wait to be replayed on the new one.
     """
+    if is_remote(path):
+        raise RecordError(
+            f"{path} lies in an object store, where no record takes the place of another at once, so it is not "
+            "replaced; delete it with a tool of the store, or give another place with -o."
+        )
     open_record(path, writable=True, exclusive=True).close()
     old, draft = path, _is_draft(path)
     backups = _present(path)
