@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import boto3
 import pytest
-from moto.moto_api._internal import mock_random  # noqa: F401 - loaded before the server's threads want it
-from moto.server import DomainDispatcherApplication, ThreadedMotoServer, create_backend_app
+from moto.server import ThreadedMotoServer
 
 BUCKET = "floors"
 Refuse = Callable[[str, str], bool]
 
 
 class Asked:
-    """The requests of the server, as it counts them: `puts` by key; those that `refuse(method, key)` are answered 503."""
+    """What a server is asked: `puts` by key, `ranges` of what is read; 503 is its answer if `refuse(method, key)`."""
 
     def __init__(self) -> None:
         self.puts: Counter[str] = Counter()
+        self.ranges: dict[str, list[str | None]] = defaultdict(list)
         self.refused = 0
         self.refuse: Refuse = lambda method, key: False
 
@@ -34,6 +34,8 @@ class Asked:
                 return [b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"]
             if method == "PUT":
                 self.puts[key] += 1
+            if method == "GET":
+                self.ranges[key].append(environ.get("HTTP_RANGE"))
             return application(environ, start)
 
         return answer

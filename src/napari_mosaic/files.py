@@ -70,7 +70,7 @@ def write_error(path: Path, error: Exception) -> WriteError:
     if is_remote(path):
         return WriteError(
             f"{path} cannot be written ({' '.join(str(error).split())[:200]}); what is finished is kept: see to the "
-            "network and to your rights, and go on with --resume."
+            "network and to your rights there, and go on with --resume."
         )
     if not isinstance(error, OSError):
         raise error

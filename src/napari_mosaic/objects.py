@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import Any, cast
 
 from napari_mosaic.dependencies import missing_of, needed_for, needs_package
-from napari_mosaic.errors import InputError, ReadError
+from napari_mosaic.errors import DependencyError, InputError, ReadError
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}(?=[^/])")
 """A letter before the colon is a drive. `Path` makes one slash of two, so an address is known by one as well."""
@@ -55,9 +55,11 @@ def as_place(path: str | Path) -> Path:
     ReadError
         The store does not answer, or asks for credentials.
     """
-    address = None if is_remote(path) else address_of(path)
+    if is_remote(path):
+        return cast(Path, path)
+    address = address_of(path)
     if address is None:
-        return path if isinstance(path, Path) or is_remote(path) else Path(path)
+        return Path(path)
     found = locate(address)
     reach(found)
     return found
@@ -82,7 +84,7 @@ def reach(path: Path) -> None:
 
 def _upath(address: str) -> Any:
     protocol = address.partition(":")[0]
-    from fsspec.registry import known_implementations
+    from fsspec.registry import get_filesystem_class, known_implementations
 
     if protocol not in known_implementations:
         raise InputError(
@@ -94,6 +96,10 @@ def _upath(address: str) -> Any:
         raise needs_package(f"An address {protocol}://", package)
     with needed_for(f"An address {protocol}://", extra="objects"):
         from upath import UPath
+    try:
+        get_filesystem_class(protocol)
+    except ImportError as error:
+        raise DependencyError(f"{address} cannot be read: {error}.") from error
     # Others write to the store as well: what was listed a minute ago is not what is there.
     return UPath(address, use_listings_cache=False)
 

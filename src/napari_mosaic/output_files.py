@@ -13,6 +13,7 @@ from pathlib import Path
 
 from napari_mosaic.errors import MosaicError, WriteError
 from napari_mosaic.files import whole_named
+from napari_mosaic.objects import address_of
 
 
 @contextmanager
@@ -21,6 +22,8 @@ def replacing(path: Path, *, overwrite: bool, ours: Callable[[Path], bool] | Non
 
     A folder is only replaced where `ours` says that an export made it; Zarr by default.
     """
+    if address_of(path) is not None:
+        raise WriteError(f"{address_of(path)} is in an object store, and exports go to a disk; give a path.")
     if ours is not None and path.is_file():
         raise WriteError(f"{path} is a file, and a folder is to be made; give the name of a new folder.")
     _check_place(path, overwrite, ours or _is_zarr)

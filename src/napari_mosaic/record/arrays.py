@@ -59,15 +59,19 @@ def read_array(array: Any, key: tuple[Any, ...]) -> NDArray[Any]:
     for _ in range(2):
         try:
             return np.asarray(array[key])
-        except (*DAMAGE, *refusals()):
+        except _unreadable():
             time.sleep(_PAUSE_S)
     try:
         return np.asarray(array[key])
-    except (*DAMAGE, *refusals()) as error:
+    except _unreadable() as error:
         raise RecordError(
             f"{array.store_path} cannot be read ({' '.join(str(error).split())[:200]}); it is damaged: go on with "
             "--resume, or restore it from a copy."
         ) from error
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    return (*DAMAGE, *refusals())
 
 
 def write_array(path: Path, array: Any, key: tuple[slice, ...], values: NDArray[Any]) -> None:

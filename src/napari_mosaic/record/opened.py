@@ -19,7 +19,7 @@ from napari_mosaic import grown
 from napari_mosaic.errors import LockedError, MosaicError, WriteError
 from napari_mosaic.files import remove_leftovers, write_error
 from napari_mosaic.folder_lock import acquire_lock, describe_self, holder_of
-from napari_mosaic.leases import HeldError, Lease, take
+from napari_mosaic.leases import LEASE_S, HeldError, Lease, take
 from napari_mosaic.objects import is_remote
 from napari_mosaic.record.arrays import stamp_of
 from napari_mosaic.record.journal import FOLDER, LOG, Journal
@@ -155,10 +155,12 @@ def acquire_record(path: Path) -> FileLock | Lease:
     try:
         return take(path / LOCK, describe_self()) if is_remote(path) else acquire_lock(path / LOCK)
     except (Timeout, HeldError) as error:
-        holder = holder_of(path / LOCK) if isinstance(error, Timeout) else f" ({error})"
+        in_store = isinstance(error, HeldError)
+        holder = f" ({error})" if in_store else holder_of(path / LOCK)
+        killed = f", or {LEASE_S:.0f} seconds where it was killed" if in_store else ""
         raise LockedError(
             f"{path} is being written by another process{holder}, so here it can only be read; "
-            "wait until it has finished or close it there."
+            f"wait until it has finished{killed} or close it there."
         ) from error
     except OSError as error:
         if is_remote(path):
