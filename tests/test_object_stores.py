@@ -240,20 +240,20 @@ def test_a_record_that_was_not_finished_being_made_is_made_anew(
 
 def test_a_lease_is_one_persons_and_who_loses_it_writes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     record = as_place(new_place("memory://leases"))
-    first = take(record / "lock", "first")
+    first = take(record / "lease", "first")
     with pytest.raises(HeldError, match="first"):
-        take(record / "lock", "second")
+        take(record / "lease", "second")
     leases.require_held(record / "ledger" / "map.txt")
     monkeypatch.setattr(leases, "LEASE_S", -1.0)
-    second = take(record / "lock", "second")
+    second = take(record / "lease", "second")
     monkeypatch.undo()
-    assert leases.holder_of(record / "lock") == "second"
+    assert leases.holder_of(record / "lease") == "second"
     monkeypatch.setattr(leases, "RENEW_S", 0.0)
     first._renew()
     assert first.lost
     assert not second.lost
     second.release()
-    take(record / "lock", "third").release()
+    take(record / "lease", "third").release()
 
 
 def test_a_file_that_grows_is_whole_at_any_moment() -> None:

@@ -44,7 +44,7 @@ def is_remote(path: object) -> bool:
 
 
 def as_place(path: str | Path) -> Path:
-    """A place that somebody names: a local path, or for an address a `UPath` that is asked like one.
+    """A place that somebody names, `named_place`; of a store it is asked whether it answers.
 
     Raises
     ------
@@ -55,19 +55,23 @@ def as_place(path: str | Path) -> Path:
     ReadError
         The store does not answer, or asks for credentials.
     """
+    found = named_place(path)
+    if is_remote(found) and not is_remote(path):
+        reach(found)
+    return found
+
+
+def named_place(path: str | Path) -> Path:
+    """A local path, or for an address a `UPath` that is asked like one; nothing is asked yet."""
     if is_remote(path):
         return cast(Path, path)
     address = address_of(path)
-    if address is None:
-        return Path(path)
-    found = locate(address)
-    reach(found)
-    return found
+    return Path(path) if address is None else locate(address)
 
 
 @lru_cache(maxsize=256)
 def locate(address: str) -> Path:
-    """The place of an address, which nobody asks yet whether it is there; errors as of `as_place`."""
+    """The place of an address; errors as of `as_place`, but the store is not asked."""
     return cast(Path, _upath(address))
 
 

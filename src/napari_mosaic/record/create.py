@@ -31,7 +31,7 @@ from napari_mosaic.record.metadata import (
     is_there,
     write_metadata,
 )
-from napari_mosaic.record.opened import LOCK, acquire_record
+from napari_mosaic.record.opened import LEASE, LOCK, acquire_record
 from napari_mosaic.record.plan import Plan
 from napari_mosaic.record.source import check_source
 from napari_mosaic.record.store import Record, open_record
@@ -68,7 +68,7 @@ def _create_in_store(
 ) -> None:
     """Make an empty record at an address; what a crash left of one that was not finished being made goes first."""
     there = set(sizes_in(path))
-    if there and LOCK not in there:
+    if there and LEASE not in there:
         raise RecordError(
             f"{path} holds other objects and no mosaic record, so none is made there; give another place."
         )
@@ -76,7 +76,7 @@ def _create_in_store(
     try:
         if is_there(path):
             raise _exists(path)
-        for name in there - {LOCK}:
+        for name in there - {LEASE}:
             remove(path / name)
         _fill(path, path, image, plan, areas=areas, size=pixel_size or image.pixel_size)
     finally:

@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from napari_mosaic import grown
-from napari_mosaic.errors import LockedError, MosaicError, WriteError
+from napari_mosaic.errors import LockedError, MosaicError, RecordError, WriteError
 from napari_mosaic.files import remove_leftovers, write_error
 from napari_mosaic.folder_lock import acquire_lock, describe_self, holder_of
 from napari_mosaic.leases import LEASE_S, HeldError, Lease, take
@@ -28,6 +28,8 @@ from napari_mosaic.record.ledger import Ledger
 from napari_mosaic.record.metadata import NAME, Metadata, read_metadata
 
 LOCK, HOLDER = "lock", "lock.by"
+LEASE = "lease"
+"""Of a record in an object store; a `lock` that was copied there with a record means nothing."""
 
 
 @dataclass
@@ -89,6 +91,11 @@ _registry_lock = threading.Lock()
 
 def open_for_reading(path: Path) -> RecordState:
     """The state of a record for one reader, or for one worker that writes under somebody else's lock."""
+    if not is_remote(path) and (path / FOLDER / f"{LOG}{grown.PARTS}").exists():
+        raise RecordError(
+            f"{path} was copied from an object store while its edits lay there in pieces, so they would be lost; "
+            "open it there for writing and close it, then copy it again."
+        )
     stamp = stamp_of(path / NAME)
     return RecordState(path, read_metadata(path), Ledger(path / "ledger"), stamp=stamp)
 
@@ -153,7 +160,7 @@ def _identity(path: Path) -> tuple[int, int]:
 def acquire_record(path: Path) -> FileLock | Lease:
     """The lock of the record at a place, of the system's, or in a store a lease."""
     try:
-        return take(path / LOCK, describe_self()) if is_remote(path) else acquire_lock(path / LOCK)
+        return take(path / LEASE, describe_self()) if is_remote(path) else acquire_lock(path / LOCK)
     except (Timeout, HeldError) as error:
         in_store = isinstance(error, HeldError)
         holder = f" ({error})" if in_store else holder_of(path / LOCK)
