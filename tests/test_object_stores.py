@@ -256,6 +256,13 @@ def test_a_lease_is_one_persons_and_who_loses_it_writes_no_more(monkeypatch: pyt
     take(record / "lease", "third").release()
 
 
+def test_a_store_that_keeps_nobody_apart_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = leases.put
+    monkeypatch.setattr(leases, "put", lambda path, content, new=False: real(path, content))
+    with pytest.raises(WriteError, match="knows no conditional writes"):
+        run(bright_stones((64, 64)), new_place("memory://old"))
+
+
 def test_a_file_that_grows_is_whole_at_any_moment() -> None:
     file = as_place("memory://grown/map.txt")
     for line in (b"0 0\n", b"0 1\n", b"1 0\n"):

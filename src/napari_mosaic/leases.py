@@ -86,6 +86,7 @@ def take(folder: Path, holder: str) -> Lease:
         put(folder / _name(number + 1), content, new=True)
     except FileExistsError:
         raise HeldError(holder_of(folder)) from None
+    _check_conditions(folder / _name(number + 1), content)
     if _highest(folder) != number + 1:  # who was quicker has taken and left it since, and another one holds it
         remove(folder / _name(number + 1))
         raise HeldError(holder_of(folder))
@@ -94,6 +95,16 @@ def take(folder: Path, holder: str) -> Lease:
             remove(folder / older)
     lease = _held[str(folder.parent)] = Lease(folder, number + 1, content)
     return lease
+
+
+def _check_conditions(lease: Path, content: bytes) -> None:
+    """Raise `OSError` where a store makes an object again that is there: it would keep no two processes apart."""
+    try:
+        put(lease, content, new=True)
+    except FileExistsError:
+        return
+    remove(lease)
+    raise OSError("the store knows no conditional writes, If-None-Match, so two runs could spoil one record")
 
 
 def holder_of(folder: Path) -> str:

@@ -116,7 +116,7 @@ def segment(
     Parameters
     ----------
     sources
-        Photographs: files, folders of files, OME-Zarrs, web addresses, sample:NAME.
+        Photographs: files, folders of files, OME-Zarrs, addresses (https://, s3://), sample:NAME.
     output
         The record NAME.mosaic.zarr, or the folder for it; beside the photograph by default.
     region
