@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
 from bright import bright_stones, make_brightness
@@ -206,20 +209,63 @@ def test_puts_that_fail_now_and_then_are_tried_again(
 def test_a_store_that_goes_ends_in_a_sentence_and_the_run_goes_on_later(
     floor: str, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fsspec.implementations.memory import MemoryFileSystem
-
-    place, real, turn = new_place("memory://floors"), MemoryFileSystem.pipe_file, count(1)
-
-    def refuse(self: Any, path: str, *rest: Any, **options: Any) -> None:
-        if "tesserae/0/c" in path and next(turn) >= 2:
-            raise OSError("the cable was pulled")
-        real(self, path, *rest, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(MemoryFileSystem, "pipe_file", refuse)
-        with pytest.raises(WriteError, match=r"cannot be written \(the cable was pulled\); .* --resume"):
-            run(floor, place)
+    place = new_place("memory://floors")
+    with writes(24), pytest.raises(WriteError, match=r"cannot be written \(the cable was pulled\); .* --resume"):
+        run(floor, place)
+    monkeypatch.setattr(leases, "_has_ended", lambda lease: True)  # a minute later
+    with open_record(place) as record:
+        assert len(record.ledger.done("map")) > 0
+        assert not record.complete
     assert content_of(run(floor, place, resume=True)) == undisturbed
+
+
+@contextmanager
+def writes(last: int = 1 << 30) -> Iterator[Counter[str]]:
+    """Counts what is written to fsspec's memory; after the `last` time it takes nothing any more."""
+    asked: Counter[str] = Counter()
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def write(*given: Any, **options: Any) -> Any:
+            asked[real.__name__] += 1
+            if asked.total() > last:
+                raise OSError("the cable was pulled")
+            return real(*given, **options)
+
+        return write
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("pipe_file", "put_file", "rm"):
+            patch.setattr(MemoryFileSystem, name, counted(getattr(MemoryFileSystem, name)))
+        yield asked
+
+
+def test_no_edit_is_lost_whichever_write_is_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "_has_ended", lambda lease: True)  # always a minute later
+    small = bright_stones((130, 130))
+    with run(small, new_place("memory://floors")) as record:
+        place, ids = str(record.path), sorted(record.table(["id"]).column("id").to_pylist())
+
+    def edit(place: str) -> tuple[Any, ...]:
+        with open_record(place, writable=True) as record:
+            steps = [
+                lambda: editing.delete(record, ids[2:3]),
+                lambda: editing.undo(record),
+                lambda: editing.delete(record, ids[5:6]),
+                lambda: editing.delete(record, ids[8:9]),
+            ]
+            while len(record.journal) < len(steps):
+                steps[len(record.journal)]()
+        with open_record(place) as record:
+            levels = [np.asarray(level[:]).tobytes() for level in record.tessera_levels]
+            return levels, record.table().to_pylist(), record.journal.done
+
+    with writes() as asked:
+        expected = edit(place)
+    for last in range(0, asked.total(), 4):
+        run(small, again := new_place("memory://floors")).close()
+        with writes(last), suppress(WriteError):
+            edit(again)
+        assert edit(again) == expected, last
 
 
 def test_a_record_that_was_not_finished_being_made_is_made_anew(

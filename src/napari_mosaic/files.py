@@ -238,6 +238,11 @@ def grown_size(path: Path) -> int:
         return 0
 
 
+def has_grown(path: Path) -> bool:
+    """Whether there is a file that `append_synced` adds to."""
+    return grown.exists(path) if is_remote(path) else path.exists()
+
+
 def rewrite_grown(path: Path, content: bytes) -> None:
     """Replace all of a file that `append_synced` adds to, whole or not at all."""
     if is_remote(path):

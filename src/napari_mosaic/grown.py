@@ -70,6 +70,11 @@ def append(path: Path, content: bytes, end: int | None) -> None:
     _ends[str(path)] = end + len(content)
 
 
+def exists(path: Path) -> bool:
+    """Whether there is anything of a file that grows."""
+    return not sizes_in(path.parent).keys().isdisjoint((path.name, _folder(path).name))
+
+
 def join(path: Path) -> None:
     """Make one object of the pieces of a file."""
     if sizes_in(_folder(path)):
@@ -92,10 +97,17 @@ def join_all(folder: Path) -> None:
 
 
 def move(path: Path, other: Path) -> None:
-    """Give a file another name."""
-    rewrite(other, read(path))
-    remove(_folder(path))
+    """Give a file another name; where that is cut off, both hold the same, and `finish_move` ends it."""
+    join(path)
+    put(other, get_bytes(path))
     remove(path)
+
+
+def finish_move(path: Path, other: Path) -> None:
+    """Remove a file that was to get another name, where there is one of it that holds the same."""
+    sizes = sizes_in(path.parent)
+    if path.name in sizes and sizes[path.name] == sizes.get(other.name) and get_bytes(path) == get_bytes(other):
+        remove(path)
 
 
 def _folder(path: Path) -> Path:

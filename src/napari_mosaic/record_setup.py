@@ -144,7 +144,7 @@ def begun_sam(path: Path, request: RunRequest) -> SamParams | None:
     """SAM 2's settings: as asked for, else those that the record of a run that goes on was begun with."""
     asked = request.sam
     given = {name.removeprefix(_OF_SAM) for name in request.given if name.startswith(_OF_SAM)}
-    if not (request.resume and path.exists()) or (asked is not None and not given):
+    if not (request.resume and is_there(path)) or (asked is not None and not given):
         return asked
     with open_record(path) as record:
         values = Sam2Files(record).read_plan()

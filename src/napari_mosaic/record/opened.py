@@ -22,7 +22,7 @@ from napari_mosaic.folder_lock import acquire_lock, describe_self, holder_of
 from napari_mosaic.leases import LEASE_S, HeldError, Lease, take
 from napari_mosaic.objects import is_remote
 from napari_mosaic.record.arrays import stamp_of
-from napari_mosaic.record.journal import FOLDER, LOG, Journal
+from napari_mosaic.record.journal import FOLDER, KEPT, LOG, Journal
 from napari_mosaic.record.label_layer import LabelLayer, LayerLocks, kind_of
 from napari_mosaic.record.ledger import Ledger
 from napari_mosaic.record.metadata import NAME, Metadata, read_metadata
@@ -30,6 +30,8 @@ from napari_mosaic.record.metadata import NAME, Metadata, read_metadata
 LOCK, HOLDER = "lock", "lock.by"
 LEASE = "lease"
 """Of a record in an object store; a `lock` that was copied there with a record means nothing."""
+_GROWING = ("ledger", FOLDER, "queue")
+"""Folders of files that are added to."""
 
 
 @dataclass
@@ -120,6 +122,8 @@ def open_for_writing(path: Path, *, exclusive: bool) -> RecordState:
         if opened is None:
             state, crashed = open_for_reading(path), not is_remote(path) and (path / HOLDER).exists()
             state.lock, state.file = acquire_record(path), _identity(path)
+            if is_remote(path):
+                _finish_moves(path / FOLDER)
             if crashed:  # who leaves takes that file away; all of a large record is looked through only then
                 remove_leftovers(path)
             opened = _registry[key] = state
@@ -139,11 +143,19 @@ def leave(opened: RecordState) -> None:
             del _registry[key]
             with suppress(OSError):
                 if is_remote(opened.path):
-                    for folder in ("ledger", FOLDER):
+                    for folder in _GROWING:
                         grown.join_all(opened.path / folder)
                 else:
                     (opened.path / HOLDER).unlink(missing_ok=True)
         opened.lock.release()
+
+
+def _finish_moves(journal: Path) -> None:
+    """End what a crash left of edits that were set aside, or filed away, in a store: there both names hold them."""
+    with suppress(OSError):
+        grown.finish_move(journal / LOG, journal / KEPT)
+        for other in journal.glob("*-*.log"):
+            grown.finish_move(journal / KEPT, other)
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from napari_mosaic.areas import AreaSet, write_areas
 from napari_mosaic.errors import RecordError, WriteError
-from napari_mosaic.files import writing
+from napari_mosaic.files import has_grown, writing
 from napari_mosaic.image import MosaicImage, PixelSize
 from napari_mosaic.image.pixel_size import USER, confirmed_mm, given_size
 from napari_mosaic.objects import as_place, is_remote
@@ -89,7 +89,7 @@ class Record:
             with self._opened.state_lock:
                 if self._opened.repaired:
                     return
-                if (self.path / FOLDER / LOG).exists():
+                if has_grown(self.path / FOLDER / LOG):
                     self.edits.repair()
                 with suppress(OSError):  # on a full disk scales stay as they are; nothing of ours reads them
                     rescale_arrays(self.path, self.plan, self.pixel_mm)
