@@ -22,8 +22,7 @@ def replacing(path: Path, *, overwrite: bool, ours: Callable[[Path], bool] | Non
 
     A folder is only replaced where `ours` says that an export made it; Zarr by default.
     """
-    if address_of(path) is not None:
-        raise WriteError(f"{address_of(path)} is in an object store, and exports go to a disk; give a path.")
+    _check_on_disk(path)
     if ours is not None and path.is_file():
         raise WriteError(f"{path} is a file, and a folder is to be made; give the name of a new folder.")
     _check_place(path, overwrite, ours or _is_zarr)
@@ -34,6 +33,11 @@ def replacing(path: Path, *, overwrite: bool, ours: Callable[[Path], bool] | Non
         raise
     except OSError as error:
         raise _write_error(path, error) from error
+
+
+def _check_on_disk(path: Path) -> None:
+    if address_of(path) is not None:
+        raise WriteError(f"{address_of(path)} is in an object store, and exports go to a disk; give a path.")
 
 
 def _check_place(path: Path, overwrite: bool, ours: Callable[[Path], bool]) -> None:
@@ -74,6 +78,7 @@ def _write_error(path: Path, error: OSError) -> WriteError:
 
 def make_folder(folder: Path) -> None:
     """Make a folder that pictures go to."""
+    _check_on_disk(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
