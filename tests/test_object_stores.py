@@ -142,8 +142,7 @@ def test_commands_take_addresses(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "exports go to a disk" in capsys.readouterr().err
     assert main(command) == 1
     assert "exists already" in capsys.readouterr().err
-    assert main([*command, "--overwrite"]) == 1
-    assert "delete it with a tool of the store" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 0
 
 
 def test_edits_are_objects_and_joined_when_the_record_is_closed() -> None:
@@ -266,6 +265,25 @@ def test_no_edit_is_lost_whichever_write_is_the_last(monkeypatch: pytest.MonkeyP
         with writes(last), suppress(WriteError):
             edit(again)
         assert edit(again) == expected, last
+
+
+def test_an_overwritten_record_keeps_its_edits_or_loses_them_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "_has_ended", lambda lease: True)  # always a minute later
+    picture, place = bright_stones((130, 130)), new_place("memory://floors")
+    with run(picture, place) as record:
+        count, ids = record.count, record.table(["id"]).column("id").to_pylist()
+    with open_record(place, writable=True) as record:
+        editing.delete(record, ids[:1])
+    with writes() as asked:
+        run(picture, place, overwrite=True).close()
+    for last in range(0, asked.total(), 7):
+        with writes(last), suppress(WriteError):
+            run(picture, place, overwrite=True).close()
+        with run(picture, place, overwrite=True) as record:
+            assert record.complete
+            assert (record.count, record.edits.kept) == (count - 1, None), last
+    with run(picture, place, overwrite=True, discard_edits=True) as record:
+        assert (record.count, len(record.journal)) == (count, 0)
 
 
 def test_a_record_that_was_not_finished_being_made_is_made_anew(

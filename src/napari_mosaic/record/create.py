@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock
 
@@ -23,8 +24,10 @@ from napari_mosaic.objects import as_place, is_remote, remove, sizes_in
 from napari_mosaic.record import layout
 from napari_mosaic.record.backups import MAKING, passing_name
 from napari_mosaic.record.file_mask import read_valid_level, write_file_mask
+from napari_mosaic.record.journal import FOLDER, KEPT, LOG
 from napari_mosaic.record.metadata import (
     AREAS,
+    NAME,
     RECTIFIED,
     Metadata,
     describe_source,
@@ -36,6 +39,7 @@ from napari_mosaic.record.plan import Plan
 from napari_mosaic.record.source import check_source
 from napari_mosaic.record.store import Record, open_record
 
+_Over = Literal["computed", "all"] | None
 _PACKAGES = ("napari-mosaic", "numpy", "zarr", "numba", "torch", "segmentation-models-pytorch")
 
 _DEEPEST = 90
@@ -63,21 +67,41 @@ def _exists(path: Path) -> RecordError:
     return RecordError(f"{path} exists already; go on with it (resume), replace it (overwrite) or take another name.")
 
 
+def replace_in_store(
+    path: Path, image: MosaicImage, plan: Plan, *, areas: AreaSet, pixel_size: PixelSize | None, keep_edits: bool
+) -> Record:
+    """Make an empty record where there is one at an address, and open it for writing; its edits wait, or go first."""
+    over: _Over = "computed" if keep_edits else "all"
+    with files.writing(path):
+        _create_in_store(path, image, plan, areas=areas, pixel_size=pixel_size, over=over)
+    return open_record(path, writable=True)
+
+
 def _create_in_store(
-    path: Path, image: MosaicImage, plan: Plan, *, areas: AreaSet, pixel_size: PixelSize | None
+    path: Path, image: MosaicImage, plan: Plan, *, areas: AreaSet, pixel_size: PixelSize | None, over: _Over = None
 ) -> None:
-    """Make an empty record at an address; what a crash left of one that was not finished being made goes first."""
+    """Make an empty record at an address, also `over` what was computed in one that is there, or all of it.
+
+    What a crash left of one that was not finished being made goes first, but for edits that wait to be replayed.
+    """
     there = set(sizes_in(path))
-    if there and LEASE not in there:
+    if there and not there & {LEASE, NAME}:
         raise RecordError(
             f"{path} holds other objects and no mosaic record, so none is made there; give another place."
         )
     lease = acquire_record(path)
     try:
         if is_there(path):
-            raise _exists(path)
-        for name in there - {LEASE}:
-            remove(path / name)
+            if over is None:
+                raise _exists(path)
+            if over == "all":
+                remove(path / FOLDER)
+            elif not (path / FOLDER / KEPT).exists():
+                files.replace(path / FOLDER / LOG, path / FOLDER / KEPT)
+            remove(path / NAME)
+        for folder, kept in ((path, {LEASE, FOLDER}), (path / FOLDER, {KEPT})):
+            for name in sizes_in(folder).keys() - kept:
+                remove(folder / name)
         _fill(path, path, image, plan, areas=areas, size=pixel_size or image.pixel_size)
     finally:
         lease.release()

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from napari_mosaic import files
 from napari_mosaic.areas import AreaSet
-from napari_mosaic.errors import MosaicError, MosaicWarning, RecordError
+from napari_mosaic.errors import MosaicError, MosaicWarning
 from napari_mosaic.image import MosaicImage, PixelSize
 from napari_mosaic.objects import is_remote
 from napari_mosaic.record.backups import (
@@ -33,7 +33,7 @@ from napari_mosaic.record.backups import (
     replaced_by,
     set_aside_for,
 )
-from napari_mosaic.record.create import new_record
+from napari_mosaic.record.create import new_record, replace_in_store
 from napari_mosaic.record.journal import FOLDER, KEPT, LOG, Journal
 from napari_mosaic.record.journaled import adopt_edits, has_edits
 from napari_mosaic.record.metadata import read_metadata
@@ -45,7 +45,7 @@ def recover_replacement(path: Path) -> None:
     """Finish or roll back what a crash left at a place; what is under way in another process stays as it is.
 
     A record whose place is empty goes back there; one whose successor is whole is removed, unless it was edited since.
-    An unfinished successor stays: it is gone on with, or replaced in its turn. In an object store nothing is replaced.
+    An unfinished successor stays: it is gone on with, or replaced in its turn. In an object store nothing waits beside.
     """
     if is_remote(path):
         return
@@ -92,12 +92,10 @@ def replace_record(
     edits
         The record whose edits shall wait to be replayed on the new one.
     """
-    if is_remote(path):
-        raise RecordError(
-            f"{path} lies in an object store, where no record takes the place of another at once, so it is not "
-            "replaced; delete it with a tool of the store, or give another place with -o."
-        )
     open_record(path, writable=True, exclusive=True).close()
+    if is_remote(path):  # where no folder has another name at once: the old one goes first, edits that wait stay
+        keep = edits is not None
+        return replace_in_store(path, image, plan, areas=areas, pixel_size=pixel_size, keep_edits=keep)
     old, draft = path, _is_draft(path)
     backups = _present(path)
     aside = passing_name(path, REMOVING) if draft else next(name for name in backup_names(path) if not name.exists())
