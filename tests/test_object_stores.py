@@ -339,7 +339,9 @@ def test_a_file_that_grows_is_whole_at_any_moment() -> None:
     for name, content in parts.items():  # as if a crash had kept them from being removed
         (file.with_name("map.txt.parts") / name).write_bytes(content)
     assert grown.read(file) == b"0 0\n0 1\n1 0\n"
+    assert grown.size(file) == 12
     grown.append(file, b"1 1\n", None)
+    assert grown.size(file) == 16
     grown.rewrite(file, b"0 0\n0 1\n")
     assert grown.read(file) == b"0 0\n0 1\n"
     assert grown.read_at(file, 4, 3) == b"0 1"

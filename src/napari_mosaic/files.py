@@ -233,7 +233,7 @@ def read_grown_at(path: Path, start: int, size: int) -> bytes:
 def grown_size(path: Path) -> int:
     """Bytes of a file that `append_synced` adds to; 0 where there is none."""
     try:
-        return len(grown.read(path)) if is_remote(path) else path.stat().st_size
+        return grown.size(path) if is_remote(path) else path.stat().st_size
     except FileNotFoundError:
         return 0
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from napari_mosaic.objects import get_bytes, get_each, put, remove, sizes_in
 
-PARTS = ".parts"
+PARTS, _FROM = ".parts", ".from"
+"""Endings: of the folder of pieces; of a note which other name a file had."""
 _ends: dict[str, int] = {}
 """Where files end, as this process read or wrote them last."""
 
@@ -36,21 +37,33 @@ def read(path: Path) -> bytes:
             _ends[str(path)] = 0
             raise
         content = b""
-    end, wanted = len(content), []
-    for name, size in parts.items():
-        if name.isdecimal() and int(name) == end:
-            wanted.append(_folder(path) / name)
-            end += size
+    wanted, end = _chain(parts, len(content))
     _ends[str(path)] = end
-    return b"".join([content, *get_each(wanted)])
+    return b"".join([content, *get_each([_folder(path) / name for name in wanted])])
 
 
-def read_at(path: Path, start: int, size: int) -> bytes:
+def size(path: Path) -> int:
+    """Bytes of a file that grows, from listings alone; 0 where there is none."""
+    parts = sizes_in(_folder(path))
+    return _chain(parts, sizes_in(path.parent).get(path.name, 0))[1]
+
+
+def _chain(parts: dict[str, int], end: int) -> tuple[list[str], int]:
+    """The pieces that follow one another from a byte on, and where the last one ends."""
+    wanted = []
+    for name, length in parts.items():
+        if name.isdecimal() and int(name) == end:
+            wanted.append(name)
+            end += length
+    return wanted, end
+
+
+def read_at(path: Path, start: int, count: int) -> bytes:
     """Some bytes of a file that grows, of what was added at once."""
     for name, length in sizes_in(_folder(path)).items():
-        if name.isdecimal() and int(name) <= start and start + size <= int(name) + length:
-            return get_bytes(_folder(path) / name, start - int(name), start - int(name) + size)
-    return get_bytes(path, start, start + size)
+        if name.isdecimal() and int(name) <= start and start + count <= int(name) + length:
+            return get_bytes(_folder(path) / name, start - int(name), start - int(name) + count)
+    return get_bytes(path, start, start + count)
 
 
 def append(path: Path, content: bytes, end: int | None) -> None:
@@ -97,17 +110,22 @@ def join_all(folder: Path) -> None:
 
 
 def move(path: Path, other: Path) -> None:
-    """Give a file another name; where that is cut off, both hold the same, and `finish_move` ends it."""
+    """Give a file another name, of which there is none; where that is cut off, `finish_moves` ends it."""
     join(path)
+    note = other.with_name(f"{other.name}{_FROM}")
+    put(note, path.name.encode())
     put(other, get_bytes(path))
     remove(path)
+    remove(note)
 
 
-def finish_move(path: Path, other: Path) -> None:
-    """Remove a file that was to get another name, where there is one of it that holds the same."""
-    sizes = sizes_in(path.parent)
-    if path.name in sizes and sizes[path.name] == sizes.get(other.name) and get_bytes(path) == get_bytes(other):
-        remove(path)
+def finish_moves(folder: Path) -> None:
+    """Let no file have two names, where giving it another one was cut off."""
+    there = sizes_in(folder)
+    for note in (name for name in there if name.endswith(_FROM)):
+        if note.removesuffix(_FROM) in there:
+            remove(folder / get_bytes(folder / note).decode())
+        remove(folder / note)
 
 
 def _folder(path: Path) -> Path:

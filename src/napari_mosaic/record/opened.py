@@ -22,7 +22,7 @@ from napari_mosaic.folder_lock import acquire_lock, describe_self, holder_of
 from napari_mosaic.leases import LEASE_S, HeldError, Lease, take
 from napari_mosaic.objects import is_remote
 from napari_mosaic.record.arrays import stamp_of
-from napari_mosaic.record.journal import FOLDER, KEPT, LOG, Journal
+from napari_mosaic.record.journal import FOLDER, LOG, Journal
 from napari_mosaic.record.label_layer import LabelLayer, LayerLocks, kind_of
 from napari_mosaic.record.ledger import Ledger
 from napari_mosaic.record.metadata import NAME, Metadata, read_metadata
@@ -123,7 +123,7 @@ def open_for_writing(path: Path, *, exclusive: bool) -> RecordState:
             state, crashed = open_for_reading(path), not is_remote(path) and (path / HOLDER).exists()
             state.lock, state.file = acquire_record(path), _identity(path)
             if is_remote(path):
-                _finish_moves(path / FOLDER)
+                _finish_moves(state)
             if crashed:  # who leaves takes that file away; all of a large record is looked through only then
                 remove_leftovers(path)
             opened = _registry[key] = state
@@ -150,12 +150,13 @@ def leave(opened: RecordState) -> None:
         opened.lock.release()
 
 
-def _finish_moves(journal: Path) -> None:
-    """End what a crash left of edits that were set aside, or filed away, in a store: there both names hold them."""
-    with suppress(OSError):
-        grown.finish_move(journal / LOG, journal / KEPT)
-        for other in journal.glob("*-*.log"):
-            grown.finish_move(journal / KEPT, other)
+def _finish_moves(state: RecordState) -> None:
+    try:
+        grown.finish_moves(state.path / FOLDER)
+    except OSError as error:
+        if state.lock is not None:
+            state.lock.release()
+        raise write_error(state.path, error) from error
 
 
 def _identity(path: Path) -> tuple[int, int]:
