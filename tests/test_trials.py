@@ -411,12 +411,12 @@ def test_a_record_is_not_gone_on_with_in_another_precision(
     segment(picture, path, params=params).close()
     with open_record(path) as record:
         assert (record.plan.runtime, record.plan.precision) == ("openvino", "int8")
-    segmenters._network.cache_clear()
+    segmenters.forget_network()
     monkeypatch.setattr(inference, "judge", lambda *_: Verdict(False, "it died", "died"))
     words = r"was begun in int8 by openvino, and this machine would go on with another map .*it died.*--overwrite"
     with pytest.raises(RecordError, match=words):
         segment(picture, path, params=params, resume=True)
-    segmenters._network.cache_clear()
+    segmenters.forget_network()
     assert asked
 
 
@@ -424,11 +424,11 @@ def test_a_worker_is_sent_the_precision_of_the_plan(monkeypatch: pytest.MonkeyPa
     method = segmenters.load_segmenter("grout-augmented", "grout-lite", device="cpu")
     kind, choices = method.__reduce__()
     assert (kind, choices[2:4]) == (type(method), ("int8", "openvino"))
-    segmenters._network.cache_clear()
+    segmenters.forget_network()
     monkeypatch.setattr(inference, "judge", lambda *_: Verdict(False, "it died", "died"))
     with pytest.raises(UnfitError):
         pickle.loads(pickle.dumps(method))
-    segmenters._network.cache_clear()
+    segmenters.forget_network()
 
 
 def test_a_worker_that_cannot_compute_the_plan_takes_no_windows(tmp_path: Path) -> None:
@@ -455,7 +455,7 @@ def test_a_worker_that_cannot_compute_the_plan_takes_no_windows(tmp_path: Path) 
         ):
             assert record.complete
         client.run(fail_the_trial)
-        client.run(segmenters._network.cache_clear)
+        client.run(segmenters.forget_network)
         with (
             pytest.warns(MosaicWarning, match="takes no windows"),
             pytest.raises(ReadError, match=r"4 blocks could not be .*no worker can compute it: .*it died"),
@@ -477,7 +477,7 @@ def test_the_command_line_says_it_in_one_line(
     quantised = inference._quantised
     monkeypatch.setattr(inference, "_quantised", say)
     monkeypatch.setattr(inference, "_SAID", set())
-    segmenters._network.cache_clear()
+    segmenters.forget_network()
     Image.fromarray(bright_stones((200, 210))).save(tmp_path / "a.png")
     words = ["segment", str(tmp_path / "a.png"), "--scale", "1", "--device", "cpu"]
     main(words)

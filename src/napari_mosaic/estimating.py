@@ -19,6 +19,7 @@ import numpy as np
 
 from napari_mosaic.dependencies import has_package
 from napari_mosaic.engine.costs import Costs, Site, clocked, count_blocks, measure_rates, pick_trials
+from napari_mosaic.engine.devices import several_devices
 from napari_mosaic.engine.planning import Quality
 from napari_mosaic.engine.sam.costs import MaskAmount, count_masks
 from napari_mosaic.engine.sam.methods import MaskRequest, mask_mode, request_masks
@@ -139,6 +140,8 @@ def estimate(
     plan = site.plan
     only = None if request.only is None else request.only.scale(plan.factor)
     rates = measure_rates(image, segmenter, site, pick_trials(site, only))
+    if rates.on_device:
+        rates = replace(rates, network=rates.network / max(1, len(several_devices(params.device))))
     costs = Costs(site, rates, start, workers)
     seconds, size = costs.of(only)
     preparing += rates.warming

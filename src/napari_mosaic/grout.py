@@ -206,6 +206,11 @@ def check_maps(path: Path, maps: int, card: ModelCard) -> None:
         )
 
 
+def cuda_devices() -> list[str]:
+    """The GPUs of this machine that torch can use, as it names them."""
+    return [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+
+
 def choose_device(device: str) -> torch.device:
     """The device meant by `auto` or a name; raises `InputError` where there is none like that."""
     if device == "auto":

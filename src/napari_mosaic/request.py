@@ -44,7 +44,7 @@ class SegmentParams:
     ] = "quick"
     scale: Annotated[float | Literal["auto"], "pixels of the analysis per pixel of the photograph, or auto"] = "auto"
     tile_size: Annotated[int, Limits(low=64, high=65536, help="block that is worked on at once, in pixels")] = 2048
-    device: Annotated[str, "auto, cpu, cuda or mps"] = "auto"
+    device: Annotated[str, "auto, cpu, cuda, mps; cuda:all for every GPU of this machine"] = "auto"
     precision: Annotated[Literal["auto", "int8", "fp32", "bf16", "fp16"], "number format of the network"] = "auto"
     runtime: Annotated[Literal["auto", "torch", "openvino"], "what executes the network"] = "auto"
     workers: Annotated[int, Limits(low=0, high=256, help="threads beside the network, 0 = half of the cores")] = 0

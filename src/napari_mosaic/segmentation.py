@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_mosaic.editing.replay import discard_kept, replay_kept_steps
 from napari_mosaic.engine.cluster import run_on
+from napari_mosaic.engine.devices import on_devices, one_device, several_devices
 from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.mapping import compute_tile, plan_work, without_network
 from napari_mosaic.engine.sam.methods import MaskRequest, request_masks
@@ -64,7 +65,8 @@ def segment(
     params
         Model, scale, thresholds.
     client
-        A `dask.distributed.Client` to run on; this machine by default.
+        A `dask.distributed.Client` to run on; by default this machine, in a process for each device where
+        `params.device` means several.
     on_progress
         Called with each `Progress`.
     **options
@@ -116,6 +118,10 @@ def segment_steps(
         record = yield from set_up_record(path, image, segmenter, params, request, partial(check_plan, request=masks))
         stack.callback(record.close)
         stack.enter_context(record.running())
+        devices = several_devices(params.device) if client is None else []
+        if devices:
+            yield Progress(phase="preparing", done=0, total=1, unit="", message=f"starting {len(devices)} devices")
+            client = stack.enter_context(on_devices(devices))
         context = MapContext(image, record.plan, segmenter, Domain(image, record.areas, record.plan.factor))
         yield from _compute(context, record, params, request, client, masks)
         if is_whole(path):
@@ -135,7 +141,11 @@ def open_within(source: Any, stack: ExitStack) -> Steps[MosaicImage]:
 def load_method(params: SegmentParams) -> Segmenter:
     """The method that `params` name, ready to run."""
     return load_segmenter(
-        params.method, params.model, device=params.device, precision=params.precision, runtime=params.runtime
+        params.method,
+        params.model,
+        device=one_device(params.device),
+        precision=params.precision,
+        runtime=params.runtime,
     )
 
 

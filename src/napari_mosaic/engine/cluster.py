@@ -116,11 +116,17 @@ class Cluster:
         warn_of_no_worker(client)
 
     def group(self, work: Work[Any]) -> Iterable[list[Window]]:
-        """The windows in groups that write to one shard."""
-        groups: dict[Hashable, list[Window]] = defaultdict(list)
+        """The windows in groups that alone write to their shards, as large as a batch of the network where they can."""
+        by_shard: dict[Hashable, list[Window]] = defaultdict(list)
         for window in work.windows:
-            groups[work.writes_to(window)].append(window)
-        return groups.values()
+            by_shard[work.writes_to(window)].append(window)
+        groups: list[list[Window]] = []
+        for windows in by_shard.values():
+            if groups and len(groups[-1]) + len(windows) <= work.batch:
+                groups[-1] += windows
+            else:
+                groups.append(windows)
+        return groups
 
     def start_windows(self, windows: list[Window]) -> None:
         """Hand a group to the workers that have not refused; with none of them there, any may take it."""

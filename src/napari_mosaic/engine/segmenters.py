@@ -6,9 +6,9 @@ classical rule and a user's own function run through the same lattice, record an
 
 from __future__ import annotations
 
-import functools
 import importlib
 import os
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -41,17 +41,27 @@ class Segmenter(Protocol):
         """Windows `(N, H, W, 3)` uint8 to maps `(N, C, H, W)` uint8; H and W are multiples of `stride`."""
 
 
-@functools.lru_cache(maxsize=1)
-def _network(model: str, device: str, precision: str, runtime: str, threads: int | None, changed: float) -> Any:
-    """The last network is kept: compiling it takes seconds. `changed` is the file's time, 0 for a name."""
-    del changed
+_LOADED: dict[tuple[Any, ...], Any] = {}
+"""The last network, by what it was asked for and by what that turned out to be: compiling it takes a second."""
+_LOADING = threading.Lock()
+
+
+def _network(model: str, device: str, precision: str, runtime: str, threads: int | None) -> Any:
     from napari_mosaic.inference import load_network
 
-    return load_network(model, device=device, precision=precision, runtime=runtime, threads=threads)
+    changed = os.stat(model).st_mtime if os.path.isfile(model) else 0.0
+    asked = (model, device, precision, runtime, threads, changed)
+    with _LOADING:
+        if asked not in _LOADED:
+            network = load_network(model, device=device, precision=precision, runtime=runtime, threads=threads)
+            _LOADED.clear()
+            _LOADED[model, device, network.precision, network.runtime, threads, changed] = _LOADED[asked] = network
+        return _LOADED[asked]
 
 
-def _time_of(model: str) -> float:
-    return os.stat(model).st_mtime if os.path.isfile(model) else 0.0
+def forget_network() -> None:
+    """Load the network anew where it is next asked for."""
+    _LOADED.clear()
 
 
 class Network:
@@ -59,7 +69,7 @@ class Network:
 
     def __init__(self, model: str, device: str, precision: str, runtime: str, threads: int | None) -> None:
         self._choices = (model, device, precision, runtime, threads)
-        self._network = _network(*self._choices, _time_of(model))
+        self._network = _network(*self._choices)
         card = self._network.card
         self.name: str = card.name
         self.sha256: str = card.sha256

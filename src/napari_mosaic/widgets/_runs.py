@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels
 
+from napari_mosaic.engine.sam.methods import mask_mode
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.export import export_record_steps
 from napari_mosaic.export.delivery import deliver_steps
@@ -67,6 +68,8 @@ class FindRequest:
     focus: tuple[float, float] | None = None
     elsewhere: bool = False
     """Whether another place may be taken where `place` holds another photograph's record."""
+    shown: bool = False
+    """Whether the record at `place` is shown already: what it gets is seen without opening it once more."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,9 @@ def find_steps(request: FindRequest) -> Steps:
             only=request.only,
             focus=request.focus,
         )
+        if request.shown and not mask_mode(request.params.method):
+            (yield from steps).close()
+            return read_facts(place)
         return (yield from _shown(steps, place, request.layer))
 
 

@@ -17,6 +17,7 @@ from napari.viewer import Viewer
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.inference import unused_gpu
 from napari_mosaic.progress import Progress
+from napari_mosaic.record.plan import SHARD
 from napari_mosaic.request import SegmentParams
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.tiling import Box
@@ -141,7 +142,7 @@ class MosaicPanel(RecordPanel):
         """Find tesserae in what the canvas shows, the middle first."""
         if self.layer is not None:
             box = _sources.view_box(self.viewer, self.layer)
-            self._find("Finding in view", only=box, focus=_sources.middle(box))
+            self._find("Finding in view", tile_size=SHARD, only=box, focus=_sources.middle(box))
 
     def find_all(self) -> None:
         """Find tesserae everywhere, the middle of the view first."""
@@ -189,17 +190,20 @@ class MosaicPanel(RecordPanel):
 
     # jobs -----------------------------------------------------------------------------------------
 
-    def _find(self, title: str, **part: Any) -> None:
+    def _find(self, title: str, *, tile_size: int | None = None, **part: Any) -> None:
+        """Begin a run; small tiles are seen sooner, large ones take less in all."""
         if self.layer is None or self.state.place is None or self.job is not None:
             return
         try:
+            params = asked_params(self.params, self.state)
             request = _runs.FindRequest(
                 layer=self.layer,
                 place=self.state.place,
-                params=asked_params(self.params, self.state),
+                params=params if tile_size is None else replace(params, tile_size=min(tile_size, params.tile_size)),
                 sam=self.methods.asked,
                 **self.limits.asked(),
-                elsewhere=True,
+                elsewhere=self.shown is None,
+                shown=self.shown is not None,
                 **self.sizes.asked(self.state.place),
                 **part,
             )
