@@ -371,3 +371,11 @@ def test_what_cannot_be_reached_is_said_in_a_sentence(monkeypatch: pytest.Monkey
         with pytest.raises(DependencyError, match=r"s3:// needs the package s3fs.*napari-mosaic\[objects\]"):
             open_image("s3://elsewhere/floor.tif")
     assert dependencies.extra_of("upath") == "objects"
+
+
+def test_the_workers_of_a_cluster_write_into_a_store(floor: str, picture: Any) -> None:
+    distributed = pytest.importorskip("distributed")
+    params = SegmentParams(method="gradient-watershed", scale=1.0, tile_size=1024)
+    alone = content_of(segment(picture, new_place("memory://floors"), params=params))
+    with distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None) as client:
+        assert content_of(segment(floor, new_place("memory://floors"), params=params, client=client)) == alone
