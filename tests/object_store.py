@@ -61,6 +61,11 @@ def running_store() -> Iterator[tuple[str, Asked]]:
         server.stop()
 
 
+def put_object(key: str) -> None:
+    """An empty object, past all of ours."""
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=key)
+
+
 def environment(url: str) -> dict[str, str]:
     """What a person sets to reach the server."""
     return {

@@ -29,11 +29,12 @@ from napari_mosaic.errors import DependencyError, InputError, LockedError, Recor
 from napari_mosaic.leases import HeldError, take
 from napari_mosaic.objects import address_of, as_place, zarr_store
 from napari_mosaic.record import Record
+from napari_mosaic.record.layer_features import state_of
 
 pytest.importorskip("s3fs")
 pytest.importorskip("moto")
 
-from object_store import BUCKET, Asked, running_store
+from object_store import BUCKET, Asked, put_object, running_store
 
 PARAMS = SegmentParams(scale=1, tile_size=1024)
 names = count()
@@ -97,7 +98,9 @@ def content_of(record: Record) -> dict[str, Any]:
 def test_a_run_from_a_store_into_a_store_finds_what_one_on_a_disk_finds(
     asked: Asked, floor: str, undisturbed: dict[str, Any]
 ) -> None:
-    record = run(floor, new_place())
+    place = new_place()
+    put_object(f"{place.partition(f'{BUCKET}/')[2]}/")  # a folder, says a console
+    record = run(floor, place)
     assert record.source.location == floor
     assert content_of(record) == undisturbed
     shards = {key: times for key, times in asked.puts.items() if "/c/" in key or key.endswith(".parquet")}
@@ -155,7 +158,12 @@ def test_edits_are_objects_and_joined_when_the_record_is_closed() -> None:
         editing.delete(record, ids[1:2])
         editing.undo(record)
         assert (record.count, reader.count, len(reader.journal)) == (count - 1, count - 1, 3)
-        assert len(list((record.path / "journal" / "edits.log.parts").iterdir())) == 3
+        before = state_of(reader)
+        assert before == state_of(reader)
+        editing.redo(record)
+        assert before != state_of(reader)
+        editing.undo(record)
+        assert len(list((record.path / "journal" / "edits.log.parts").iterdir())) == 5
     with open_record(place, writable=True) as record:
         assert sorted(path.name for path in (record.path / "journal").iterdir()) == ["edits.log", "settled"]
         editing.redo(record)

@@ -160,13 +160,24 @@ def get_each(paths: Sequence[Path]) -> Iterator[bytes]:
 
 def sizes_in(folder: Path) -> dict[str, int]:
     """Sizes of the objects in a folder, by their names in order; none where there is no folder."""
+    return {name: int(entry["size"] or 0) for name, entry in _entries_in(folder)}
+
+
+def versions_in(folder: Path) -> str:
+    """What tells the objects in a folder from what they are after one was written, made or removed."""
+    marks = ("size", "ETag", "etag", "LastModified", "last_modified", "created", "mtime")
+    return str([(name, *(entry.get(mark) for mark in marks)) for name, entry in _entries_in(folder)])
+
+
+def _entries_in(folder: Path) -> list[tuple[str, dict[str, Any]]]:
     with asking(folder) as (store, key):
         try:
             found = store.ls(key, detail=True)
         except FileNotFoundError:
-            return {}
-    names = {str(entry["name"]).rstrip("/").rpartition("/")[2]: int(entry["size"] or 0) for entry in found}
-    return dict(sorted(names.items()))
+            return []
+    names = {str(entry["name"]).rstrip("/"): entry for entry in found}
+    names.pop(key.rstrip("/"), None)  # an empty object that stands for the folder itself, as web consoles make them
+    return sorted(((name.rpartition("/")[2], entry) for name, entry in names.items()), key=lambda pair: pair[0])
 
 
 def size_of(path: Path) -> int:

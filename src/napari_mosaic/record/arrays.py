@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_mosaic.errors import RecordError
 from napari_mosaic.files import writing
-from napari_mosaic.objects import is_remote, refusals, version_of, zarr_store
+from napari_mosaic.objects import is_remote, refusals, version_of, versions_in, zarr_store
 from napari_mosaic.record.layout import level_shapes
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.plan import Plan
@@ -96,6 +96,13 @@ def stamp_of(path: Path) -> tuple[int, ...]:
     except OSError:
         return ()
     return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def stamp_of_tables(folder: Path) -> tuple[object, ...]:
+    """Which writing of each part of a table is there."""
+    if is_remote(folder):  # in one question, and not in one for each
+        return (versions_in(folder),)
+    return tuple((str(path), stamp_of(path)) for path in sorted(folder.glob("*.parquet")))
 
 
 def damaged(layer: Pieces, indices: Iterable[Index]) -> list[Index]:
