@@ -30,13 +30,14 @@ class HeldError(Exception):
 
 
 class Lease:
-    """A lease that this process holds on `folder`; `release` it."""
+    """A lease that this process holds on `folder`, since `begun` by its own clock; `release` it."""
 
-    def __init__(self, folder: Path, number: int, content: bytes) -> None:
+    def __init__(self, folder: Path, number: int, content: bytes, begun: float) -> None:
         self.folder = folder
         self._number = number
         self._content = content
-        self._renewed = time.monotonic()
+        self._renewed = begun
+        self._taken = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="mosaic-lease", daemon=True)
         self._thread.start()
@@ -44,28 +45,26 @@ class Lease:
     @property
     def lost(self) -> bool:
         """Whether it may be another's by now."""
-        return time.monotonic() - self._renewed > LEASE_S or self._is_over()
+        return self._taken or time.monotonic() - self._renewed > LEASE_S
 
     def release(self) -> None:
         """Let the next one have it at once."""
         self._ended.set()
-        self._thread.join()
+        self._thread.join(RENEW_S)  # it may wait for a store that does not answer
         _held.pop(str(self.folder.parent), None)
         with suppress(OSError):
-            if not self._is_over():
+            if not self._taken:
                 put(self.folder / _name(self._number), b"{}")
-
-    def _is_over(self) -> bool:
-        return self._number < 0
 
     def _renew(self) -> None:
         while not self._ended.wait(RENEW_S):
             with suppress(OSError):
                 if _highest(self.folder) != self._number:
-                    self._number = -1
+                    self._taken = True
                     return
+                begun = time.monotonic()  # not after: the store counts from when it has it
                 put(self.folder / _name(self._number), self._content)
-                self._renewed = time.monotonic()
+                self._renewed = begun
 
 
 def take(folder: Path, holder: str) -> Lease:
@@ -78,7 +77,7 @@ def take(folder: Path, holder: str) -> Lease:
     OSError
         The store refuses.
     """
-    number = _highest(folder)
+    begun, number = time.monotonic(), _highest(folder)
     if number and not _has_ended(folder / _name(number)):
         raise HeldError(holder_of(folder))
     content = json.dumps({"holder": holder, "token": uuid.uuid4().hex}).encode()
@@ -93,7 +92,7 @@ def take(folder: Path, holder: str) -> Lease:
     for older in sizes_in(folder):
         if older.isdecimal() and int(older) <= number:
             remove(folder / older)
-    lease = _held[str(folder.parent)] = Lease(folder, number + 1, content)
+    lease = _held[str(folder.parent)] = Lease(folder, number + 1, content, begun)
     return lease
 
 
