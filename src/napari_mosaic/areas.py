@@ -21,6 +21,7 @@ from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.errors import InputError, MissingError, ReadError, WriteError
 from napari_mosaic.files import write_whole
+from napari_mosaic.objects import as_place
 from napari_mosaic.tiling import Box
 
 
@@ -305,7 +306,7 @@ def read_areas(path: str | Path) -> AreaSet:
 
 def write_areas(path: str | Path, areas: AreaSet) -> None:
     """Write areas as GeoJSON in source pixels, whole or not at all."""
-    path = Path(path)
+    path = as_place(path)
     try:
         write_whole(path, json.dumps(areas.to_geojson(), indent=1), sync=True)
     except OSError as error:
@@ -316,7 +317,7 @@ def write_areas(path: str | Path, areas: AreaSet) -> None:
 
 def read_json(path: str | Path) -> Any:
     """Values of a JSON file, with one clear sentence where it is missing or broken."""
-    path = Path(path)
+    path = as_place(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -26,6 +26,7 @@ EXTRAS = {
         "tensorboard",
     ),
     "cluster": ("distributed",),
+    "objects": ("s3fs", "upath"),
     "export": ("ezdxf", "openpyxl"),
     "napari": ("napari",),
 }  # fmt: skip
@@ -84,6 +85,13 @@ def missing(what: str, package: str, *, instead: str = "", extra: str | None = N
     command = install_command(extra or extra_of(package))
     other = f", {instead}" if instead else ""
     return DependencyError(f"{what} needs the package {package}, which is not installed; run: {command}{other}")
+
+
+def needs_package(what: str, package: str) -> DependencyError:
+    """The error of whatever needs a package that no extra may bring, such as the one for some kind of address."""
+    if extra_of(package):
+        return missing(what, package)
+    return DependencyError(f"{what} needs the package {package}, which is not installed; run: {_pip(package)}")
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from napari_mosaic.memory import peak_of_process
 from napari_mosaic.progress import drain
 from napari_mosaic.record import Plan, open_record
 from napari_mosaic.record.file_mask import FileMask, read_valid_level
+from napari_mosaic.record.metadata import is_there
 from napari_mosaic.record.plan import PLAIN
 from napari_mosaic.record_setup import as_begun, initial_areas, output_path, plan_segmentation
 from napari_mosaic.request import RunEstimate, RunOptions, RunRequest, SegmentParams, request_of
@@ -91,7 +92,7 @@ def estimate_runs(
     with ExitStack() as stack:
         image, opening = clocked(lambda: drain(open_within(source, stack)))
         path = output_path(image, output)
-        begun = request.resume and path.exists()
+        begun = request.resume and is_there(path)
         segmenter, loading = clocked(lambda: load_method(as_begun(path, params, request, check=False)))
         found: dict[str, RunEstimate] = {}
         for quality in _qualities(params, path if begun else None, fixed=not segmenter.sha256):
@@ -132,7 +133,7 @@ def estimate(
 ) -> RunEstimate:
     """Seconds and bytes of a run of a method that is loaded; the photograph's opening is not among them."""
     path = output_path(image, request.output)
-    if request.resume and path.exists():
+    if request.resume and is_there(path):
         site, start, preparing = _begun(path, image, params), 0.0, 0.0
     else:
         site, start, preparing = _new(image, segmenter, params, request)

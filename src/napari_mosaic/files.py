@@ -10,30 +10,38 @@ is found damaged and made again, and a sync for each would cost more than the co
 
 Windows refuses paths over 260 characters unless its owner has lifted that. There is no prefix for it here: the
 libraries that read and write beside us would each need it too. `check_length` says it before anything is begun.
+
+Where a place is an address of an object store (`objects`), a file is written here on the disk and sent with one PUT,
+which is whole by itself; nothing is renamed, nothing is synced.
 """
 
 from __future__ import annotations
 
 import csv
 import errno
+import io
 import json
 import os
 import re
 import shutil
 import socket
+import tempfile
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from napari_mosaic import grown, objects
 from napari_mosaic.errors import MosaicError, WriteError
+from napari_mosaic.leases import require_held
+from napari_mosaic.objects import is_remote
 
 _WINDOWS = os.name == "nt"
 _TRIES = 8
@@ -49,17 +57,29 @@ _LONGEST = 259
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses into one sentence about `path`, a `WriteError`."""
+    """Turn what the disk refuses into one sentence about `path`, a `WriteError`.
+
+    In an object store it is asked first whether the folder that `path` lies in is still held: a `LockedError`.
+    """
+    if is_remote(path):
+        require_held(path)
     try:
         yield
     except MosaicError:
         raise
-    except OSError as error:
+    except objects.refusals() as error:
         raise write_error(path, error) from error
 
 
-def write_error(path: Path, error: OSError) -> WriteError:
+def write_error(path: Path, error: Exception) -> WriteError:
     """One sentence for a write that failed."""
+    if is_remote(path):
+        return WriteError(
+            f"{path} cannot be written ({' '.join(str(error).split())[:200]}); what is finished is kept: see to the "
+            "network and to your rights there, and go on with --resume."
+        )
+    if not isinstance(error, OSError):
+        raise error
     if error.errno == errno.ENOSPC:
         return WriteError(
             f"The disk with {path} is full; what is finished is kept: free some space and go on with --resume."
@@ -83,6 +103,11 @@ def whole_file(path: Path, *, sync: bool) -> Iterator[Path]:
     OSError
         As writing and renaming raise it; the old file is untouched then.
     """
+    if is_remote(path):
+        with tempfile.TemporaryDirectory(prefix="napari-mosaic-") as folder:
+            yield Path(folder) / path.name
+            objects.put_file(path, Path(folder) / path.name)
+        return
     temporary = _passing(path)
     try:
         yield temporary
@@ -160,6 +185,9 @@ def _remove_folder(folder: Path) -> None:
 
 def write_whole(path: Path, content: str | bytes, *, sync: bool) -> None:
     """Write a file, whole or not at all; text as UTF-8, its line ends as they are."""
+    if is_remote(path):
+        objects.put(path, content.encode() if isinstance(content, str) else content)
+        return
     with whole_file(path, sync=sync) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
@@ -204,6 +232,9 @@ def append_synced(path: Path, content: bytes, *, end: int | None = None) -> None
     end
         Where the file ends, bytes: what lies beyond was cut off by a crash and goes. None where nothing can.
     """
+    if is_remote(path):
+        grown.append(path, content, end)
+        return
     created = not path.exists()
     with path.open("ab", buffering=0) as file:
         end = file.tell() if end is None else end
@@ -220,6 +251,69 @@ def append_synced(path: Path, content: bytes, *, end: int | None = None) -> None
             raise
 
 
+def read_grown(path: Path) -> bytes:
+    """All of a file that `append_synced` adds to; `FileNotFoundError` where there is none."""
+    return grown.read(path) if is_remote(path) else path.read_bytes()
+
+
+def open_grown(path: Path) -> BinaryIO:
+    """A file that `append_synced` adds to, for reading."""
+    return io.BytesIO(grown.read(path)) if is_remote(path) else path.open("rb")
+
+
+def read_grown_at(path: Path, start: int, size: int) -> bytes:
+    """Some bytes of a file that `append_synced` adds to, of what was added at once."""
+    if is_remote(path):
+        return grown.read_at(path, start, size)
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(size)
+
+
+def grown_size(path: Path) -> int:
+    """Bytes of a file that `append_synced` adds to; 0 where there is none."""
+    try:
+        return grown.size(path) if is_remote(path) else path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def has_grown(path: Path) -> bool:
+    """Whether there is a file that `append_synced` adds to."""
+    return grown.exists(path) if is_remote(path) else path.exists()
+
+
+def rewrite_grown(path: Path, content: bytes) -> None:
+    """Replace all of a file that `append_synced` adds to, whole or not at all."""
+    if is_remote(path):
+        grown.rewrite(path, content)
+    else:
+        write_whole(path, content, sync=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those that it lies in, where they are not there; a store has none that could be missing."""
+    if not is_remote(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all that is in it, as far as it can be."""
+    if is_remote(folder):
+        with suppress(OSError):
+            objects.remove(folder)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def readable(paths: Sequence[Path]) -> Iterator[Path | BinaryIO]:
+    """What a library opens to read files whole, in order: their paths, or what objects hold, some fetched at once."""
+    if paths and is_remote(paths[0]):
+        yield from map(io.BytesIO, objects.get_each(paths))
+    else:
+        yield from paths
+
+
 def _write_all(file: FileIO, content: bytes) -> None:
     left = memoryview(content)
     while left:
@@ -230,8 +324,11 @@ def replace(temporary: Path, path: Path) -> None:
     """Rename a file or folder over another.
 
     Windows refuses while somebody reads the old one, a virus scanner or a viewer: there it is tried again for about a
-    second before the error is let out.
+    second before the error is let out. In an object store a file gets another name, and a folder none.
     """
+    if is_remote(path):
+        grown.move(temporary, path)
+        return
     for attempt in range(_TRIES if _WINDOWS else 1):
         if attempt:
             time.sleep(0.01 * 2 ** (attempt - 1))

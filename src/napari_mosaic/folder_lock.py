@@ -35,7 +35,7 @@ def acquire_lock(path: Path) -> FileLock:
     lock = FileLock(str(path), thread_local=False)
     lock.acquire(timeout=0)
     with suppress(OSError):
-        holder_file(path).write_text(_describe_self(), encoding="utf-8", newline="\n")
+        holder_file(path).write_text(describe_self(), encoding="utf-8", newline="\n")
     return lock
 
 
@@ -104,7 +104,8 @@ def working_in(folder: Path, what: str) -> Iterator[None]:
                 folder.rmdir()
 
 
-def _describe_self() -> str:
+def describe_self() -> str:
+    """Who this is, where and since when, for others to read."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):

@@ -26,6 +26,7 @@ from napari_mosaic.errors import MissingError, ReadError
 from napari_mosaic.files import write_whole
 from napari_mosaic.folders import cache_folder
 from napari_mosaic.logins import Login
+from napari_mosaic.objects import address_of, get_bytes, locate, size_of, version_of
 
 Check = Callable[[bytes], Any]
 
@@ -69,7 +70,9 @@ class DeclinedError(ReadError):
 
 
 class Fetcher:
-    """Reads bytes from addresses, and from local files by the same call; safe to share between threads.
+    """Reads bytes from addresses, local files and object stores by the same call; safe to share between threads.
+
+    Of a store, such as `s3://`, nothing is kept: it has ranges, its own retries and its own login.
 
     Parameters
     ----------
@@ -145,6 +148,11 @@ class Fetcher:
         ReadError
             Where the server fails, sends nonsense, or makes one wait too long.
         """
+        if address_of(location) is not None:
+            data = _read_object(location, byte_range)
+            if check is not None:
+                check(data)
+            return data
         if not is_url(location):
             return _read_local(location)
         path = self._cache_path(location, tag, byte_range)
@@ -167,6 +175,8 @@ class Fetcher:
 
     def look(self, url: str) -> Remote | None:
         """What lies at an address; None where the server sends no parts, or does not say how much there is."""
+        if address_of(url) is not None:
+            return _look_at_object(url)
         try:
             with (
                 self._slots,
@@ -282,6 +292,24 @@ def _read_local(location: str) -> bytes:
         raise MissingError(f"{location} does not exist, so the image has a hole; copy it again.") from error
     except OSError as error:
         raise ReadError(f"{location} cannot be read ({error.strerror}); check the disk and the rights.") from error
+
+
+def _read_object(address: str, byte_range: str) -> bytes:
+    first, _, last = byte_range.partition("-")
+    start = int(first) if first else -int(last) if last else None
+    try:
+        return get_bytes(locate(address), start, int(last) + 1 if first and last else None)
+    except FileNotFoundError as error:
+        raise MissingError(f"{address} does not exist; check the address.") from error
+    except OSError as error:
+        raise ReadError(f"{address} cannot be read ({error}); check the network and your rights.") from error
+
+
+def _look_at_object(address: str) -> Remote | None:
+    try:
+        return Remote(size_of(locate(address)), version_of(locate(address)))
+    except OSError:
+        return None
 
 
 def _read_kept(path: Path, check: Check | None) -> bytes | None:

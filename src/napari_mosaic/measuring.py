@@ -23,7 +23,7 @@ from napari_mosaic.editing import Edit, add_area
 from napari_mosaic.errors import InputError, MosaicError
 from napari_mosaic.evaluation.floor import Square, count_found, estimate_error
 from napari_mosaic.evaluation.floor_files import TABLE, check_folder, read_counts
-from napari_mosaic.files import read_object, write_json, writing
+from napari_mosaic.files import make_folder, read_object, write_json, writing
 from napari_mosaic.measurement.bare import NAME, BareGround, bare_ground
 from napari_mosaic.measurement.counting import LEVEL, Basis, Count, count_by_confidence, count_of_import
 from napari_mosaic.measurement.features import (
@@ -350,7 +350,7 @@ def _keep(found: Measurement) -> None:
     from napari_mosaic.measurement.parquet import table_of
 
     table, figures = measured_files(found.record)
-    table.parent.mkdir(exist_ok=True)
+    make_folder(table.parent)
     rows = pa.concat_tables(list(table_of(found.fields, found.blocks())))
     rows = rows.append_column("opus", pa.array([OPERA[k] for k in found.opus], pa.string()))
     said = {"entries": found.whole.entries(), "without": found.without, "measured_when": _state_of(found.record)}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from napari_mosaic.errors import MosaicError, WriteError
 from napari_mosaic.files import whole_named
+from napari_mosaic.objects import address_of
 
 _SPARE = 1 << 20
 """Bytes: a disk with less is full for a program that writes files. Not varied."""
@@ -25,6 +26,7 @@ def replacing(path: Path, *, overwrite: bool, ours: Callable[[Path], bool] | Non
 
     A folder is only replaced where `ours` says that an export made it; Zarr by default.
     """
+    _check_on_disk(path)
     if ours is not None and path.is_file():
         raise WriteError(f"{path} is a file, and a folder is to be made; give the name of a new folder.")
     _check_place(path, overwrite, ours or _is_zarr)
@@ -35,6 +37,11 @@ def replacing(path: Path, *, overwrite: bool, ours: Callable[[Path], bool] | Non
         raise
     except OSError as error:
         raise _write_error(path, error) from error
+
+
+def _check_on_disk(path: Path) -> None:
+    if address_of(path) is not None:
+        raise WriteError(f"{address_of(path)} is in an object store, and exports go to a disk; give a path.")
 
 
 def _check_place(path: Path, overwrite: bool, ours: Callable[[Path], bool]) -> None:
@@ -95,6 +102,7 @@ def _write_error(path: Path, error: OSError) -> WriteError:
 
 def make_folder(folder: Path) -> None:
     """Make a folder that pictures go to."""
+    _check_on_disk(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -28,11 +28,12 @@ from napari_mosaic.engine.views import PLAIN
 from napari_mosaic.errors import MosaicError, RecordError, WriteError
 from napari_mosaic.image import MosaicImage, PixelSize, background_mask
 from napari_mosaic.image.pixel_size import given_size
+from napari_mosaic.objects import as_place, is_remote
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Plan, Record, check_source, create_record, open_record
 from napari_mosaic.record.file_mask import FileMask, read_valid_level
 from napari_mosaic.record.journaled import has_edits
-from napari_mosaic.record.metadata import is_source
+from napari_mosaic.record.metadata import is_source, is_there
 from napari_mosaic.record.replacing import edited_record, replace_record
 from napari_mosaic.record.sam2 import Sam2Files
 from napari_mosaic.record_names import record_place
@@ -50,7 +51,7 @@ _SAME = 1e-3
 
 def output_path(image: MosaicImage, output: str | Path | None) -> Path:
     """Where the record of an image goes: `output`, inside of it if it is a folder, or beside the image."""
-    return record_place(image.source.location, image.name, None if output is None else Path(output))
+    return record_place(image.source.location, image.name, None if output is None else as_place(output))
 
 
 def initial_areas(image: MosaicImage, region: AreaSource | None = None, exclude: AreaSource | None = None) -> AreaSet:
@@ -88,11 +89,11 @@ def set_up_record(
     check: Callable[[Plan], object] = lambda plan: None,
 ) -> Steps[Record]:
     """Open the record to go on with, or make a new one, if `check` does not refuse its plan."""
-    if path.exists() and not path.is_dir():
+    if not is_remote(path) and path.exists() and not path.is_dir():
         raise RecordError(f"{path} is a file and no mosaic record, so it is not replaced; give another place with -o.")
-    if path.exists() and request.resume:
+    if is_there(path) and request.resume:
         return _resume(path, image, segmenter, request)
-    if path.exists() and not request.overwrite:
+    if is_there(path) and not request.overwrite:
         raise RecordError(
             f"{path} exists already; add --resume to go on with it, --overwrite to replace it, or another -o."
         )
@@ -101,13 +102,13 @@ def set_up_record(
     plan = plan_segmentation(image, segmenter, params, areas)
     check(plan)
     _check_disk(path, Site(plan, areas, FileMask(read_valid_level(image), image.shape), params.tile_size), request)
-    edited = edited_record(path) if path.exists() and not request.discard_edits else None
+    edited = edited_record(path) if is_there(path) and not request.discard_edits else None
     if edited is not None and has_edits(edited):
         _check_grid(edited, plan)
     else:
         edited = None
     size = _pixel_size(edited or path, image, request)
-    if not path.exists():
+    if not is_there(path):
         return create_record(path, image, plan, areas=areas, pixel_size=size)
     return replace_record(path, image, plan, areas=areas, pixel_size=size, edits=edited)
 
@@ -130,7 +131,7 @@ def as_begun(path: Path, params: SegmentParams, request: RunRequest, *, check: b
     RecordError
         With `check`: something else is asked for than the record was begun with; see `check_asked`.
     """
-    if not (request.resume and path.exists()):
+    if not (request.resume and is_there(path)):
         return params
     with open_record(path) as record:
         if check:
@@ -143,7 +144,7 @@ def begun_sam(path: Path, request: RunRequest) -> SamParams | None:
     """SAM 2's settings: as asked for, else those that the record of a run that goes on was begun with."""
     asked = request.sam
     given = {name.removeprefix(_OF_SAM) for name in request.given if name.startswith(_OF_SAM)}
-    if not (request.resume and path.exists()) or (asked is not None and not given):
+    if not (request.resume and is_there(path)) or (asked is not None and not given):
         return asked
     with open_record(path) as record:
         values = Sam2Files(record).read_plan()
@@ -247,13 +248,15 @@ def _pixel_size(path: Path, image: MosaicImage, request: RunRequest) -> PixelSiz
     """The pixel size of a new record where it is not the file's: as given, or as it was confirmed for the old one."""
     if request.pixel_mm is not None:
         return given_size(request.pixel_mm, origin=request.pixel_origin)
-    if not path.exists():
+    if not is_there(path):
         return None
     with open_record(path) as old:
         return old.pixel_size if is_source(image, old.source) and old.pixel_mm is not None else None
 
 
 def _check_disk(path: Path, site: Site, request: RunRequest) -> None:
+    if is_remote(path):  # a store has no end, and says when it refuses
+        return
     folder = path.parent
     while not folder.exists():
         folder = folder.parent

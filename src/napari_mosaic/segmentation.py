@@ -60,7 +60,8 @@ def segment(
     source
         Path, URL, array, list of levels, napari Image layer, `sample:NAME` or `MosaicImage`.
     output
-        The record, `NAME.mosaic.zarr`; beside the source by default.
+        The record, `NAME.mosaic.zarr`, a path or an address such as `s3://bucket/NAME.mosaic.zarr`; beside a local
+        source by default.
     params
         Model, scale, thresholds.
     client

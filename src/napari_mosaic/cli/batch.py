@@ -22,6 +22,7 @@ from napari_mosaic.cli.segmenting import Outcome, SegmentOptions, attempt, descr
 from napari_mosaic.errors import InputError, MissingError, MosaicError, ReadError, WriteError
 from napari_mosaic.files import whole_file, write_csv
 from napari_mosaic.image.pixel_size import given_size
+from napari_mosaic.objects import address_of, as_place
 from napari_mosaic.record import open_record
 from napari_mosaic.record_names import Wanted, holds, record_places
 from napari_mosaic.record_setup import check_asked
@@ -187,11 +188,16 @@ def _parse(values: dict[str, str], path: Path, number: int) -> Row:
     beside = Path(source).parent if Path(source).exists() else folder
     return Row(
         source=source,
-        output=folder / values["output"] if values.get("output") else beside,
+        output=_output_in(folder, values["output"]) if values.get("output") else beside,
         region=folder / values["region"] if values.get("region") else None,
         exclude=folder / values["exclude"] if values.get("exclude") else None,
         pixel_mm=pixel_mm,
     )
+
+
+def _output_in(folder: Path, output: str) -> Path:
+    """The record, or the folder for it, that a line asks for; an address is no part of the table's folder."""
+    return folder / output if address_of(output) is None else as_place(output)
 
 
 def write_summary(path: Path, outcomes: list[Outcome]) -> None:

@@ -88,7 +88,7 @@ def measure(
             if found.whole.bare.words:
                 say(f"Mark bare ground with: napari-mosaic bare-ground {record} --as outside (or lacuna)")
         if keep:
-            say(f"Kept in {measured_files(opened, labels)[0].relative_to(record.parent)}")
+            say(f"Kept in {measured_files(opened, labels)[0].relative_to(opened.path.parent)}")
     return 0
 
 

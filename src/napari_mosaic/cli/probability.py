@@ -19,6 +19,7 @@ from napari_mosaic.errors import MosaicError
 from napari_mosaic.evaluation.files import EvaluationParams, Meaning
 from napari_mosaic.evaluation.folders import pair_files
 from napari_mosaic.export.joint_pictures import JointParams, JointPictures, write_joint_pictures_steps
+from napari_mosaic.objects import as_place
 from napari_mosaic.output_files import make_folder
 from napari_mosaic.probability import (
     AugmentParams,
@@ -145,6 +146,7 @@ def joints(
 
 
 def _records_in(path: Path) -> list[Path]:
+    path = as_place(path)
     if (path / "mosaic.json").exists():
         return [path]
     found = sorted(place.parent for place in path.glob("*/mosaic.json")) if path.is_dir() else []
@@ -231,6 +233,7 @@ def _adjust(path: Path, found: Calibration) -> None:
     """Tell the confidences of a record anew."""
     from napari_mosaic.segmentation import apply_steps
 
+    path = as_place(path)
     if not (path / "mosaic.json").exists():
         raise UsageError(f"{path} is no record, so nothing in it can be adjusted; leave out --apply.")
     with open_record(path) as record:

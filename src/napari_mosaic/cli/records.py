@@ -19,6 +19,7 @@ from napari_mosaic.export import options as options_of_format
 from napari_mosaic.image import MosaicImage, PixelSize, open_image_steps
 from napari_mosaic.image.pixel_size import confirmed_mm, describe_extent, describe_size
 from napari_mosaic.logins import split_login
+from napari_mosaic.objects import as_place
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record import relink as relink_record
 from napari_mosaic.record.figure_words import areas_of, density_of
@@ -79,7 +80,7 @@ def info(
     """
     if within is not None and window is not None:
         raise UsageError("--within and --window both say what to measure; give one of the two.")
-    if (Path(source) / "mosaic.json").exists():
+    if (as_place(source) / "mosaic.json").exists():
         with open_record(source) as opened:
             record = opened.with_labels(labels)
             figures = record.figures(within if window is None else Box(*window))

@@ -22,6 +22,7 @@ from napari_mosaic.engine.cluster import connect
 from napari_mosaic.errors import MosaicError
 from napari_mosaic.logins import split_login
 from napari_mosaic.measurement.table import typical_side
+from napari_mosaic.objects import as_place
 from napari_mosaic.output_files import make_folder
 from napari_mosaic.picture_marks import PREVIEW, own_place
 from napari_mosaic.record import Record
@@ -115,7 +116,7 @@ def segment(
     Parameters
     ----------
     sources
-        Photographs: files, folders of files, OME-Zarrs, web addresses, sample:NAME.
+        Photographs: files, folders of files, OME-Zarrs, addresses (https://, s3://), sample:NAME.
     output
         The record NAME.mosaic.zarr, or the folder for it; beside the photograph by default.
     region
@@ -159,6 +160,7 @@ def segment(
                 "GeoPackage or mask image."
             )
     found = find_sources(sources, blocks=blocks)
+    output = None if output is None else as_place(output)
     if overwrite and resume:
         raise UsageError("--overwrite begins again and --resume goes on; give one of the two.")
     several = len(found) > 1

@@ -20,7 +20,7 @@ from napari_mosaic.editing.entries import enter
 from napari_mosaic.editing.extents import bounding_box, union
 from napari_mosaic.editing.transaction import Transaction, editing
 from napari_mosaic.errors import MissingError, RecordError
-from napari_mosaic.files import whole_file, write_whole, writing
+from napari_mosaic.files import make_folder, whole_file, write_whole, writing
 from napari_mosaic.progress import Progress, Steps
 from napari_mosaic.record import Record
 from napari_mosaic.record.journal import FOLDER, Header, Journal
@@ -165,7 +165,7 @@ def _replay(record: Record, journal: Journal, numbers: Sequence[int], how: str) 
 def _write_conflicts(record: Record, conflicts: Sequence[Conflict]) -> None:
     path = record.path / FOLDER / CONFLICTS
     with writing(record.path):
-        path.parent.mkdir(exist_ok=True)
+        make_folder(path.parent)
         write_whole(path, json.dumps([asdict(conflict) for conflict in conflicts], indent=1), sync=False)
 
 

@@ -6,7 +6,6 @@ One decision: a tile of tesserae is ready as soon as the windows in the shards t
 from __future__ import annotations
 
 import functools
-import os
 import pickle
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -128,9 +127,7 @@ def plan_work(
         missing=lambda tile: set(windows_under(plan, tile)) - have,
         place=place,
         maker=MapMaker(record, need_context),
-        send_maker=lambda: partial(
-            _open_maker, os.path.abspath(record.path), plan, _as_bytes(need_context().segmenter)
-        ),
+        send_maker=lambda: partial(_open_maker, str(record.path.absolute()), plan, _as_bytes(need_context().segmenter)),
         note=lambda window: ledger.add("map", [window]),
         note_tile=lambda shards: ledger.add("tesserae", shards),
         update_pyramid=lambda last: update_levels(record, least=1 if last else _PYRAMID_EVERY),

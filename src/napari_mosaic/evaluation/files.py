@@ -23,6 +23,7 @@ from napari_mosaic.grout_metrics import GroutMetrics, evaluate_grout
 from napari_mosaic.mask_files import UNREADABLE, read_pixels
 from napari_mosaic.measurement.source_grid import read_source_labels
 from napari_mosaic.metrics import SLIVER, Metrics, Overlaps, add_overlaps, count_overlaps, summarise
+from napari_mosaic.objects import as_place, is_remote
 from napari_mosaic.record import Record, open_record
 from napari_mosaic.record.label_layer import TESSERAE
 from napari_mosaic.tiling import Box
@@ -247,10 +248,10 @@ def open_labels(
 
     `MissingError` where a record has no labels of that name.
     """
-    path = Path(path)
+    path = as_place(path)
     if is_label_layer(path):
         return _record_labels(stack.enter_context(open_record(path.parents[1])).with_labels(path.name))
-    if path.is_dir():
+    if is_remote(path) or path.is_dir():
         return _record_labels(stack.enter_context(open_record(path)).with_labels(of_record))
     values = read_label_image(path)
     guessed = meaning == "auto" and _looks_like_mask(values)

@@ -58,9 +58,9 @@ def open_image(
     ----------
     source
         Path of a PNG, JPEG, WebP, HEIC, AVIF, JPEG XL, BMP, GIF, TIFF, JPEG 2000, VRT or `.dzi` file, of an OME-Zarr or
-        of a folder of georeferenced blocks; an http address of an OME-Zarr, a `.dzi`, a IIIF `info.json` or manifest,
-        or a picture, with `NAME:PASSWORD@` where it asks for them; a numpy, dask or zarr array or a list of levels; a
-        napari Image layer; "sample:NAME".
+        of a folder of georeferenced blocks; an address (http, `s3://` or what else fsspec knows) of an OME-Zarr, a
+        `.dzi`, a IIIF `info.json` or manifest, or a picture, for http with `NAME:PASSWORD@` where it asks for them; a
+        numpy, dask or zarr array or a list of levels; a napari Image layer; "sample:NAME".
     on_progress
         Called with each finished piece of decoding.
     cache_dir

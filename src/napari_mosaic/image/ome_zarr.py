@@ -24,6 +24,7 @@ from napari_mosaic.http import Fetcher, is_url
 from napari_mosaic.image.arrays import array_raster, to_mm
 from napari_mosaic.image.pixel_size import size_of_sides
 from napari_mosaic.image.raster import Context, Georeference, PixelSize, Raster
+from napari_mosaic.objects import as_place, zarr_store
 from napari_mosaic.progress import Steps
 
 DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, ArithmeticError)
@@ -127,7 +128,7 @@ def open_zarr(source: str | Path, context: Context) -> Steps[Raster]:
 
 
 def _open_node(location: str, context: Context) -> Any:
-    store: Any = HttpStore(location, context.fetcher) if is_url(location) else location
+    store: Any = HttpStore(location, context.fetcher) if is_url(location) else zarr_store(as_place(location))
     try:
         return zarr.open(store, mode="r")
     except (ReadError, MissingError):

@@ -16,6 +16,7 @@ from napari_mosaic.fingerprints import read_head
 from napari_mosaic.folders import local_path
 from napari_mosaic.image.arrays import is_array, is_layer, is_levels
 from napari_mosaic.image.raster import Context, Opener, Raster
+from napari_mosaic.objects import address_of
 from napari_mosaic.progress import Steps
 
 _ZARR = (".zattrs", ".zgroup", ".zarray", "zarr.json")
@@ -37,6 +38,7 @@ OBJECTS = (
     (lambda source: is_array(source) or is_levels(source), "arrays:open_array"),
     (lambda source: isinstance(source, str) and source.startswith("sample:"), "samples:open_sample"),
     (lambda source: isinstance(source, str) and source.lower().startswith(("http://", "https://")), "web:open_url"),
+    (lambda source: address_of(source) is not None, "web:open_object"),
 )
 """Sources that are no local path: how to know each, and `module:function` that opens it."""
 
@@ -84,7 +86,8 @@ def _local_path(source: Any) -> Path:
     text = os.fspath(source)
     if "://" in text and not text.startswith("file://"):
         raise InputError(
-            f"{text} is an address of a kind that cannot be read; give an http or https address, or download it."
+            f"{text} is an address of a kind that cannot be read; give an http or https address, or one of an object "
+            "store such as s3://."
         )
     path = local_path(text)
     if not path.exists():

@@ -1,7 +1,8 @@
 """What an address points to: told by its form where that is certain, else by the first bytes of the answer.
 
 One decision: an address may be that of a description (.dzi, info.json, manifest), of the folder it
-describes, or of a plain picture; TIFF is read by range, other pictures are downloaded once.
+describes, or of a plain picture; TIFF is read by range, other pictures are downloaded once. Object stores are asked as
+web servers are, by the same `Fetcher`.
 """
 
 from __future__ import annotations
@@ -11,19 +12,22 @@ import re
 import string
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import quote, unquote, urldefrag, urlsplit
 
 from fsspec.spec import AbstractBufferedFile
 
+from napari_mosaic import objects
 from napari_mosaic.errors import MissingError, ReadError
 from napari_mosaic.file_types import TIFF, file_type
 from napari_mosaic.fingerprints import fingerprint_bytes
-from napari_mosaic.http import Fetcher, Remote
+from napari_mosaic.http import Fetcher, Remote, is_url
 from napari_mosaic.image.georeference import world_names
 from napari_mosaic.image.raster import Context, Raster, SourceInfo
 from napari_mosaic.image.registry import load_opener
 from napari_mosaic.logins import split_login
+from napari_mosaic.objects import as_place, locate
 from napari_mosaic.progress import Progress, Steps
 
 BLOCK = 1 << 18
@@ -31,6 +35,12 @@ BLOCK = 1 << 18
 
 _ZARR_FILE = re.compile(r"/(\.zattrs|\.zgroup|\.zarray|zarr\.json)$")
 _IIIF, _DEEP_ZOOM, _ZARR = "iiif:open_iiif", "deepzoom:open_deepzoom", "ome_zarr:open_zarr"
+
+
+def open_object(source: str | Path, context: Context) -> Steps[Raster]:
+    """Open whatever lies at an address of an object store, such as `s3://bucket/floor.tif`."""
+    found = as_place(source)
+    return (yield from _open_at(str(found), str(found), str(found).lower(), context))
 
 
 def open_url(url: str, context: Context) -> Steps[Raster]:
@@ -42,6 +52,11 @@ def open_url(url: str, context: Context) -> Steps[Raster]:
         path = urlsplit(plain).path.lower().rstrip("/")
     except ValueError as error:
         raise ReadError(f"{url} is no valid address ({error}); check how it is written.") from error
+    return (yield from _open_at(url, plain, path, context))
+
+
+def _open_at(url: str, plain: str, path: str, context: Context) -> Steps[Raster]:
+    """Open an address, `plain` without the part after "#"; `path` is what names something in it, in small letters."""
     if path.endswith(".dzi"):
         opener, address = _DEEP_ZOOM, plain
     elif ".zarr" in path or _ZARR_FILE.search(path):
@@ -100,6 +115,11 @@ class RangeFile(AbstractBufferedFile):  # type: ignore[misc]
         return content[start - first * BLOCK : end - first * BLOCK]
 
 
+def _range_file(fetcher: Fetcher, url: str, remote: Remote) -> Any:
+    """A seekable file at an address; of a store nothing is kept on this disk, so the last blocks are in memory."""
+    return RangeFile(fetcher, url, remote) if is_url(url) else objects.open_object(locate(url), BLOCK)
+
+
 def _part(fetcher: Fetcher, url: str, start: int, end: int, remote: Remote, *, fresh: bool = False) -> bytes:
     end = min(remote.size, end)
     return fetcher.get(url, byte_range=f"{start}-{end - 1}", tag="" if fresh else remote.version, fresh=fresh)
@@ -131,7 +151,7 @@ def _open_tiff(fetcher: Fetcher, url: str, remote: Remote, context: Context) -> 
     def open_one(path: str, mode: str = "rb") -> io.BufferedIOBase:
         """What GDAL asks for: the picture, or one of the few files that are looked for beside it."""
         if path == url:
-            return io.BufferedReader(RangeFile(fetcher, url, remote), BLOCK)
+            return io.BufferedReader(_range_file(fetcher, url, remote), BLOCK)
         if path not in missing and path.endswith(_BESIDE):
             text = _fetch_beside(fetcher, url, path.rsplit("/", 1)[-1])
             if text is not None:
@@ -144,7 +164,7 @@ def _open_tiff(fetcher: Fetcher, url: str, remote: Remote, context: Context) -> 
         return None if content is None else content.decode(errors="replace")
 
     files = TiffFiles(
-        location=url, size=remote.size, file=RangeFile(fetcher, url, remote), beside=read_text, opener=open_one
+        location=url, size=remote.size, file=_range_file(fetcher, url, remote), beside=read_text, opener=open_one
     )
     return (yield from open_tiff_files(name, files, source, context))
 
@@ -158,6 +178,8 @@ def _fetch_beside(fetcher: Fetcher, url: str, name: str) -> bytes | None:
     """A file beside a picture at an address, as long as it is what its name says."""
     parts = urlsplit(url)
     address = parts._replace(path=f"{parts.path.rsplit('/', 1)[0]}/{quote(name)}").geturl()
+    if not is_url(url):
+        address = f"{url.rsplit('/', 1)[0]}/{name}"
     try:
         content = fetcher.get(address, fresh=True)
     except (MissingError, ReadError):

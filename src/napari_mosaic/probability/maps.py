@@ -21,6 +21,7 @@ from napari_mosaic.errors import InputError, MissingError, ReadError
 from napari_mosaic.evaluation.files import bands
 from napari_mosaic.mask_files import UNREADABLE, read_pixels
 from napari_mosaic.measurement.source_grid import places_under
+from napari_mosaic.objects import as_place, is_remote
 from napari_mosaic.output_files import replacing
 from napari_mosaic.png_rows import PngRows
 from napari_mosaic.progress import Progress, Steps, drain
@@ -86,8 +87,8 @@ def open_map(
     """
     if isinstance(source, Record):
         return _record_map(source, channel, grid, adjusted)
-    path = Path(source)
-    if path.is_dir():
+    path = as_place(source)
+    if is_remote(path) or path.is_dir():
         record = open_record(path)
         if stack is not None:
             stack.callback(record.close)

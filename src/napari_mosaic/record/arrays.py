@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from napari_mosaic.errors import RecordError
 from napari_mosaic.files import writing
+from napari_mosaic.objects import is_remote, refusals, version_of, versions_in, zarr_store
 from napari_mosaic.record.layout import level_shapes
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.plan import Plan
@@ -40,7 +41,7 @@ class Pieces(Protocol):
 
 def open_levels(path: Path, prefix: str, plan: Plan, *, writable: bool) -> list[Any]:
     """The arrays of all levels below `prefix` in the record at `path`; one of `DAMAGE` where they are not there."""
-    root: Any = zarr.open_group(str(path), mode="r+" if writable else "r")
+    root: Any = zarr.open_group(zarr_store(path), mode="r+" if writable else "r")
     shapes = level_shapes(plan.shape)
     found = [root[f"{prefix}{level}"] for level in range(len(shapes))]
     for array, shape in zip(found, shapes, strict=True):
@@ -58,15 +59,19 @@ def read_array(array: Any, key: tuple[Any, ...]) -> NDArray[Any]:
     for _ in range(2):
         try:
             return np.asarray(array[key])
-        except DAMAGE:
+        except _unreadable():
             time.sleep(_PAUSE_S)
     try:
         return np.asarray(array[key])
-    except DAMAGE as error:
+    except _unreadable() as error:
         raise RecordError(
             f"{array.store_path} cannot be read ({' '.join(str(error).split())[:200]}); it is damaged: go on with "
             "--resume, or restore it from a copy."
         ) from error
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    return (*DAMAGE, *refusals())
 
 
 def write_array(path: Path, array: Any, key: tuple[slice, ...], values: NDArray[Any]) -> None:
@@ -74,7 +79,7 @@ def write_array(path: Path, array: Any, key: tuple[slice, ...], values: NDArray[
     with writing(path):
         try:
             array[key] = values
-        except OSError:
+        except refusals():
             raise
         except DAMAGE as error:
             raise RecordError(
@@ -85,10 +90,19 @@ def write_array(path: Path, array: Any, key: tuple[slice, ...], values: NDArray[
 def stamp_of(path: Path) -> tuple[int, ...]:
     """Which writing of a file is there, for files that are replaced whole; nothing where it is not."""
     try:
+        if is_remote(path):
+            return (hash(version_of(path)),)
         found = path.stat()
     except OSError:
         return ()
     return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def stamp_of_tables(folder: Path) -> tuple[object, ...]:
+    """Which writing of each part of a table is there."""
+    if is_remote(folder):  # in one question, and not in one for each
+        return (versions_in(folder),)
+    return tuple((str(path), stamp_of(path)) for path in sorted(folder.glob("*.parquet")))
 
 
 def damaged(layer: Pieces, indices: Iterable[Index]) -> list[Index]:

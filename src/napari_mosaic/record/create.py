@@ -1,6 +1,7 @@
 """A new record, and one whose photograph has moved.
 
-One decision: a record appears whole or not at all: it is made under another name and renamed.
+One decision: a record appears whole or not at all: it is made under another name and renamed. In an object store it is
+made at its place, under its lease, and is a record when the last object is there, `mosaic.json`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock
 
@@ -18,21 +20,26 @@ from napari_mosaic.areas import AreaSet, write_areas
 from napari_mosaic.errors import RecordError
 from napari_mosaic.image import MosaicImage, PixelSize, open_image
 from napari_mosaic.image.pixel_size import confirmed_mm
+from napari_mosaic.objects import as_place, is_remote, remove, sizes_in
 from napari_mosaic.record import layout
 from napari_mosaic.record.backups import MAKING, passing_name
 from napari_mosaic.record.file_mask import read_valid_level, write_file_mask
+from napari_mosaic.record.journal import FOLDER, KEPT, LOG
 from napari_mosaic.record.metadata import (
     AREAS,
+    NAME,
     RECTIFIED,
     Metadata,
     describe_source,
+    is_there,
     write_metadata,
 )
-from napari_mosaic.record.opened import LOCK
+from napari_mosaic.record.opened import LEASE, LOCK, acquire_record
 from napari_mosaic.record.plan import Plan
 from napari_mosaic.record.source import check_source
 from napari_mosaic.record.store import Record, open_record
 
+_Over = Literal["computed", "all"] | None
 _PACKAGES = ("napari-mosaic", "numpy", "zarr", "numba", "torch", "segmentation-models-pytorch")
 
 _DEEPEST = 90
@@ -44,14 +51,60 @@ def create_record(
     path: str | Path, image: MosaicImage, plan: Plan, *, areas: AreaSet, pixel_size: PixelSize | None = None
 ) -> Record:
     """Make an empty record, whole or not at all, and open it for writing."""
-    path = Path(path)
-    if path.exists():
-        raise RecordError(
-            f"{path} exists already; go on with it (resume), replace it (overwrite) or take another name."
-        )
-    with files.writing(path), new_record(path, image, plan, areas=areas, pixel_size=pixel_size):
-        pass
+    path = as_place(path)
+    with files.writing(path):
+        if is_remote(path):
+            _create_in_store(path, image, plan, areas=areas, pixel_size=pixel_size)
+        elif path.exists():
+            raise _exists(path)
+        else:
+            with new_record(path, image, plan, areas=areas, pixel_size=pixel_size):
+                pass
     return open_record(path, writable=True)
+
+
+def _exists(path: Path) -> RecordError:
+    return RecordError(f"{path} exists already; go on with it (resume), replace it (overwrite) or take another name.")
+
+
+def replace_in_store(
+    path: Path, image: MosaicImage, plan: Plan, *, areas: AreaSet, pixel_size: PixelSize | None, keep_edits: bool
+) -> Record:
+    """Make an empty record where there is one at an address, and open it for writing; its edits wait, or go first."""
+    over: _Over = "computed" if keep_edits else "all"
+    with files.writing(path):
+        _create_in_store(path, image, plan, areas=areas, pixel_size=pixel_size, over=over)
+    return open_record(path, writable=True)
+
+
+def _create_in_store(
+    path: Path, image: MosaicImage, plan: Plan, *, areas: AreaSet, pixel_size: PixelSize | None, over: _Over = None
+) -> None:
+    """Make an empty record at an address, also `over` what was computed in one that is there, or all of it.
+
+    What a crash left of one that was not finished being made goes first, but for edits that wait to be replayed.
+    """
+    there = set(sizes_in(path))
+    if there and not there & {LEASE, NAME}:
+        raise RecordError(
+            f"{path} holds other objects and no mosaic record, so none is made there; give another place."
+        )
+    lease = acquire_record(path)
+    try:
+        if is_there(path):
+            if over is None:
+                raise _exists(path)
+            if over == "all":
+                remove(path / FOLDER)
+            elif not (path / FOLDER / KEPT).exists():
+                files.replace(path / FOLDER / LOG, path / FOLDER / KEPT)
+            remove(path / NAME)
+        for folder, kept in ((path, {LEASE, FOLDER}), (path / FOLDER, {KEPT})):
+            for name in sizes_in(folder).keys() - kept:
+                remove(folder / name)
+        _fill(path, path, image, plan, areas=areas, size=pixel_size or image.pixel_size)
+    finally:
+        lease.release()
 
 
 @contextmanager
@@ -69,21 +122,7 @@ def new_record(
     try:
         temporary.mkdir(parents=True)
         lock.acquire(timeout=0)
-        layout.create_arrays(temporary, plan, confirmed_mm(size))
-        metadata = Metadata(
-            source=describe_source(image, path),
-            plan=plan,
-            pixel_size=size,
-            crs=image.crs,
-            affine=image.affine,
-            versions=_versions(),
-            phases={"map": "partial", "tesserae": "partial"},
-        )
-        write_areas(temporary / AREAS, areas)
-        if image.rectification is not None:
-            files.write_whole(temporary / RECTIFIED, image.rectification.to_text(), sync=True)
-        write_metadata(temporary, metadata)
-        write_file_mask(temporary, read_valid_level(image))
+        _fill(temporary, path, image, plan, areas=areas, size=size)
         yield temporary
         lock.release()
         files.replace(temporary, path)
@@ -92,6 +131,25 @@ def new_record(
         lock.release()
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _fill(folder: Path, path: Path, image: MosaicImage, plan: Plan, *, areas: AreaSet, size: PixelSize | None) -> None:
+    """Write all of an empty record into a folder, what makes it one last; it belongs to the place `path`."""
+    layout.create_arrays(folder, plan, confirmed_mm(size))
+    metadata = Metadata(
+        source=describe_source(image, path),
+        plan=plan,
+        pixel_size=size,
+        crs=image.crs,
+        affine=image.affine,
+        versions=_versions(),
+        phases={"map": "partial", "tesserae": "partial"},
+    )
+    write_areas(folder / AREAS, areas)
+    if image.rectification is not None:
+        files.write_whole(folder / RECTIFIED, image.rectification.to_text(), sync=True)
+    write_file_mask(folder, read_valid_level(image))
+    write_metadata(folder, metadata)
 
 
 def relink(path: str | Path, source: str | Path) -> None:

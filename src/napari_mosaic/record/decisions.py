@@ -6,6 +6,7 @@ crash cut off counts as not written. The list is replaced whole and knows how ma
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from napari_mosaic.errors import RecordError, WriteError
-from napari_mosaic.files import append_synced
+from napari_mosaic.files import append_synced, make_folder, read_grown
 from napari_mosaic.record.store import Record
 from napari_mosaic.record.tables import write_table
 from napari_mosaic.tiling import Box
@@ -62,7 +63,7 @@ def add_decision(record: Record, id_: int, word: str | None, box: Box) -> None:
     path = _path(record, LOG)
     line = " ".join(str(value) for value in (id_, word or _OPEN, *box)) + "\n"
     try:
-        path.parent.mkdir(exist_ok=True)
+        make_folder(path.parent)
         append_synced(path, line.encode(), end=len(_whole_lines(path)))
     except OSError as error:
         raise WriteError(
@@ -77,7 +78,7 @@ def write_list(record: Record, columns: Mapping[str, object], *, decisions: int,
     table = pa.table(dict(columns)).replace_schema_metadata(notes)
     path = _path(record, LIST)
     try:
-        path.parent.mkdir(exist_ok=True)
+        make_folder(path.parent)
         write_table(path, table)
     except OSError as error:
         raise WriteError(
@@ -89,7 +90,7 @@ def read_list(record: Record) -> Listed | None:
     """The last list, or None where there was none."""
     path = _path(record, LIST)
     try:
-        table = pq.read_table(path, partitioning=None)
+        table = pq.read_table(io.BytesIO(path.read_bytes()), partitioning=None)
         notes = table.schema.metadata
         return Listed(table, int(notes[_DECISIONS_KEY]), int(notes[_EDITS_KEY]))
     except FileNotFoundError:
@@ -105,7 +106,7 @@ def _path(record: Record, name: str) -> Path:
 def _whole_lines(path: Path) -> bytes:
     """The lines of a file; what a crash cut off at its end is left out, so that the next line does not join it."""
     try:
-        content = path.read_bytes()
+        content = read_grown(path)
     except FileNotFoundError:
         return b""
     return content[: content.rfind(b"\n") + 1]

@@ -6,6 +6,7 @@ at a level of bounded size, and lies in the record as a small picture; one white
 
 from __future__ import annotations
 
+import io
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -103,7 +104,7 @@ def read_file_mask(record: ReadableRecord) -> FileMask:
 
 def _read_picture(path: Path) -> NDArray[np.bool_]:
     try:
-        with Image.open(path) as picture:
+        with Image.open(io.BytesIO(path.read_bytes())) as picture:
             return np.asarray(picture.convert("1"), bool)
     except (OSError, ValueError, SyntaxError) as error:
         raise RecordError(f"{path} cannot be read ({error}); delete it, and it is made again.") from error

@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from napari_mosaic.errors import RecordError, WriteError
-from napari_mosaic.files import append_synced, write_whole, writing
+from napari_mosaic.files import (
+    append_synced,
+    grown_size,
+    make_folder,
+    open_grown,
+    read_grown_at,
+    write_whole,
+    writing,
+)
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.patches import Patch, decode_patch, encode_patch
 from napari_mosaic.tiling import Box
@@ -76,10 +84,7 @@ class Journal:
 
     def follow(self) -> None:
         """Take in what another process has written since, or begin again where it has moved the file away."""
-        try:
-            size = self.path.stat().st_size
-        except FileNotFoundError:
-            size = 0
+        size = grown_size(self.path)
         with self.lock:
             if size < self._end:
                 self._begin()
@@ -128,7 +133,7 @@ class Journal:
         head = json.dumps({"of": number, **header, "n": number}).encode()
         body = _FRAME.pack(_MAGIC, len(head), len(payload), zlib.crc32(payload, zlib.crc32(head))) + head + payload
         try:
-            self.path.parent.mkdir(exist_ok=True)
+            make_folder(self.path.parent)
             append_synced(self.path, body, end=self._end)
         except OSError as error:
             raise WriteError(
@@ -188,7 +193,7 @@ class Journal:
 
     def _load(self) -> None:
         try:
-            with self.path.open("rb") as file:
+            with open_grown(self.path) as file:
                 file.seek(self._end)
                 for header, sizes in _frames(file, self.path):
                     self._take(header, self._end, sizes)
@@ -202,10 +207,9 @@ class Journal:
 
     def _read(self, number: int) -> tuple[Header, bytes]:
         entry = self._entries[number]
-        with self.path.open("rb") as file:
-            file.seek(entry.offset)
-            crc = _FRAME.unpack(file.read(_FRAME.size))[3]
-            head, payload = (file.read(size) for size in entry.sizes)
+        content = read_grown_at(self.path, entry.offset, _FRAME.size + sum(entry.sizes))
+        crc = _FRAME.unpack(content[: _FRAME.size].ljust(_FRAME.size))[3]
+        head, payload = content[_FRAME.size :][: entry.sizes[0]], content[_FRAME.size + entry.sizes[0] :]
         if zlib.crc32(payload, zlib.crc32(head)) != crc:
             raise RecordError(f"Entry {number} of {self.path} is damaged; restore the journal from a copy.")
         return json.loads(head), payload
@@ -213,7 +217,9 @@ class Journal:
 
 def _frames(file: BinaryIO, path: Path) -> Iterator[tuple[Header, tuple[int, int]]]:
     """Headers of the whole entries of a file; what a crash cut off at its end is left out."""
-    size = os.fstat(file.fileno()).st_size
+    start = file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(start)
     while True:
         start = file.tell()
         fixed = file.read(_FRAME.size)

@@ -6,7 +6,6 @@ folder, its locks and its damage, and nothing of edits: they are laid over it fr
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,7 +17,8 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import InputError, MissingError, RecordError
-from napari_mosaic.files import read_object, writing
+from napari_mosaic.files import read_object, remove_tree, writing
+from napari_mosaic.objects import zarr_store
 from napari_mosaic.record import layout, tables
 from napari_mosaic.record.arrays import DAMAGE, open_levels, read_array, write_array
 from napari_mosaic.record.ledger import Index, Ledger
@@ -161,12 +161,12 @@ class LabelLayer:
         """Make its arrays, empty, where they are not there."""
         if not self.exists:
             with writing(self.path):
-                layout.create_labels(zarr.open_group(str(self.path), mode="r+"), self.name, self._plan, pixel_mm)
+                layout.create_labels(zarr.open_group(zarr_store(self.path), mode="r+"), self.name, self._plan, pixel_mm)
 
     def remove(self) -> None:
         """Take its arrays and its table away; nothing of it is finished then."""
-        shutil.rmtree(self.tables, ignore_errors=True)
-        shutil.rmtree(self.path / "labels" / self.name, ignore_errors=True)
+        remove_tree(self.tables)
+        remove_tree(self.path / "labels" / self.name)
         self._levels = None
         self.forget()
 

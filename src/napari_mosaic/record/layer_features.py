@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from napari_mosaic.record import tables
-from napari_mosaic.record.arrays import stamp_of
+from napari_mosaic.record.arrays import stamp_of_tables
 from napari_mosaic.record.readable import ReadableRecord
 from napari_mosaic.record.tables import Columns
 from napari_mosaic.tiling import Box
@@ -73,8 +73,7 @@ def read_features(record: ReadableRecord, box: Box | None = None, most: int = MO
 def state_of(record: ReadableRecord) -> int:
     """A number that is another one when a part of the tables, what is said of tesserae, or the pixel size changes."""
     folders = (record.tesserae.tables, tables.attribute_folder(record.tesserae.tables))
-    files = sorted(path for folder in folders for path in folder.glob("*.parquet"))
-    return hash((record.pixel_mm, *((str(path), stamp_of(path)) for path in files)))
+    return hash((record.pixel_mm, *map(stamp_of_tables, folders)))
 
 
 def _rows_meeting(record: ReadableRecord, box: Box, most: int) -> list[Columns] | None:

@@ -14,6 +14,7 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from napari_mosaic.ids import id_dtype
+from napari_mosaic.objects import zarr_store
 from napari_mosaic.record.plan import Plan
 
 LABELS = "labels/tesserae"
@@ -34,7 +35,7 @@ def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
 
 def create_arrays(path: Path, plan: Plan, pixel_mm: float | None) -> None:
     """Create the group, the map and the tesserae, empty, in the folder `path`."""
-    root = zarr.create_group(str(path), zarr_format=3, overwrite=False)
+    root = zarr.create_group(zarr_store(path), zarr_format=3, overwrite=False)
     names = ["grout", "core"][: plan.channels]
     root.attrs["ome"] = {
         "version": "0.5",

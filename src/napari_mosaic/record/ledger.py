@@ -11,7 +11,8 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from napari_mosaic.files import append_synced, write_whole, writing
+from napari_mosaic.files import append_synced, make_folder, read_grown, rewrite_grown, writing
+from napari_mosaic.objects import is_remote
 
 Index = tuple[int, int]
 
@@ -37,7 +38,7 @@ class Ledger:
             if not new:
                 return
             with writing(self._folder.parent):
-                self._folder.mkdir(exist_ok=True)
+                make_folder(self._folder)
                 append_synced(self._path(phase), "".join(f"{i} {j}\n" for i, j in new).encode())
             known.update(new)
 
@@ -49,8 +50,8 @@ class Ledger:
             if kept == known:
                 return
             with writing(self._folder.parent):
-                self._folder.mkdir(exist_ok=True)
-                write_whole(self._path(phase), "".join(f"{i} {j}\n" for i, j in sorted(kept)), sync=True)
+                make_folder(self._folder)
+                rewrite_grown(self._path(phase), "".join(f"{i} {j}\n" for i, j in sorted(kept)).encode())
             self._done[phase] = kept
 
     def reload(self) -> None:
@@ -64,7 +65,7 @@ class Ledger:
     def _load(self, phase: str) -> set[Index]:
         if phase not in self._done:
             try:
-                text = self._path(phase).read_bytes().decode("ascii", "replace")
+                text = read_grown(self._path(phase)).decode("ascii", "replace")
             except FileNotFoundError:
                 text = ""
             whole = text[: text.rfind("\n") + 1].splitlines()
@@ -75,10 +76,10 @@ class Ledger:
 
     def _cut_tail(self, phase: str, lines: list[str]) -> None:
         """Remove a line that a crash cut off, so that the next one does not join it."""
-        if not os.access(self._path(phase), os.W_OK):
+        if is_remote(self._folder) or not os.access(self._path(phase), os.W_OK):
             return
         with writing(self._folder.parent):
-            write_whole(self._path(phase), "".join(f"{line}\n" for line in lines), sync=True)
+            rewrite_grown(self._path(phase), "".join(f"{line}\n" for line in lines).encode())
 
 
 def _parse(line: str) -> Index | None:

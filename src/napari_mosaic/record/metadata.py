@@ -17,6 +17,7 @@ from napari_mosaic.errors import InputError, MissingError, ReadError, RecordErro
 from napari_mosaic.files import write_json
 from napari_mosaic.image import MosaicImage, PixelSize
 from napari_mosaic.limits import check_kinds
+from napari_mosaic.objects import is_remote
 from napari_mosaic.record.plan import Plan
 
 FORMAT = 1
@@ -63,7 +64,7 @@ def describe_source(image: MosaicImage, record: Path) -> SourceEntry:
     """The entry of an open image, for a record at `record`."""
     info = image.source
     relative = ""
-    if info.location and "://" not in info.location and Path(info.location).is_absolute():
+    if info.location and "://" not in info.location and Path(info.location).is_absolute() and not is_remote(record):
         try:
             relative = os.path.relpath(info.location, record.parent.resolve())
         except ValueError:  # another drive
@@ -90,6 +91,11 @@ def is_source(image: MosaicImage, entry: SourceEntry) -> bool:
         return False
     earlier = bool(info.earlier) and info.earlier == entry.fingerprint
     return info.fingerprint == entry.fingerprint or (earlier and (info.of_content or info.location == entry.location))
+
+
+def is_there(path: Path) -> bool:
+    """Whether something lies at the place of a record; in an object store a record that was finished being made."""
+    return (path / NAME).exists() if is_remote(path) else path.exists()
 
 
 def write_metadata(path: Path, metadata: Metadata) -> None:

@@ -15,9 +15,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from napari_mosaic.errors import LockedError, MosaicError, WriteError
-from napari_mosaic.files import remove_leftovers
-from napari_mosaic.folder_lock import acquire_lock, holder_of
+from napari_mosaic import grown
+from napari_mosaic.errors import LockedError, MosaicError, RecordError, WriteError
+from napari_mosaic.files import remove_leftovers, write_error
+from napari_mosaic.folder_lock import acquire_lock, describe_self, holder_of
+from napari_mosaic.leases import LEASE_S, HeldError, Lease, take
+from napari_mosaic.objects import is_remote
 from napari_mosaic.record.arrays import stamp_of
 from napari_mosaic.record.journal import FOLDER, LOG, Journal
 from napari_mosaic.record.label_layer import LabelLayer, LayerLocks, kind_of
@@ -25,6 +28,10 @@ from napari_mosaic.record.ledger import Ledger
 from napari_mosaic.record.metadata import NAME, Metadata, read_metadata
 
 LOCK, HOLDER = "lock", "lock.by"
+LEASE = "lease"
+"""Of a record in an object store; a `lock` that was copied there with a record means nothing."""
+_GROWING = ("ledger", FOLDER, "queue")
+"""Folders of files that are added to."""
 
 
 @dataclass
@@ -34,7 +41,7 @@ class RecordState:
     path: Path
     metadata: Metadata
     ledger: Ledger
-    lock: FileLock | None = None
+    lock: FileLock | Lease | None = None
     file: tuple[int, int] = (0, 0)
     stamp: tuple[int, ...] = ()
     journal: Journal | None = None
@@ -86,6 +93,11 @@ _registry_lock = threading.Lock()
 
 def open_for_reading(path: Path) -> RecordState:
     """The state of a record for one reader, or for one worker that writes under somebody else's lock."""
+    if not is_remote(path) and (path / FOLDER / f"{LOG}{grown.PARTS}").exists():
+        raise RecordError(
+            f"{path} was copied from an object store while its edits lay there in pieces, so they would be lost; "
+            "open it there for writing and close it, then copy it again."
+        )
     stamp = stamp_of(path / NAME)
     return RecordState(path, read_metadata(path), Ledger(path / "ledger"), stamp=stamp)
 
@@ -100,7 +112,7 @@ def open_for_writing(path: Path, *, exclusive: bool) -> RecordState:
     WriteError
         It lies where nothing can be written.
     """
-    key = os.path.realpath(path)
+    key = str(path) if is_remote(path) else os.path.realpath(path)
     with _registry_lock:
         opened = _registry.get(key)
         if opened is not None and opened.file != _identity(path):
@@ -108,8 +120,10 @@ def open_for_writing(path: Path, *, exclusive: bool) -> RecordState:
         if opened is not None and exclusive:
             raise LockedError(f"{path} is open for writing in this program; close it there first.")
         if opened is None:
-            state, crashed = open_for_reading(path), (path / HOLDER).exists()
-            state.lock, state.file = _acquire(path), _identity(path)
+            state, crashed = open_for_reading(path), not is_remote(path) and (path / HOLDER).exists()
+            state.lock, state.file = acquire_record(path), _identity(path)
+            if is_remote(path):
+                _finish_moves(state)
             if crashed:  # who leaves takes that file away; all of a large record is looked through only then
                 remove_leftovers(path)
             opened = _registry[key] = state
@@ -128,12 +142,27 @@ def leave(opened: RecordState) -> None:
         for key in [key for key, other in _registry.items() if other is opened]:
             del _registry[key]
             with suppress(OSError):
-                (opened.path / HOLDER).unlink(missing_ok=True)
+                if is_remote(opened.path):
+                    for folder in _GROWING:
+                        grown.join_all(opened.path / folder)
+                else:
+                    (opened.path / HOLDER).unlink(missing_ok=True)
         opened.lock.release()
 
 
+def _finish_moves(state: RecordState) -> None:
+    try:
+        grown.finish_moves(state.path / FOLDER)
+    except OSError as error:
+        if state.lock is not None:
+            state.lock.release()
+        raise write_error(state.path, error) from error
+
+
 def _identity(path: Path) -> tuple[int, int]:
-    """The lock's file, whatever its name is now."""
+    """The lock's file, whatever its name is now; a folder of a store keeps its name."""
+    if is_remote(path):
+        return 0, 0
     try:
         found = (path / LOCK).stat()
     except OSError:
@@ -141,15 +170,21 @@ def _identity(path: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _acquire(path: Path) -> FileLock:
+def acquire_record(path: Path) -> FileLock | Lease:
+    """The lock of the record at a place, of the system's, or in a store a lease."""
     try:
-        return acquire_lock(path / LOCK)
-    except Timeout as error:
+        return take(path / LEASE, describe_self()) if is_remote(path) else acquire_lock(path / LOCK)
+    except (Timeout, HeldError) as error:
+        in_store = isinstance(error, HeldError)
+        holder = f" ({error})" if in_store else holder_of(path / LOCK)
+        killed = f", or {LEASE_S:.0f} seconds where it was killed" if in_store else ""
         raise LockedError(
-            f"{path} is being written by another process{holder_of(path / LOCK)}, so here it can only be read; "
-            "wait until it has finished or close it there."
+            f"{path} is being written by another process{holder}, so here it can only be read; "
+            f"wait until it has finished{killed} or close it there."
         ) from error
     except OSError as error:
+        if is_remote(path):
+            raise write_error(path, error) from error
         raise WriteError(
             f"{path} cannot be written ({error.strerror}); give a folder that you may write to."
         ) from error

@@ -21,6 +21,7 @@ from napari_mosaic import files
 from napari_mosaic.areas import AreaSet
 from napari_mosaic.errors import MosaicError, MosaicWarning
 from napari_mosaic.image import MosaicImage, PixelSize
+from napari_mosaic.objects import is_remote
 from napari_mosaic.record.backups import (
     ASIDE,
     REMOVING,
@@ -32,7 +33,7 @@ from napari_mosaic.record.backups import (
     replaced_by,
     set_aside_for,
 )
-from napari_mosaic.record.create import new_record
+from napari_mosaic.record.create import new_record, replace_in_store
 from napari_mosaic.record.journal import FOLDER, KEPT, LOG, Journal
 from napari_mosaic.record.journaled import adopt_edits, has_edits
 from napari_mosaic.record.metadata import read_metadata
@@ -44,8 +45,10 @@ def recover_replacement(path: Path) -> None:
     """Finish or roll back what a crash left at a place; what is under way in another process stays as it is.
 
     A record whose place is empty goes back there; one whose successor is whole is removed, unless it was edited since.
-    An unfinished successor stays: it is gone on with, or replaced in its turn.
+    An unfinished successor stays: it is gone on with, or replaced in its turn. In an object store nothing waits beside.
     """
+    if is_remote(path):
+        return
     remove_leftovers(path)
     if not path.exists():
         put_back(path)
@@ -90,6 +93,9 @@ def replace_record(
         The record whose edits shall wait to be replayed on the new one.
     """
     open_record(path, writable=True, exclusive=True).close()
+    if is_remote(path):  # where no folder has another name at once: the old one goes first, edits that wait stay
+        keep = edits is not None
+        return replace_in_store(path, image, plan, areas=areas, pixel_size=pixel_size, keep_edits=keep)
     old, draft = path, _is_draft(path)
     backups = _present(path)
     aside = passing_name(path, REMOVING) if draft else next(name for name in backup_names(path) if not name.exists())

@@ -7,7 +7,6 @@ needed for what is thrown away at the end.
 from __future__ import annotations
 
 import json
-import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from napari_mosaic.errors import RecordError
-from napari_mosaic.files import read_object, write_arrays, write_json, writing
+from napari_mosaic.files import make_folder, read_object, readable, remove_tree, write_arrays, write_json, writing
 from napari_mosaic.record.label_layer import SAM2, SAM2_PLAN
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.store import Record
@@ -93,7 +92,7 @@ class Sam2Files:
 
     def forget_proposals(self) -> None:
         """Remove what the windows proposed; it can be computed again."""
-        shutil.rmtree(self._proposals, ignore_errors=True)
+        remove_tree(self._proposals)
 
     def has_proposals(self, layer: int, index: Index) -> bool:
         """Whether the proposals of a window are on disk."""
@@ -102,7 +101,7 @@ class Sam2Files:
     def read_proposals(self, layer: int, index: Index) -> Arrays | None:
         """The proposals of a window; None where they are missing or damaged."""
         try:
-            with np.load(self._file(layer, index), allow_pickle=False) as content:
+            with np.load(next(readable([self._file(layer, index)])), allow_pickle=False) as content:
                 return {name: content[name] for name in content.files}
         except _DAMAGE:
             return None
@@ -111,7 +110,7 @@ class Sam2Files:
         """Store the proposals of a window, whole or not at all."""
         path = self._file(layer, index)
         with writing(self._path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             write_arrays(path, arrays, sync=False)
 
     def _file(self, layer: int, index: Index) -> Path:

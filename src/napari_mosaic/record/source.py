@@ -6,6 +6,7 @@ from pathlib import Path
 
 from napari_mosaic.errors import MissingError, RecordError
 from napari_mosaic.image import MosaicImage, open_image
+from napari_mosaic.objects import address_of, as_place
 from napari_mosaic.perspective import Rectification, read_rectification
 from napari_mosaic.record.arrays import stamp_of
 from napari_mosaic.record.metadata import RECTIFIED, SourceEntry, is_source
@@ -15,14 +16,21 @@ def open_source(entry: SourceEntry, record: Path, location: str | Path | None = 
     """Open the photograph of a record: at `location`, or beside the record, then where it was."""
     for candidate in [location] if location is not None else _locations(entry, record):
         text = str(candidate)
-        if "://" in text or text.startswith("sample:") or Path(text).exists():
-            image = open_image(candidate)
+        if _may_open(text):
+            image = open_image(text)
             check_source(image, entry, record)
             return image
     raise MissingError(
         f"The photograph {entry.name} of {record.name} is not at {entry.location or 'any place'}; "
         f"say where it is with: napari-mosaic relink {record.name} PHOTOGRAPH."
     )
+
+
+def _may_open(location: str) -> bool:
+    """Whether there is something to open at a location; web addresses are asked by whoever opens them."""
+    if address_of(location) is not None:
+        return as_place(location).exists()
+    return "://" in location or location.startswith("sample:") or Path(location).exists()
 
 
 def _locations(entry: SourceEntry, record: Path) -> list[str]:
@@ -50,14 +58,14 @@ class SourceWatch:
     Parameters
     ----------
     image
-        Open; only of a single local file is there anything to watch.
+        Open; only of a single file, local or in a store, is there anything to watch.
     entry, record
         Of the record that is made from it.
     """
 
     def __init__(self, image: MosaicImage, entry: SourceEntry, record: Path) -> None:
-        place = Path(image.source.location)
-        self._path = place if image.source.location and place.is_file() else None
+        path = as_place(image.source.location)
+        self._path = path if image.source.location and path.is_file() else None
         self._entry, self._record = entry, record
         self._stamp = () if self._path is None else stamp_of(self._path)
 
@@ -66,7 +74,7 @@ class SourceWatch:
         stamp = () if self._path is None else stamp_of(self._path)
         if self._path is None or stamp in (self._stamp, ()):
             return
-        with open_image(self._path) as now:
+        with open_image(str(self._path)) as now:
             same = is_source(now, self._entry)
         if not same:
             raise RecordError(

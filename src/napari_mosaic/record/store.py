@@ -21,9 +21,10 @@ from shapely.geometry.base import BaseGeometry
 
 from napari_mosaic.areas import AreaSet, write_areas
 from napari_mosaic.errors import RecordError, WriteError
-from napari_mosaic.files import writing
+from napari_mosaic.files import has_grown, writing
 from napari_mosaic.image import MosaicImage, PixelSize
 from napari_mosaic.image.pixel_size import USER, confirmed_mm, given_size
+from napari_mosaic.objects import as_place, is_remote
 from napari_mosaic.perspective import Array, Points, Rectification
 from napari_mosaic.progress import drain
 from napari_mosaic.record import arrays, looked_at, source
@@ -89,7 +90,7 @@ class Record:
             with self._opened.state_lock:
                 if self._opened.repaired:
                     return
-                if (self.path / FOLDER / LOG).exists():
+                if has_grown(self.path / FOLDER / LOG):
                     self.edits.repair()
                 with suppress(OSError):  # on a full disk scales stay as they are; nothing of ours reads them
                     rescale_arrays(self.path, self.plan, self.pixel_mm)
@@ -436,7 +437,7 @@ def open_record(path: str | Path, *, writable: bool = False, exclusive: bool = F
     Parameters
     ----------
     path
-        The folder `NAME.mosaic.zarr`.
+        The folder `NAME.mosaic.zarr`, or its address in an object store, such as `s3://bucket/NAME.mosaic.zarr`.
     writable
         Whether to write; one process at a time may. Inside of it a record may be opened again, by a run and by
         whoever edits what the run has finished: they share one journal and one set of locks.
@@ -448,12 +449,12 @@ def open_record(path: str | Path, *, writable: bool = False, exclusive: bool = F
     MissingError, RecordError, LockedError
         Nothing there; no record, damaged or newer; another process writes to it.
     """
-    path = Path(path)
-    if not path.exists():
+    path = as_place(path)
+    if not is_remote(path) and not path.exists():
         put_back(path)
     return Record(path, writable=writable, exclusive=exclusive)
 
 
 def open_for_worker(path: str | Path) -> Record:
     """Open a record for writing shards while the process that handed out the work holds the lock."""
-    return Record(Path(path), writable=True, lock=False)
+    return Record(as_place(path), writable=True, lock=False)

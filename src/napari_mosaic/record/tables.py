@@ -7,6 +7,7 @@ a folder of its own, with rows only for those of which something was said.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from napari_mosaic.files import whole_file
+from napari_mosaic.files import make_folder, readable, whole_file
 
 SCHEMA = pa.schema(
     [
@@ -40,7 +41,7 @@ Columns = dict[str, NDArray[Any]]
 
 def write_part(folder: Path, index: tuple[int, int], columns: Columns, schema: pa.Schema = SCHEMA) -> None:
     """Write, whole or not at all, the rows of the tesserae whose seeds lie in shard `index`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     arrays = [_as_array(columns[field.name], field) for field in schema]
     write_table(folder / part_name(index), pa.Table.from_arrays(arrays, schema=schema))
 
@@ -68,8 +69,13 @@ def write_table(path: Path, table: pa.Table, *, rows: int | None = None) -> None
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Read one Parquet file, its sums checked; `read_table` of pyarrow would load its datasets and with them pandas."""
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        return file.read(columns=columns, use_threads=False)
+    return next(_read_tables([path], columns))
+
+
+def _read_tables(paths: Sequence[Path], columns: list[str] | None = None) -> Iterator[pa.Table]:
+    for part in readable(paths):
+        with pq.ParquetFile(part, page_checksum_verification=True) as file:
+            yield file.read(columns=columns, use_threads=False)
 
 
 def part_name(index: tuple[int, int]) -> str:
@@ -79,7 +85,7 @@ def part_name(index: tuple[int, int]) -> str:
 
 def read_parts(folder: Path, columns: list[str] | None = None, schema: pa.Schema = SCHEMA) -> pa.Table:
     """All rows, in order of shards; an empty table where there are none."""
-    parts = [read_table(path, columns) for path in sorted(folder.glob("*.parquet"))]
+    parts = list(_read_tables(sorted(folder.glob("*.parquet")), columns))
     if not parts:
         fields = schema if columns is None else pa.schema([schema.field(name) for name in columns])
         return fields.empty_table()
@@ -96,7 +102,7 @@ def read_part(path: Path, schema: pa.Schema = SCHEMA) -> pa.Table:
 
 def count_rows(folder: Path) -> int:
     """Number of rows, from the footers alone."""
-    return sum(pq.read_metadata(path).num_rows for path in folder.glob("*.parquet"))
+    return sum(pq.read_metadata(part).num_rows for part in readable(list(folder.glob("*.parquet"))))
 
 
 def rows_in(columns: Columns, box: tuple[int, int, int, int]) -> Columns:
@@ -146,7 +152,7 @@ def write_rows(folder: Path, index: tuple[int, int], columns: Columns) -> None:
     path = attribute_folder(folder) / part_name(index)
     said = np.flatnonzero((columns["material"] > 0) | (columns["state"] > 0))
     if len(said):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         values = {name: [words[code] for code in columns[name][said]] for name, words in WORDS.items()}
         write_table(path, pa.table({"id": columns["id"][said], **values}).cast(ATTRIBUTES))
     else:

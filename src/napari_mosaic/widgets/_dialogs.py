@@ -16,6 +16,7 @@ from napari_mosaic.export import FORMATS
 from napari_mosaic.export.sheet import SHEETS
 from napari_mosaic.file_types import OPENED, TIFF
 from napari_mosaic.image.samples import SAMPLES
+from napari_mosaic.objects import as_place
 from napari_mosaic.widgets._docks import PLUGIN
 
 PATTERN = "*.mosaic.zarr/"
@@ -54,7 +55,7 @@ def claim_large_pictures() -> None:
 
 def is_record(path: Path) -> bool:
     """Whether there is a mosaic record at a place."""
-    return (path / "mosaic.json").is_file()
+    return (as_place(path) / "mosaic.json").is_file()
 
 
 def offer_samples(menu: QMenu, chosen: Callable[[str], None]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels
 
+from napari_mosaic.objects import named_place
 from napari_mosaic.record import Record
 from napari_mosaic.record.label_layer import TESSERAE
 from napari_mosaic.record.patches import Patch
@@ -41,7 +42,7 @@ def is_tesserae(layer: Any) -> bool:
 
 def record_of(layer: Labels) -> Path:
     """The record that a layer shows."""
-    return Path(layer.metadata[RECORD]).absolute()
+    return named_place(layer.metadata[RECORD]).absolute()
 
 
 def foresee(layer: Labels, patch: Patch) -> None:

@@ -18,6 +18,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from napari_mosaic.files import readable
 from napari_mosaic.measuring import Measurement, changed_since_measured, measure_steps, measured_files, read_measured
 from napari_mosaic.progress import Steps
 from napari_mosaic.record import open_record, tables
@@ -49,7 +50,7 @@ class MeasuredFloor:
     file: Path | None = None
 
     def __len__(self) -> int:
-        return 0 if self.file is None else pq.read_metadata(self.file).num_rows
+        return 0 if self.file is None else pq.read_metadata(next(readable([self.file]))).num_rows
 
     @property
     def unit(self) -> str:
@@ -65,7 +66,7 @@ class MeasuredFloor:
     @cached_property
     def schema(self) -> pa.Schema:
         """Names and kinds of the columns."""
-        return pa.schema([]) if self.file is None else pq.read_schema(self.file)
+        return pa.schema([]) if self.file is None else pq.read_schema(next(readable([self.file])))
 
     @cached_property
     def numbers(self) -> tuple[str, ...]:
@@ -158,7 +159,7 @@ def columns_for(record: ReadableRecord, ids: NDArray[Any], names: tuple[str, ...
     file = measured_table(record)
     if not names or len(ids) == 0 or not file.exists():
         return {}
-    with pq.ParquetFile(file) as table:
+    with pq.ParquetFile(next(readable([file]))) as table:
         known = [name for name in names if name in table.schema_arrow.names]
         groups = [k for k in range(table.num_row_groups) if _may_hold(table.metadata.row_group(k), ids)]
         rows = table.read_row_groups(groups, columns=["id", *known], use_threads=False)

@@ -20,6 +20,7 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.file_types import TIFF
 from napari_mosaic.image import open_image
 from napari_mosaic.mask_files import UNREADABLE
+from napari_mosaic.objects import address_of, as_place
 from napari_mosaic.widgets._dialogs import claim_records, is_record
 from napari_mosaic.widgets._sources import LayerData, photograph_data
 
@@ -40,6 +41,8 @@ def get_record_reader(path: str | list[str]) -> Reader | None:
 def get_image_reader(path: str | list[str]) -> Reader | None:
     """A reader for photographs that are opened as lazy pyramids; napari's own for TIFFs that need none."""
     paths = [path] if isinstance(path, str) else path
+    if len(paths) == 1 and address_of(paths[0]) is not None:
+        return read_image
     tiffs = all(Path(one).suffix.lower() in TIFF.suffixes for one in paths)
     if len(paths) == 1 and (not tiffs or is_large_photograph(Path(paths[0]))):
         return read_image
@@ -94,7 +97,7 @@ def read_record(path: str | list[str]) -> list[LayerData]:
     from napari_mosaic.widgets._layers import record_areas, record_data
     from napari_mosaic.widgets._runs import restore
 
-    place = Path(path[0] if isinstance(path, list) else path)
+    place = as_place(path[0] if isinstance(path, list) else path)
     found = restore(place)
     viewer = current_viewer()
     if viewer is not None:

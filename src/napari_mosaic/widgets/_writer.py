@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QApplication
 from napari_mosaic.errors import InputError, WriteError
 from napari_mosaic.export import FORMATS, export_record, find_format
 from napari_mosaic.files import whole_named
+from napari_mosaic.objects import is_remote, named_place
 from napari_mosaic.record import open_record
 from napari_mosaic.record.label_layer import TESSERAE
 from napari_mosaic.widgets import _dialogs, _runs
@@ -113,13 +114,17 @@ def _write(path: str, data: Any, attributes: dict[str, Any], suffix: str) -> lis
     if shown is None:
         return [str(_write_plain(target, data[0] if attributes.get("multiscale") else data))]
     if target.name.endswith(COPY):
-        return [str(copy_record(Path(shown), target))]
+        return [str(copy_record(named_place(shown), target))]
     with open_record(shown) as record:
         return [str(export_record(record, None, target, labels=labels, overwrite=True))]
 
 
 def copy_record(record: Path, target: Path) -> Path:
     """Copy a record, whole or not at all; a record that is there already is never replaced."""
+    if is_remote(record):
+        raise WriteError(
+            f"{record} is in an object store, so it is no folder to copy; copy it with a tool of the store."
+        )
     if target.exists():
         raise WriteError(f"{target} is there already, and a record is never replaced by a copy; give another name.")
     try:
@@ -157,7 +162,7 @@ def export_selected_layer(viewer: Viewer) -> None:
     if not layers:
         show_error("Select a layer of a mosaic record first: its tesserae.")
         return
-    record = Path(layers[0].metadata[RECORD])
+    record = named_place(layers[0].metadata[RECORD])
     name = _dialogs.ask_any_export(QApplication.activeWindow(), record)
     if name:
         labels = layers[0].metadata.get(LABELS, TESSERAE) if isinstance(layers[0], Labels) else None

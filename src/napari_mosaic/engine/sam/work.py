@@ -6,7 +6,6 @@ need no ledger, and a tile that needs one more than was likely computes it on th
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -136,7 +135,7 @@ def _plan_work(
         missing=lambda tile: missing.intersection(likely[tile]),
         place=lambda window: plan.lattice(window[0], context.shape).tile(window[1:]).core,
         maker=maker,
-        send_maker=lambda: partial(_open_maker, os.path.abspath(record.path), plan, context.network),
+        send_maker=lambda: partial(_open_maker, str(record.path.absolute()), plan, context.network),
         note=lambda window: None,  # a window whose file is there is finished
         note_tile=lambda shards: record.ledger.add(context.phase, shards),
         update_pyramid=lambda last: _update_pyramid(context) if last else iter(()),
