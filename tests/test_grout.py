@@ -115,10 +115,10 @@ def test_weights_in_eight_bits_alone_run_on_a_cpu_by_openvino_only(monkeypatch: 
     pytest.importorskip("openvino")
     monkeypatch.setattr(inference, "may_have_gpu", lambda: True)
     monkeypatch.setattr(inference, "_best_device", lambda: "cuda")
-    assert load_network("grout-worn").precision == "int8"
+    assert load_network("grout-lite-1").precision == "int8"
     for asked in ({"precision": "fp32"}, {"runtime": "torch"}, {"device": "cuda"}):
         with pytest.raises(UnfitError, match="eight-bit integers only"):
-            load_network("grout-worn", **asked)
+            load_network("grout-lite-1", **asked)
 
 
 @pytest.mark.parametrize(

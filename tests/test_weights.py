@@ -75,14 +75,14 @@ def test_the_bundled_weights_are_whole_and_documented() -> None:
     assert {"command", "params", "versions", "steps", "hours"} <= recipe.keys()
     assert header["name"] == entry.name
     assert float(header["tessera_px"]) == entry.tessera_px
-    assert set(registry()) == {"grout-lite", "grout-worn"}
+    assert set(registry()) == {"grout-lite", "grout-lite-1"}
 
 
 def test_weights_in_eight_bits_alone_are_known_by_what_they_were_made_from() -> None:
-    entry = find_weights("grout-worn")
+    entry = find_weights("grout-lite-1")
     assert entry.path is not None
     assert quantised_sibling(entry) == entry.path
-    assert hash_of(entry) == read_recipe("grout-worn")["sha256"]
+    assert hash_of(entry) == read_recipe("grout-lite-1")["sha256"]
 
 
 def test_weights_are_fetched_once_and_found_in_the_cache_afterwards(server: str, tmp_path: Path) -> None:

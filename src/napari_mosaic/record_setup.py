@@ -40,7 +40,7 @@ from napari_mosaic.record_names import record_place
 from napari_mosaic.request import RunRequest, SegmentParams
 from napari_mosaic.sam.params import SamParams
 from napari_mosaic.tesserae import TesseraParams
-from napari_mosaic.weights import find_weights, hash_of
+from napari_mosaic.weights import find_weights, hash_of, name_of
 
 _Kind = Literal["region", "exclude"]
 _OF_SAM = "sam."
@@ -126,6 +126,9 @@ def _check_grid(path: Path, plan: Plan) -> None:
 def as_begun(path: Path, params: SegmentParams, request: RunRequest, *, check: bool = True) -> SegmentParams:
     """The parameters of a run that goes on: with the runtime and precision that its record was begun with.
 
+    A model that is asked for by the name that the record knows is the one that it was begun with, where that is here
+    under any name: the default has become another since.
+
     Raises
     ------
     RecordError
@@ -134,6 +137,9 @@ def as_begun(path: Path, params: SegmentParams, request: RunRequest, *, check: b
     if not (request.resume and is_there(path)):
         return params
     with open_record(path) as record:
+        plan = record.plan
+        if params.model == plan.model and _sha256(params.model) not in ("", plan.model_sha256):
+            params = replace(params, model=name_of(plan.model_sha256) or params.model)
         if check:
             check_asked(record, params, request)
         begun: Any = {"runtime": record.plan.runtime, "precision": record.plan.precision}

@@ -25,15 +25,15 @@ from napari_mosaic.progress import Progress, Steps
 
 DATA = Path(__file__).parent / "models_data"
 DEFAULT = "grout-lite"
-WORN = "grout-worn"
-"""The same network after a run on worn floors, in eight-bit integers alone: the wheel stays under 15 MB."""
+FIRST = "grout-lite-1"
+"""What `DEFAULT` was before it learned worn floors, in eight-bit integers alone, for records that were begun with it."""
 LITE = "lite0-half"
 """Architecture of the bundled weights, as their header names it."""
 INT8 = "int8"
 """Precision of a quantised file, and the ending of its name before `.safetensors`."""
 LONGEST_HEADER = 100_000_000
 """Bytes that a safetensors header may have: the limit of the safetensors library."""
-BUNDLED = (DEFAULT, WORN)
+BUNDLED = (DEFAULT, FIRST)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 
 
@@ -315,6 +315,12 @@ def hash_of(entry: WeightsEntry) -> str:
     """
     path = Path(str(entry.path))
     return read_header(path)["parent_sha256"] if is_quantised(path) else entry.sha256 or hash_file(path)
+
+
+def name_of(sha256: str) -> str | None:
+    """The name by which a model that records know by `sha256` is found here; None where it is not here."""
+    here = {name: entry for name, entry in registry().items() if entry.path is not None and entry.path.is_file()}
+    return next((name for name, entry in here.items() if hash_of(entry) == sha256), None)
 
 
 def is_quantised(path: Path) -> bool:
