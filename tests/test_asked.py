@@ -24,6 +24,7 @@ from napari_mosaic.record_setup import check_asked
 from napari_mosaic.request import RunRequest, SegmentParams
 from napari_mosaic.segmentation import segment
 from napari_mosaic.tesserae import TesseraParams
+from napari_mosaic.weights import find_weights, read_recipe
 
 WORDS = ["--method", "brightness", "--scale", "1", "--tile-size", "128"]
 
@@ -159,3 +160,18 @@ def test_a_record_is_not_gone_on_with_in_another_way_than_it_was_begun(
     shutil.unpack_archive(before / "half.zip", path)
     with open_record(path) as record, pytest.raises(RecordError, match=words):
         check_asked(record, SegmentParams(scale=1.0, **given), RunRequest())
+
+
+def test_a_record_begun_with_the_grout_lite_of_before_goes_on_with_that(tmp_path: Path) -> None:
+    path = tmp_path / "brick.mosaic.zarr"
+    before = SegmentParams(model="grout-lite-1", scale=0.5, device="cpu")
+    segment("sample:brick", path, params=before, only=(0, 0, 100, 100)).close()
+    file = path / "mosaic.json"
+    said = json.loads(file.read_text())
+    said["plan"]["model"] = "grout-lite"  # as it was called then
+    file.write_text(json.dumps(said))
+    with segment("sample:brick", path, params=replace(before, model="grout-lite"), resume=True) as record:
+        assert record.complete
+        assert record.plan.model_sha256 == read_recipe("grout-lite-1")["sha256"]
+    with pytest.raises(RecordError, match="model"):
+        segment("sample:brick", path, params=replace(before, model=str(find_weights().path)), resume=True)

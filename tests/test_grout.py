@@ -20,12 +20,14 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from napari_mosaic import inference  # noqa: E402
 from napari_mosaic.downloads import hash_file  # noqa: E402
+from napari_mosaic.engine.segmenters import forget_network, load_segmenter  # noqa: E402
 from napari_mosaic.errors import InputError, MissingError, ModelError, UnfitError  # noqa: E402
-from napari_mosaic.grout import LITE, LiteNetwork, fuse_norms, read_model  # noqa: E402
+from napari_mosaic.grout import LITE, LiteNetwork, fuse_norms, read_model, to_openvino  # noqa: E402
 from napari_mosaic.inference import GroutNetwork, load_network  # noqa: E402
+from napari_mosaic.runtimes import read_quantised  # noqa: E402
 from napari_mosaic.synthetic import draw_mosaic  # noqa: E402
 from napari_mosaic.torch_files import read_torch_file  # noqa: E402
-from napari_mosaic.weights import find_weights, read_header  # noqa: E402
+from napari_mosaic.weights import find_weights, quantised_sibling, read_header  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -389,3 +391,33 @@ def test_other_faults_of_the_network_are_not_taken_for_lack_of_memory(
     monkeypatch.setattr(network, "_run", broken)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         network.predict(np.zeros((1, 32, 32, 3), np.uint8))
+
+
+@pytest.mark.parametrize("name", ["grout-lite", "grout-lite-1"])
+def test_bundled_eight_bit_networks_copy_no_layer_to_pad_it(name: str) -> None:
+    openvino = pytest.importorskip("openvino")
+    graph, constants = read_quantised(Path(str(quantised_sibling(find_weights(name)))))
+    model = openvino.Core().read_model(model=graph, weights=openvino.Tensor(constants))
+    paddings = [node for node in model.get_ops() if node.get_type_name() == "Pad"]
+    assert len(paddings) == 5
+    for node in paddings:
+        assert {node.input_value(place).get_node().get_type_name() for place in (1, 2)} == {"Constant"}
+
+
+def test_settled_paddings_change_no_map() -> None:
+    openvino = pytest.importorskip("openvino")
+    model, card = read_model(find_weights("grout-lite"))
+    window = draw_mosaic(192, seed=3).image[None]
+    whole = to_openvino(model, card)
+    compiled = openvino.Core().compile_model(whole, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    exact = load_network("grout-lite", device="cpu", precision="fp32", runtime="torch")
+    found = compiled(window)[0].astype(int)
+    assert np.abs(found - exact._run(window)).max() <= 1
+
+
+def test_a_network_is_loaded_once_by_whatever_it_is_asked_for() -> None:
+    forget_network()
+    first = load_segmenter("grout", "grout-lite", device="cpu")
+    exactly = load_segmenter("grout", "grout-lite", device="cpu", precision=first.precision, runtime=first.runtime)
+    again = load_segmenter("grout", "grout-lite", device="cpu")
+    assert first._network is exactly._network is again._network

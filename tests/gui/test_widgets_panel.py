@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.layers import Labels
+from PIL import Image
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QLineEdit
 
@@ -266,6 +267,38 @@ def test_find_in_view_computes_no_more_than_is_seen(
     np.testing.assert_allclose(labels.scale, (2, 2))
     np.testing.assert_allclose(labels.translate, (5, 7))
     assert (tmp_path / "long.tif").exists()
+
+
+def test_finding_in_another_view_opens_neither_photograph_nor_record_once_more(
+    open_panel: Callable[..., Any],
+    viewer: Any,
+    settled: Callable[[Any], None],
+    tmp_path: Path,
+    photograph: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Image.fromarray(photograph((600, 3300))).save(tmp_path / "long.png")
+    panel = open_panel()
+    panel.open_photograph(tmp_path / "long.png")
+    settled(panel)
+    panel.set_place(tmp_path / "long.mosaic.zarr")
+    camera_of(viewer).center, camera_of(viewer).zoom = (0, 300, 300), 2
+    panel.find_in_view()
+    settled(panel)
+    shown, before = panel.shown, open_record(panel.state.place).state()["tesserae"][0]
+    assert shown is not None, panel.state.message
+    opened: list[Any] = []
+    opening = _runs.open_layer
+    monkeypatch.setattr(_runs, "open_layer", lambda layer: opened.append(layer) or opening(layer))
+    monkeypatch.setattr(_runs, "_open", None)
+    camera_of(viewer).center = (0, 300, 3000)
+    panel.find_in_view()
+    settled(panel)
+    assert panel.shown is shown
+    assert len(opened) == 1
+    assert open_record(panel.state.place).state()["tesserae"][0] > before
+    assert np.asarray(shown.tesserae.data[0][280:320, 2980:3020]).any()
+    assert panel.state.record.count == open_record(panel.state.place).count
 
 
 def test_the_view_is_what_the_canvas_shows_however_near_one_goes(viewer: Any) -> None:
