@@ -26,7 +26,7 @@ from napari_mosaic.progress import Progress, Steps
 DATA = Path(__file__).parent / "models_data"
 DEFAULT = "grout-lite"
 FIRST = "grout-lite-1"
-"""What `DEFAULT` was before it learned worn floors, in eight-bit integers alone, for records that were begun with it."""
+"""What `DEFAULT` was before it learned worn floors, in eight-bit integers alone, for records begun with it."""
 LITE = "lite0-half"
 """Architecture of the bundled weights, as their header names it."""
 INT8 = "int8"
