@@ -126,7 +126,7 @@ def test_snippets_run(snippet: Snippet, place: Path, capsys: pytest.CaptureFixtu
         run_by[snippet.kind](snippet, place)
     except AssertionError:
         said = capsys.readouterr().err
-        if "which is not installed" in said and missing_of("torch", "matplotlib"):
+        if "which is not installed" in said and missing_of("torch", "matplotlib", "upath"):
             pytest.skip(said.strip())
         raise
 

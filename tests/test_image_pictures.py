@@ -219,7 +219,7 @@ def test_no_kind_of_image(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no image"):
         open_image(17)
     with pytest.raises(InputError, match="cannot be read"):
-        open_image("ftp://example.org/a.png")
+        open_image("gopher://example.org/a.png")
 
 
 def linear_profile(description: str, primaries: str = "srgb", gamma: float = 1.0) -> bytes:

@@ -28,8 +28,7 @@ BEST_SIZES = (16.0, 22.0, 28.0)
 _OVER = 1.25
 """Where stones have more pixels than the largest size, the largest view shows them so many times larger, the others
 in proportion: sizes far below their own lose outlines. On the butterfly (36 px) F1 and pixel IoU go from 0.984 and
-0.914 to 0.987 and 0.934 (`grout-lite`), and of `grout-worn` from 0.974 and 0.894 to 0.988 and 0.934; 0.981 and 0.908 at
-16, 22 and 36 px, 0.986 and 0.927 at 22, 28 and 36 (eight bits but the first of each)."""
+0.914 to 0.987 and 0.934 (`grout-lite-1`); 0.981 and 0.908 at 16, 22 and 36 px, 0.986 and 0.927 at 22, 28 and 36."""
 
 _LOG_ODDS = np.log((np.arange(256) + 0.5) / (255.5 - np.arange(256))).astype(np.float32)
 """Of a byte of a map; half a step from 0 and 1, so that none is infinite."""
