@@ -18,6 +18,7 @@ from bright import bright_stones
 from napari_mosaic import open_record
 from napari_mosaic.cli import main, make_app
 from napari_mosaic.dependencies import missing_of
+from napari_mosaic.errors import DependencyError
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
@@ -124,8 +125,8 @@ def test_snippets_run(snippet: Snippet, place: Path, capsys: pytest.CaptureFixtu
     run_by: dict[str, Callable[[Snippet, Path], None]] = {"bash": run_commands, "python": run_python}
     try:
         run_by[snippet.kind](snippet, place)
-    except AssertionError:
-        said = capsys.readouterr().err
+    except (AssertionError, DependencyError) as error:
+        said = f"{capsys.readouterr().err}{error}"
         if "which is not installed" in said and missing_of("torch", "matplotlib", "upath"):
             pytest.skip(said.strip())
         raise

@@ -59,8 +59,9 @@ def test_views_have_the_sizes_of_the_accurate_method_and_lie_each_another_way() 
 
 
 def test_large_stones_are_not_only_shown_smaller_than_they_are() -> None:
-    assert [view.scale for view in best_views(40.0, 16.0)] == pytest.approx([1.25 * size / 28 for size in BEST_SIZES])
-    assert best_views(28.0, 16.0)[-1].scale == 1
+    expected = [1.25 * size / max(BEST_SIZES) for size in BEST_SIZES]
+    assert [view.scale for view in best_views(40.0, 16.0)] == pytest.approx(expected)
+    assert best_views(max(BEST_SIZES), 16.0)[-1].scale == 1
 
 
 def test_a_plan_remembers_its_views(tmp_path: Path, photograph: Photograph) -> None:
@@ -128,7 +129,7 @@ def test_the_price_counts_every_view(photograph: Photograph) -> None:
     quick, best = (estimate_run(picture, replace(BEST, quality=quality)) for quality in ("quick", "best"))  # type: ignore[arg-type]
     assert quick.costs is not None
     assert best.costs is not None
-    sides = [1024 * size / 24 + 16 for size in BEST_SIZES]
+    sides = [1024 * view.scale + 16 for view in best.costs.site.plan.views]
     least = sum(side**2 for side in sides) / 1e6
     assert count_blocks(best.costs.site).network == pytest.approx(least, rel=0.1)
     assert count_blocks(quick.costs.site).network == pytest.approx(1040**2 / 1e6)
