@@ -109,11 +109,12 @@ def find_steps(request: FindRequest) -> Steps:
     yield Progress(phase="Opening the photograph", done=0, total=0)
     place = request.place
     recover_replacement(place)
-    if request.elsewhere:
-        place = own_place(place, request.layer)
+    image = open_layer(request.layer)
+    if request.elsewhere and entry_of(place) is not None:
+        place = _free_place(place, image, request.layer)
         if place != request.place:
             yield Elsewhere(request.place, place)
-    with (yield from _photograph(request.layer, place)) as image:
+    with (yield from _photograph(request.layer, place, image)) as image:
         steps = segment_steps(
             image,
             place,
@@ -127,7 +128,7 @@ def find_steps(request: FindRequest) -> Steps:
             only=request.only,
             focus=request.focus,
         )
-        if request.shown and not mask_mode(request.params.method):
+        if request.shown and place == request.place and not mask_mode(request.params.method):
             (yield from steps).close()
             return read_facts(place)
         return (yield from _shown(steps, place, request.layer))
@@ -141,7 +142,11 @@ def own_place(place: Path, layer: Any) -> Path:
     if entry_of(place) is None:
         return place
     with open_layer(layer) as image:
-        return free_place(place, image, lambda other: is_place_of(other, image, layer))
+        return _free_place(place, image, layer)
+
+
+def _free_place(place: Path, image: MosaicImage, layer: Any) -> Path:
+    return free_place(place, image, lambda other: is_place_of(other, image, layer))
 
 
 def apply_tuning_steps(path: Path, tuning: Tuning) -> Steps:
@@ -226,9 +231,8 @@ def warm_up(params: SegmentParams) -> Labels:
     return layer
 
 
-def _photograph(layer: Any, place: Path) -> Generator[Any, None, MosaicImage]:
+def _photograph(layer: Any, place: Path, image: MosaicImage) -> Generator[Any, None, MosaicImage]:
     """The photograph to segment, saved beside the record first where it is in memory only."""
-    image = open_layer(layer)
     if image.source.location or is_record_of(place, image):
         return image
     kept = open_kept(place, image, layer)

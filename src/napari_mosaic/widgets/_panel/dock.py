@@ -202,7 +202,7 @@ class MosaicPanel(RecordPanel):
                 params=params if tile_size is None else replace(params, tile_size=min(tile_size, params.tile_size)),
                 sam=self.methods.asked,
                 **self.limits.asked(),
-                elsewhere=self.shown is None,
+                elsewhere=True,
                 shown=self.shown is not None,
                 **self.sizes.asked(self.state.place),
                 **part,
