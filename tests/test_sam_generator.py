@@ -119,7 +119,8 @@ def assert_same(found: Proposals, other: list[dict[str, Any]], size: int) -> Non
         one = there[int(found.columns["x"][row]), int(found.columns["y"][row])]
         np.testing.assert_array_equal(whole, one["segmentation"])
         assert found.columns["score"][row] == pytest.approx(one["predicted_iou"], abs=1e-5)
-        assert found.columns["stability"][row] == pytest.approx(one["stability_score"], abs=1e-6)
+        pixel = 1.5 / whole.sum()  # a logit on the very threshold is on one side or the other, as processors add up
+        assert found.columns["stability"][row] == pytest.approx(one["stability_score"], abs=pixel)
 
 
 CASES = {
