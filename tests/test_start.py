@@ -204,3 +204,31 @@ def test_mirrored_pixels_are_those_that_the_places_name() -> None:
             read = read_mirrored(image, box, 0)
             assert np.array_equal(read, pixels[rows][:, columns])
             assert read.flags.c_contiguous
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's heaps")
+def test_threads_of_the_command_line_share_two_heaps() -> None:
+    """Each heap of a thread is an own mapping of 64 MB that its arrays leave behind."""
+    script = """
+import sys, threading
+from napari_mosaic.memory import use_few_arenas
+if sys.argv[1] == "few":
+    use_few_arenas()
+def work():
+    kept.append([bytearray(200_000) for _ in range(100)])
+    ready.wait()
+kept, ready = [], threading.Barrier(9)
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads:
+    thread.start()
+ready.wait()
+sizes = [line.split()[0].split("-") for line in open("/proc/self/maps")]
+print(sum(int(a, 16) % (1 << 26) == 0 for a, b in sizes))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
+    command = [sys.executable, "-c", script]
+    few, many = (
+        int(subprocess.run([*command, how], env=environment, capture_output=True, text=True, check=True).stdout)
+        for how in ("few", "many")
+    )
+    assert few < many

@@ -18,6 +18,7 @@ from cyclopts import App, CycloptsError, Parameter
 from napari_mosaic.cli.output import say
 from napari_mosaic.cli.spellings import translate
 from napari_mosaic.errors import MosaicError, MosaicWarning
+from napari_mosaic.memory import use_few_arenas
 
 _OBJECTS = 50_000
 """New objects between two looks for garbage. Imports make many that all stay: with Python's own 700 looks cost 0.14 of
@@ -129,6 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )  # a pipe on Windows may have no Greek: names are no reason to fail
     if argv is None:
         gc.set_threshold(_OBJECTS)
+        use_few_arenas()
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import ClusterError, InputError
+from napari_mosaic.memory import ARENAS, MOST_ARENAS
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -103,7 +104,9 @@ def on_devices(devices: list[str]) -> Iterator[Client]:
 def _start_worker(scheduler: str, number: int, device: str) -> subprocess.Popen[bytes]:
     words = [scheduler, "--name", f"{number} {device}", "--nthreads", str(_THREADS), "--memory-limit", "0"]
     command = [sys.executable, "-m", "distributed.cli.dask_worker", *words, "--no-dashboard"]
-    return subprocess.Popen(command, env=os.environ | _QUIET | _sight(device), stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        command, env={ARENAS: str(MOST_ARENAS)} | os.environ | _QUIET | _sight(device), stdout=subprocess.DEVNULL
+    )
 
 
 def _sight(device: str) -> dict[str, str]:
