@@ -1,7 +1,7 @@
 """A model on drawn mosaics that no training uses, by size and layout: one line of JSON a group.
 
     python benchmarks/drawings.py [--model FILE] [--precision fp32] [--count 100] [--size 320] [--seed 500000]
-        [--geometry mix|floors|grout] [--tessera PX]
+        [--geometry mix|floors|flat|grout] [--tessera PX]
 
 Maps are thresholded at 0.5 at the drawing's own scale, and stones that a drawing does not show count neither way. A
 stone is found if exactly one blob of the core map lies on it; `false` are blobs on no stone, or second ones, as a part
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -43,18 +45,19 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--seed", type=int, default=500_000)
-    parser.add_argument("--geometry", choices=("mix", "floors", "grout"), default="mix")
+    parser.add_argument("--geometry", choices=("mix", "floors", "flat", "grout"), default="mix")
     parser.add_argument("--tessera", type=float, default=None)
     arguments = parser.parse_args()
     if arguments.geometry == "grout" and arguments.tessera is not None:
         parser.error("GROUT's drawings have sizes of their own; leave --tessera out.")
     network = load_network(arguments.model, device="cpu", precision=arguments.precision)
     single = load_network(arguments.model, device="cpu", precision="fp32")
-    draw = {"mix": draw_mosaic, "floors": draw_floor, "grout": draw_grout_like}[arguments.geometry]
+    draw: dict[str, Callable[..., Drawing]] = {"mix": draw_mosaic, "floors": draw_floor, "grout": draw_grout_like}
+    draw["flat"] = partial(draw_floor, kind="flat")
     groups: dict[str, list[np.ndarray]] = {}
     for number in range(arguments.count):
         sized = {} if arguments.tessera is None else {"tessera_px": arguments.tessera}
-        drawing = draw(arguments.size, arguments.seed + number, **sized)
+        drawing = draw[arguments.geometry](arguments.size, arguments.seed + number, **sized)
         side = arguments.size // 32 * 32
         image = np.ascontiguousarray(drawing.image[None, :side, :side])
         found = count(drawing, network.predict(image)[0], single.predict(image)[0])

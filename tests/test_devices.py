@@ -20,6 +20,7 @@ from napari_mosaic import SegmentParams, register_method, segment
 from napari_mosaic.cli import main
 from napari_mosaic.engine import devices
 from napari_mosaic.engine.cluster import Cluster
+from napari_mosaic.engine.segmenters import load_segmenter
 from napari_mosaic.errors import ClusterError, InputError
 
 pytest.importorskip("distributed")
@@ -77,13 +78,20 @@ def test_gpus_are_meant_by_all_or_by_name(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("napari_mosaic.grout.cuda_devices", lambda: ["cuda:0", "cuda:1"])
     assert devices.several_devices("cuda:all") == ["cuda:0", "cuda:1"]
     assert devices.several_devices("cuda:1, cuda:0") == ["cuda:1", "cuda:0"]
-    assert devices.one_device("cuda:all") == devices.one_device("cuda:0,cuda:1") == "cuda"
+    assert devices.one_device("cuda:all") == "cuda:0"
+    assert devices.one_device("cuda:2,cuda:1") == "cuda:2", "one that was not named may be another's"
     for single in ("auto", "cpu", "cuda:1", "mps"):
         assert devices.several_devices(single) == []
         assert devices.one_device(single) == single
     monkeypatch.setattr("napari_mosaic.grout.cuda_devices", lambda: ["cuda:0"])
     assert devices.several_devices("cuda:all") == []
     assert devices.one_device("cuda:all") == "cuda"
+
+
+def test_a_network_that_is_sent_runs_on_the_device_that_its_worker_sees() -> None:
+    network: Any = load_segmenter("grout", "grout-lite", device="cpu")
+    network._choices = ("grout-lite", "cuda:2", "auto", "auto", None)
+    assert network.__reduce__()[1][1] == "cuda"
 
 
 def test_no_gpu_and_a_list_that_names_none_are_said(

@@ -27,6 +27,7 @@ _THREADS = 3
 _COMING_S = 120
 """How long a worker may take to come up, seconds: a cold disk reads torch for half a minute. *Not varied.*"""
 _GOING_S = 10
+"""How long a worker may take to end before it is killed, seconds. *Not varied.*"""
 _QUIET = {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "warning"}
 
 
@@ -58,8 +59,8 @@ def several_devices(device: str) -> list[str]:
 
 
 def one_device(device: str) -> str:
-    """The device of a single process, where several may be meant: what each worker sees as its own."""
-    return device.partition(":")[0] if several_devices(device) or device == ALL else device
+    """The device of this process, where several may be meant: the first of them."""
+    return next(iter(several_devices(device)), device.removesuffix(":all"))
 
 
 @contextmanager

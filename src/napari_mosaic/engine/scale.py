@@ -36,9 +36,8 @@ _FEWEST = 8
 _SURE = 0.25
 """Fit (0..1) from which a place is sure of its factor; not varied."""
 _ENDS = 0.4
-"""Fit at which a search ends that has climbed to it; below, the whole ladder is tried. 0.25 looks at fewer windows
-(`benchmarks/scale.py`), but takes stones of 12 px beside others of 48 for these: their fit at the
-factor of the large ones is 0.26 to 0.39, at their own 0.72."""
+"""Fit at which a search ends that has climbed to it; below, the whole ladder is tried. Ended at 0.25, stones of 12 px
+beside others of 48 were taken for these: their fit there is 0.26 to 0.39, at a factor of their own 0.72."""
 _ZONE_RATIO = 1.5
 """Ratio of sizes from which places have zones of their own; not varied."""
 _KEPT = 2.5

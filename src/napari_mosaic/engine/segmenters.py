@@ -86,7 +86,8 @@ class Network:
     def __reduce__(self) -> tuple[Any, ...]:
         """Sent to another process by name: it loads the network itself, once, and in no other precision."""
         model, device, _, _, threads = self._choices
-        return type(self), (model, device, self.precision, self.runtime, threads)
+        own = device.partition(":")[0]  # its number there is another
+        return type(self), (model, own, self.precision, self.runtime, threads)
 
     def predict(self, windows: Windows) -> NDArray[np.uint8]:
         """Maps of a batch of windows."""

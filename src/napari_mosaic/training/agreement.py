@@ -19,7 +19,7 @@ from napari_mosaic.engine.domain import Domain
 from napari_mosaic.engine.planning import Choices, make_plan
 from napari_mosaic.engine.resample import read_resampled
 from napari_mosaic.engine.segmenters import Segmenter
-from napari_mosaic.engine.views import WAYS_TO_LIE, View, fuse
+from napari_mosaic.engine.views import BEST_SIZES, WAYS_TO_LIE, View, fuse
 from napari_mosaic.engine.windows import read_window, view_to_working
 from napari_mosaic.errors import InputError, MissingError
 from napari_mosaic.file_types import PICTURES
@@ -31,8 +31,6 @@ from napari_mosaic.tiling import Box
 from napari_mosaic.training.data import Picture
 from napari_mosaic.training.truth import number
 
-SIZES = (16.0, 22.0, 28.0)
-"""Pitches of stones, network px, that a window is looked at in: those of the best quality. *Not varied.*"""
 _WAYS = 2
 """Ways to lie at each size; the six views differ all. *Not varied.*"""
 _WINDOW = 512
@@ -78,7 +76,9 @@ def plan_views(image: MosaicImage, segmenter: Segmenter) -> Plan:
     choices = Choices(method="grout", scale="auto", tesserae=TesseraParams())
     plan = make_plan(image, segmenter, Domain(image, AreaSet(), 1.0), choices)
     whole = plan.tessera_px or segmenter.tessera_px
-    views = [View(size / whole, *WAYS_TO_LIE[k * _WAYS + way]) for k, size in enumerate(SIZES) for way in range(_WAYS)]
+    views = [
+        View(size / whole, *WAYS_TO_LIE[k * _WAYS + way]) for k, size in enumerate(BEST_SIZES) for way in range(_WAYS)
+    ]
     return replace(plan, views=tuple(views), window=_WINDOW, zones=None)
 
 

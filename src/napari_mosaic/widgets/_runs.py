@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,12 +110,13 @@ def find_steps(request: FindRequest) -> Steps:
     yield Progress(phase="Opening the photograph", done=0, total=0)
     place = request.place
     recover_replacement(place)
-    image = open_layer(request.layer)
-    if request.elsewhere and entry_of(place) is not None:
-        place = _free_place(place, image, request.layer)
-        if place != request.place:
-            yield Elsewhere(request.place, place)
-    with (yield from _photograph(request.layer, place, image)) as image:
+    with ExitStack() as stack:
+        shown = stack.enter_context(open_layer(request.layer))
+        if request.elsewhere and entry_of(place) is not None:
+            place = _free_place(place, shown, request.layer)
+            if place != request.place:
+                yield Elsewhere(request.place, place)
+        image = stack.enter_context((yield from _photograph(request.layer, place, shown)))
         steps = segment_steps(
             image,
             place,
