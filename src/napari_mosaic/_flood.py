@@ -99,27 +99,6 @@ def component_boxes(labels: Array, count: int) -> Array:
     return rows
 
 
-@compiled
-def _link(heads: Array, following: Array, before: Array, p: int, bucket: int) -> None:
-    first = heads[bucket]
-    following[p] = first
-    before[p] = -1
-    if first >= 0:
-        before[first] = p
-    heads[bucket] = p
-
-
-@compiled
-def _unlink(heads: Array, following: Array, before: Array, p: int, bucket: int) -> None:
-    if before[p] >= 0:
-        following[before[p]] = following[p]
-    else:
-        heads[bucket] = following[p]
-    if following[p] >= 0:
-        before[following[p]] = before[p]
-
-
-@compiled
 def flood(labels: Array, grout: Array, limit: int, reach: int) -> None:
     """Grow `labels` in place over the pixels with `grout <= limit`, up to a path cost of `reach`.
 
@@ -128,41 +107,74 @@ def flood(labels: Array, grout: Array, limit: int, reach: int) -> None:
     its pixels lies behind, and the result does not depend on the order inside the bucket.
     """
     height, width = labels.shape
-    cost = np.full(height * width, 32767, np.int16)
-    following = np.full(height * width, -1, np.int32)
-    before = np.full(height * width, -1, np.int32)
-    heads = np.full(reach + 1, -1, np.int32)
+    names, costs = labels.reshape(-1), np.empty(labels.size, np.uint8 if reach < 255 else np.uint16)
+    # each of four neighbours enters a pixel once at most; what is not entered takes no memory
+    pixels, following = np.empty(4 * labels.size, np.int32), np.empty(4 * labels.size, np.int32)
+    entered = _enter_rims(names, costs, height, width, pixels, following)
+    _spread(names, grout.reshape(-1), costs, width, limit, reach, pixels, following, entered)
+
+
+@compiled
+def _enter_rims(names: Array, costs: Array, height: int, width: int, pixels: Array, following: Array) -> int:
+    """Costs at the start, and the list of labelled pixels that can spread; its length."""
+    entered = 0
     for y in range(height):
         for x in range(width):
-            if labels[y, x] == 0:
-                continue
             p = y * width + x
-            cost[p] = 0
+            if names[p] == 0:
+                costs[p] = -1  # the largest number there is
+                continue
+            costs[p] = 0
             inner = 0 < y < height - 1 and 0 < x < width - 1
-            if not (inner and labels[y - 1, x] and labels[y + 1, x] and labels[y, x - 1] and labels[y, x + 1]):
-                _link(heads, following, before, p, 0)
+            if not (inner and names[p - width] and names[p + width] and names[p - 1] and names[p + 1]):
+                pixels[entered], following[entered] = p, entered - 1
+                entered += 1
+    return entered
+
+
+@compiled
+def _spread(
+    names: Array,
+    grout: Array,
+    costs: Array,
+    width: int,
+    limit: int,
+    reach: int,
+    pixels: Array,
+    following: Array,
+    entered: int,
+) -> None:
+    """Open bucket by bucket; an entry of a pixel that became cheaper since is passed over."""
+    heads = np.full(reach + 1, -1, np.int32)
+    heads[0] = entered - 1
     for bucket in range(reach + 1):
-        while heads[bucket] >= 0:
-            p = heads[bucket]
-            _unlink(heads, following, before, p, bucket)
-            y, x = p // width, p % width
-            own = labels[y, x]
+        entry = heads[bucket]
+        while entry >= 0:
+            p, entry = pixels[entry], following[entry]
+            if costs[p] != bucket:
+                continue
+            own, x = names[p], p % width
             for side in range(4):
-                ny, nx = y + (side == 1) - (side == 0), x + (side == 3) - (side == 2)
-                if ny < 0 or nx < 0 or ny >= height or nx >= width or grout[ny, nx] > limit:
+                if side == 0:
+                    q = p - width
+                elif side == 1:
+                    q = p + width
+                elif side == 2:
+                    q = p - 1 if x > 0 else -1
+                else:
+                    q = p + 1 if x < width - 1 else -1
+                if q < 0 or q >= len(names) or grout[q] > limit:
                     continue
-                q = ny * width + nx
-                price = bucket + 1 + grout[ny, nx] // 16
-                if price > reach or price > cost[q]:
+                price = bucket + 1 + grout[q] // 16
+                if price > reach or price > costs[q]:
                     continue
-                if price == cost[q]:
-                    labels[ny, nx] = min(labels[ny, nx], own)
+                if price == costs[q]:
+                    names[q] = min(names[q], own)
                     continue
-                if cost[q] != 32767:
-                    _unlink(heads, following, before, q, cost[q])
-                cost[q] = price
-                labels[ny, nx] = own
-                _link(heads, following, before, q, price)
+                costs[q], names[q] = price, own
+                pixels[entered], following[entered] = q, heads[price]
+                heads[price] = entered
+                entered += 1
 
 
 @compiled

