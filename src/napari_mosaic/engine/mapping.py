@@ -26,7 +26,8 @@ from napari_mosaic.image.raster import CACHE
 from napari_mosaic.progress import Progress
 from napari_mosaic.record import Plan, Record
 from napari_mosaic.record.ledger import Index
-from napari_mosaic.record.pyramid import discard_damaged, update_pyramid
+from napari_mosaic.record.map_layer import halve_map
+from napari_mosaic.record.pyramid import discard_damaged, update_pyramid, whole_parents
 from napari_mosaic.record.store import open_for_worker
 from napari_mosaic.record.tables import rows_in
 from napari_mosaic.tesserae import Tesserae, find_in_window
@@ -35,8 +36,9 @@ from napari_mosaic.tiling import Box, Lattice, Tile
 _BAND_BYTES = CACHE * 2 // 3
 """Of decoded pixels under two rows of the windows of a band: what an image keeps, less the blocks at its edges."""
 
-_PYRAMID_EVERY = 24
-"""Finished shards that are waited for before the smaller levels follow. Not varied."""
+_PYRAMID_LEAST, _PYRAMID_PART = 24, 4
+"""Finished shards that are waited for before the smaller levels follow, and the part of those that are in them already,
+so that what lies over many shards is made a few dozen times and not anew for each row of them. Not varied."""
 
 
 class MapMaker:
@@ -72,12 +74,21 @@ class MapMaker:
 
     def write(self, core: Box) -> list[Index]:
         """Cut the tesserae of whole shards and write them; the shards' indices."""
-        plan = self._record.plan
-        found = compute_tile(self._record.read_map, plan, core)
+        record, plan = self._record, self._record.plan
         written = plan.shards.overlapping(core)
+        fresh = record.tesserae.done.isdisjoint(written)  # nobody can have edited there
+        window = core.grow(plan.tesserae.halo).clip(plan.shape)
+        map_ = record.read_map(window)
+        found = find_in_window(map_, window, core, plan.shape, plan.tesserae)
         for index in written:
             box = plan.shards.tile(index).core
-            self._record.write_tesserae(index, found.labels[box.within(core)], rows_in(found.columns, box))
+            record.write_tesserae(index, found.labels[box.within(core)], rows_in(found.columns, box))
+        fresh = fresh and not any(record.journal.touching(index) for index in written)
+        for parent in whole_parents(plan.shards, written):
+            box = record.tesserae.lattice(1).tile(parent).core
+            under = box.scale(2).clip(plan.shape)
+            record.map.write(box, halve_map(map_[(slice(None), *under.within(window))]), 1)
+            record.tesserae.halve(1, box, found.labels[under.within(core)] if fresh else None)
         return written
 
 
@@ -105,7 +116,7 @@ def plan_work(
 
     `context` is needed only where there are windows to compute.
     """
-    plan, ledger = record.plan, record.ledger
+    plan, ledger, halved = record.plan, record.ledger, set[Index]()
     _forget_damage(record, _looked_at(plan, tile_size, only))
     have = ledger.done("map")
     windows, tiles = pieces_left(plan, tile_size, have, ledger.done("tesserae"), only)
@@ -114,6 +125,10 @@ def plan_work(
 
     def place(window: Index) -> Box:
         return plan.lattice.tile(window).core
+
+    def note_tile(shards: Iterable[Index]) -> None:
+        ledger.add("tesserae", shards)
+        halved.update(whole_parents(plan.shards, shards))
 
     def need_context() -> MapContext:
         if context is None:
@@ -129,8 +144,8 @@ def plan_work(
         maker=MapMaker(record, need_context),
         send_maker=lambda: partial(_open_maker, str(record.path.absolute()), plan, _as_bytes(need_context().segmenter)),
         note=lambda window: ledger.add("map", [window]),
-        note_tile=lambda shards: ledger.add("tesserae", shards),
-        update_pyramid=lambda last: update_levels(record, least=1 if last else _PYRAMID_EVERY),
+        note_tile=note_tile,
+        update_pyramid=lambda last: update_levels(record, halved, last=last),
         writes_to=lambda window: plan.shards.overlapping(place(window))[0],
         batch=plan.batch,
         streams=1 if context is None else context.segmenter.streams,
@@ -210,12 +225,15 @@ def without_network(work: Work[Index]) -> Work[Index]:
     return replace(work, windows=[], tiles=[tile for tile in work.tiles if not work.missing(tile)])
 
 
-def update_levels(record: Record, *, least: int = 1) -> Iterator[Progress]:
-    """Bring the smaller levels up to date where at least so many shards have changed."""
+def update_levels(record: Record, halved: Collection[Index] = (), *, last: bool = True) -> Iterator[Progress]:
+    """Bring the smaller levels up to date; before the `last` time only where much has changed.
+
+    `halved` are the shards of the first of them that are so already: those of tiles that hold all that is below.
+    """
     dirty = record.tesserae.pending()
-    if len(dirty) < least:
+    if not dirty or (not last and len(dirty) < max(_PYRAMID_LEAST, len(record.tesserae.in_levels) // _PYRAMID_PART)):
         return
-    for count, _ in enumerate(update_pyramid([record.map, record.tesserae], dirty), 1):
+    for count, _ in enumerate(update_pyramid([record.map, record.tesserae], dirty, halved), 1):
         yield Progress(phase="overview", done=count, total=max(count, len(dirty)), unit="blocks")
     record.tesserae.mark_pyramid(dirty)
 

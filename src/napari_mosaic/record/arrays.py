@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from napari_mosaic.errors import RecordError
 from napari_mosaic.files import writing
 from napari_mosaic.objects import is_remote, refusals, version_of, versions_in, zarr_store
+from napari_mosaic.record import shards
 from napari_mosaic.record.layout import level_shapes
 from napari_mosaic.record.ledger import Index
 from napari_mosaic.record.plan import Plan
@@ -58,16 +59,21 @@ def read_array(array: Any, key: tuple[Any, ...]) -> NDArray[Any]:
     """
     for _ in range(2):
         try:
-            return np.asarray(array[key])
+            return _read(array, key)
         except _unreadable():
             time.sleep(_PAUSE_S)
     try:
-        return np.asarray(array[key])
+        return _read(array, key)
     except _unreadable() as error:
         raise RecordError(
             f"{array.store_path} cannot be read ({' '.join(str(error).split())[:200]}); it is damaged: go on with "
             "--resume, or restore it from a copy."
         ) from error
+
+
+def _read(array: Any, key: tuple[Any, ...]) -> NDArray[Any]:
+    found = shards.read(array, key)
+    return np.asarray(array[key]) if found is None else found
 
 
 def _unreadable() -> tuple[type[Exception], ...]:
@@ -78,7 +84,8 @@ def write_array(path: Path, array: Any, key: tuple[slice, ...], values: NDArray[
     """Write to an array of the record at `path`; `WriteError` where its disk does not take it."""
     with writing(path):
         try:
-            array[key] = values
+            if not shards.write(array, key, values):
+                array[key] = values
         except refusals():
             raise
         except DAMAGE as error:

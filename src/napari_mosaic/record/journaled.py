@@ -198,7 +198,7 @@ class JournaledEdits:
             self.catch_up()
             count, boxes = len(journal), journal.pending()
         for level in range(1, len(layer.levels)):
-            boxes = _parents(Lattice(shape=layer.levels[level].shape, core=layer.shards.core), boxes)
+            boxes = _parents(layer.lattice(level), boxes)
             for done, box in enumerate(boxes, 1):
                 layer.halve(level, box)
                 yield Progress(phase="overview", done=done, total=len(boxes), unit="blocks")

@@ -185,10 +185,15 @@ class LabelLayer:
             self.write(self.shards.tile(index).core, labels)
             self.write_rows(index, columns)
 
-    def halve(self, level: int, box: Box) -> None:
-        """Make `box` of a level, at most one shard, from the level below it, by every second pixel."""
+    def lattice(self, level: int) -> Lattice:
+        """The shards of a level."""
+        return Lattice(shape=self.levels[level].shape, core=self.shards.core)
+
+    def halve(self, level: int, box: Box, below: NDArray[Any] | None = None) -> None:
+        """Make `box` of a level, at most one shard, by every second pixel of the level below it, read or at hand."""
         with self.locks.shard(level, (box.y0 // self.shards.core, box.x0 // self.shards.core)):
-            self.write(box, self.read(box.scale(2), level - 1)[::2, ::2], level)
+            below = self.read(box.scale(2), level - 1) if below is None else below
+            self.write(box, below[::2, ::2], level)
 
     @property
     def count(self) -> int:

@@ -6,7 +6,7 @@ changes leaves no trace: labels by every second pixel, the map by the mean of fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,8 +39,11 @@ class Layer(Protocol):
         """The files of a shard of a level."""
 
 
-def update_pyramid(layers: Sequence[Layer], shards: Iterable[Index]) -> Iterator[int]:
-    """Bring all levels of layers up to date after `shards` of level 0 were written; yields after each shard written."""
+def update_pyramid(layers: Sequence[Layer], shards: Iterable[Index], halved: Collection[Index] = ()) -> Iterator[int]:
+    """Bring all levels of layers up to date after `shards` of level 0 were written; yields after each shard written.
+
+    `halved` are shards of level 1 that are so already.
+    """
     dirty = set(shards)
 
     def halve(core: Box) -> None:
@@ -52,8 +55,21 @@ def update_pyramid(layers: Sequence[Layer], shards: Iterable[Index]) -> Iterator
             dirty = {(i // 2, j // 2) for i, j in dirty}
             array = layers[0].levels[level]
             lattice = Lattice(shape=array.shape[-2:], core=array.shards[-1])
-            for _ in pool.map(halve, [lattice.tile(index).core for index in sorted(dirty)]):
+            left = sorted(dirty if level > 1 else dirty.difference(halved))
+            for _ in pool.map(halve, [lattice.tile(index).core for index in left]):
                 yield level
+
+
+def whole_parents(shards: Lattice, indices: Iterable[Index]) -> list[Index]:
+    """The shards of level 1 of which all that lies below is among `indices`, shards of level 0."""
+    there = set(indices)
+    rows, columns = shards.counts
+
+    def below(parent: Index) -> set[Index]:
+        i, j = 2 * parent[0], 2 * parent[1]
+        return {(y, x) for y in (i, i + 1) for x in (j, j + 1) if y < rows and x < columns}
+
+    return [parent for parent in sorted({(i // 2, j // 2) for i, j in there}) if below(parent) <= there]
 
 
 def discard_damaged(layers: Sequence[Layer], shards: Iterable[Index]) -> set[Index]:
