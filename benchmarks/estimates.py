@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -103,7 +104,9 @@ def main() -> None:
     named = asked.pictures
     with tempfile.TemporaryDirectory() as folder:
         if asked.commands:
-            pictures = named or [name for name, job in drawn(Path(folder)) if not job]
+            # drawn by another process: the memory of a child is told as no less than this one's when it began it
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                pictures = named or [name for name, job in pool.apply(drawn, (Path(folder),)) if not job]
             for line in (line for name in pictures for line in measure_commands(name, Path(folder))):
                 print(line)
                 sys.stdout.flush()

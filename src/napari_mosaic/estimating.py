@@ -42,9 +42,9 @@ from napari_mosaic.segmentation import default_workers, load_method, open_within
 
 T = TypeVar("T")
 _GUIDED = "grout+sam2"
-_TILE_PX_BYTES = 35
-"""Bytes of memory for a pixel that a tile reads, while it is cut: memory comes within 16 % of what runs of five
-pictures take (`benchmarks/estimates.py --commands`). Not varied."""
+_TILE_PX_BYTES = 28
+"""Bytes of memory for a pixel that a tile reads, while it is cut: what is told of memory is 19 to 26 % above
+what runs take (`benchmarks/estimates.py --commands`). Not varied."""
 
 
 def estimate_run(

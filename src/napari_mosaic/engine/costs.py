@@ -46,7 +46,7 @@ _HALO_COST = 0.65
 _BLANK_COST = 0.16
 """A pixel with nothing to find against one of the mosaic, where tesserae are cut."""
 
-_REST, _BLANK_REST = 0.2, 0.12
+_REST, _BLANK_REST = 0.14, 0.055
 """Core-seconds for a megapixel of the working grid beside its network and its cut: reading, writing, smaller levels,
 tables; with tesserae, and with nothing in it."""
 
