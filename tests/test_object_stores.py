@@ -30,6 +30,7 @@ from napari_mosaic.leases import HeldError, take
 from napari_mosaic.objects import address_of, as_place, zarr_store
 from napari_mosaic.record import Record
 from napari_mosaic.record.layer_features import state_of
+from napari_mosaic.synthetic import draw_mosaic
 
 pytest.importorskip("s3fs")
 pytest.importorskip("moto")
@@ -387,3 +388,23 @@ def test_the_workers_of_a_cluster_write_into_a_store(floor: str, picture: Any) -
     alone = content_of(segment(picture, new_place("memory://floors"), params=params))
     with distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None) as client:
         assert content_of(segment(floor, new_place("memory://floors"), params=params, client=client)) == alone
+
+
+def test_masks_of_sam2_go_into_a_store(asked: Asked, tmp_path: Path) -> None:
+    """The photograph there, its masks beside the tesserae or in their place, as on a disk, and finished."""
+    pytest.importorskip("sam2")
+    picture = draw_mosaic(180, seed=800_000, geometry="bond", tessera_px=26.0, damaged=False).image
+    Image.fromarray(picture).save(tmp_path / "floor.png")
+    address = f"s3://{BUCKET}/sam/floor.png"
+    as_place(address).write_bytes((tmp_path / "floor.png").read_bytes())
+    small = Path(__file__).parent / "data" / "sam2-mosaic-small.safetensors"
+    words = ["--method", "grout+sam2", "--sam2.model", str(small)]
+    places = [str(tmp_path / "floor.mosaic.zarr"), f"s3://{BUCKET}/sam/floor.mosaic.zarr"]
+    for source, place in zip((str(tmp_path / "floor.png"), address), places, strict=True):
+        assert main(["segment", source, "-o", place, *words]) == 0
+    here, there = (content_of(open_record(place)) for place in places)
+    assert len(here["rows"]) > 20
+    assert here == there
+    asked.puts.clear()
+    assert main(["segment", address, "-o", places[1], *words, "--resume"]) == 0
+    assert not any("/labels/" in key for key in asked.puts)
