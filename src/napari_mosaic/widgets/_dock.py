@@ -194,7 +194,7 @@ class RunningDock(Dock):
         super().__init__(viewer)
         self.job: Worker | None = None
         self._started = 0.0
-        self._told = when_idle(self, PROGRESS_MS, self._update)
+        self._progress_timer = when_idle(self, PROGRESS_MS, self._update)
 
     def stop(self) -> None:
         """End at the next step; what is finished is kept."""
@@ -227,8 +227,8 @@ class RunningDock(Dock):
         """It has come further, which is shown now and then: each time the whole window is painted."""
         if isinstance(event, Progress):
             self.state = replace(self.state, run=self._gone_on(event))
-            if not self._told.isActive():
-                self._told.start()
+            if not self._progress_timer.isActive():
+                self._progress_timer.start()
 
     def _returned(self, value: Any) -> None:
         raise NotImplementedError
@@ -249,7 +249,7 @@ class RunningDock(Dock):
             self.job = None
 
     def _end(self) -> None:
-        self._told.stop()
+        self._progress_timer.stop()
         self._abandon()
 
 
