@@ -187,7 +187,10 @@ class _Run:
         if any(self._in_hand.values()):
             outcome = self._executor.wait()
             self._in_hand["groups" if outcome.tile is None else "tiles"] -= 1
-            self.behind.append(outcome)
+            if outcome.tile is None:
+                self.behind.append(outcome)
+            else:
+                yield from self._take(outcome)
             if self._urgent:
                 self._urgent.difference_update(outcome.answered, (piece for piece, _ in outcome.failed))
                 self._told.update(outcome.answered)

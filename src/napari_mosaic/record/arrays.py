@@ -51,16 +51,15 @@ def open_levels(path: Path, prefix: str, plan: Plan, *, writable: bool) -> list[
 
     On a disk, those that were opened before as long as their descriptions are the files that were read then.
     """
-    files = (
-        [] if is_remote(path) else [path / f"{prefix}{k}" / "zarr.json" for k in range(len(level_shapes(plan.shape)))]
-    )
-    stamps = tuple(map(stamp_of, files))
-    key = (str(path.absolute()), prefix, writable, plan.shape, stamps)
+    if is_remote(path):
+        return _open_levels(path, prefix, plan, writable=writable)
+    count = len(level_shapes(plan.shape))
+    stamps = [stamp_of(path / f"{prefix}{level}" / "zarr.json") for level in range(count)]
+    key = (str(path.absolute()), prefix, writable, plan.shape, *stamps)
     known = _OPEN.get(key)
-    if known is None or not all(stamps) or not stamps:
-        known = _open_levels(path, prefix, plan, writable=writable)
-        _OPEN[key] = known
-        while len(_OPEN) > _MOST_OPEN:
+    if known is None or not all(stamps):
+        known = _OPEN[key] = _open_levels(path, prefix, plan, writable=writable)
+        if len(_OPEN) > _MOST_OPEN:
             _OPEN.popitem(last=False)
     return list(known)
 

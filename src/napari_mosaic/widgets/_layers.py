@@ -348,8 +348,9 @@ class RecordLayers(QObject):
         news = {kind for kind, boxes in dirty.items() if kind != JOINTS and self._pyramids[kind].update(boxes)}
         if self._follow_windows(dirty.get(JOINTS, ())):
             news.add(JOINTS)
-        if self._sketcher is not None:
-            news.update(kind for kind, new in zip((JOINTS, TESSERAE), self._sketcher.take_news(), strict=True) if new)
+        sketcher = self._sketcher
+        if sketcher is not None:
+            news.update(kind for kind, new in zip((JOINTS, TESSERAE), sketcher.take_news(), strict=True) if new)
         return tuple(kind for kind in self._pyramids if kind in news)
 
     def _follow_windows(self, cores: Sequence[Box]) -> bool:
@@ -365,7 +366,8 @@ class RecordLayers(QObject):
 
     def _is_sketched(self, core: Box) -> bool:
         """Whether a window is in memory already, as it was computed."""
-        return self._sketcher is not None and self._sketcher.has(self.record.plan.lattice.overlapping(core)[0])
+        sketcher = self._sketcher
+        return sketcher is not None and sketcher.has(self.record.plan.lattice.overlapping(core)[0])
 
     def _unread(self, failure: WorkFailure) -> None:
         """What is finished cannot be read: say so, and go on with what comes next."""
