@@ -3,6 +3,8 @@
     xvfb-run -a python benchmarks/edits.py                      makes the record (benchmarks/floor_of_many.py) first
     xvfb-run -a python benchmarks/edits.py --record F.mosaic.zarr --rounds 50 --edits 2000
 
+A record of which only parts are found, as `benchmarks/view.py --keep` leaves one of ten gigapixels, is edited there.
+
 In every round, at full zoom and at overview: the bare `layer.refresh()` of the unchanged layer, then merge, split,
 delete and undo through the session of the dock, each from the call until the canvas has drawn what changed. One line of
 JSON a view, then one for memory.
@@ -46,6 +48,7 @@ class Stage:
         self.app = QApplication.instance()
         with open_record(path) as record:
             data, _ = record_data(record)
+            self.found = found_place(record)
         for values in data:
             layer = self.viewer.add_layer(Layer.create(*values))
         self.layer: Any = layer
@@ -101,13 +104,15 @@ class Stage:
         """Full zoom: one pixel of the record on one of the screen, in the middle; or the whole floor."""
         self.viewer.reset_view()
         if full:
+            middle = [(self.found[k] + self.found[k + 2]) / 2 for k in (0, 1)]
             camera_of(self.viewer).zoom = 1.0
+            camera_of(self.viewer).center = (0.0, *self.layer.data_to_world(middle)[-2:])
         self.rest()
 
     def view(self) -> tuple[Box, int]:
-        """What is seen, in pixels of level 0, and how many of them the picture shows one of."""
+        """What is seen and found, in pixels of level 0, and how many of them the picture shows one of."""
         step = 2**self.layer.data_level
-        return Box(*(step * edge for edge in shown_box(self.layer))).grow(-step).clip(self.session.record.shape), step
+        return Box(*(step * edge for edge in shown_box(self.layer))).grow(-step).intersect(self.found), step
 
     def refresh(self) -> float:
         """Seconds of the bare refresh of the layer, drawn."""
@@ -138,6 +143,15 @@ class Stage:
     def picture(self) -> np.ndarray:
         """The pixels of the canvas."""
         return np.asarray(self.viewer.screenshot(canvas_only=True, flash=False))
+
+
+def found_place(record: Any) -> Box:
+    """Where there are stones to edit: all of a record that is complete, else the finished shard with the most."""
+    done = record.ledger.done("tesserae")
+    if len(done) == len(record.plan.shards):
+        return Box(0, 0, *record.shape)
+    best: Box = record.plan.shards.tile(max(done, key=lambda index: len(record.tesserae.read_rows(index)["id"]))).core
+    return best
 
 
 def pair(record: Any, rng: np.random.Generator, around: Box, step: int = 1) -> tuple[list[int], Line, int]:

@@ -5,8 +5,10 @@
 
 The floor is an OME-Zarr that holds drawn stones in its middle and nothing elsewhere, so it is made in seconds and
 opened as any other. Every round finds a place of its own, 1500 x 1000 px; the first is told by itself as `cold`, for it
-loads the network. One line of JSON: seconds until the first stones are seen and until the view is done, and those of
-the network's windows computed by themselves in this process.
+loads the network. One line of JSON: seconds until the canvas has drawn the first stones (`first_s`), until it has drawn
+all of the view as it stays (`all_s`), and until the whole tiles under it are in the record (`finished_s`); and those of
+the network by itself in this process, for the first window, for those that the stones of the view depend on, and for
+those of the whole tiles. `--keep FOLDER` leaves the floor and its record there, for `benchmarks/edits.py --record`.
 """
 
 from __future__ import annotations
@@ -74,6 +76,8 @@ class Desk:
         self.app = QApplication.instance()
         self._tick = QTimer()
         self._tick.start(10)
+        self.drawn = 0
+        self.viewer.window._qt_viewer.canvas._scene_canvas.events.draw.connect(self._count)
         self.viewer.window._qt_window.resize(1600, 1080)
         self.panel = MosaicPanel(self.viewer, SegmentParams(scale=1.0))
         self.viewer.window.add_dock_widget(self.panel, name="Mosaic", area="right")
@@ -83,6 +87,9 @@ class Desk:
         self.opened_s = time.perf_counter() - began
         self.panel.set_place(record)
         self.rest()
+
+    def _count(self, _: Any) -> None:
+        self.drawn += 1
 
     def wait(self, ready: Callable[[], bool]) -> float:
         """Seconds until something is so."""
@@ -111,47 +118,79 @@ class Desk:
         box: Box = view_box(self.viewer, self.panel.layer)
         return box
 
-    def find(self, box: Box) -> tuple[float, float]:
-        """Seconds until the first stones are in the picture of the layer, and until all of the view is done."""
-        first: list[float] = []
-        began = time.perf_counter()
+    def find(self, box: Box) -> tuple[float, float, float]:
+        """Seconds until the first stones are drawn, until all of the view is drawn as it stays, and until the end."""
+        pictures: list[tuple[float, Any]] = []
+        began, drawn = time.perf_counter(), self.drawn
 
-        def seen() -> bool:
+        def over() -> bool:
+            nonlocal drawn
             layer = None if self.panel.shown is None else self.panel.shown.tesserae
-            if not first and layer is not None and np.any(np.asarray(layer._slice.image.raw)):
-                first.append(time.perf_counter() - began)
-            return self.panel.job is None and bool(first)
+            if layer is not None and drawn != self.drawn:
+                drawn = self.drawn
+                pictures.append((time.perf_counter() - began, self.seen(layer, box)))
+            return self.panel.job is None
 
         self.panel.find_in_view()
-        self.wait(seen)
-        return first[0], time.perf_counter() - began
+        self.wait(over)
+        finished = time.perf_counter() - began
+        self.wait(lambda: over() and not self.panel.shown.busy)
+        last = self.seen(self.panel.shown.tesserae, box)
+        first = next(seconds for seconds, picture in pictures if picture.any())
+        whole = next(
+            seconds
+            for k, (seconds, _) in enumerate(pictures)
+            if all(np.array_equal(picture, last) for _, picture in pictures[k:])
+        )
+        with open_record(self.panel.state.record.path) as record:
+            assert np.array_equal(last, record.read_labels(box)), "The picture is not what the record holds."
+        return first, whole, finished
+
+    def seen(self, layer: Any, box: Box) -> Any:
+        """The ids of a box of the floor that the canvas is drawn from."""
+        from napari_mosaic.widgets._napari import shown_box, shown_labels
+
+        held = shown_box(layer)
+        out = np.zeros(box.shape, np.uint32)
+        part = held.intersect(box)
+        if part.area:
+            out[part.within(box)] = shown_labels(layer)[part.within(held)]
+        return out
 
 
-def network_alone(floor: Path, record: Path, box: Box) -> tuple[float, float]:
-    """Seconds of the network for the first window of a view, and for all windows under it."""
+def network_alone(floor: Path, record: Path, box: Box) -> tuple[float, float, float]:
+    """Seconds of the network for one window, for those that the stones of a view depend on, and those of its tiles."""
     segmenter = load_method(SegmentParams())
     with open_record(record) as opened, open_image(floor) as image:
         plan = opened.plan
         tiles = [plan.shards.tile(index) for index in plan.shards.overlapping(box)]
         windows = sorted({index for tile in tiles for index in windows_under(plan, tile)})
-        seen = [read_window(image, plan, index)[0] for index in windows]
-    segmenter.predict(seen[0][None])
+        needed = plan.lattice.overlapping(box.grow(plan.tesserae.halo).clip(plan.shape))
+        seen = {index: read_window(image, plan, index)[0] for index in windows}
+    one = seen[needed[0]]
+    segmenter.predict(one[None])
     began = time.perf_counter()
-    segmenter.predict(seen[0][None])
+    segmenter.predict(one[None])
     first = time.perf_counter() - began
-    began = time.perf_counter()
-    with ThreadPoolExecutor(segmenter.streams) as pool:
-        list(pool.map(lambda pixels: segmenter.predict(pixels[None]), seen))
-    return first, time.perf_counter() - began
+    times = []
+    for some in (needed, windows):
+        began = time.perf_counter()
+        with ThreadPoolExecutor(segmenter.streams) as pool:
+            list(pool.map(lambda index: segmenter.predict(seen[index][None]), some))
+        times.append(time.perf_counter() - began)
+    return first, times[0], times[1]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=98304)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--keep", type=Path, help="leave the floor and its record in this folder")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        floor, record = Path(folder) / "floor.ome.zarr", Path(folder) / "floor.mosaic.zarr"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = asked.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        floor, record = folder / "floor.ome.zarr", folder / "floor.mosaic.zarr"
         painted = 4096 * (asked.rounds + 1)
         make_floor(floor, asked.side, min(asked.side, painted))
         desk = Desk(floor, record)
@@ -163,9 +202,9 @@ def main() -> None:
         cold, warm = times[0], [statistics.median(values) for values in zip(*times[1:], strict=True)]
         line: dict[str, Any] = {"benchmark": "view", "gigapixels": round(asked.side**2 / 1e9, 2), "view": box.shape}
         line |= {"opened_s": round(desk.opened_s, 2), "rounds": asked.rounds}
-        names = ("first_s", "all_s", "network_first_s", "network_all_s")
+        names = ("first_s", "all_s", "finished_s", "network_first_s", "network_all_s", "network_tiles_s")
         line |= {name: round(value, 2) for name, value in zip(names, warm, strict=True)}
-        line |= {f"cold_{name}": round(value, 2) for name, value in zip(names[:2], cold, strict=False)}
+        line |= {f"cold_{name}": round(value, 2) for name, value in zip(names[:3], cold, strict=False)}
         line["peak_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)
         print(json.dumps(line), flush=True)
         desk.viewer.close()

@@ -11,7 +11,7 @@ import pytest
 from edit_model import make_floor, rows_of, whole
 from napari_mosaic import editing
 from napari_mosaic.errors import InputError, RecordError
-from napari_mosaic.record import Record, open_record, tables
+from napari_mosaic.record import Record, arrays, open_record, tables
 from napari_mosaic.record.arrays import damaged, discard
 from napari_mosaic.record.label_layer import LabelLayer
 from napari_mosaic.record.masks import MaskStore
@@ -131,3 +131,30 @@ def test_a_shard_with_more_columns_than_the_tesserae_have_keeps_its_edits(floor:
         record.write_tesserae(index, labels, computed)
         np.testing.assert_array_equal(whole(record), edited)
         assert rows_of(record) == rows
+
+
+def test_a_record_that_is_opened_again_reads_no_description_of_its_arrays(
+    floor: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_record(floor) as record:
+        labels = whole(record)
+    opened: list[str] = []
+    opening = arrays._open_levels
+
+    def counted(path: Path, prefix: str, plan: object, *, writable: bool) -> object:
+        opened.append(prefix)
+        return opening(path, prefix, plan, writable=writable)
+
+    monkeypatch.setattr(arrays, "_open_levels", counted)
+    with open_record(floor) as record:
+        np.testing.assert_array_equal(whole(record), labels)
+    assert not opened
+    file = floor / "0" / "zarr.json"
+    content = file.read_text()
+    file.write_text(content.replace('"zarr_format"', '"zarr_farmot"'))
+    with pytest.raises(RecordError, match="cannot be opened"):
+        open_record(floor)
+    file.write_text(content)
+    with open_record(floor) as record:
+        np.testing.assert_array_equal(whole(record), labels)
+    assert opened.count("") == 2

@@ -164,3 +164,31 @@ def test_the_nearest_comes_first() -> None:
     ordered = nearest_first(tiles, lambda tile: tile.core, (5.0, 26.0))
     assert [tile.index[1] for tile in ordered] == [2, 3, 1, 0]
     assert nearest_first(tiles, lambda tile: tile.core, None) is tiles
+
+
+def test_nothing_is_written_before_the_windows_that_somebody_waits_for() -> None:
+    maker, notes = CountingMaker(), []
+    steps = run_on(None, make_work(maker, notes, urgent=4), 1)
+    told = [progress.region for progress in steps if progress.region is not None and not maker.kept]
+    first = [WINDOWS.tile((0, k)).core for k in range(4)]
+    assert set(first) <= set(told)
+    assert sorted(maker.kept) == [tile.index for tile in WINDOWS]
+    assert sorted(map(tuple, maker.wrote)) == [tuple(tile.core) for tile in TILES]
+
+
+def test_windows_that_were_waited_for_are_written_when_the_run_is_stopped() -> None:
+    maker, notes = CountingMaker(), []
+    steps = run_on(None, make_work(maker, notes, urgent=6), 1)
+    while next(steps).region is None:
+        pass
+    assert not maker.kept
+    steps.close()
+    assert maker.kept
+    assert set(maker.kept) <= set(notes)
+
+
+def test_a_window_that_cannot_be_read_keeps_nobody_waiting() -> None:
+    maker, notes = CountingMaker(unreadable=[(0, 1)]), []
+    with pytest.raises(ReadError, match="the disk is gone"):
+        list(run_on(None, make_work(maker, notes, urgent=3), 1))
+    assert len(maker.kept) == len(WINDOWS) - 1

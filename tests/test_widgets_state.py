@@ -259,3 +259,16 @@ def test_triton_is_declared_absent_only_beside_mesas_llvm(tmp_path: Path, monkey
     maps.write_text("7f00-7f01 r-xp /usr/lib/libLLVM-15.so.1\n")
     assert keep_out_triton(maps)
     monkeypatch.delitem(sys.modules, "triton")
+
+
+def test_what_is_on_no_disk_yet_is_held_in_memory_once_it_is_put() -> None:
+    level, reads = counted(np.zeros((1200, 1200), np.uint32))
+    assert level.put(Box(0, 0, 1024, 1024), np.full((1024, 1024), 5, np.uint32), load=True)
+    assert not reads  # whole blocks: there is nothing to read
+    assert (level[:1024, :1024] == 5).all()
+    assert level.put(Box(1100, 1100, 1200, 1200), np.full((100, 100), 6, np.uint32), load=True)
+    assert len(reads) == 1
+    assert (level[1100:, 1100:] == 6).all()
+    assert not level[1024:1100, 1024:1100].any()
+    assert not level.put(Box(0, 1024, 10, 1100), np.ones((10, 76), np.uint32))
+    assert not level[:10, 1024:1100].any()

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy as np
 from numpy.typing import NDArray
 
 from napari_mosaic.editing.replay import discard_kept, replay_kept_steps
@@ -101,9 +102,15 @@ def segment_steps(
     params: SegmentParams | None = None,
     client: Client | None = None,
     segmenter: Segmenter | None = None,
+    seen: Callable[[Record, Index, NDArray[np.uint8]], object] | None = None,
     **options: Unpack[RunOptions],
 ) -> Steps[Record]:
-    """`segment` as a generator: stop between two yields to cancel; what is finished stays."""
+    """`segment` as a generator: stop between two yields to cancel; what is finished stays.
+
+    `seen` is called with each window of the map as soon as it is computed in this process, before it is written, by
+    the thread that computed it. With `only` the windows that its stones depend on are then all computed before anything
+    is written, where they are few.
+    """
     params = params or SegmentParams()
     request = request_of(output, options)
     with ExitStack() as stack:
@@ -122,7 +129,8 @@ def segment_steps(
         if devices:
             yield Progress(phase="preparing", done=0, total=1, unit="", message=f"starting {len(devices)} devices")
             client = stack.enter_context(on_devices(devices))
-        context = MapContext(image, record.plan, segmenter, Domain(image, record.areas, record.plan.factor))
+        looking = None if seen is None else partial(seen, record)
+        context = MapContext(image, record.plan, segmenter, Domain(image, record.areas, record.plan.factor), looking)
         yield from _compute(context, record, params, request, client, masks)
         if is_whole(path):
             finish_replacement(path)

@@ -36,6 +36,9 @@ from napari_mosaic.tiling import Box, Lattice, Tile
 _BAND_BYTES = CACHE * 2 // 3
 """Of decoded pixels under two rows of the windows of a band: what an image keeps, less the blocks at its edges."""
 
+_MOST_URGENT = 24
+"""Windows that wait in memory to be written, 2 MB each: a view of more is not seen stone by stone. Not varied."""
+
 _PYRAMID_LEAST, _PYRAMID_PART = 24, 4
 """Finished shards that are waited for before the smaller levels follow, and the part of those that are in them already,
 so that what lies over many shards is made a few dozen times and not anew for each row of them. Not varied."""
@@ -66,7 +69,11 @@ class MapMaker:
 
     def predict(self, windows: Sequence[Index], inputs: Sequence[Seen | None]) -> list[NDArray[np.uint8]]:
         """The maps of some windows."""
-        return predict_maps(self._context, windows, inputs)
+        maps = predict_maps(self._context, windows, inputs)
+        if self._context.seen is not None:
+            for window, map_ in zip(windows, maps, strict=True):
+                self._context.seen(window, map_)
+        return maps
 
     def keep(self, window: Index, answer: NDArray[np.uint8]) -> None:
         """Write the map of a window."""
@@ -114,12 +121,13 @@ def plan_work(
 ) -> Work[Index]:
     """The unfinished pieces that meet `only` (a box on the working grid), nearest to `focus` first.
 
-    `context` is needed only where there are windows to compute.
+    `context` is needed only where there are windows to compute. Where somebody looks on, the windows in what is looked
+    at come first, then those that its stones depend on, and nothing is written before these.
     """
     plan, ledger, halved = record.plan, record.ledger, set[Index]()
     _forget_damage(record, _looked_at(plan, tile_size, only))
     have = ledger.done("map")
-    windows, tiles = pieces_left(plan, tile_size, have, ledger.done("tesserae"), only)
+    left, tiles = pieces_left(plan, tile_size, have, ledger.done("tesserae"), only)
 
     image = None if context is None else context.image
 
@@ -135,9 +143,18 @@ def plan_work(
             raise InputError("Windows of the map cannot be computed without the photograph; open it first.")
         return context
 
+    windows = nearest_first(in_order(left, plan, tile_size, image), place, focus)
+    urgent = 0
+    if only is not None and context is not None and context.seen is not None:
+        around = only.grow(plan.tesserae.halo)
+        windows.sort(
+            key=lambda window: (not place(window).intersect(only).area, not place(window).intersect(around).area)
+        )
+        urgent = sum(place(window).intersect(around).area > 0 for window in windows)
     return Work(
         names=("joints", "tesserae"),
-        windows=nearest_first(in_order(windows, plan, tile_size, image), place, focus),
+        windows=windows,
+        urgent=urgent if urgent <= _MOST_URGENT else 0,
         tiles=nearest_first(tiles, lambda tile: tile.core, focus),
         missing=lambda tile: set(windows_under(plan, tile)) - have,
         place=place,

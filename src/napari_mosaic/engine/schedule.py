@@ -70,6 +70,8 @@ class Work(Generic[W]):
     """What a window writes to: windows that share it have one writer."""
     unit: str = "MP"
     """That windows are counted in; "windows" by number."""
+    urgent: int = 0
+    """So many of the first windows are waited for by somebody: until they are computed nothing is written."""
     batch: int = 1
     """How many windows are read together for the network."""
     streams: int = 1
@@ -86,9 +88,13 @@ class Work(Generic[W]):
 
 @dataclass(frozen=True)
 class Finished:
-    """What an executor has finished: windows, which are written as they are asked for, or the shards of a tile."""
+    """What an executor has finished: windows, which are written as they are asked for, or the shards of a tile.
+
+    `answered` are the windows that are computed and not yet written.
+    """
 
     windows: Iterable[Window] = ()
+    answered: Sequence[Window] = ()
     tile: Tile | None = None
     shards: Sequence[Index] = ()
     failed: Failures = field(default_factory=list)
@@ -127,10 +133,14 @@ def run_work(work: Work[Any], executor: Executor) -> Iterator[Progress]:
     """
     run = _Run(work, executor)
     try:
+        if work.urgent and run.start():
+            yield run.progress(work.names[0], 0.0, None, work.unit)
         while run.start():
-            yield from run.take(executor.wait())
+            yield from run.step()
     finally:
-        for outcome in executor.close():
+        for outcome in (*executor.close(), *run.behind):
+            for window in outcome.windows:
+                work.note(window)
             work.note_tile(outcome.shards)
     yield from work.update_pyramid(True)
     raise_failures(run.failed)
@@ -141,6 +151,8 @@ class _Run:
 
     def __init__(self, work: Work[Any], executor: Executor) -> None:
         self.failed: dict[Box, str] = {}
+        self.behind: deque[Finished] = deque()
+        self._urgent, self._told = set[Window](work.windows[: work.urgent]), set[Window]()
         self._work, self._executor = work, executor
         self._groups = deque(executor.group(work))
         self._waiting = {tile: work.missing(tile) for tile in work.tiles}
@@ -156,7 +168,7 @@ class _Run:
         )
 
     def start(self) -> bool:
-        """Begin what there is room for; False where nothing is left in hand."""
+        """Begin what there is room for; False where nothing is left to wait for or to write."""
         hand, executor = self._in_hand, self._executor
         while self._groups and hand["groups"] < executor.windows_at_once:
             executor.start_windows(self._groups.popleft())
@@ -165,12 +177,32 @@ class _Run:
         while self._ready and hand["tiles"] < room:
             executor.start_tile(self._ready.popleft())
             hand["tiles"] += 1
-        return any(hand.values())
+        return any(hand.values()) or bool(self.behind)
 
-    def take(self, outcome: Finished) -> Iterator[Progress]:
+    def step(self) -> Iterator[Progress]:
+        """Wait for what is finished next, and write what waits for it, unless somebody waits for windows.
+
+        What waited to be written is caught up with by twos, so that the network has something to do meanwhile.
+        """
+        if any(self._in_hand.values()):
+            outcome = self._executor.wait()
+            self._in_hand["groups" if outcome.tile is None else "tiles"] -= 1
+            if outcome.tile is None:
+                self.behind.append(outcome)
+            else:
+                yield from self._take(outcome)
+            if self._urgent:
+                self._urgent.difference_update(outcome.answered, (piece for piece, _ in outcome.failed))
+                self._told.update(outcome.answered)
+                for window in outcome.answered:
+                    yield self.progress(self._work.names[0], 0.0, self._work.place(window), self._work.unit)
+        if not self._urgent or not any(self._in_hand.values()):
+            for _ in range(min(2, len(self.behind))):
+                yield from self._take(self.behind.popleft())
+
+    def _take(self, outcome: Finished) -> Iterator[Progress]:
         """Note what is finished and what failed."""
         work, tile = self._work, outcome.tile
-        self._in_hand["groups" if tile is None else "tiles"] -= 1
         for piece, reason in outcome.failed:
             if isinstance(piece, Tile):
                 self.failed[piece.core] = reason
@@ -181,10 +213,11 @@ class _Run:
         for window in outcome.windows:
             work.note(window)
             self._release(window)
-            yield self._progress(work.names[0], work.size(window), work.place(window), work.unit)
+            region = None if window in self._told else work.place(window)
+            yield self.progress(work.names[0], work.size(window), region, work.unit)
         if tile is not None and not outcome.failed:
             work.note_tile(outcome.shards)
-            yield self._progress(work.names[1], _megapixels(tile), tile.core)
+            yield self.progress(work.names[1], _megapixels(tile), tile.core)
             yield from work.update_pyramid(False)
 
     def _release(self, window: Window) -> None:
@@ -194,7 +227,8 @@ class _Run:
             if not self._waiting[tile]:
                 self._ready.append(tile)
 
-    def _progress(self, name: str, size: float, region: Box, unit: str = "MP") -> Progress:
+    def progress(self, name: str, size: float, region: Box | None, unit: str = "MP") -> Progress:
+        """What is told when so much more of a pass is finished."""
         self._done[name] += size
         return Progress(phase=name, done=self._done[name], total=self._total[name], unit=unit, region=region)
 

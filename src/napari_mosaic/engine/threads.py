@@ -39,6 +39,8 @@ class Threads:
         self.tiles_at_end = self.tiles_at_once + work.streams - 1
         first = yield_to_network if work.yielding and work.streams == 1 else None
         self._maker = work.maker
+        self._alone = work.urgent > 0
+        self._first: Future[Any] | None = None
         self._reader = ThreadPoolExecutor(_READ_AHEAD, "read")
         self._network = ThreadPoolExecutor(work.streams, "network")
         self._tiles = ThreadPoolExecutor(self.tiles_at_end, "tesserae", initializer=first)
@@ -50,8 +52,17 @@ class Threads:
 
     def start_windows(self, windows: list[Window]) -> None:
         """Read windows, and compute them when it is their turn."""
-        inputs = [(window, self._reader.submit(self._maker.read, window).result) for window in windows]
+        readings = [self._reader.submit(self._read, window, self._first) for window in windows]
+        if self._alone and self._first is None:
+            self._first = readings[0]
+        inputs = [(window, reading.result) for window, reading in zip(windows, readings, strict=True)]
         self._running[self._network.submit(predict_windows, self._maker, inputs)] = None
+
+    def _read(self, window: Window, first: Future[Any] | None) -> Any:
+        """Read a window, after the first one where that is waited for."""
+        if first is not None:
+            wait([first])
+        return self._maker.read(window)
 
     def start_tile(self, tile: Tile) -> None:
         """Make a tile when there is a thread for it."""
@@ -64,7 +75,7 @@ class Threads:
         tile = self._running.pop(future)
         if tile is None:
             answers, failed = future.result()
-            return Finished(windows=self._kept(answers), failed=failed)
+            return Finished(windows=self._kept(answers), answered=[window for window, _ in answers], failed=failed)
         try:
             return Finished(tile=tile, shards=future.result())
         except ReadError as error:

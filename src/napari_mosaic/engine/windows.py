@@ -8,7 +8,7 @@ what is fused of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -33,12 +33,16 @@ Seen = tuple[NDArray[np.uint8], ...]
 
 @dataclass(frozen=True)
 class MapContext:
-    """What the work needs: the photograph, the plan, the method, and where nothing is to be computed."""
+    """What the work needs: the photograph, the plan, the method, and where nothing is to be computed.
+
+    `seen`, where somebody looks on, gets each window's map as soon as it is computed here, on the thread that did.
+    """
 
     image: MosaicImage
     plan: Plan
     segmenter: Segmenter
     domain: Domain
+    seen: Callable[[Index, NDArray[np.uint8]], object] | None = None
 
 
 @dataclass(frozen=True)

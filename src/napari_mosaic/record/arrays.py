@@ -7,6 +7,7 @@ went wrong; what a layer of the record holds, the map or labels, is told by the 
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,8 +41,31 @@ class Pieces(Protocol):
         """Read a piece; one of `DAMAGE` where it cannot be."""
 
 
+_OPEN: OrderedDict[tuple[Any, ...], list[Any]] = OrderedDict()
+"""Arrays by where they are and by the writing of their descriptions: in a viewer a record is opened many times."""
+_MOST_OPEN = 16
+"""Not varied."""
+
+
 def open_levels(path: Path, prefix: str, plan: Plan, *, writable: bool) -> list[Any]:
-    """The arrays of all levels below `prefix` in the record at `path`; one of `DAMAGE` where they are not there."""
+    """The arrays of all levels below `prefix` in the record at `path`; one of `DAMAGE` where they are not there.
+
+    On a disk, those that were opened before as long as their descriptions are the files that were read then.
+    """
+    if is_remote(path):
+        return _open_levels(path, prefix, plan, writable=writable)
+    count = len(level_shapes(plan.shape))
+    stamps = [stamp_of(path / f"{prefix}{level}" / "zarr.json") for level in range(count)]
+    key = (str(path.absolute()), prefix, writable, plan.shape, *stamps)
+    known = _OPEN.get(key)
+    if known is None or not all(stamps):
+        known = _OPEN[key] = _open_levels(path, prefix, plan, writable=writable)
+        if len(_OPEN) > _MOST_OPEN:
+            _OPEN.popitem(last=False)
+    return list(known)
+
+
+def _open_levels(path: Path, prefix: str, plan: Plan, *, writable: bool) -> list[Any]:
     root: Any = zarr.open_group(zarr_store(path), mode="r+" if writable else "r")
     shapes = level_shapes(plan.shape)
     found = [root[f"{prefix}{level}"] for level in range(len(shapes))]

@@ -31,6 +31,7 @@ from napari_mosaic.widgets._guard import keep_out_triton
 from napari_mosaic.widgets._layers import RecordLayers
 from napari_mosaic.widgets._napari import real
 from napari_mosaic.widgets._places import place_beside
+from napari_mosaic.widgets._sketch import Sketcher
 from napari_mosaic.widgets._worker import Worker, WorkFailure
 from napari_mosaic.words import counted
 
@@ -96,13 +97,14 @@ def segment_layer(
         only=only,
         focus=_sources.middle(_sources.view_box(viewer, chosen)),
         elsewhere=output is None,
+        sketcher=Sketcher(_sources.view_box(viewer, chosen)),
     )
     word = layer_size(chosen)[1]
     if word:
         show_warning(word)
     keep_out_triton()
     job = Worker(lambda: _runs.find_steps(request))
-    show = _Show(viewer, chosen, job)
+    show = _Show(viewer, request, job)
     job.stepped.connect(show.step)
     job.ended.connect(show.end)
     return job.start()
@@ -174,9 +176,9 @@ def found_words(facts: RecordFacts) -> str:
 class _Show(QObject):
     """Shows what a job has finished; lives as long as the job."""
 
-    def __init__(self, viewer: Viewer, layer: Layer, job: Worker) -> None:
+    def __init__(self, viewer: Viewer, request: _runs.FindRequest, job: Worker) -> None:
         super().__init__(job)
-        self._viewer, self._layer, self._job = viewer, layer, job
+        self._viewer, self._request, self._job = viewer, request, job
         self._shown: RecordLayers | None = None
         job.lingers = lambda: self._shown is not None and self._shown.busy
 
@@ -184,10 +186,12 @@ class _Show(QObject):
         """Add layers when the record opens, refresh them as it grows."""
         if isinstance(event, _runs.Opened):
             self._shown = RecordLayers(self._viewer, event, self._job)
+            if self._request.sketcher is not None:
+                self._shown.follow(self._request.sketcher)
         elif isinstance(event, _runs.Joined) and self._shown is not None:
             self._shown.join(event)
         elif isinstance(event, _runs.Saved):
-            self._layer.metadata[_sources.SOURCE] = str(event.path)
+            self._request.layer.metadata[_sources.SOURCE] = str(event.path)
         elif isinstance(event, Progress) and self._shown is not None:
             self._shown.note(event.phase, event.region)
 

@@ -28,6 +28,9 @@ from napari_mosaic.widgets._worker import CLOSE_S, Requests, Worker, WorkFailure
 GONE_MS = 100
 """How long a dock is not seen before it counts as out of sight; not varied."""
 
+PROGRESS_MS = 250
+"""Least time between two looks at how far a run is; not varied."""
+
 
 class Dock(QWidget):
     """A dock of a viewer; a subclass gives `state`, `view` and `resolve`, what a state shows, and calls `_fill`."""
@@ -191,6 +194,7 @@ class RunningDock(Dock):
         super().__init__(viewer)
         self.job: Worker | None = None
         self._started = 0.0
+        self._progress_timer = when_idle(self, PROGRESS_MS, self._update)
 
     def stop(self) -> None:
         """End at the next step; what is finished is kept."""
@@ -205,7 +209,6 @@ class RunningDock(Dock):
         if self.job is not None:
             return
         self._started = time.monotonic()
-        self.tell(**({"message": ""} | changes), run=RunFacts(title=title))
         job = Worker(make)
         job.stepped.connect(self._step)
         job.returned.connect(self._returned)
@@ -213,6 +216,7 @@ class RunningDock(Dock):
         job.cancelled.connect(lambda: self._stopped(self.stopped_words))
         job.ended.connect(self._ended)
         self.job = job.start()
+        self.tell(**({"message": ""} | changes), run=RunFacts(title=title))
 
     def _gone_on(self, progress: Progress) -> RunFacts | None:
         """How far the run is after a step."""
@@ -220,9 +224,11 @@ class RunningDock(Dock):
         return None if run is None else run.after(progress, time.monotonic() - self._started)
 
     def _step(self, event: Any) -> None:
-        """It has come further."""
+        """It has come further, which is shown now and then: each time the whole window is painted."""
         if isinstance(event, Progress):
-            self.tell(run=self._gone_on(event))
+            self.state = replace(self.state, run=self._gone_on(event))
+            if not self._progress_timer.isActive():
+                self._progress_timer.start()
 
     def _returned(self, value: Any) -> None:
         raise NotImplementedError
@@ -243,6 +249,7 @@ class RunningDock(Dock):
             self.job = None
 
     def _end(self) -> None:
+        self._progress_timer.stop()
         self._abandon()
 
 

@@ -6,6 +6,7 @@ them, and refreshes at most twice a second, when what will be seen is already in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from colorsys import hsv_to_rgb
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +25,7 @@ from napari_mosaic.widgets._edited import is_tesserae
 from napari_mosaic.widgets._facts import RecordFacts, Tuning
 from napari_mosaic.widgets._features import follow_features
 from napari_mosaic.widgets._levels import LivePyramid
-from napari_mosaic.widgets._sketch import sketch_windows
+from napari_mosaic.widgets._sketch import Shown, Sketcher
 from napari_mosaic.widgets._sources import LABELS, RECORD, LayerData, lying_like, placement, view_box
 from napari_mosaic.widgets._tuning import PreviewPlan, plan_preview, preview
 from napari_mosaic.widgets._worker import Line, Requests, WorkFailure, when_idle
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 REFRESH_MS = 500
 """Least time between two refreshes of a layer; not varied."""
+
+SOON_MS = 100
+"""The same where stones are waited for, those of the view; not varied."""
 
 BREATH_MS = 30
 """Time for the viewer between two things that each take napari a while; not varied."""
@@ -137,9 +141,10 @@ class RecordLayers(QObject):
         self._wanted: PreviewPlan | None = None
         self._kept: NDArray[Any] = np.zeros((0, 0), np.uint32)
         self._look = LookValue()
+        self._sketcher: Sketcher | None = None
         self._reader = Line("layers", self)
         self._reader.failed.connect(self._unread)
-        self._timer, self._since = when_idle(self, REFRESH_MS, self._begin), QElapsedTimer()
+        self._timer, self._since, self._rest_ms = when_idle(self, REFRESH_MS, self._begin), QElapsedTimer(), REFRESH_MS
         self._previewer = Requests(self)
         self._previewer.answered.connect(self._previewed)
         self._previewer.failed.connect(self.failed)
@@ -172,7 +177,14 @@ class RecordLayers(QObject):
         kind = next((kind for kind in _PHASES.get(phase, ()) if kind in self._pyramids), None)
         if kind is not None and box is not None:
             self._dirty[kind].append(box)
+            if kind == JOINTS and self._is_sketched(box):
+                self._rest_ms = SOON_MS
             self._wake()
+
+    def follow(self, sketcher: Sketcher) -> None:
+        """Let the windows of a run be shown as they are computed."""
+        self._sketcher = sketcher
+        sketcher.show_in(Shown(self._pyramids[JOINTS].levels, self._pyramids[TESSERAE].levels))
 
     def join(self, event: Joined) -> None:
         """Show a layer that the record has got meanwhile."""
@@ -245,6 +257,8 @@ class RecordLayers(QObject):
     def close(self) -> None:
         """Stop following the record; the layers stay."""
         self._closed = True
+        if self._sketcher is not None:
+            self._sketcher.show_in(None)
         self._adding = []
         self._timer.stop()
         self._previewer.close()
@@ -307,27 +321,53 @@ class RecordLayers(QObject):
 
     def _wake(self) -> None:
         """Begin at once where nothing was refreshed lately."""
-        if not self._timer.isActive() and not self._busy and not self._closed:
-            self._timer.start(max(0, REFRESH_MS - self._since.elapsed()) if self._since.isValid() else 0)
+        if self._busy or self._closed:
+            return
+        wait = max(0, self._rest_ms - self._since.elapsed()) if self._since.isValid() else 0
+        if not self._timer.isActive() or wait < self._timer.remainingTime():
+            self._timer.start(wait)
 
     def _begin(self) -> None:
+        self._rest_ms = REFRESH_MS
         dirty = {kind: boxes for kind, boxes in self._dirty.items() if boxes}
         settle, self._settling = self._settling, False
         if dirty or settle:
             self._dirty = {kind: [] for kind in self._pyramids}
             self._busy = True
-            kinds = tuple(self._pyramids if settle else {**dirty, TESSERAE: []})
-            view = None if self.tesserae is None else view_box(self._viewer, self.tesserae).clip(self.record.shape)
-            self._reader.ask(lambda: self._read(dirty, settle, view), lambda _: self._refresh(kinds, settle))
+            if self._sketcher is not None and self.tesserae is not None:
+                self._sketcher.look(view_box(self._viewer, self.tesserae))
+            self._reader.ask(lambda: self._read(dirty, settle), lambda kinds: self._refresh(kinds, settle))
 
-    def _read(self, dirty: dict[str, list[Box]], settle: bool, view: Box | None) -> None:
-        for kind, pyramid in self._pyramids.items():
-            if settle:
+    def _read(self, dirty: dict[str, list[Box]], settle: bool) -> tuple[str, ...]:
+        """Take over what is finished; the kinds of layers that look otherwise now, of a record at rest all."""
+        if settle:
+            self._sketcher = None
+            for pyramid in self._pyramids.values():
                 pyramid.renew()
-            elif kind in dirty:
-                pyramid.update(dirty[kind])
-            if kind == JOINTS and not settle and view is not None:
-                sketch_windows(self.record, self._pyramids[TESSERAE].levels, dirty.get(JOINTS, ()), view)
+            return tuple(self._pyramids)
+        news = {kind for kind, boxes in dirty.items() if kind != JOINTS and self._pyramids[kind].update(boxes)}
+        if self._follow_windows(dirty.get(JOINTS, ())):
+            news.add(JOINTS)
+        sketcher = self._sketcher
+        if sketcher is not None:
+            news.update(kind for kind, new in zip((JOINTS, TESSERAE), sketcher.take_news(), strict=True) if new)
+        return tuple(kind for kind in self._pyramids if kind in news)
+
+    def _follow_windows(self, cores: Sequence[Box]) -> bool:
+        """Take over written windows that are not shown yet, far ones and those of other processes; whether any was."""
+        plan, sketcher, news = self.record.plan, self._sketcher, False
+        for core in (core for core in cores if not self._is_sketched(core)):
+            news |= self._pyramids[JOINTS].update([core])
+            index = plan.lattice.overlapping(core)[0]
+            if sketcher is not None and sketcher.is_near(plan, index):
+                self.record.ledger.reload()
+                sketcher.take(self.record, index, self.record.read_map(core))
+        return news
+
+    def _is_sketched(self, core: Box) -> bool:
+        """Whether a window is in memory already, as it was computed."""
+        sketcher = self._sketcher
+        return sketcher is not None and sketcher.has(self.record.plan.lattice.overlapping(core)[0])
 
     def _unread(self, failure: WorkFailure) -> None:
         """What is finished cannot be read: say so, and go on with what comes next."""
@@ -347,7 +387,7 @@ class RecordLayers(QObject):
         self._busy = False
         self._since.start()
         if self.busy:
-            self._timer.start(REFRESH_MS)
+            self._wake()
         self.shown.emit()
 
 

@@ -65,13 +65,18 @@ class CachedLevel:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def put(self, box: Box, pixels: NDArray[Any]) -> bool:
-        """Replace the pixels of `box` in the blocks that are in memory; whether they were others."""
+    def put(self, box: Box, pixels: NDArray[Any], *, load: bool = False) -> bool:
+        """Replace the pixels of `box` in the blocks in memory, or with `load` in all; whether they were others."""
         news = False
         for index in self._lattice.overlapping(box):
             core = self._lattice.tile(index).core
             part = core.intersect(box)
+            if load and part != core:
+                self._block(index)
             with self._lock:
+                if load and index not in self._blocks:
+                    self._blocks[index] = np.zeros((*core.shape, *self.shape[2:]), self.dtype)
+                    self._drop_oldest()
                 self._puts += 1
                 block = self._blocks.get(index)
                 if block is not None:
@@ -129,9 +134,12 @@ class CachedLevel:
         block = np.array(self._read(self._lattice.tile(index).core))
         with self._lock:
             block = self._blocks.setdefault(index, block)  # of two that read it the first stays: it was put into
-            while len(self._blocks) > self._most:
-                self._blocks.popitem(last=False)
+            self._drop_oldest()
         return block
+
+    def _drop_oldest(self) -> None:
+        while len(self._blocks) > self._most:
+            self._blocks.popitem(last=False)
 
 
 Level = CachedLevel | NDArray[Any]
@@ -152,13 +160,14 @@ class LivePyramid:
         self._last: NDArray[Any] = np.array(read_array(self._sources[-1], _ALL))
         self.levels.append(self._last)
 
-    def update(self, boxes: Sequence[Box]) -> None:
-        """Take over finished boxes of level 0, in all levels; on a worker's thread."""
-        shape = self._sources[0].shape
+    def update(self, boxes: Sequence[Box]) -> bool:
+        """Take over finished boxes of level 0, in all levels, on a worker's thread; whether there was anything new."""
+        shape, news = self._sources[0].shape, False
         for box in (box.clip((shape[0], shape[1])) for box in boxes):
             if box.area == 0:
                 continue
-            put_pixels(self.levels, box, read_array(self._sources[0], box.slices))
+            news |= any(put_pixels(self.levels, box, read_array(self._sources[0], box.slices)))
+        return news
 
     def renew(self) -> None:
         """Read everything that is in memory again, on a worker's thread: the record is settled now."""
@@ -168,18 +177,23 @@ class LivePyramid:
         self._last[...] = read_array(self._sources[-1], _ALL)
 
 
-def put_pixels(levels: Sequence[Level], box: Box, pixels: NDArray[Any]) -> list[bool]:
-    """Put a box of level 0 into what all levels hold in memory, from any thread; in which of them it was other."""
+def put_pixels(levels: Sequence[Level], box: Box, pixels: NDArray[Any], *, load: int = 0) -> list[bool]:
+    """Put a box of level 0 into what all levels hold in memory, from any thread; in which of them it was other.
+
+    The first `load` levels hold it in memory from then on: what is on no disk yet.
+    """
     return [
-        put_level(level, coarser(box, 2**k), thinned(pixels, box, 2**k)) if coarser(box, 2**k).area else False
+        put_level(level, coarser(box, 2**k), thinned(pixels, box, 2**k), load=k < load)
+        if coarser(box, 2**k).area
+        else False
         for k, level in enumerate(levels)
     ]
 
 
-def put_level(level: Level, box: Box, pixels: NDArray[Any]) -> bool:
+def put_level(level: Level, box: Box, pixels: NDArray[Any], *, load: bool = False) -> bool:
     """Put the pixels of a box of one level into what it holds in memory; whether they were others."""
     if isinstance(level, CachedLevel):
-        return level.put(box, pixels)
+        return level.put(box, pixels, load=load)
     news = not np.array_equal(level[box.slices], pixels)
     level[box.slices] = pixels
     return news

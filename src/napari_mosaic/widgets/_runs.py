@@ -33,6 +33,7 @@ from napari_mosaic.tiling import Box
 from napari_mosaic.widgets._facts import Tuning
 from napari_mosaic.widgets._knowing import read_facts, record_facts
 from napari_mosaic.widgets._layers import MASKS, Joined, Opened, make_layers, mask_layer
+from napari_mosaic.widgets._sketch import Sketcher
 from napari_mosaic.widgets._sources import (
     PLACE,
     LayerData,
@@ -71,6 +72,8 @@ class FindRequest:
     """Whether another place may be taken where `place` holds another photograph's record."""
     shown: bool = False
     """Whether the record at `place` is shown already: what it gets is seen without opening it once more."""
+    sketcher: Sketcher | None = None
+    """What shows windows as soon as they are computed."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ def find_steps(request: FindRequest) -> Steps:
             pixel_origin=request.pixel_origin,
             only=request.only,
             focus=request.focus,
+            seen=None if request.sketcher is None else request.sketcher.take,
         )
         if request.shown and place == request.place and not mask_mode(request.params.method):
             (yield from steps).close()
@@ -284,7 +288,7 @@ def _shown(steps: Generator[Progress, None, Record], path: Path, layer: Any) -> 
             except StopIteration as stop:
                 stop.value.close()
                 break
-            if opened is None and progress.region is not None:
+            if opened is None and (progress.region is not None or progress.phase == "joints"):
                 opened = _open(path, layer)
                 yield opened
             if opened is not None and not joined and progress.phase in MASK_PHASES:

@@ -35,6 +35,7 @@ from napari_mosaic.widgets._panel.limits import PanelLimits
 from napari_mosaic.widgets._panel.method import PanelMethod
 from napari_mosaic.widgets._panel.pixel_size import PanelSize
 from napari_mosaic.widgets._panel.record import RecordPanel
+from napari_mosaic.widgets._sketch import Sketcher
 from napari_mosaic.widgets._viewer import ViewerLink
 
 
@@ -56,6 +57,7 @@ class MosaicPanel(RecordPanel):
         super().__init__(napari_viewer, params)
         self._adding = self._resumes = self._deserted = False
         self._waiting: Layer | None = None
+        self._sketcher: Sketcher | None = None
         self._link = ViewerLink(self.viewer, self)
         self.sizes, self.limits, self.costs = PanelSize(self), PanelLimits(self), PanelCosts(self)
         self.known = KnownThings(self)
@@ -194,6 +196,7 @@ class MosaicPanel(RecordPanel):
         """Begin a run; small tiles are seen sooner, large ones take less in all."""
         if self.layer is None or self.state.place is None or self.job is not None:
             return
+        sketcher = Sketcher(_sources.view_box(self.viewer, self.layer))
         try:
             params = asked_params(self.params, self.state)
             request = _runs.FindRequest(
@@ -204,6 +207,7 @@ class MosaicPanel(RecordPanel):
                 **self.limits.asked(),
                 elsewhere=True,
                 shown=self.shown is not None,
+                sketcher=sketcher,
                 **self.sizes.asked(self.state.place),
                 **part,
             )
@@ -211,6 +215,9 @@ class MosaicPanel(RecordPanel):
             self.tell(message=str(error))
             return
         self.costs.forget()
+        self._sketcher = sketcher
+        if self.shown is not None:
+            self.shown.follow(sketcher)
         self._start(lambda: _runs.find_steps(request), title, writes=True)
 
     def _step(self, event: Any) -> None:
@@ -222,6 +229,8 @@ class MosaicPanel(RecordPanel):
             super()._step(event)
         elif isinstance(event, _runs.Opened):
             self._show(event)
+            if self.shown is not None and self._sketcher is not None:
+                self.shown.follow(self._sketcher)
         elif isinstance(event, _runs.Joined) and self.shown is not None:
             self.shown.join(event)
         elif isinstance(event, _runs.Elsewhere):
@@ -255,6 +264,7 @@ class MosaicPanel(RecordPanel):
         super()._stopped(message)
 
     def _ended(self) -> None:
+        self._sketcher = None
         if self.shown is not None and self._writes:
             self.shown.settle()
         super()._ended()
