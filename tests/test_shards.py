@@ -14,7 +14,7 @@ from napari_mosaic.editing import delete
 from napari_mosaic.engine.mapping import MapMaker
 from napari_mosaic.record import layout, open_record, shards
 from napari_mosaic.record.arrays import DAMAGE
-from napari_mosaic.record.map_layer import halve_map
+from napari_mosaic.record.map_layer import Channel, halve_map
 from napari_mosaic.record.pyramid import whole_parents
 from napari_mosaic.tiling import Box, Lattice
 
@@ -61,6 +61,8 @@ def test_what_is_not_in_whole_shards_is_left_to_zarr(tmp_path: Path) -> None:
     array = make_array(tmp_path, (150, 170), "u4")
     assert not shards.write(array, (slice(0, 64), slice(3, 64)), np.ones((64, 61), "u4"))
     assert shards.read(array, (slice(0, 64, 2), ALL)) is None
+    channel = Channel(make_array(tmp_path / "map", (2, 150, 170), "u1"), 1)
+    assert shards.read(channel, (ALL, ALL)) is None
     plain = zarr.create_array(tmp_path / "plain.zarr", shape=(150, 170), dtype="u4", chunks=(64, 64))
     assert shards.read(plain, (ALL, ALL)) is None
     assert not shards.write(plain, (ALL, ALL), np.ones((150, 170), "u4"))

@@ -17,6 +17,7 @@ import google_crc32c
 import numpy as np
 from numcodecs import Blosc
 from numpy.typing import NDArray
+from zarr import Array
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec
 from zarr.storage import LocalStore
 
@@ -163,7 +164,9 @@ def _sound(content: bytes) -> bytes:
 
 
 def _form_of(array: Any) -> _Form | None:
-    """How an array is kept, where it is as we make them and on a disk."""
+    """How an array is kept, where it is one of zarr's, as we make them and on a disk."""
+    if not isinstance(array, Array):
+        return None
     store, metadata = array.store_path.store, array.metadata
     codecs: Any = getattr(metadata, "codecs", ())
     if not isinstance(store, LocalStore) or len(codecs) != 1 or not isinstance(codecs[0], ShardingCodec):
