@@ -220,7 +220,7 @@ def _count(
     """The tesserae in `inside` (source pixels), what they are worth, their median area; see the module for the rule."""
     table = record.tesserae.table(["id", "y0", "x0", "y1", "x1", "area"])
     columns = tables.columns_of(table)
-    area = columns["area"].astype(float)
+    area = columns["area"]
     if len(area) == 0 or inside.is_empty:
         return 0, 0.0, None
     work = shapely.transform(inside, lambda places: places * record.plan.factor)
@@ -242,10 +242,13 @@ def _sort_boxes(
 
     Cells of a coarse grid are sorted first: most lie inside, or apart, with all that begins in them.
     """
-    y0, x0, y1, x1 = (columns[name].astype(np.int64) for name in ("y0", "x0", "y1", "x1"))
+    y0, x0, y1, x1 = (columns[name] for name in ("y0", "x0", "y1", "x1"))
     largest = int(max((y1 - y0).max(), (x1 - x0).max()))
-    key = (y0 // _CELL << 32) + x0 // _CELL
+    key = (y0 // _CELL).astype(np.int64)
+    key <<= 32
+    key += x0 // _CELL
     cells, cell = np.unique(key, return_inverse=True)
+    del key
     corner_y, corner_x = (cells >> 32) * _CELL, (cells & 0xFFFFFFFF) * _CELL
     side = _CELL + largest
     inner, met = _cover(inside, kept, corner_y, corner_x, corner_y + side, corner_x + side)
