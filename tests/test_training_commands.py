@@ -535,3 +535,11 @@ def test_where_truth_is_not_known_nothing_is_learned(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "data/known/a.png"), known * 0)
     with pytest.raises(InputError, match="nothing is known"):
         drain(store_folder(tmp_path / "data", tmp_path / "out2", masks="labels"))
+
+
+def test_an_encoder_that_there_is_not_is_refused_before_anything_is_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "--synthetic", "-o", str(tmp_path / "run"), "--encoder", "bese"]) == 1
+    assert "no encoder 'bese'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

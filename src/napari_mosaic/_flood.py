@@ -106,6 +106,8 @@ def flood(labels: Array, grout: Array, limit: int, reach: int) -> None:
     `(cost, label)`. Steps cost at least 1, so when a bucket is opened all that could still improve
     its pixels lies behind, and the result does not depend on the order inside the bucket.
     """
+    if not labels.flags.c_contiguous:
+        raise ValueError("labels are grown in place and must be C-contiguous")
     height, width = labels.shape
     names, costs = labels.reshape(-1), np.empty(labels.size, np.uint8 if reach < 255 else np.uint16)
     # each of four neighbours enters a pixel once at most; what is not entered takes no memory

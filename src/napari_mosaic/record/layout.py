@@ -1,7 +1,7 @@
 """The arrays of a record: OME-Zarr 0.5, sharded, all levels on halves of the working grid.
 
-One decision: a shard is written whole and appears at once (the store writes to a temporary name and
-renames), so a reader in another process sees a finished shard or none.
+One decision: a shard is written whole and appears at once (under a temporary name that is
+then renamed), so a reader in another process sees a finished shard or none.
 """
 
 from __future__ import annotations

@@ -83,8 +83,10 @@ def make_network(params: TrainParams) -> tuple[nn.Module, Recipe]:
     return unet, Recipe(UNET + params.encoder, channels, mean=_IMAGENET_MEAN, std=_IMAGENET_STD)
 
 
-def make_unet(encoder: str, channels: int, weights: str | None = None) -> nn.Module:
-    """A U-Net of segmentation-models-pytorch; its encoder by name, with ImageNet weights or none."""
+def check_encoder(encoder: str) -> None:
+    """Raise `InputError` where there is no encoder of that name: before anything is drawn for it."""
+    if encoder in _OWN:
+        return
     with needed_for(f"The encoder {encoder}"):
         import segmentation_models_pytorch as smp
 
@@ -94,6 +96,13 @@ def make_unet(encoder: str, channels: int, weights: str | None = None) -> nn.Mod
             f"There is no encoder {encoder!r}; choose lite, base, efficientnet-b3, resnet34 or another of "
             "segmentation-models-pytorch."
         )
+
+
+def make_unet(encoder: str, channels: int, weights: str | None = None) -> nn.Module:
+    """A U-Net of segmentation-models-pytorch; its encoder by name, with ImageNet weights or none."""
+    check_encoder(encoder)
+    import segmentation_models_pytorch as smp
+
     try:
         unet: nn.Module = smp.Unet(encoder, encoder_weights=None, in_channels=3, classes=channels)
     except (ValueError, KeyError, NotImplementedError, TypeError, RuntimeError) as error:

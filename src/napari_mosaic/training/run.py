@@ -27,6 +27,7 @@ from napari_mosaic.training.data import Mixture
 from napari_mosaic.training.export import delivered_weights, export_weights
 from napari_mosaic.training.learner import GroutLearner
 from napari_mosaic.training.loop import begin_run, claim_folder, note_delivered, run_steps
+from napari_mosaic.training.network import check_encoder
 from napari_mosaic.training.params import PRESETS, FinetuneParams, TrainParams
 from napari_mosaic.training.sources import (
     Masks,
@@ -126,6 +127,7 @@ def train_steps(
         One of its kinds: data that cannot be learned from, a loss that is no number, a full disk.
     """
     params, out = params or TrainParams(), Path(out)
+    check_encoder(params.encoder)
     with working_in(out, "a training"):
         claim_folder(out, resume, params, GroutLearner.free)
         if data is None:
