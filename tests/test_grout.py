@@ -22,12 +22,12 @@ from napari_mosaic import inference  # noqa: E402
 from napari_mosaic.downloads import hash_file  # noqa: E402
 from napari_mosaic.engine.segmenters import forget_network, load_segmenter  # noqa: E402
 from napari_mosaic.errors import InputError, MissingError, ModelError, UnfitError  # noqa: E402
-from napari_mosaic.grout import LITE, LiteNetwork, fuse_norms, read_model, to_openvino  # noqa: E402
+from napari_mosaic.grout import LAYOUTS, LITE, LiteNetwork, fuse_norms, read_model, to_openvino  # noqa: E402
 from napari_mosaic.inference import GroutNetwork, load_network  # noqa: E402
 from napari_mosaic.runtimes import read_quantised  # noqa: E402
 from napari_mosaic.synthetic import draw_mosaic  # noqa: E402
 from napari_mosaic.torch_files import read_torch_file  # noqa: E402
-from napari_mosaic.weights import find_weights, quantised_sibling, read_header  # noqa: E402
+from napari_mosaic.weights import BASE, find_weights, quantised_sibling, read_header  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -421,3 +421,18 @@ def test_a_network_is_loaded_once_by_whatever_it_is_asked_for() -> None:
     exactly = load_segmenter("grout", "grout-lite", device="cpu", precision=first.precision, runtime=first.runtime)
     again = load_segmenter("grout", "grout-lite", device="cpu")
     assert first._network is exactly._network is again._network
+
+
+def test_the_stronger_network_is_told_by_its_weights_and_runs_alike_in_both_runtimes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save({"state_dict": LiteNetwork(LAYOUTS[BASE]).state_dict()}, tmp_path / "base.pth")
+    model, card = read_model(find_weights(tmp_path / "base.pth"))
+    assert (card.architecture, card.channels) == (BASE, ("grout", "core"))
+    assert model(torch.zeros(1, 3, 64, 96)).shape == (1, 2, 64, 96)
+    window = draw_mosaic(320, seed=1).image[None]
+    maps = [
+        load_network(tmp_path / "base.pth", device="cpu", precision="fp32", runtime=runtime).predict(window).astype(int)
+        for runtime in ("torch", "openvino")
+    ]
+    assert maps[0].shape == (1, 2, 320, 320)
+    assert np.abs(maps[0] - maps[1]).max() <= 2
